@@ -1,0 +1,1 @@
+"""headscope: which attention heads carry a concept, and what the model says without them."""
