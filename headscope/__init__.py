@@ -1,1 +1,60 @@
-"""headscope: which attention heads carry a concept, and what the model says without them."""
+"""headscope: which attention heads carry a concept, and what the model says without them.
+
+The public names, resolved on first use: importing this package imports neither torch nor transformers, so
+``headscope --help`` and the verbs that only read a run folder start at once.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from headscope import errors as errors
+    from headscope.heads import Head as Head
+    from headscope.heads import HeadSet as HeadSet
+    from headscope.models.editing import HeadEdit as HeadEdit
+    from headscope.models.editing import mean as mean
+    from headscope.models.editing import zero as zero
+    from headscope.models.loading import load_model as load_model
+    from headscope.pipeline import run as run
+    from headscope.profiles.loading import load_profile as load_profile
+    from headscope.verbs.ablate import ablate as ablate
+    from headscope.verbs.rank import rank as rank
+    from headscope.verbs.screen import screen as screen
+    from headscope.verbs.sweep import sweep as sweep
+
+__version__ = "0.1.0"
+
+# Public name -> the module that holds it.
+_HOME = {
+    "Head": "headscope.heads",
+    "HeadSet": "headscope.heads",
+    "HeadEdit": "headscope.models.editing",
+    "mean": "headscope.models.editing",
+    "zero": "headscope.models.editing",
+    "load_model": "headscope.models.loading",
+    "load_profile": "headscope.profiles.loading",
+    "ablate": "headscope.verbs.ablate",
+    "rank": "headscope.verbs.rank",
+    "screen": "headscope.verbs.screen",
+    "sweep": "headscope.verbs.sweep",
+    "run": "headscope.pipeline",
+}
+_MODULES = ("errors",)
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name where it is first asked for; any other name is an AttributeError."""
+    if name in _HOME:
+        value = getattr(importlib.import_module(_HOME[name]), name)
+    elif name in _MODULES:
+        value = importlib.import_module(f"headscope.{name}")
+    else:
+        raise AttributeError(f"module 'headscope' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOME, *_MODULES})

@@ -1,0 +1,74 @@
+# Two ways in, each from a bare clone with Python 3.11 or newer and nothing else:
+#
+#   make demo    install, run the whole job on the bundled model and profile, end with the path of a report
+#   make test    install, run every check and every test
+#
+# `make help` lists the rest. PYTHON=python3.12 chooses the interpreter, PYTEST_ARGS="-x tests/unit" narrows pytest.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help demo test format lint types imports pytest test-long wheel clean
+
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+DEMO_RUN := runs/demo
+PYTEST_ARGS ?=
+
+# The first interpreter that is new enough; looked up only where .venv has to be made.
+PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
+	if $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then echo $$python; break; fi; done)
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
+
+demo: $(VENV)/.installed  ## install, run the whole job, end with the path of a report
+	@$(BIN)/headscope run --model demo --profile baseline --out $(DEMO_RUN)
+
+test: lint types imports pytest  ## install, run every check and every test
+
+format: $(VENV)/.installed-test  ## rewrite the code as the checks want it
+	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
+
+lint: $(VENV)/.installed-test
+	@$(BIN)/ruff format --check . && $(BIN)/ruff check .
+
+types: $(VENV)/.installed-test
+	@$(BIN)/basedpyright
+
+imports: $(VENV)/.installed-test
+	@$(BIN)/lint-imports --no-logo
+
+pytest: $(VENV)/.installed-test
+	@$(BIN)/python -m pytest -m "not slow" $(PYTEST_ARGS)
+
+test-long: $(VENV)/.installed-test  ## the long forms of the tests alone
+	@$(BIN)/python -m pytest -m slow $(PYTEST_ARGS)
+
+wheel: $(VENV)/.installed-test  ## build the wheel into dist/
+	@$(BIN)/python -m build --wheel --outdir dist .
+
+clean:  ## remove the environment and the caches (runs/ and results/ stay)
+	@rm -rf $(VENV) build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache *.egg-info
+
+# A stamp file stands for a finished install, so that a second `make` installs nothing.
+$(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "installing headscope into $(VENV) (the first time takes a few minutes)" >&2
+	@$(INSTALL) -e .
+	@touch $@
+
+$(VENV)/.installed-test: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "installing headscope and its test tools into $(VENV) (the first time takes a few minutes)" >&2
+	@$(INSTALL) -e '.[test]'
+	@touch $@ $(VENV)/.installed
+
+$(BIN)/python:
+	@if [ -z "$(PYTHON)" ]; then \
+		echo "headscope needs Python 3.11 or newer and found none." >&2; \
+		echo "  what to do: install one, or name it: make PYTHON=/path/to/python3.12 $(MAKECMDGOALS)" >&2; \
+		exit 2; \
+	fi
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
+		echo "$(PYTHON) could not make a virtual environment." >&2; \
+		echo "  what to do: install its venv module (on Debian and Ubuntu: apt install python3-venv)" >&2; exit 2; }
