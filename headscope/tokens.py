@@ -1,0 +1,268 @@
+"""From text to token ids, from character spans to token positions, and from sequences to rows of a batch.
+
+1. ``Encoder`` turns a prompt into ids: no special tokens but a BOS that headscope itself prepends where the model
+   wants one, so a tokenizer that adds an EOS cannot slip it in. Spans are found by character offsets; where a
+   tokenizer has none, offsets come from decoding ever longer prefixes.
+2. A continuation (a readout) is encoded together with its prompt, never glued on as separate ids, so the boundary is
+   tokenized as the model would see it.
+3. ``tree_row`` lays several sequences into one row that shares their common prefixes: a token stands once for each
+   distinct prefix, its position is its depth, and it may see its ancestors only. A causal model computes the same for
+   a prefix whatever follows it, so every sequence reads its own path as if it stood alone. One sequence is the simplest
+   tree, a chain. Everything later addresses (row, token index), never "the last token of the row".
+4. ``plan_batches`` groups rows of similar length under a token budget; the plan follows from the request alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from headscope.errors import ProfileError, RequestError
+
+IntArray = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """A text as the model sees it.
+
+    Attributes:
+        ids: token ids, a prepended BOS included.
+        offsets: start and end character of each token in ``text``; (0, 0) for the BOS.
+        text: the text the offsets refer to.
+        n_bos: 1 where a BOS was prepended, else 0.
+    """
+
+    ids: tuple[int, ...]
+    offsets: tuple[tuple[int, int], ...]
+    text: str
+    n_bos: int
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def of_span(self, span: tuple[int, int]) -> tuple[int, ...]:
+        """Indices of the tokens that hold a visible character of ``text[span[0]:span[1]]``; leading spaces are none."""
+        start, end = span
+        return tuple(
+            index
+            for index, (first, last) in enumerate(self.offsets)
+            if index >= self.n_bos and self.text[max(first, start) : min(last, end)].strip()
+        )
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """A tokenizer together with what is done around each text.
+
+    Attributes:
+        tokenizer: any Hugging Face tokenizer.
+        bos_token_id: the BOS to prepend, None for none.
+        context_length: most tokens the model takes, None where it has no limit.
+        chat_template: whether each prompt is wrapped in the tokenizer's chat template as a user's turn.
+    """
+
+    tokenizer: Any
+    bos_token_id: int | None
+    context_length: int | None = None
+    chat_template: bool = False
+
+    def encode(self, prompt: str, continuation: str = "", *, name: str = "a prompt") -> Tokens:
+        """Tokens of ``prompt + continuation``.
+
+        Args:
+            prompt: the text put to the model.
+            continuation: text that follows it, e.g. a readout with its leading space.
+            name: what to call the prompt in an error.
+
+        Raises:
+            ProfileError: the result is empty or longer than the model's context.
+        """
+        rendered, _ = self._render(prompt)
+        text = rendered + continuation
+        ids, offsets = _encode_with_offsets(self.tokenizer, text)
+        n_bos = 0 if self.bos_token_id is None or (ids and ids[0] == self.bos_token_id) else 1
+        if n_bos and self.bos_token_id is not None:
+            ids, offsets = [self.bos_token_id, *ids], [(0, 0), *offsets]
+        if not ids:
+            raise ProfileError(f"{name} holds no token", expected="at least one token", got=repr(prompt))
+        if self.context_length is not None and len(ids) > self.context_length:
+            raise ProfileError(
+                f"{name} is longer than the model's context",
+                expected=f"at most {self.context_length} tokens",
+                got=f"{len(ids)} tokens: {prompt[:60]!r}",
+                fix="shorten the prompt, or use a model with a longer context",
+            )
+        return Tokens(tuple(ids), tuple(offsets), text, n_bos)
+
+    def move_span(self, prompt: str, span: tuple[int, int]) -> tuple[int, int]:
+        """The span of ``prompt`` in the text that ``encode`` gives to the model."""
+        _, shift = self._render(prompt)
+        return span[0] + shift, span[1] + shift
+
+    def continuation_ids(self, context: str, word: str) -> tuple[int, ...]:
+        """Ids that ``word`` adds after ``context`` (both as text, ``word`` with its leading space where it has one).
+
+        Empty where the tokenizer would change the context's own last token to make room, so that no continuation of
+        the context's ids spells the word.
+        """
+        before, _ = _encode_with_offsets(self.tokenizer, context)
+        after, _ = _encode_with_offsets(self.tokenizer, context + word)
+        return tuple(after[len(before) :]) if after[: len(before)] == before else ()
+
+    def _render(self, prompt: str) -> tuple[str, int]:
+        if not self.chat_template:
+            return prompt, 0
+        turn = [{"role": "user", "content": prompt}]
+        rendered: str = self.tokenizer.apply_chat_template(turn, tokenize=False, add_generation_prompt=True)
+        shift = rendered.find(prompt)
+        if shift < 0:
+            raise RequestError(
+                "the chat template changes the prompt's text, so spans cannot be moved along",
+                expected="a template that holds the prompt word for word",
+                got=rendered[:200],
+                fix="run without --chat-template, or strip white space at the ends of the prompts",
+            )
+        return rendered, shift
+
+
+def _encode_with_offsets(tokenizer: Any, text: str) -> tuple[list[int], list[tuple[int, int]]]:
+    if tokenizer.is_fast:
+        encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+        return list(encoded["input_ids"]), [(int(first), int(last)) for first, last in encoded["offset_mapping"]]
+    ids: list[int] = list(tokenizer(text, add_special_tokens=False)["input_ids"])
+    ends = [_decoded_length(tokenizer, ids[: count + 1], text) for count in range(len(ids))]
+    return ids, list(zip([0, *ends[:-1]], ends, strict=True))
+
+
+def _decoded_length(tokenizer: Any, ids: list[int], text: str) -> int:
+    """How many characters of ``text`` the first ``ids`` spell; an unfinished character belongs to its last byte."""
+    decoded: str = tokenizer.decode(ids, clean_up_tokenization_spaces=False).rstrip("\N{REPLACEMENT CHARACTER}")
+    lead = len(text) - len(text.lstrip())
+    return len(decoded) if text.startswith(decoded) else min(len(text), lead + len(decoded.lstrip()))
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of a batch: a tree of sequences, each a path from the root.
+
+    Attributes:
+        ids: [T] token ids, parents before children.
+        positions: [T] depth of each token, from 0.
+        parents: [T] index of each token's parent, -1 at a root.
+        paths: for each sequence the indices of its tokens in order; ``paths[s][i]`` is where token i of s stands.
+    """
+
+    ids: IntArray
+    positions: IntArray
+    parents: IntArray
+    paths: tuple[IntArray, ...]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def is_chain(self) -> bool:
+        """Whether the row holds a single path, so that a plain causal mask describes it."""
+        return bool(np.array_equal(self.parents, np.arange(-1, len(self) - 1)))
+
+    def ancestry(self) -> npt.NDArray[np.bool_]:
+        """[T, T] True where the token of the row may see the token of the column: itself and its ancestors."""
+        allowed = np.eye(len(self), dtype=bool)
+        for index, parent in enumerate(self.parents):
+            if parent >= 0:
+                allowed[index] |= allowed[parent]
+        return allowed
+
+    def n_sequences_through(self) -> IntArray:
+        """[T] how many sequences each token belongs to."""
+        counts = np.zeros(len(self), dtype=np.int64)
+        for path in self.paths:
+            counts[path] += 1
+        return counts
+
+
+def tree_row(sequences: Sequence[Sequence[int]]) -> Row:
+    """One row that holds ``sequences`` as a tree of shared prefixes, in the order given."""
+    children: dict[tuple[int, int], int] = {}
+    ids: list[int] = []
+    positions: list[int] = []
+    parents: list[int] = []
+    paths: list[IntArray] = []
+    for sequence in sequences:
+        node, path = -1, []
+        for depth, token in enumerate(sequence):
+            child = children.get((node, token))
+            if child is None:
+                child = len(ids)
+                children[node, token] = child
+                ids.append(token)
+                positions.append(depth)
+                parents.append(node)
+            node = child
+            path.append(child)
+        paths.append(np.asarray(path, dtype=np.int64))
+    as_array = partial(np.asarray, dtype=np.int64)
+    return Row(as_array(ids), as_array(positions), as_array(parents), tuple(paths))
+
+
+def pack_rows(sequences: Sequence[Sequence[int]], row_tokens: int) -> list[tuple[Row, list[int]]]:
+    """Rows of at most ``row_tokens`` tokens that share prefixes, with the index of each row's sequences.
+
+    Sequences are taken in lexicographic order, so those with a common prefix become neighbors; a row is closed when
+    the next sequence's new tokens would not fit. A sequence longer than ``row_tokens`` has a row to itself.
+    """
+    order = sorted(range(len(sequences)), key=lambda index: (tuple(sequences[index]), index))
+    groups: list[list[int]] = []
+    used = 0
+    for index in order:
+        new = len(sequences[index])
+        if groups:
+            previous = sequences[groups[-1][-1]]
+            new -= _common_prefix(previous, sequences[index])
+        if not groups or used + new > row_tokens:
+            groups.append([index])
+            used = len(sequences[index])
+        else:
+            groups[-1].append(index)
+            used += new
+    return [(tree_row([sequences[index] for index in group]), group) for group in groups]
+
+
+def _common_prefix(first: Sequence[int], second: Sequence[int]) -> int:
+    shared = 0
+    for left, right in zip(first, second, strict=False):
+        if left != right:
+            break
+        shared += 1
+    return shared
+
+
+def plan_batches(lengths: Sequence[int], batch_tokens: int) -> list[list[int]]:
+    """Group rows by length so that rows x longest row stays within ``batch_tokens``; every row in exactly one batch.
+
+    Longest first, so that a batch too large for memory fails at once; a row longer than the budget stands alone.
+    """
+    order = sorted(range(len(lengths)), key=lambda index: (-lengths[index], index))
+    batches: list[list[int]] = []
+    for index in order:
+        if batches and (len(batches[-1]) + 1) * lengths[batches[-1][0]] <= batch_tokens:
+            batches[-1].append(index)
+        else:
+            batches.append([index])
+    return batches
+
+
+def padded(values: Sequence[npt.NDArray[Any]], fill: int, *, left: bool = False) -> npt.NDArray[Any]:
+    """Stack 1-D arrays of different length into [B, T], padded with ``fill`` on the right, or on the left."""
+    width = max(map(len, values))
+    stacked = np.full((len(values), width), fill, dtype=values[0].dtype)
+    for row, value in enumerate(values):
+        start = width - len(value) if left else 0
+        stacked[row, start : start + len(value)] = value
+    return stacked
