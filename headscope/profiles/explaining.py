@@ -1,0 +1,87 @@
+"""What pydantic found wrong with data read from a file, in headscope's words.
+
+Of the problems of a union the one deepest in the data is told, because it belongs to the form the author meant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+from typing import Any, cast
+
+from pydantic import ValidationError
+
+Place = tuple[str | int, ...]
+
+_GOT_LIMIT = 60
+_KINDS = {"int": "a number", "float": "a number", "str": "text"}
+
+
+@dataclass(frozen=True)
+class Misfit:
+    """One place where data does not fit its schema.
+
+    Attributes:
+        place: keys and indices from the top of the data, e.g. ``("concepts", "anger", "lexicon", 0)``.
+        expected: what the schema asks for there.
+        got: what stands there.
+    """
+
+    place: Place
+    expected: str
+    got: str
+
+    @property
+    def name(self) -> str:
+        """The place as one would write it, ``concepts.anger.lexicon[0]``."""
+        parts = [f"[{part}]" if isinstance(part, int) else f".{part}" for part in self.place]
+        return "".join(parts).removeprefix(".") or "the whole"
+
+
+def first_misfit(error: ValidationError, data: object) -> Misfit:
+    """The most telling of the problems of ``error``, found while validating ``data``."""
+    problems = error.errors(include_url=False, include_context=False)
+    telling = max(problems, key=lambda problem: len(problem["loc"]))
+    place = _place_in(data, telling["loc"])
+    kind, message = telling["type"], telling["msg"]
+    if kind == "missing":
+        return Misfit(place, "this field", "nothing")
+    if kind == "extra_forbidden":
+        return Misfit(place, "no field of this name", f'"{place[-1]}"')
+    return Misfit(
+        place, message.removeprefix("Input should be ").removeprefix("Value error, "), describe(telling["input"])
+    )
+
+
+def describe(value: object) -> str:
+    """A value in a few words: its kind, and its beginning where it is short enough to help."""
+    if value is None:
+        return "nothing"
+    if isinstance(value, dict):
+        keys = ", ".join(map(str, cast("dict[Hashable, Any]", value)))
+        return f"a mapping with the keys {_cut(keys)}" if keys else "an empty mapping"
+    if isinstance(value, list):
+        return f"a list of {len(cast('list[Any]', value))}"
+    kind = "a truth value" if isinstance(value, bool) else _KINDS.get(type(value).__name__, type(value).__name__)
+    return f"{kind}: {_cut(repr(value))}"
+
+
+def _place_in(data: object, location: Place) -> Place:
+    """``location`` without the tags pydantic adds for the members of a union."""
+    place: list[str | int] = []
+    current = data
+    for index, part in enumerate(location):
+        if isinstance(current, dict) and part in current:
+            current = cast("dict[Hashable, Any]", current)[part]
+        elif isinstance(current, list) and isinstance(part, int) and part < len(cast("list[Any]", current)):
+            current = cast("list[Any]", current)[part]
+        elif not (
+            index == len(location) - 1 and isinstance(current, dict) and isinstance(part, str) and "[" not in part
+        ):
+            continue
+        place.append(part)
+    return tuple(place)
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _GOT_LIMIT else text[: _GOT_LIMIT - 1] + "…"

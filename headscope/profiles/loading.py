@@ -1,0 +1,283 @@
+"""``load_profile``: from a bundled name, a folder or a file to a checked profile.
+
+A folder with ``profile.yaml`` is a profile. A folder without one is the Phase 6 study's data folder: every
+``<class>_prompts.json`` (or .jsonl, .csv, .txt) in it is a class. A single file of prompts holds one class, named by
+the file, or names the class on every row. Concepts the bundled profile knows take its lexicon there.
+"""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from headscope.errors import ProfileError
+from headscope.profiles.assembling import Draft, assemble
+from headscope.profiles.explaining import Place, first_misfit
+from headscope.profiles.files import inside
+from headscope.profiles.formats import RawPrompt, read_prompts
+from headscope.profiles.schema import ProfileFile, PromptRow, WordsByPart
+from headscope.profiles.types import Lexicon, Profile, Prompt
+from headscope.profiles.yaml_reading import read_yaml
+
+BUILTIN = Path(__file__).parent / "builtin"
+DEFAULT = "baseline"
+YAML_NAME = "profile.yaml"
+
+_CLASS_FILE = re.compile(r"^(?P<name>[^\W_][\w.-]*?)(?:_prompts)?$")
+_CLASS_FILE_IN_FOLDER = re.compile(r"^(?P<name>[^\W_][\w.-]*)_prompts\.(?:json|jsonl|csv|txt)$")
+_NOT_IN_NAME = re.compile(r"[^\w.-]+")
+
+
+def load_profile(name_or_path: str | Path, *, strict: bool = False) -> Profile:
+    """Read and check a profile.
+
+    Args:
+        name_or_path: name of a bundled profile (``"baseline"``), a profile folder, the study's data folder, a
+            ``profile.yaml``, or a single file of prompts. A folder named like a bundled profile is written
+            ``"./baseline"``.
+        strict: near-duplicates are errors, as they always are in bundled profiles.
+
+    Raises:
+        ProfileError: no such profile, or it is malformed or contradicts itself.
+    """
+    if isinstance(name_or_path, str) and name_or_path in bundled_names():
+        return _bundled(name_or_path)
+    path = Path(name_or_path)
+    if path.is_dir():
+        if (path / YAML_NAME).exists():
+            return assemble(_draft_of_folder(path), _default, strict=strict)
+        return assemble(_draft_of_data_folder(path), _default, strict=strict)
+    if not path.exists():
+        raise _no_such_profile(str(name_or_path))
+    if path.suffix.lower() in (".yaml", ".yml"):
+        return assemble(_draft_of_folder(path.parent, path.name), _default, strict=strict)
+    return assemble(_draft_of_file(path), _default, strict=strict)
+
+
+def profile_from_files(files: Mapping[str, str | Path], base: Profile) -> Profile:
+    """``base`` with the prompts of some classes replaced by those of files; its words and readouts stay.
+
+    Args:
+        files: class (a concept of ``base`` or its control) -> file of prompts.
+        base: where the rest comes from. Pairs with a control prompt that is no longer there are dissolved.
+
+    Raises:
+        ProfileError: unknown class, or a file is malformed.
+    """
+    known = (*base.concepts, base.control)
+    unknown = [name for name in files if name not in known]
+    if unknown:
+        raise ProfileError(
+            f'profile {base.name} has no class "{unknown[0]}"', expected=", ".join(known), got=unknown[0]
+        )
+    prompts: list[tuple[str, RawPrompt]] = []
+    notes: list[str] = []
+    for name in known:
+        if name in files:
+            rows = read_prompts(Path(files[name]))
+            prompts += [(_class_of(raw, name, (name,)), raw) for raw in rows]
+            notes.append(f"{name}: {len(rows)} prompts of {Path(files[name]).name} in place of those of {base.name}")
+        else:
+            prompts += [(name, _as_row(prompt, base.source)) for prompt in base.prompts_of(name)]
+    controls = {raw.row.id for name, raw in prompts if name == base.control}
+    kept: list[tuple[str, RawPrompt]] = []
+    for name, raw in prompts:
+        loose = name not in files and raw.row.pair is not None and raw.row.pair not in controls
+        kept.append((name, RawPrompt(raw.row.model_copy(update={"pair": None}), raw.origin) if loose else raw))
+    draft = Draft(
+        name=base.name,
+        source=", ".join([base.source, *(str(path) for path in files.values())]),
+        lexicons={name: concept.lexicon for name, concept in base.concepts.items()},
+        control_lexicons={name: concept.control_lexicon for name, concept in base.concepts.items()},
+        prompts=kept,
+        description=base.description,
+        language=base.language,
+        control=base.control,
+        readouts=base.readouts,
+        reference_words=base.reference_words,
+        notes=notes,
+    )
+    return assemble(draft, None, strict=False)
+
+
+def bundled_names() -> tuple[str, ...]:
+    """Names of the bundled profiles, sorted."""
+    return tuple(sorted(folder.name for folder in BUILTIN.iterdir() if (folder / YAML_NAME).is_file()))
+
+
+@functools.cache
+def _bundled(name: str) -> Profile:
+    return assemble(_draft_of_folder(BUILTIN / name, source="bundled"), None, strict=True)
+
+
+def _default() -> Profile:
+    return _bundled(DEFAULT)
+
+
+def _draft_of_folder(folder: Path, yaml_name: str = YAML_NAME, source: str | None = None) -> Draft:
+    path = inside(folder, yaml_name)
+    data, lines = read_yaml(path)
+    try:
+        content = ProfileFile.model_validate(data)
+    except ValidationError as error:
+        misfit = first_misfit(error, data)
+        raise ProfileError(
+            f"{misfit.name} has the wrong shape",
+            expected=misfit.expected,
+            got=misfit.got,
+            where=f"{path}, line {_line(lines, misfit.place)}",
+            fix="docs/profiles.md shows the format; text that YAML reads as a number or as yes/no goes in quotes",
+        ) from error
+    known = (*content.concepts, content.control)
+    return Draft(
+        name=content.name,
+        source=source or str(folder),
+        description=content.description,
+        language=content.language,
+        control=content.control,
+        lexicons={name: _lexicon(section.lexicon) for name, section in content.concepts.items()},
+        control_lexicons={
+            name: None if words is None else _lexicon(words)
+            for name, section in content.concepts.items()
+            for words in (section.control_lexicon or content.control_lexicon,)
+        },
+        prompts=_prompts_of_folder(folder, content, known),
+        readouts=None if content.readouts is None else tuple(content.readouts),
+        reference_words=tuple(content.reference_words),
+    )
+
+
+def _prompts_of_folder(folder: Path, content: ProfileFile, known: Sequence[str]) -> list[tuple[str, RawPrompt]]:
+    if isinstance(content.prompts, str):
+        only = next(iter(content.concepts)) if len(content.concepts) == 1 else None
+        rows = read_prompts(inside(folder, content.prompts))
+        return [(_class_of(raw, only, known), raw) for raw in rows]
+    prompts: list[tuple[str, RawPrompt]] = []
+    for name, file in content.prompts.items():
+        if name not in known:
+            raise ProfileError(
+                f'prompts are given for the unknown class "{name}"',
+                expected=", ".join(known),
+                got=name,
+                where=str(folder / YAML_NAME),
+            )
+        prompts += [(_class_of(raw, name, (name,)), raw) for raw in read_prompts(inside(folder, file))]
+    return prompts
+
+
+def _draft_of_data_folder(folder: Path) -> Draft:
+    files: dict[str, Path] = {}
+    for file in sorted(folder.iterdir()):
+        if match := _CLASS_FILE_IN_FOLDER.match(file.name):
+            name = match["name"]
+            if name in files:
+                raise ProfileError(
+                    f"two files hold the prompts of {name}",
+                    got=f"{files[name].name} and {file.name}",
+                    where=str(folder),
+                )
+            files[name] = inside(folder, file.name)
+    control = _default().control
+    if not set(files) - {control}:
+        raise ProfileError(
+            "folder holds no profile",
+            expected=f"{YAML_NAME}, or files named like gratitude_prompts.json",
+            got=", ".join(sorted(file.name for file in folder.iterdir())[:5]) or "an empty folder",
+            where=str(folder),
+            fix="headscope profiles new makes a folder to fill in",
+        )
+    rows = [(_class_of(raw, name, (name,)), raw) for name, file in files.items() for raw in read_prompts(file)]
+    return _draft_of_classes(_as_name(folder.resolve().name), str(folder), rows)
+
+
+def _draft_of_file(path: Path) -> Draft:
+    match = _CLASS_FILE.match(path.stem)
+    own = match["name"] if match else None
+    rows = [(raw.row.concept or _class_of(raw, own, None), raw) for raw in read_prompts(path)]
+    return _draft_of_classes(_as_name(path.stem), str(path), rows)
+
+
+def _draft_of_classes(name: str, source: str, prompts: list[tuple[str, RawPrompt]]) -> Draft:
+    """A draft of prompts alone: what the bundled profile knows of their classes is taken from it."""
+    bundled = _default()
+    found = dict.fromkeys(concept for concept, _ in prompts if concept != bundled.control)
+    ordered = [
+        *(concept for concept in bundled.concepts if concept in found),
+        *(c for c in found if c not in bundled.concepts),
+    ]
+    notes: list[str] = []
+    for concept in ordered:
+        if concept in bundled.concepts:
+            notes.append(f"{concept}: the words of the bundled profile {bundled.name} serve as its lexicon")
+        else:
+            notes.append(f"{concept}: no lexicon is known; headscope profiles new makes a profile that can hold one")
+    return Draft(
+        name=name,
+        source=source,
+        control=bundled.control,
+        lexicons={c: bundled.concepts[c].lexicon if c in bundled.concepts else Lexicon({}) for c in ordered},
+        control_lexicons={c: bundled.concepts[c].control_lexicon for c in ordered if c in bundled.concepts},
+        prompts=prompts,
+        notes=notes,
+    )
+
+
+def _class_of(raw: RawPrompt, default: str | None, known: Sequence[str] | None) -> str:
+    name = raw.row.concept or default
+    if name is None:
+        raise ProfileError(
+            "row names no concept",
+            expected=f'"concept": one of {", ".join(known)}'
+            if known
+            else '"concept" on every row, or in the file\'s name',
+            where=raw.origin,
+        )
+    if known is not None and name not in known:
+        raise ProfileError(
+            f'row belongs to the unknown concept "{name}"', expected=", ".join(known), got=name, where=raw.origin
+        )
+    return name
+
+
+def _as_row(prompt: Prompt, origin: str) -> RawPrompt:
+    row = PromptRow(
+        id=prompt.id,
+        text=prompt.text,
+        concept=prompt.concept,
+        span=None if prompt.span is None else list(prompt.span),
+        template=prompt.template,
+        pair=prompt.pair,
+        implicit=prompt.implicit,
+    )
+    return RawPrompt(row, origin)
+
+
+def _lexicon(words: WordsByPart | list[str]) -> Lexicon:
+    parts = words if isinstance(words, dict) else {"word": words}
+    return Lexicon({part: tuple(dict.fromkeys(entries)) for part, entries in parts.items()})
+
+
+def _line(lines: Mapping[Place, int], place: Place) -> int:
+    while place and place not in lines:
+        place = place[:-1]
+    return lines.get(place, 1)
+
+
+def _as_name(text: str) -> str:
+    return _NOT_IN_NAME.sub("-", text).strip("-_.")[:64] or "profile"
+
+
+def _no_such_profile(name: str) -> ProfileError:
+    names = bundled_names()
+    near = difflib.get_close_matches(name, names, n=1)
+    return ProfileError(
+        f'profile "{name}" does not exist',
+        expected=f"a bundled profile ({', '.join(names)}), a profile folder, or a file of prompts",
+        got=name,
+        fix=f'did you mean "{near[0]}"?' if near else "headscope profiles list names the bundled ones",
+    )

@@ -1,0 +1,83 @@
+"""The shape of a profile's files: ``profile.yaml`` and one row of prompts.
+
+These models are the format's definition; ``docs/schema/`` holds the JSON Schemas made from them.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+FORMAT = "headscope-profile/1"
+
+# A concept's name stands in file names, table cells and "outcome:concept", so no slash, comma, colon or space in it.
+Name = Annotated[str, StringConstraints(pattern=r"^[^\W_][\w.-]*$", max_length=64)]
+Word = Annotated[str, StringConstraints(pattern=r"^\S+$", max_length=100)]
+Text = Annotated[str, StringConstraints(min_length=1)]
+WordsByPart = dict[str, Annotated[list[Word], Field(min_length=1)]]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class PromptRow(_Strict):
+    """One line of a JSONL file (or of a CSV file, with ``span_start`` and ``span_end`` for ``span``)."""
+
+    text: str = Field(description="the prompt as the model sees it")
+    concept: Name | None = Field(
+        default=None,
+        description="the class: a concept or the control; may be left out where a file holds one class",
+    )
+    id: Text | None = Field(default=None, description="unique in the profile; class and number if left out")
+    span: Annotated[list[int], Field(min_length=2, max_length=2)] | None = Field(
+        default=None,
+        description="start and end character (end exclusive) of the word that carries the concept; found with "
+        "the lexicon if left out",
+    )
+    template: Text | None = Field(default=None, description="the frame it was made from; the same id in all classes")
+    pair: Text | None = Field(default=None, description="id of the matched control prompt; not on control prompts")
+    implicit: bool = Field(default=False, description="true where the span is no word of the lexicon")
+
+
+class PromptList(_Strict):
+    """The Phase 6 study's file: one class a file, texts only."""
+
+    prompts: Annotated[list[str], Field(min_length=1)]
+
+
+class ConceptSection(_Strict):
+    """A concept in ``profile.yaml``."""
+
+    lexicon: WordsByPart | Annotated[list[Word], Field(min_length=1)] = Field(
+        description="the concept's words by part of speech, or a plain list"
+    )
+    control_lexicon: WordsByPart | Annotated[list[Word], Field(min_length=1)] | None = Field(
+        default=None, description="words of the same kinds that do not carry the concept; the profile's if left out"
+    )
+
+
+class ProfileFile(_Strict):
+    """``profile.yaml``."""
+
+    format: Literal["headscope-profile/1"] = FORMAT
+    name: Name
+    description: str = ""
+    language: Annotated[str, StringConstraints(pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]+)*$")] = Field(
+        default="en", description="ISO 639 code of the prompts"
+    )
+    control: Name = Field("neutral", description="name of the class of prompts that carry no concept")
+    prompts: Text | Annotated[dict[Name, Text], Field(min_length=1)] = Field(
+        description="one file with a class on every row, or a mapping class -> file (.jsonl, .csv, .json, .txt)"
+    )
+    readouts: list[Text] | None = Field(
+        default=None, description="continuations after which the next word tells; left out: the bundled ones; []: none"
+    )
+    control_lexicon: WordsByPart | Annotated[list[Word], Field(min_length=1)] | None = Field(
+        default=None, description="control words for every concept without its own; left out: the bundled ones"
+    )
+    reference_words: list[Word] = Field(
+        default_factory=list, description="words that decide which first tokens are specific; empty: the bundled list"
+    )
+    concepts: Annotated[dict[Name, ConceptSection], Field(min_length=1)]

@@ -1,0 +1,336 @@
+"""Does a profile contradict itself, and what should its author know?
+
+Every check yields findings. An ``error`` is a contradiction: a span outside its text, a partner that does not exist,
+the same prompt twice. A ``strict`` finding (near-duplicates) is an error in bundled profiles and in
+``headscope profiles validate``, and a warning when a user's own profile is run. A ``warning`` never stops anything.
+
+Two prompts of a class are near-duplicates where they differ in case and punctuation only, where they share template
+and slot filler, or, lacking templates, where one is the other with one word added.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from headscope.errors import ProfileError
+from headscope.profiles.explaining import describe
+from headscope.profiles.files import PROMPT_LIMIT_CHARACTERS
+from headscope.profiles.types import Profile, Prompt
+from headscope.profiles.words import first_word, folded_words
+
+RESERVED_NAMES = frozenset({"overall"})  # the ranking's name for the mean over concepts
+FEWEST_TEMPLATES = 6  # below it no p-value is given (docs/statistics.md)
+FEWEST_WORDS = 3  # below it the primary outcome is refused
+
+_NAMED = 5
+Severity = Literal["error", "strict", "warning"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing a check found, with the parts of an error message."""
+
+    severity: Severity
+    problem: str
+    expected: str | None = None
+    got: str | None = None
+    where: str | None = None
+    fix: str | None = None
+
+    def is_error(self, *, strict: bool) -> bool:
+        """Whether the finding refuses the profile."""
+        return self.severity == "error" or (strict and self.severity == "strict")
+
+    @property
+    def sentence(self) -> str:
+        """The finding on one line, as it stands among a profile's warnings."""
+        return "; ".join(part for part in (self.problem, self.got, self.where) if part)
+
+
+def check(profile: Profile, origins: Mapping[str, str], *, strict: bool) -> tuple[str, ...]:
+    """The warnings of a profile that holds no error.
+
+    Args:
+        profile: as assembled.
+        origins: where each prompt came from, by id.
+        strict: near-duplicates are errors too.
+
+    Raises:
+        ProfileError: the first error, and how many more there are.
+    """
+    findings = list(find(profile, origins))
+    errors = [finding for finding in findings if finding.is_error(strict=strict)]
+    if errors:
+        first = errors[0]
+        more = f" (and {len(errors) - 1} more: headscope profiles validate lists them)" if len(errors) > 1 else ""
+        raise ProfileError(
+            first.problem + more, expected=first.expected, got=first.got, where=first.where, fix=first.fix
+        )
+    near = [finding for finding in findings if finding.severity == "strict"]
+    sentences = tuple(finding.sentence for finding in findings if finding.severity == "warning")
+    if len(near) > 1:
+        return (f"{len(near)} pairs of near-duplicates (headscope profiles validate lists them)", *sentences)
+    return (*(finding.sentence for finding in near), *sentences)
+
+
+def find(profile: Profile, origins: Mapping[str, str]) -> Iterator[Finding]:
+    """Every finding, errors and warnings in the order of the checks."""
+    for checks in (_names, _texts, _duplicates, _spans, _pairs, _lexicons, _readouts, _leaks, _sizes):
+        yield from checks(profile, origins)
+
+
+def _names(profile: Profile, origins: Mapping[str, str]) -> Iterator[Finding]:
+    known = {*profile.concepts, profile.control}
+    for name in sorted(RESERVED_NAMES & known):
+        yield Finding("error", f'"{name}" cannot name a concept', fix="choose another name")
+    if profile.control in profile.concepts:
+        yield Finding("error", f'"{profile.control}" is both a concept and the control', fix="rename one of them")
+    for prompt in profile.prompts:
+        if prompt.concept not in known:
+            yield Finding(
+                "error",
+                f'prompt {prompt.id} belongs to the unknown concept "{prompt.concept}"',
+                expected=", ".join(sorted(known)),
+                got=prompt.concept,
+                where=origins.get(prompt.id),
+            )
+    for identifier, count in Counter(prompt.id for prompt in profile.prompts).items():
+        if count > 1:
+            yield Finding("error", f'prompt id "{identifier}" stands {count} times', where=origins.get(identifier))
+    for name in (*profile.concepts, profile.control):
+        if not profile.prompts_of(name):
+            yield Finding("error", f'"{name}" has no prompts', expected="at least one", where=profile.source)
+
+
+def _texts(profile: Profile, origins: Mapping[str, str]) -> Iterator[Finding]:
+    for prompt in profile.prompts:
+        where = origins.get(prompt.id)
+        if not prompt.text.strip():
+            got = "no characters" if not prompt.text else "white space only"
+            yield Finding("error", f"prompt {prompt.id} is empty", expected="text", got=got, where=where)
+        elif len(prompt.text) > PROMPT_LIMIT_CHARACTERS:
+            yield Finding(
+                "error",
+                f"prompt {prompt.id} is too long",
+                expected=f"at most {PROMPT_LIMIT_CHARACTERS:,} characters",
+                got=f"{len(prompt.text):,} characters",
+                where=where,
+            )
+        elif bad := _unwritable(prompt.text):
+            yield Finding(
+                "error",
+                f"prompt {prompt.id} holds a character that is no text",
+                expected="no control characters but tab and line break, no half of a surrogate pair",
+                got=f"U+{ord(bad):04X}",
+                where=where,
+            )
+    yield from _listed(
+        "warning",
+        "end in white space, which is then their last token",
+        [prompt.id for prompt in profile.prompts if prompt.text != prompt.text.rstrip()],
+    )
+
+
+def _unwritable(text: str) -> str | None:
+    if text.isprintable():
+        return None
+    return next(
+        (
+            character
+            for character in text
+            if unicodedata.category(character) in ("Cc", "Cs") and character not in "\t\n\r"
+        ),
+        None,
+    )
+
+
+def _duplicates(profile: Profile, origins: Mapping[str, str]) -> Iterator[Finding]:
+    seen: dict[str, Prompt] = {}
+    same_words: dict[tuple[str, ...], Prompt] = {}
+    for prompt in profile.prompts:
+        earlier = seen.setdefault(prompt.text, prompt)
+        if earlier is not prompt:
+            yield _pair_finding("error", "are the same text", earlier, prompt, origins, got=describe(prompt.text))
+            continue
+        folded = folded_words(prompt.text)
+        alike = same_words.setdefault(folded, prompt)
+        if folded and alike is not prompt:
+            yield _pair_finding("strict", "differ in case and punctuation only", alike, prompt, origins)
+    for name in (*profile.concepts, profile.control):
+        yield from _near_duplicates(profile.prompts_of(name), origins)
+
+
+def _near_duplicates(prompts: Sequence[Prompt], origins: Mapping[str, str]) -> Iterator[Finding]:
+    slots: dict[tuple[str, str], Prompt] = {}
+    free: dict[tuple[str, ...], Prompt] = {}
+    for prompt in prompts:
+        if prompt.template is None:
+            free.setdefault(folded_words(prompt.text), prompt)
+        elif prompt.span_text is not None:
+            earlier = slots.setdefault((prompt.template, prompt.span_text.casefold()), prompt)
+            if earlier is not prompt and earlier.text != prompt.text:
+                yield _pair_finding("strict", "have the same template and slot filler", earlier, prompt, origins)
+    for words, prompt in free.items():
+        shorter = {words[:index] + words[index + 1 :] for index in range(len(words))} if len(words) > 1 else set()
+        for other in sorted((free[part] for part in shorter if part in free), key=lambda found: found.id):
+            yield _pair_finding("strict", "differ by one added word", other, prompt, origins)
+
+
+def _spans(profile: Profile, origins: Mapping[str, str]) -> Iterator[Finding]:
+    unmarked: list[str] = []
+    for prompt in profile.prompts:
+        if prompt.span is None:
+            continue
+        start, end = prompt.span
+        if not 0 <= start < end <= len(prompt.text):
+            yield Finding(
+                "error",
+                f"span of prompt {prompt.id} is outside its text",
+                expected=f"0 <= start < end <= {len(prompt.text)}",
+                got=f"[{start}, {end}]",
+                where=origins.get(prompt.id),
+            )
+        elif not prompt.text[start:end].strip():
+            yield Finding(
+                "error",
+                f"span of prompt {prompt.id} is white space",
+                got=f"[{start}, {end}]",
+                where=origins.get(prompt.id),
+            )
+        elif prompt.concept in profile.concepts:
+            words = profile.concepts[prompt.concept].lexicon.words
+            if words and (first_word(prompt.text[start:end], words) is None) != prompt.implicit:
+                unmarked.append(prompt.id)
+    yield from _listed(
+        "warning", "are marked implicit although their span holds a lexicon word, or the reverse", unmarked
+    )
+    for name in profile.concepts:
+        missing = [prompt.id for prompt in profile.prompts_of(name) if prompt.span is None]
+        yield from _listed(
+            "warning", f"of {name} have no span, so attention to the concept cannot be read there", missing
+        )
+
+
+def _pairs(profile: Profile, origins: Mapping[str, str]) -> Iterator[Finding]:
+    by_id = {prompt.id: prompt for prompt in profile.prompts}
+    other_frame: list[str] = []
+    used: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for prompt in profile.prompts:
+        if prompt.pair is None:
+            continue
+        partner, where = by_id.get(prompt.pair), origins.get(prompt.id)
+        if prompt.concept == profile.control:
+            yield Finding("error", f"control prompt {prompt.id} names a partner", got=prompt.pair, where=where)
+        elif partner is None:
+            yield Finding(
+                "error",
+                f"partner of prompt {prompt.id} does not exist",
+                expected="id of a control prompt",
+                got=prompt.pair,
+                where=where,
+            )
+        elif partner.concept != profile.control:
+            yield Finding(
+                "error",
+                f"partner of prompt {prompt.id} is no control prompt",
+                expected=f"a prompt of {profile.control}",
+                got=f"{partner.id}, of {partner.concept}",
+                where=where,
+            )
+        else:
+            used[prompt.concept, prompt.pair].append(prompt.id)
+            if partner.template != prompt.template:
+                other_frame.append(prompt.id)
+    yield from _listed("warning", "have a partner of another template", other_frame)
+    shared = [identifier for prompts in used.values() if len(prompts) > 1 for identifier in prompts]
+    yield from _listed("warning", "share their partner with another prompt of their concept", shared)
+
+
+def _lexicons(profile: Profile, _: Mapping[str, str]) -> Iterator[Finding]:
+    owners: dict[str, list[str]] = defaultdict(list)
+    for concept in profile.concepts.values():
+        for word in {word.casefold() for word in concept.lexicon.words}:
+            owners[word].append(concept.name)
+        both = sorted(_folded(concept.lexicon.words) & _folded(concept.control_lexicon.words))
+        if both:
+            yield Finding(
+                "error",
+                f"lexicon and control lexicon of {concept.name} share words",
+                expected="control words that do not carry the concept",
+                got=", ".join(both),
+                where=profile.source,
+            )
+        if len(concept.lexicon.words) < FEWEST_WORDS:
+            yield Finding(
+                "warning",
+                f"{concept.name} has {len(concept.lexicon.words)} lexicon words; ablation's primary outcome needs at "
+                f"least {FEWEST_WORDS}",
+            )
+    for word, names in sorted(owners.items()):
+        if len(names) > 1:
+            yield Finding("warning", f'lexicon word "{word}" is shared by {", ".join(names)}')
+
+
+def _readouts(profile: Profile, _: Mapping[str, str]) -> Iterator[Finding]:
+    for index, readout in enumerate(profile.readouts):
+        where = f"{profile.source}, readouts[{index}]"
+        if not readout.strip():
+            yield Finding("error", "a readout is empty", expected="text", where=where)
+        if readout in profile.readouts[:index]:
+            yield Finding("error", "a readout stands twice", got=readout, where=where)
+        for concept in profile.concepts.values():
+            if found := first_word(readout, concept.lexicon.words):
+                yield Finding(
+                    "error",
+                    f"a readout holds a lexicon word of {concept.name}",
+                    expected="a continuation without any concept's word, the same for every prompt",
+                    got=f'"{readout[slice(*found)]}" in "{readout}"',
+                    where=where,
+                )
+
+
+def _leaks(profile: Profile, _: Mapping[str, str]) -> Iterator[Finding]:
+    for concept in profile.concepts.values():
+        words = concept.lexicon.words
+        for name in (*profile.concepts, profile.control):
+            if name != concept.name:
+                leaking = [prompt.id for prompt in profile.prompts_of(name) if first_word(prompt.text, words)]
+                yield from _listed("warning", f"of {name} hold a lexicon word of {concept.name}", leaking)
+
+
+def _sizes(profile: Profile, _: Mapping[str, str]) -> Iterator[Finding]:
+    for name in profile.concepts:
+        prompts = profile.prompts_of(name)
+        templates = {prompt.template or prompt.id for prompt in prompts}
+        if 0 < len(templates) < FEWEST_TEMPLATES:
+            yield Finding(
+                "warning",
+                f"{name} has {len(prompts)} prompts from {len(templates)} templates; under {FEWEST_TEMPLATES} results "
+                "are descriptive only, without p-values",
+            )
+
+
+def _pair_finding(
+    severity: Severity, relation: str, first: Prompt, second: Prompt, origins: Mapping[str, str], got: str | None = None
+) -> Finding:
+    return Finding(
+        severity,
+        f"prompts {first.id} and {second.id} {relation}",
+        got=got,
+        where=" and ".join(origins.get(prompt.id, prompt.id) for prompt in (first, second)),
+        fix="remove one, or change what it says",
+    )
+
+
+def _listed(severity: Severity, relation: str, names: Sequence[str]) -> Iterator[Finding]:
+    if names:
+        more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+        yield Finding(severity, f"{len(names)} prompts {relation}: {', '.join(names[:_NAMED])}{more}")
+
+
+def _folded(words: Iterable[str]) -> set[str]:
+    return {word.casefold() for word in words}
