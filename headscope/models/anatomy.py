@@ -1,0 +1,256 @@
+"""Where a model's heads are, found by watching it run once; no list of model names decides.
+
+1. Run a few tokens with the model switched to our attention function, which returns recognizable noise. Every module
+   that calls it is an attention module; the shapes it hands over give heads, key/value heads and head size.
+2. Where nothing was called, the model does not route through the interface: run again, watching the operations. A
+   module that multiplies [T, T] weights by values, or calls ``scaled_dot_product_attention``, is an attention module.
+3. The output projection is the module whose input *equals* the attention's output with its heads side by side,
+   [B, T, H * d_v]. Where a gate or a norm stands between the two, it is the last module with a weight matrix inside
+   the attention module whose input has that width; such a layer is marked not ``direct``.
+
+Layers are counted in the order in which attention modules run; ``name`` says which module each is. What is found here
+is a claim until ``laws.py`` proves it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+from transformers.pytorch_utils import Conv1D
+
+from headscope.errors import ModelError
+from headscope.models.attention import Attention
+from headscope.models.interface import interface_watch
+from headscope.models.operations import OperationWatch
+
+_PROBE = (2, 5)  # rows and tokens of the dry run
+
+
+@dataclass(frozen=True)
+class LayerAnatomy:
+    """One attention layer.
+
+    Attributes:
+        name: path of the attention module in the model, e.g. ``transformer.h.0.attn``.
+        attention: the module that computes attention.
+        projection: the module whose input is z, [B, T, H * d_v].
+        n_heads: H.
+        n_kv_heads: key/value heads; in a model that does not route, those left after its own repetition.
+        head_size: d_v, width of one head's z.
+        routed: whether attention goes through transformers' attention interface.
+        direct: whether z is the attention's output as it is; False where a gate or norm stands between.
+    """
+
+    name: str
+    attention: nn.Module
+    projection: nn.Module
+    n_heads: int
+    n_kv_heads: int
+    head_size: int
+    routed: bool
+    direct: bool
+
+
+@dataclass(frozen=True)
+class Anatomy:
+    """All attention layers of a model, in the order in which they run."""
+
+    layers: tuple[LayerAnatomy, ...]
+
+    def __len__(self) -> int:
+        return len(self.layers)
+
+    @property
+    def heads_per_layer(self) -> tuple[int, ...]:
+        """H of each layer."""
+        return tuple(layer.n_heads for layer in self.layers)
+
+    @property
+    def routed(self) -> bool:
+        """Whether every layer goes through the attention interface."""
+        return all(layer.routed for layer in self.layers)
+
+    @property
+    def direct(self) -> bool:
+        """Whether z is the attention's output in every layer, so that value-weighted attention is defined."""
+        return all(layer.direct for layer in self.layers)
+
+
+@dataclass
+class _Seen:
+    """One attention as the dry run saw it, and the modules with a weight matrix that ran after it."""
+
+    module: nn.Module
+    attention: Attention
+    output: Tensor  # [B, T, H * d_v]
+    later: list[tuple[nn.Module, Tensor]]
+
+
+@torch.inference_mode()
+def find_anatomy(hf: PreTrainedModel) -> Anatomy:
+    """Find every attention layer and its output projection.
+
+    Raises:
+        ModelError: there is no attention, a module runs twice in one pass, or a layer has no output projection.
+    """
+    routed = True
+    seen = _dry_run_interface(hf)
+    if not seen:
+        routed = False
+        seen = _dry_run_operations(hf)
+    if not seen:
+        raise ModelError(
+            f"{type(hf).__name__} computes no attention headscope can see, so it has no heads to measure",
+            expected="a causal language model with softmax attention",
+            got=f"model type {hf.config.model_type}",
+            fix="choose a transformer language model; recurrent and state-space models have no attention heads",
+        )
+    names: dict[nn.Module, str] = {module: name for name, module in hf.named_modules()}
+    modules = [one.module for one in seen]
+    for module in modules:
+        if modules.count(module) > 1:
+            raise ModelError(
+                "an attention module runs more than once in one pass, so its heads cannot be told apart by layer",
+                where=names[module],
+                fix="headscope has no support for weights shared between layers",
+            )
+    return Anatomy(tuple(_layer(one, names, routed=routed) for one in seen))
+
+
+def _layer(seen: _Seen, names: dict[nn.Module, str], *, routed: bool) -> LayerAnatomy:
+    head_size = seen.attention.value.shape[-1]
+    n_heads = seen.attention.n_heads
+    direct = True
+    projection = next((module for module, given in seen.later if _same(given, seen.output)), None)
+    if projection is None:
+        direct = False
+        inside = set(seen.module.modules())
+        wide = [m for m, given in seen.later if m in inside and given.shape[-1] == n_heads * head_size]
+        projection = wide[-1] if wide else None
+    if projection is None:
+        raise ModelError(
+            "an attention layer has no output projection headscope can find",
+            expected=f"a module with a weight matrix that takes [.., {n_heads * head_size}] after the attention",
+            where=names[seen.module],
+            fix="a projection computed without calling its module (tensor-parallel slices) cannot be edited",
+        )
+    return LayerAnatomy(
+        name=names[seen.module],
+        attention=seen.module,
+        projection=projection,
+        n_heads=n_heads,
+        n_kv_heads=seen.attention.n_kv_heads,
+        head_size=head_size,
+        routed=routed,
+        direct=direct,
+    )
+
+
+def _same(given: Tensor, output: Tensor) -> bool:
+    return (
+        given.numel() == output.numel()
+        and given.shape[-1] == output.shape[-1]
+        and torch.equal(given.reshape(output.shape), output.to(given))
+    )
+
+
+def has_weight_matrix(module: nn.Module) -> bool:
+    """Whether the module maps vectors by a matrix of its own: a Linear, a Conv1D, or what a quantizer puts there."""
+    weight = getattr(module, "weight", None)
+    matrix = isinstance(weight, Tensor) and weight.dim() == 2
+    wrapped = hasattr(module, "base_layer") or hasattr(module, "in_features")
+    return not isinstance(module, nn.Embedding) and (matrix or wrapped or isinstance(module, nn.Linear | Conv1D))
+
+
+def embedding_weight(hf: PreTrainedModel) -> Tensor:
+    """The input embedding's table, [V, D]."""
+    embedding: Any = hf.get_input_embeddings()
+    return embedding.weight
+
+
+def vocabulary_size(hf: PreTrainedModel) -> int:
+    """V: ids from 0 to V - 1 can be embedded."""
+    return embedding_weight(hf).shape[0]
+
+
+def probe_ids(hf: PreTrainedModel, shape: tuple[int, int] = _PROBE) -> Tensor:
+    """Ids of ``shape`` for a dry run: the first tokens of the vocabulary, different in each row."""
+    ids = torch.arange(shape[0] * shape[1]).reshape(shape) % vocabulary_size(hf)
+    return ids.to(embedding_weight(hf).device)
+
+
+def _run(hf: PreTrainedModel) -> None:
+    ids = probe_ids(hf)
+    hf.base_model(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False)
+
+
+@contextmanager
+def _weight_modules(hf: PreTrainedModel, ran: Callable[[nn.Module, Tensor], None]) -> Generator[None]:
+    """Call ``ran(module, input)`` whenever a module with a weight matrix runs."""
+
+    def hook(module: nn.Module, args: tuple[object, ...]) -> None:
+        if args and isinstance(args[0], Tensor):
+            ran(module, args[0])
+
+    handles = [m.register_forward_pre_hook(hook) for m in hf.modules() if has_weight_matrix(m)]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _dry_run_interface(hf: PreTrainedModel) -> list[_Seen]:
+    seen: list[_Seen] = []
+
+    def saw(module: nn.Module, attention: Attention, output: Tensor) -> None:
+        seen.append(_Seen(module, attention, output.reshape(*output.shape[:2], -1), []))
+
+    def ran(module: nn.Module, given: Tensor) -> None:
+        if seen:
+            seen[-1].later.append((module, given))
+
+    with interface_watch(hf, saw, stand_in=True) as switched, _weight_modules(hf, ran):
+        if switched:
+            _run(hf)
+    return seen
+
+
+def _dry_run_operations(hf: PreTrainedModel) -> list[_Seen]:
+    seen: list[_Seen] = []
+    running: list[nn.Module] = []
+    watch = OperationWatch(_PROBE, lambda: running[-1] if running else None)
+
+    def ran(module: nn.Module, given: Tensor) -> None:
+        owner = next((outer for outer in reversed(running) if outer in watch.last), None)
+        if owner is not None:  # the first projection after an operation closes it
+            attention, output = watch.last.pop(owner)
+            merged = output.transpose(1, 2)
+            seen.append(_Seen(owner, attention, merged.reshape(*merged.shape[:2], -1), []))
+        if seen:
+            seen[-1].later.append((module, given))
+
+    handles = []
+    try:
+        with _weight_modules(hf, ran):
+            for module in hf.modules():
+                if not has_weight_matrix(module):
+                    handles.append(module.register_forward_pre_hook(lambda hooked, _: running.append(hooked)))
+                    handles.append(module.register_forward_hook(lambda *_: _pop(running), always_call=True))
+            with watch:
+                _run(hf)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return seen
+
+
+def _pop(running: list[nn.Module]) -> None:
+    if running:
+        running.pop()

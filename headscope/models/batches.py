@@ -1,0 +1,91 @@
+"""What a forward pass takes: rows of token ids with their positions, and what each token may see.
+
+A row holds one sequence (a chain: padded left or right, causal over ``attention_mask``) or several that share prefixes
+(a tree: ``allowed`` says which tokens each token sees, its position is its depth). Everything addresses (row, token
+index), so nothing depends on which of the two a row is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from headscope.errors import WorkError
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Rows for one forward pass, on the model's device.
+
+    Attributes:
+        ids: [B, T] long token ids; any valid id where there is padding.
+        positions: [B, T] long positions, the depth in a tree; 0 where there is padding.
+        attention_mask: [B, T] long, 1 for a real token and 0 for padding.
+        allowed: [B, T, T] bool, True where the query (second axis) may see the key (third axis); None for chains,
+            which see every earlier real token.
+    """
+
+    ids: Tensor
+    positions: Tensor
+    attention_mask: Tensor
+    allowed: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        rows, width = self.ids.shape
+        shapes: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
+            "positions": (tuple(self.positions.shape), (rows, width)),
+            "attention_mask": (tuple(self.attention_mask.shape), (rows, width)),
+        }
+        if self.allowed is not None:
+            shapes["allowed"] = (tuple(self.allowed.shape), (rows, width, width))
+        for name, (got, expected) in shapes.items():
+            if got != expected:
+                raise WorkError(f"a batch's {name} does not fit its ids", expected=str(expected), got=str(got))
+
+    def __len__(self) -> int:
+        return self.ids.shape[0]
+
+    @property
+    def width(self) -> int:
+        """T: tokens of the longest row, padding included."""
+        return self.ids.shape[1]
+
+    @classmethod
+    def of_chains(
+        cls,
+        rows: Sequence[Sequence[int]],
+        *,
+        device: torch.device | str = "cpu",
+        padding: Literal["left", "right"] = "right",
+        pad_id: int = 0,
+        extra: int = 0,
+    ) -> Batch:
+        """One sequence a row, padded to the longest of them plus ``extra``.
+
+        Args:
+            rows: token ids of each sequence.
+            device: where the tensors go.
+            padding: side of the padding.
+            pad_id: any valid token id.
+            extra: further padding, for tests of padding itself.
+        """
+        width = max(map(len, rows)) + extra
+        ids = torch.full((len(rows), width), pad_id, dtype=torch.long)
+        positions = torch.zeros((len(rows), width), dtype=torch.long)
+        mask = torch.zeros((len(rows), width), dtype=torch.long)
+        for row, sequence in enumerate(rows):
+            start = 0 if padding == "right" else width - len(sequence)
+            place = slice(start, start + len(sequence))
+            ids[row, place] = torch.as_tensor(list(sequence), dtype=torch.long)
+            positions[row, place] = torch.arange(len(sequence))
+            mask[row, place] = 1
+        return cls(ids.to(device), positions.to(device), mask.to(device))
+
+    def ends(self) -> Tensor:
+        """[B] index of the last real token of each row."""
+        index = torch.arange(self.width, device=self.ids.device)
+        return (index * self.attention_mask).argmax(dim=1)

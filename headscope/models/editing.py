@@ -1,0 +1,245 @@
+"""Head edits at the one place where a head's output stands alone: the input of the attention's output projection.
+
+z, [B, T, H, d], becomes ``gain * z + value``. Gains and values have a row axis, so one batch runs many different edits
+beside each other, and a token axis, so an edit may hold at some places only. Edits live in a ``with`` block and nest:
+an inner one sees what an outer one left. Leaving the block, also by an exception, removes every hook. z is replaced,
+never written over, so nothing that holds the model's own tensor sees the edit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from headscope.errors import RequestError
+from headscope.heads import Head
+from headscope.models.anatomy import LayerAnatomy
+from headscope.models.weights import value_bias as value_bias
+
+if TYPE_CHECKING:
+    from headscope.models.head_model import HeadModel
+
+
+@dataclass(frozen=True)
+class LayerEdit:
+    """What happens to the heads of one layer: z' = gain * z + value.
+
+    Attributes:
+        gain: [B or 1, T or 1, H].
+        value: [B or 1, T or 1, H, d]; None adds nothing.
+
+    An axis of 1 holds for every row or token; any other length must be that of each pass inside the block.
+    """
+
+    gain: Tensor
+    value: Tensor | None = None
+
+
+@contextmanager
+def editing(model: HeadModel, edits: Mapping[int, LayerEdit]) -> Generator[HeadModel]:
+    """Edit heads in every forward pass inside the block, plain, cached or in ``generate``.
+
+    Args:
+        model: the model.
+        edits: by layer.
+
+    Raises:
+        RequestError: a layer does not exist, or a gain or value does not fit it or the rows that come.
+    """
+    handles: list[Any] = []
+    try:
+        for layer, edit in edits.items():
+            anatomy = _layer(model, layer)
+            _check_shapes(anatomy, layer, edit)
+            handles.append(anatomy.projection.register_forward_pre_hook(_edit_hook(anatomy, layer, edit)))
+        yield model
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+@contextmanager
+def watching_z(
+    model: HeadModel, callback: Callable[[int, Tensor], None], layers: Sequence[int] | None = None
+) -> Generator[HeadModel]:
+    """Call ``callback(layer, z [B, T, H, d])`` as each layer of each pass inside the block computes its z.
+
+    Edits entered before this block are in z, edits entered inside it are not. z is the model's own tensor: copy what
+    is to be kept. Nothing is stored here.
+
+    Args:
+        model: the model.
+        callback: called layer by layer.
+        layers: only these; None for all.
+    """
+
+    def hook(layer: int, anatomy: LayerAnatomy) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
+        return lambda _, args: callback(layer, _by_head(args[0], anatomy))
+
+    handles: list[Any] = []
+    try:
+        for layer in range(len(model.anatomy)) if layers is None else layers:
+            anatomy = _layer(model, layer)
+            handles.append(anatomy.projection.register_forward_pre_hook(hook(layer, anatomy)))
+        yield model
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _layer(model: HeadModel, layer: int) -> LayerAnatomy:
+    if not 0 <= layer < len(model.anatomy):
+        raise RequestError(f"layer {layer} does not exist", expected=f"0 to {len(model.anatomy) - 1}", got=str(layer))
+    return model.anatomy.layers[layer]
+
+
+def _by_head(z: Tensor, anatomy: LayerAnatomy) -> Tensor:
+    return z.unflatten(-1, (anatomy.n_heads, anatomy.head_size))
+
+
+def _check_shapes(anatomy: LayerAnatomy, layer: int, edit: LayerEdit) -> None:
+    H, d = anatomy.n_heads, anatomy.head_size
+    if edit.gain.dim() != 3 or edit.gain.shape[2] != H:
+        raise RequestError(
+            f"the gain of layer {layer} has the wrong shape",
+            expected=f"[rows or 1, tokens or 1, {H}]",
+            got=str(tuple(edit.gain.shape)),
+        )
+    if edit.value is not None and (edit.value.dim() != 4 or tuple(edit.value.shape[2:]) != (H, d)):
+        raise RequestError(
+            f"the value of layer {layer} has the wrong shape",
+            expected=f"[rows or 1, tokens or 1, {H}, {d}]",
+            got=str(tuple(edit.value.shape)),
+        )
+
+
+def _edit_hook(
+    anatomy: LayerAnatomy, layer: int, edit: LayerEdit
+) -> Callable[[nn.Module, tuple[Tensor, ...]], tuple[Tensor, ...]]:
+    gain, value = edit.gain[..., None], edit.value
+
+    def hook(_: nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        nonlocal gain, value
+        z = _by_head(args[0], anatomy)
+        gain = gain.to(z)
+        _check_rows(gain, z, "gain", layer)
+        edited = z * gain
+        if value is not None:
+            value = value.to(z)
+            _check_rows(value, z, "value", layer)
+            edited = edited + value
+        return (edited.flatten(-2), *args[1:])
+
+    return hook
+
+
+def _check_rows(given: Tensor, z: Tensor, what: str, layer: int) -> None:
+    fits = all(have in (1, need) for have, need in zip(given.shape[:2], z.shape[:2], strict=True))
+    if not fits:
+        raise RequestError(
+            f"the {what} of layer {layer} does not fit the pass it is applied to",
+            expected=f"{z.shape[0]} rows (or 1) and {z.shape[1]} tokens (or 1)",
+            got=f"{given.shape[0]} rows and {given.shape[1]} tokens",
+            fix="in cached generation each step has one token: give the edit one token, which then holds for all",
+        )
+
+
+# --- what a user writes -------------------------------------------------------------------------------------------
+
+Values = Tensor | Sequence[Any] | Mapping[Any, Any]
+
+
+@dataclass(frozen=True)
+class HeadEdit:
+    """An edit of a set of heads that holds for every row, position and step.
+
+    Attributes:
+        heads: the spec, e.g. ``"1:10,3:2"``.
+        kind: ``zero``, ``mean`` or ``replace``; the last two put given values in place of z.
+        values: [heads in the set, d] in the set's sorted order, or a mapping from head (``"1:10"``, ``(1, 10)``, Head)
+            to [d]; None for ``zero``.
+        value_bias: for ``zero``: ``"zero"`` sets z to 0, ``"keep"`` to b_V (TransformerLens' convention).
+    """
+
+    heads: str
+    kind: Literal["zero", "mean", "replace"]
+    values: Values | None = None
+    value_bias: Literal["zero", "keep"] = "zero"
+
+    def layer_edits(self, model: HeadModel) -> dict[int, LayerEdit]:
+        """The edit of each layer of ``model``; RequestError where a head does not exist or a value does not fit."""
+        heads = model.head_set(self.heads)
+        by_head = None if self.values is None else _values_by_head(self.values, tuple(heads))
+        edits: dict[int, LayerEdit] = {}
+        for head in heads:
+            anatomy = model.anatomy.layers[head.layer]
+            H, d = anatomy.n_heads, anatomy.head_size
+            keeps = self.kind == "zero" and self.value_bias == "keep"
+            has_value = keeps or by_head is not None
+            if head.layer not in edits:
+                value = torch.zeros(1, 1, H, d, device=model.device) if has_value else None
+                edits[head.layer] = LayerEdit(torch.ones(1, 1, H, device=model.device), value)
+            edit = edits[head.layer]
+            edit.gain[..., head.head] = 0.0
+            if edit.value is not None:
+                given = value_bias(model, head.layer)[head.head] if by_head is None else by_head[head]
+                if tuple(given.shape) != (d,):
+                    raise RequestError(
+                        f"the value for head {head} has the wrong shape",
+                        expected=f"({d},)",
+                        got=str(tuple(given.shape)),
+                    )
+                edit.value[:, :, head.head] = given.to(edit.value)
+        return edits
+
+
+def zero(heads: str, *, value_bias: Literal["zero", "keep"] = "zero") -> HeadEdit:
+    """Heads switched off: z = 0, or z = b_V with ``value_bias="keep"`` (what TransformerLens leaves)."""
+    if value_bias not in ("zero", "keep"):
+        raise RequestError(f'value_bias "{value_bias}" does not exist', expected='"zero" or "keep"')
+    return HeadEdit(heads, "zero", value_bias=value_bias)
+
+
+def replace(heads: str, values: Values) -> HeadEdit:
+    """Heads whose z is ``values`` ([heads in the set, d], or a mapping from head to [d]) everywhere."""
+    return HeadEdit(heads, "replace", values)
+
+
+def mean(heads: str, values: Values) -> HeadEdit:
+    """Heads whose z is its mean over some reference text, given as in ``replace``."""
+    return HeadEdit(heads, "mean", values)
+
+
+def _values_by_head(values: Values, heads: tuple[Head, ...]) -> dict[Head, Tensor]:
+    if isinstance(values, Mapping):
+        named = {_head_name(key): torch.as_tensor(value) for key, value in values.items()}
+        missing = [str(head) for head in heads if str(head) not in named]
+        extra = sorted(set(named) - set(map(str, heads)))
+        if missing or extra:
+            raise RequestError(
+                "the values do not name the heads of the set",
+                expected=", ".join(map(str, heads)),
+                got=", ".join(sorted(named)),
+            )
+        return {head: named[str(head)] for head in heads}
+    stacked = torch.as_tensor(values)
+    if stacked.dim() != 2 or len(stacked) != len(heads):
+        raise RequestError(
+            "the values do not fit the set of heads",
+            expected=f"[{len(heads)}, d], one row for each of {', '.join(map(str, heads))}",
+            got=str(tuple(stacked.shape)),
+        )
+    return dict(zip(heads, stacked, strict=True))
+
+
+def _head_name(key: object) -> str:
+    if isinstance(key, tuple):
+        layer, head = key
+        return f"{layer}:{head}"
+    text = str(key)
+    return text if ":" in text else ":".join(text.upper().removeprefix("L").split("H"))

@@ -1,0 +1,125 @@
+"""A loaded causal language model whose heads are known by place, and what is kept about it."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from headscope.heads import HeadSet
+from headscope.models.anatomy import Anatomy, embedding_weight
+from headscope.models.editing import HeadEdit, editing
+from headscope.models.interface import own_implementation
+from headscope.models.law_report import LawReport
+from headscope.models.weights import norm_factors
+
+
+@dataclass(eq=False)
+class HeadModel:
+    """A model, its tokenizer, and what headscope knows about it.
+
+    Attributes:
+        hf: the transformers model, in eval mode.
+        tokenizer: its tokenizer.
+        name: as it was asked for.
+        source: ``bundled``, ``folder``, ``hub`` or ``live``.
+        fingerprint: SHA-256 of the weights as loaded and of the configuration.
+        bos: whether a BOS token is prepended to every text.
+        bos_token_id: the token that is prepended; None where nothing is.
+        anatomy: where its heads are.
+        context_length: most tokens it takes; None where it has no limit.
+        laws: what was proved when it was loaded.
+        tree_row_limit: longest row, in tokens, that may hold several prompts packed as a tree; None where the load
+            check did not find such rows equal to prompts run alone.
+        notes: what loading let pass, in plain sentences.
+    """
+
+    hf: PreTrainedModel
+    tokenizer: Any
+    name: str
+    source: Literal["bundled", "folder", "hub", "live"]
+    fingerprint: str
+    bos: Literal["always", "never"]
+    bos_token_id: int | None
+    anatomy: Anatomy
+    context_length: int | None
+    laws: LawReport
+    tree_row_limit: int | None = None
+    notes: tuple[str, ...] = ()
+    factors: dict[int, Tensor] = field(default_factory=dict, repr=False)
+    value_biases: list[Tensor] | None = field(default=None, repr=False)
+
+    @property
+    def device(self) -> torch.device:
+        """Where ids must be: the device of the input embedding."""
+        return embedding_weight(self.hf).device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The floating type of the weights."""
+        return self.hf.dtype
+
+    @property
+    def heads_per_layer(self) -> tuple[int, ...]:
+        """Number of heads of each attention layer."""
+        return self.anatomy.heads_per_layer
+
+    @property
+    def own_attention(self) -> str:
+        """The attention implementation the model was loaded with: ``sdpa``, ``eager``, ``flash_attention_2``, ..."""
+        return own_implementation(self.hf)
+
+    def head_set(self, spec: str) -> HeadSet:
+        """Read a head spec against this model, e.g. ``"1:10,3:2"``; RequestError where a head does not exist."""
+        return HeadSet.parse(spec, self.heads_per_layer)
+
+    @contextmanager
+    def edit(self, *edits: HeadEdit) -> Generator[PreTrainedModel]:
+        """The model with heads edited, for every row, position and step, until the block ends.
+
+        >>> with model.edit(hs.zero("1:10")):           # doctest: +SKIP
+        ...     model.hf.generate(**inputs)
+        """
+        with ExitStack() as stack:
+            for one in edits:
+                stack.enter_context(editing(self, one.layer_edits(self)))
+            yield self.hf
+
+    def norm_factor(self, layer: int) -> Tensor:
+        """R [H, d_v, d_v] of a layer's output projection (see ``weights.norm_factors``), computed once."""
+        if layer not in self.factors:
+            self.factors[layer] = norm_factors(self.anatomy.layers[layer])
+        return self.factors[layer]
+
+    def describe(self) -> dict[str, Any]:
+        """JSON-able facts for the manifest."""
+        layers = self.anatomy.layers
+        return {
+            "name": self.name,
+            "source": self.source,
+            "family": self.hf.config.model_type,
+            "class": type(self.hf).__name__,
+            "fingerprint": self.fingerprint,
+            "dtype": str(self.dtype).removeprefix("torch."),
+            "device": str(self.device),
+            "attention": self.own_attention,
+            "routed": self.anatomy.routed,
+            "value_weighted": self.anatomy.direct,
+            "n_layers": len(layers),
+            "heads_per_layer": list(self.heads_per_layer),
+            "kv_heads_per_layer": [layer.n_kv_heads for layer in layers],
+            "head_size_per_layer": [layer.head_size for layer in layers],
+            "projections": [layer.name for layer in layers],
+            "parameters_count": self.hf.num_parameters(),
+            "context_length": self.context_length,
+            "bos": self.bos,
+            "bos_token_id": self.bos_token_id,
+            "tree_row_limit": self.tree_row_limit,
+            "load_check": self.laws.as_dict(),
+            "notes": list(self.notes),
+        }

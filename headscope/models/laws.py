@@ -1,0 +1,340 @@
+"""The laws every measurement rests on, proved on the model itself when it is loaded.
+
+A few short made-up rows run in a few forms that must agree: alone and padded on either side; cached and not; with
+heads edited and with those heads' rows of W_O taken out; with all heads off and with the attention block reduced to
+its bias; before, inside and after a ``with`` block. Each law records the largest difference it measured, relative to
+the size of what is compared where that exceeds 1. One form is a capability and not a law: several prompts packed into
+one row as a tree; where it is not found equal, prompts run one to a row.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from headscope.errors import ModelError
+from headscope.models.anatomy import vocabulary_size
+from headscope.models.attention import Attention
+from headscope.models.batches import Batch
+from headscope.models.editing import LayerEdit, editing
+from headscope.models.head_model import HeadModel
+from headscope.models.law_report import Law, LawReport
+from headscope.models.reading import watching_attention
+from headscope.models.running import logits_at, prefill, run_hidden, step
+from headscope.models.weights import head_weights
+from headscope.random_streams import generator
+from headscope.tokens import tree_row
+
+# Largest relative difference that passes: a few hundred roundings of each type.
+_TOLERANCE = {torch.float64: 1e-9, torch.float32: 2e-5, torch.float16: 2e-2, torch.bfloat16: 1e-1}
+_N_STEPS = 2  # tokens generated with the cache
+_WINDOW_NAMES = ("sliding_window", "window_size", "attention_chunk_size", "local_attention_window")
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """Made-up rows, their unpadded logits, and the edit under test.
+
+    Attributes:
+        sequences: three rows of different length; the second shares a prefix with the first.
+        alone: [T, V] logits of each, run by itself.
+        edits: by layer, gains of the three rows [3, 1, H]: row r loses other heads than row s.
+        tolerance: of the model's dtype.
+    """
+
+    sequences: list[list[int]]
+    alone: list[Tensor]
+    edits: dict[int, LayerEdit]
+    tolerance: float
+
+
+@torch.inference_mode()
+def check_laws(model: HeadModel) -> LawReport:
+    """Measure every law, store the report and ``tree_row_limit`` in ``model``, and return the report.
+
+    Raises:
+        ModelError: the model looks at later tokens, so it is no causal language model.
+    """
+    sequences = _sequences(model)
+    tolerance = _TOLERANCE.get(model.dtype, _TOLERANCE[torch.bfloat16])
+    _require_causal(model, sequences[0], tolerance)
+    alone = [_all_logits(model, Batch.of_chains([ids], device=model.device))[0] for ids in sequences]
+    rows = _Rows(sequences, alone, _edits(model, len(sequences)), tolerance)
+    laws = [
+        *_reading_laws(model, rows),
+        *_padding_laws(model, rows),
+        *_editing_laws(model, rows),
+        _cache_law(model, rows),
+    ]
+    tree, limit = _tree_law(model, rows)
+    model.tree_row_limit = limit
+    model.laws = LawReport((*laws, tree), checked=True)
+    return model.laws
+
+
+# --- what is run --------------------------------------------------------------------------------------------------
+
+
+def _smallest_window(model: HeadModel) -> int | None:
+    config = model.hf.config.get_text_config()
+    values = [getattr(config, name, None) for name in _WINDOW_NAMES]
+    sizes = [value for value in values if isinstance(value, int) and value > 0]
+    return min(sizes, default=None)
+
+
+def _sequences(model: HeadModel) -> list[list[int]]:
+    """Three rows, a prefix shared by two, longer than a short sliding window where the model has one."""
+    window = _smallest_window(model)
+    longest = 9 if window is None or window > 24 else max(9, window + 3)
+    longest = min(longest, model.context_length or longest)
+    vocabulary = vocabulary_size(model.hf)
+    draws = generator(0, "load check").integers(0, vocabulary, size=(3, longest)).tolist()
+    shared = max(1, longest // 3)
+    first, second, third = draws
+    second = (first[:shared] + second[shared:])[: max(2, longest - 2)]
+    return [first, second, third[: max(2, longest - 4)]]
+
+
+def _edits(model: HeadModel, n_rows: int) -> dict[int, LayerEdit]:
+    edits = {}
+    for index, layer in enumerate(model.anatomy.layers):
+        gain = torch.ones(n_rows, 1, layer.n_heads, device=model.device)
+        for row in range(n_rows):
+            gain[row, 0, (row + index) % layer.n_heads] = 0.0
+        gain[-1, 0, 0] = 0.0
+        edits[index] = LayerEdit(gain)
+    return edits
+
+
+def _all_logits(model: HeadModel, batch: Batch) -> list[Tensor]:
+    """[T, V] logits of the real tokens of each row."""
+    places = batch.attention_mask.bool().nonzero()
+    logits = logits_at(model, batch, places[:, 0], places[:, 1])
+    return [logits[places[:, 0] == row] for row in range(len(batch))]
+
+
+def _difference(got: Tensor, expected: Tensor) -> float:
+    """Largest absolute difference, relative to the largest expected value where that is above 1; inf for NaN."""
+    if got.shape != expected.shape:
+        return math.inf
+    gap = (got.float() - expected.float()).abs().max() / max(1.0, float(expected.abs().max()))
+    return float(gap) if bool(torch.isfinite(gap)) else math.inf
+
+
+def _compare(name: str, got: list[Tensor], expected: list[Tensor], tolerance: float, note: str = "") -> Law:
+    difference = max(_difference(one, other) for one, other in zip(got, expected, strict=True))
+    return Law(name, difference, tolerance, difference <= tolerance, note)
+
+
+def _require_causal(model: HeadModel, sequence: list[int], tolerance: float) -> None:
+    """Two rows that differ only in their later half must agree in the earlier one."""
+    half = len(sequence) // 2
+    other = sequence[:half] + sequence[half:][::-1]
+    if other == sequence:
+        other[-1] = (other[-1] + 1) % vocabulary_size(model.hf)
+    first, second = _all_logits(model, Batch.of_chains([sequence, other], device=model.device))
+    difference = _difference(second[:half], first[:half])
+    if difference > 10 * tolerance:
+        raise ModelError(
+            f'"{model.name}" looks at later tokens: it is an encoder, or its attention is not causal',
+            expected="a causal language model, in which a token depends on earlier tokens only",
+            got=f"changing later tokens moves earlier logits by {difference:.1e}",
+            where=f"{type(model.hf).__name__}, attention implementation {model.own_attention}",
+        )
+
+
+# --- laws ---------------------------------------------------------------------------------------------------------
+
+
+def _reading_laws(model: HeadModel, rows: _Rows) -> list[Law]:
+    """Rows read against the attention's own output, and heads against the projection's own output, in one pass."""
+    batch = Batch.of_chains(rows.sequences, device=model.device)
+    real = batch.attention_mask.bool()
+    tokens = torch.arange(batch.width, device=model.device).expand(len(batch), -1)
+    later = torch.ones(batch.width, batch.width, dtype=torch.bool, device=model.device).triu(1)
+    rebuilt, improper, summed = [0.0], [0.0], [0.0]
+    has_sink = []
+
+    def saw(layer: int, attention: Attention, output: Tensor) -> None:
+        at = real.to(output.device)
+        pattern = attention.rows(tokens)
+        value = attention.value.float()
+        value = value.repeat_interleave(attention.n_heads // value.shape[1], dim=1)
+        rebuilt.append(_difference((pattern @ value).transpose(1, 2)[at], output[at]))
+        by_query = pattern.transpose(1, 2)[at]  # [N, H, T]
+        unseen = by_query.masked_select(later.to(output.device).expand(len(batch), -1, -1)[at][:, None])
+        total = by_query.sum(-1)
+        has_sink.append(bool((total < 1 - rows.tolerance).any()))
+        excess = (total - 1).max() if has_sink[-1] else (total - 1).abs().max()
+        improper.append(max(float(unseen.max()) if unseen.numel() else 0.0, float(-by_query.min()), float(excess)))
+
+    def projected(layer: int) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:
+        def hook(_: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> None:
+            anatomy = model.anatomy.layers[layer]
+            weights, bias = head_weights(anatomy)
+            z = args[0].float().unflatten(-1, (anatomy.n_heads, anatomy.head_size))
+            heads = torch.einsum("...hd,hdm->...hm", z, weights.to(z))
+            summed.append(_difference(heads.sum(-2) + bias.to(z), output))
+
+        return hook
+
+    with _projection_hooks(model, projected), watching_attention(model, saw, (len(batch), batch.width)):
+        run_hidden(model, batch)
+    seen = len(rebuilt) - 1
+    note = "" if model.anatomy.direct else "a gate or norm stands between attention and projection: no written norm"
+    sink = "a sink takes part of the weight" if any(has_sink) else ""
+    complete = seen == len(model.anatomy)
+    return [
+        _law("rows read x values = attention's own output", max(rebuilt), rows.tolerance, note, also=complete),
+        _law("rows are weights on earlier tokens", max(improper), rows.tolerance, sink, also=complete),
+        _law("sum of heads + bias = projection's output", max(summed), rows.tolerance, ""),
+    ]
+
+
+def _law(name: str, difference: float, tolerance: float, note: str, *, also: bool = True) -> Law:
+    return Law(name, difference, tolerance, difference <= tolerance and also, note if also else "a layer was not seen")
+
+
+@contextmanager
+def _projection_hooks(
+    model: HeadModel, hook: Callable[[int], Callable[[nn.Module, tuple[Tensor, ...], Tensor], Tensor | None]]
+) -> Generator[None]:
+    handles = [layer.projection.register_forward_hook(hook(index)) for index, layer in enumerate(model.anatomy.layers)]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _padding_laws(model: HeadModel, rows: _Rows) -> list[Law]:
+    laws = []
+    room = max(map(len, rows.sequences)) + 2
+    extra = 2 if model.context_length is None or room <= model.context_length else 0
+    for side in ("right", "left"):
+        batch = Batch.of_chains(rows.sequences, device=model.device, padding=side, extra=extra, pad_id=1)  # type: ignore[arg-type]
+        laws.append(_compare(f"padded {side} = unpadded", _all_logits(model, batch), rows.alone, rows.tolerance))
+    return laws
+
+
+def _editing_laws(model: HeadModel, rows: _Rows) -> list[Law]:
+    batch = Batch.of_chains(rows.sequences, device=model.device)
+    hooks, before = _count_hooks(model), _all_logits(model, batch)
+    with editing(model, rows.edits):
+        edited = _all_logits(model, batch)
+    with _projection_hooks(model, lambda layer: _without_rows(model, layer, rows.edits[layer].gain)):
+        reference = _all_logits(model, batch)
+    moved = max(_difference(one, other) for one, other in zip(edited, before, strict=True))
+    off = {i: LayerEdit(torch.zeros(1, 1, n, device=model.device)) for i, n in enumerate(model.heads_per_layer)}
+    with editing(model, off):
+        all_off = _all_logits(model, batch)
+    with _projection_hooks(model, lambda layer: _bias_only(model, layer)):
+        block_off = _all_logits(model, batch)
+    with editing(model, rows.edits):
+        again = _all_logits(model, batch)
+    after = _all_logits(model, batch)
+    left = _count_hooks(model) - hooks
+    return [
+        _compare("edit = zeroed rows of W_O", edited, reference, rows.tolerance, f"it moves logits by {moved:.1e}"),
+        _compare("all heads off = attention block off", all_off, block_off, rows.tolerance),
+        _compare("edits are not cumulative", again, edited, 0.0, "bit for bit"),
+        _law(
+            "after the block as before it",
+            max(_difference(one, other) for one, other in zip(after, before, strict=True)),
+            0.0,
+            "bit for bit" if left == 0 else f"{left} hooks stay behind",
+            also=left == 0,
+        ),
+    ]
+
+
+def _without_rows(
+    model: HeadModel, layer: int, gain: Tensor
+) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], Tensor]:
+    """A hook that computes the projection with the rows of W_O of the switched-off heads set to zero."""
+    anatomy = model.anatomy.layers[layer]
+    weights, bias = head_weights(anatomy)
+
+    def hook(_: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> Tensor:
+        by_row = [
+            args[0][row].float() @ (weights * kept[0, :, None, None]).to(args[0].device).flatten(0, 1)
+            for row, kept in enumerate(gain)
+        ]
+        return (torch.stack(by_row) + bias.to(args[0].device)).to(output)
+
+    return hook
+
+
+def _bias_only(model: HeadModel, layer: int) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], Tensor]:
+    _, bias = head_weights(model.anatomy.layers[layer])
+    return lambda _, args, output: bias.to(output).expand_as(output)
+
+
+def _count_hooks(model: HeadModel) -> int:
+    kinds = ("_forward_hooks", "_forward_pre_hooks")
+    return sum(len(getattr(module, kind)) for module in model.hf.modules() for kind in kinds)
+
+
+def _cache_law(model: HeadModel, rows: _Rows) -> Law:
+    """Different edits in one left-padded cached batch against each row edited alone, without cache."""
+    alone = []
+    for row, ids in enumerate(rows.sequences):
+        own = {layer: LayerEdit(edit.gain[row : row + 1]) for layer, edit in rows.edits.items()}
+        with editing(model, own):
+            alone.append(_all_logits(model, Batch.of_chains([ids], device=model.device))[0][-_N_STEPS - 1 :])
+    started = [ids[: len(ids) - _N_STEPS] for ids in rows.sequences]
+    name = "edited, cached and batched = edited, uncached and alone"
+    if min(map(len, started)) < 1:
+        return Law(name, math.nan, math.nan, None, "the context is too short to measure it")
+    batch = Batch.of_chains(started, device=model.device, padding="left", pad_id=1)
+    mask, steps = batch.attention_mask, []
+    with editing(model, rows.edits):
+        logits, cache = prefill(model, batch)
+        steps.append(logits)
+        for index in range(_N_STEPS, 0, -1):
+            ids = torch.tensor([[sequence[-index]] for sequence in rows.sequences], device=model.device)
+            positions = torch.tensor([[len(sequence) - index] for sequence in rows.sequences], device=model.device)
+            mask = torch.cat([mask, torch.ones_like(mask[:, :1])], dim=1)
+            logits, cache = step(model, cache, ids, positions, mask)
+            steps.append(logits)
+    return _compare(name, list(torch.stack(steps, dim=1)), alone, rows.tolerance)
+
+
+def _tree_law(model: HeadModel, rows: _Rows) -> tuple[Law, int | None]:
+    """Rows packed as one tree against each alone; a limit on such rows where they agree.
+
+    A mechanism that counts distance in the row and not in depth (a sliding window) goes wrong only in rows longer than
+    its window, so such rows are never packed.
+    """
+    name = "prompts packed as a tree = each alone"
+    window = _smallest_window(model)
+    sequences = rows.sequences
+    if window is not None and window < 25:
+        length = max(2, window // 3)
+        sequences = [ids[:length] for ids in sequences]
+    packed = tree_row(sequences)
+    longest = min(size for size in (window, model.context_length, 1 << 20) if size is not None)
+    batch = Batch(
+        torch.tensor(packed.ids, device=model.device)[None],
+        torch.tensor(packed.positions, device=model.device)[None],
+        torch.ones((1, len(packed)), dtype=torch.long, device=model.device),
+        torch.tensor(packed.ancestry(), device=model.device)[None],
+    )
+    if len(packed) > longest:
+        return Law(name, math.nan, math.nan, None, "window or context too short: prompts run one to a row"), None
+    model.tree_row_limit = longest
+    try:
+        logits = _all_logits(model, batch)[0]
+    except (ValueError, TypeError, RuntimeError, AttributeError, IndexError, KeyError) as error:
+        reason = str(error).splitlines()[0][:60] if str(error) else type(error).__name__
+        return Law(name, math.nan, rows.tolerance, None, f"prompts run one to a row ({reason})"), None
+    pairs = zip(packed.paths, rows.alone, strict=True)
+    difference = max(_difference(logits[torch.tensor(path)], one[: len(path)]) for path, one in pairs)
+    if difference > rows.tolerance:
+        return Law(name, difference, rows.tolerance, None, "prompts run one to a row"), None
+    return Law(name, difference, rows.tolerance, True, f"rows of up to {longest} tokens"), longest

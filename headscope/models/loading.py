@@ -1,0 +1,227 @@
+"""A name, a folder, or a live model becomes a ``HeadModel``: weights complete, heads found, laws proved.
+
+1. Find the checkpoint: the bundled model, a folder, the local hub cache, the hub (``checkpoints.py``).
+2. Load it, safetensors or pickles read as weights only, and refuse what is incomplete: a missing weight would
+   otherwise be filled with noise.
+3. Find the heads by a dry run, hash the weights, settle the BOS, and prove the laws.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from transformers import AutoTokenizer, PreTrainedModel
+
+from headscope.errors import ModelError, RequestError
+from headscope.models.anatomy import find_anatomy
+from headscope.models.checkpoints import Checkpoint, find_checkpoint, load_weights
+from headscope.models.head_model import HeadModel
+from headscope.models.law_report import LawReport
+
+DTYPES = {
+    "float32": torch.float32,
+    "bfloat16": torch.bfloat16,
+    "float16": torch.float16,
+}
+
+
+def load_model(
+    model: str | Path | PreTrainedModel | Any,
+    *,
+    tokenizer: Any = None,
+    device: str = "auto",
+    dtype: str = "auto",
+    bos: str = "auto",
+    unchecked: bool = False,
+    trust_remote_code: bool = False,
+    device_map: Any = None,
+) -> HeadModel:
+    """Load a causal language model and prove that its heads are where headscope believes them to be.
+
+    Args:
+        model: ``"demo"`` (bundled), a checkpoint folder, a hub id, or a live transformers model (PEFT adapters and
+            quantized layers included).
+        tokenizer: needed with a live model; otherwise the checkpoint's own. A tokenizer, or a name or folder.
+        device: ``auto`` (cuda, else mps, else cpu), ``cpu``, ``cuda``, ``cuda:1``, ``mps``. A live model stays where
+            it is under ``auto``.
+        dtype: ``auto`` (float32 on cpu and mps, the checkpoint's own on cuda), ``float32``, ``bfloat16``, ``float16``.
+        bos: ``always``, ``never``, or ``auto``: always where the tokenizer has a BOS token.
+        unchecked: skip the load check; every artifact then says so, and prompts are not packed.
+        trust_remote_code: allow code that comes with a checkpoint to run.
+        device_map: spread the model over several devices (accelerate), e.g. ``"auto"``.
+
+    Raises:
+        ModelError: there is no such model, it is incomplete, or it is no causal language model with attention heads.
+        RequestError: device, dtype or bos do not exist here.
+        LawError: the model breaks a law.
+    """
+    if bos not in ("auto", "always", "never"):
+        raise RequestError(f'bos "{bos}" does not exist', expected="auto, always or never")
+    if dtype != "auto" and dtype not in DTYPES:
+        raise RequestError(f'dtype "{dtype}" does not exist', expected=", ".join(["auto", *DTYPES]), got=dtype)
+    place = None if device_map is not None else choose_device(device)
+    if isinstance(model, str | Path):
+        checkpoint = find_checkpoint(str(model))
+        hf, notes = load_weights(
+            checkpoint,
+            dtype=_dtype_for(dtype, place),
+            device=place,
+            device_map=device_map,
+            trust_remote_code=trust_remote_code,
+        )
+        name, source = checkpoint.name, checkpoint.source
+        tokenizer = _load_tokenizer(tokenizer, checkpoint, trust_remote_code=trust_remote_code)
+    else:
+        hf, notes = _live(model, device, dtype), ()
+        name, source = str(hf.config.name_or_path or type(hf).__name__), "live"
+        if tokenizer is None:
+            raise ModelError("a live model needs its tokenizer", fix="load_model(model, tokenizer=tokenizer)")
+        if isinstance(tokenizer, str | Path):
+            tokenizer = _load_tokenizer(None, find_checkpoint(str(tokenizer)), trust_remote_code=trust_remote_code)
+    _refuse_other_kinds(hf)
+    hf.eval()
+    resolved, bos_token_id = _resolve_bos(bos, tokenizer)
+    loaded = HeadModel(
+        hf=hf,
+        tokenizer=tokenizer,
+        name=name,
+        source=source,  # type: ignore[arg-type]
+        fingerprint=fingerprint(hf),
+        bos=resolved,
+        bos_token_id=bos_token_id,
+        anatomy=find_anatomy(hf),
+        context_length=_context_length(hf),
+        laws=LawReport(),
+        notes=tuple(notes),
+    )
+    if not unchecked:
+        from headscope.models.laws import check_laws
+
+        check_laws(loaded)
+        loaded.laws.require(name)
+    return loaded
+
+
+def choose_device(device: str) -> torch.device:
+    """The device of that name; RequestError where this machine has none."""
+    if device == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        chosen = torch.device(device)
+    except RuntimeError:
+        raise RequestError(
+            f'device "{device}" does not exist', expected="auto, cpu, cuda, cuda:1 or mps", got=device
+        ) from None
+    here = {
+        "cpu": True,
+        "cuda": torch.cuda.is_available() and (chosen.index or 0) < torch.cuda.device_count(),
+        "mps": torch.backends.mps.is_available(),
+    }
+    if not here.get(chosen.type, False):
+        raise RequestError(
+            f'device "{device}" is not on this machine',
+            expected="cpu" + "".join(f", cuda:{index}" for index in range(torch.cuda.device_count())),
+            got=device,
+            fix="use --device auto",
+        )
+    return chosen
+
+
+def _dtype_for(dtype: str, device: torch.device | None) -> torch.dtype | Literal["auto"]:
+    if dtype != "auto":
+        return DTYPES[dtype]
+    # A checkpoint stored in float16 would be loaded as such, which a CPU computes an order of magnitude slower.
+    return "auto" if device is None or device.type == "cuda" else torch.float32
+
+
+def _live(model: Any, device: str, dtype: str) -> PreTrainedModel:
+    inner = model
+    if not isinstance(model, PreTrainedModel) and hasattr(model, "get_base_model"):  # a PEFT wrapper
+        if getattr(getattr(model, "active_peft_config", None), "is_prompt_learning", False):
+            raise ModelError(
+                "a model with learned prompt vectors computes more than its layers show",
+                fix="use adapters that live in the layers (LoRA and the like), or merge them",
+            )
+        inner = model.get_base_model()
+    if not isinstance(inner, PreTrainedModel):
+        raise ModelError(
+            "this is no transformers model", expected="a PreTrainedModel or a name", got=type(model).__name__
+        )
+    if device != "auto":
+        inner.to(choose_device(device))  # type: ignore[arg-type]
+    if dtype != "auto":
+        inner.to(DTYPES[dtype])  # type: ignore[arg-type]
+    return inner
+
+
+def _refuse_other_kinds(hf: PreTrainedModel) -> None:
+    if getattr(hf.config, "is_encoder_decoder", False):
+        raise ModelError(
+            f"{type(hf).__name__} is an encoder-decoder model",
+            expected="a causal language model (decoder only)",
+            got=f"model type {hf.config.model_type}",
+        )
+    if hf.get_output_embeddings() is None:
+        raise ModelError(
+            f"{type(hf).__name__} has no language-model head",
+            expected="a causal language model, e.g. one loaded by AutoModelForCausalLM",
+            got=f"model type {hf.config.model_type}",
+        )
+
+
+def _resolve_bos(bos: str, tokenizer: Any) -> tuple[Literal["always", "never"], int | None]:
+    token: int | None = tokenizer.bos_token_id
+    if bos == "never" or (bos == "auto" and token is None):
+        return "never", None
+    if token is None:
+        raise RequestError(
+            "a BOS token is asked for, but the tokenizer has none", expected="bos auto or never", got="bos always"
+        )
+    return "always", int(token)
+
+
+def _load_tokenizer(tokenizer: Any, checkpoint: Checkpoint, *, trust_remote_code: bool) -> Any:
+    if tokenizer is not None and not isinstance(tokenizer, str | Path):
+        return tokenizer
+    place = checkpoint.path if tokenizer is None else str(tokenizer)
+    try:
+        return AutoTokenizer.from_pretrained(place, trust_remote_code=trust_remote_code, local_files_only=True)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ModelError(
+            f'no tokenizer can be loaded for "{checkpoint.name}"',
+            expected="tokenizer.json, or the vocabulary files its tokenizer_config.json names",
+            got=str(error).splitlines()[0][:200],
+            where=str(place),
+            fix="put the tokenizer's files beside the weights, or give tokenizer=...",
+        ) from error
+
+
+def _context_length(hf: PreTrainedModel) -> int | None:
+    """Most tokens the model takes; None where positions are relative without a table (ALiBi), so there is no limit."""
+    for name in ("max_position_embeddings", "max_seq_len", "n_positions"):
+        value = getattr(hf.config, name, None)
+        if isinstance(value, int) and value > 0:
+            return value
+    return None
+
+
+def fingerprint(hf: PreTrainedModel) -> str:
+    """SHA-256 over every weight (name, dtype, shape, bytes) in order of name, and over the configuration."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(hf.state_dict().items()):
+        if not isinstance(tensor, torch.Tensor):
+            continue
+        digest.update(f"{name}|{tensor.dtype}|{tuple(tensor.shape)}|".encode())
+        if tensor.device.type != "meta":
+            digest.update(memoryview(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data))
+    config = hf.config.to_dict()
+    for volatile in ("_name_or_path", "transformers_version", "torch_dtype", "dtype", "architectures"):
+        config.pop(volatile, None)
+    digest.update(json.dumps(config, sort_keys=True, default=str).encode())
+    return digest.hexdigest()

@@ -1,0 +1,187 @@
+"""Attention read at chosen query tokens while the model runs with its own attention; never a stored [B, H, T, T].
+
+For each layer, as it runs: compute the attention rows of the asked queries only, sum them over each group of keys
+(mass), and take the norm of what the head writes from those keys, ‖ Σ_j a[i, j] v_j W_O,h ‖ (value-weighted
+attention, Kobayashi et al. 2020). The norm is taken in d_v dimensions with the triangular factor of W_O,h. Only the
+sums leave the layer. The pass ends at the last layer that is read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from headscope.errors import ModelError, WorkError
+from headscope.models.attention import ROWS_AT_ONCE, Attention
+from headscope.models.batches import Batch
+from headscope.models.interface import interface_watch
+from headscope.models.operations import operations_watch
+from headscope.models.running import Stop, run_hidden
+
+if TYPE_CHECKING:
+    from headscope.models.head_model import HeadModel
+
+
+@dataclass(frozen=True)
+class RowQueries:
+    """Which rows of attention to read, and which keys to sum over.
+
+    Attributes:
+        tokens: [B, Q] long, token index of each query in its row; 0 where not valid.
+        valid: [B, Q] bool.
+        keys: [B, Q, G, T] float or bool, 1 where a key counts for a group; a group is e.g. the span, or the BOS.
+    """
+
+    tokens: Tensor
+    valid: Tensor
+    keys: Tensor
+
+
+@dataclass(frozen=True)
+class AttentionReading:
+    """What was read, float32 on the CPU; NaN where a query is not valid, a head does not exist, or a norm has no sense.
+
+    Attributes:
+        mass: [L, B, Q, H, G] attention summed over the keys of each group.
+        written: [L, B, Q, H, G] norm of what the head writes from those keys; None where it was not asked for.
+    """
+
+    mass: Tensor
+    written: Tensor | None
+
+
+@contextmanager
+def watching_attention(
+    model: HeadModel, saw: Callable[[int, Attention, Tensor], None], batch: tuple[int, int]
+) -> Generator[None]:
+    """Show each layer's attention in the pass inside the block to ``saw(layer, attention, output [B, T, H, d_v])``.
+
+    Args:
+        model: the model; its own attention computes the outputs.
+        saw: called layer by layer.
+        batch: (B, T) of the pass.
+    """
+    layers = {layer.attention: index for index, layer in enumerate(model.anatomy.layers)}
+
+    def forward(module: nn.Module, attention: Attention, output: Tensor) -> None:
+        if module in layers:
+            saw(layers[module], attention, output)
+
+    if model.anatomy.routed and model.own_attention != "eager":
+        with interface_watch(model.hf, forward) as switched:
+            if not switched:
+                raise ModelError("the model no longer routes through the attention interface", where=model.name)
+            yield
+    else:
+        places = {layer.attention: layer.projection for layer in model.anatomy.layers}
+        with operations_watch(places, batch, forward):
+            yield
+
+
+@torch.inference_mode()
+def read_attention(
+    model: HeadModel,
+    batch: Batch,
+    queries: RowQueries,
+    *,
+    value_weighted: bool = True,
+    layers: Sequence[int] | None = None,
+) -> AttentionReading:
+    """Run ``batch`` once and read attention at ``queries``.
+
+    Args:
+        model: the model.
+        batch: rows, chains or trees.
+        queries: what to read.
+        value_weighted: also the norm of what is written; NaN in a layer where a gate or norm stands between attention
+            and output projection, because there the two are not the same thing.
+        layers: only these layers (others stay NaN); layers above the last one do not run. None for all.
+
+    Raises:
+        WorkError: a valid query's attention is NaN or infinite, or a layer was not seen.
+    """
+    B, Q, _, T = queries.keys.shape
+    if (len(batch), batch.width) != (B, T) or tuple(queries.tokens.shape) != (B, Q):
+        raise WorkError(
+            "queries do not fit the batch",
+            expected=f"rows and width {(len(batch), batch.width)}",
+            got=f"keys {tuple(queries.keys.shape)}, tokens {tuple(queries.tokens.shape)}",
+        )
+    wanted = set(range(len(model.anatomy)) if layers is None else layers)
+    found: dict[int, tuple[Tensor, Tensor | None]] = {}
+
+    def saw(layer: int, attention: Attention, _: Tensor) -> None:
+        if layer in wanted:
+            direct = model.anatomy.layers[layer].direct
+            factor = model.norm_factor(layer) if value_weighted and direct else None
+            found[layer] = _sums(attention, queries, factor)
+        if len(found) == len(wanted):
+            raise Stop
+
+    with watching_attention(model, saw, (B, T)):
+        run_hidden(model, batch)
+    if len(found) != len(wanted):
+        raise WorkError(
+            "some layers were not seen while the model ran",
+            expected=f"{len(wanted)} layers",
+            got=f"{len(found)}",
+            where=model.name,
+        )
+    return _assemble(model, queries, found, value_weighted=value_weighted)
+
+
+def _assemble(
+    model: HeadModel, queries: RowQueries, found: dict[int, tuple[Tensor, Tensor | None]], *, value_weighted: bool
+) -> AttentionReading:
+    B, Q, G, _ = queries.keys.shape
+    shape = (len(model.anatomy), B, Q, max(model.heads_per_layer), G)
+    mass = torch.full(shape, torch.nan)
+    written = torch.full(shape, torch.nan) if value_weighted else None
+    valid = queries.valid.cpu()
+    for layer, (sums, norms) in found.items():
+        n_heads = sums.shape[2]
+        mass[layer, :, :, :n_heads] = sums.cpu()
+        if not bool(torch.isfinite(mass[layer, :, :, :n_heads][valid]).all()):
+            raise WorkError(
+                f'attention of model "{model.name}" is NaN or infinite in {model.dtype}',
+                where=f"layer {layer}",
+                fix="half precision overflows on some models: load it with --dtype float32",
+            )
+        if written is not None and norms is not None:
+            written[layer, :, :, :n_heads] = norms.cpu()
+    mass[:, ~valid] = torch.nan
+    if written is not None:
+        written[:, ~valid] = torch.nan
+    return AttentionReading(mass, written)
+
+
+def _sums(attention: Attention, queries: RowQueries, factor: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    """Mass and norms of one layer, [B, Q, H, G] each, in chunks of queries so that memory stays flat."""
+    device = attention.value.device
+    B, Q, G, T = queries.keys.shape
+    H = attention.n_heads
+    chunk = max(1, ROWS_AT_ONCE // (B * H * T * (G + 1)))
+    masses: list[Tensor] = []
+    norms: list[Tensor] = []
+    for start in range(0, Q, chunk):
+        rows = attention.rows(queries.tokens[:, start : start + chunk])  # [B, H, q, T]
+        keys = queries.keys[:, start : start + chunk].to(device).float()  # [B, q, G, T]
+        masses.append(torch.einsum("bhqt,bqgt->bqhg", rows, keys))
+        if factor is not None:
+            norms.append(_norms(rows, keys, attention.value.float(), factor.to(device)))
+    return torch.cat(masses, dim=1), torch.cat(norms, dim=1) if norms else None
+
+
+def _norms(rows: Tensor, keys: Tensor, value: Tensor, factor: Tensor) -> Tensor:
+    """[B, q, H, G] ‖ Σ_{j in group} a[i, j] v_j W_O,h ‖."""
+    B, H, q, T = rows.shape
+    G, H_kv, d = keys.shape[2], value.shape[1], value.shape[3]
+    grouped = rows[:, :, :, None] * keys[:, None]  # [B, H, q, G, T]
+    sums = grouped.reshape(B, H_kv, -1, T) @ value
+    projected = sums.reshape(B, H, q * G, d) @ factor.to(sums).transpose(-1, -2)
+    return projected.norm(dim=-1).reshape(B, H, q, G).transpose(1, 2)

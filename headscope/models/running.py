@@ -1,0 +1,172 @@
+"""Forward passes: without the language-model head, or with it at the few places where logits are read.
+
+The head runs through a pre-hook on the output embedding that hands it only the wanted hidden states, so a family's own
+scales and soft caps still apply. Position ids are always given where the model takes them, because a plain forward
+does not build them from the mask. Everything runs in inference mode.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from headscope.errors import RequestError, WorkError
+from headscope.models.batches import Batch
+
+if TYPE_CHECKING:
+    from headscope.models.head_model import HeadModel
+
+
+class Stop(Exception):  # noqa: N818 - a signal, not an error
+    """Raised by a watcher that has seen enough; ``run_hidden`` ends the pass there."""
+
+
+def takes_positions(module: nn.Module) -> bool:
+    """Whether the forward of ``module`` names ``position_ids``."""
+    return "position_ids" in inspect.signature(module.forward).parameters
+
+
+def forward_arguments(model: HeadModel, batch: Batch) -> dict[str, Any]:
+    """Arguments of a plain (uncached) forward pass over ``batch``.
+
+    Raises:
+        RequestError: the rows are longer than the context, or are trees this model was not found to run faithfully.
+    """
+    if model.context_length is not None and batch.width > model.context_length and batch.allowed is None:
+        raise RequestError(
+            "a row is longer than the model's context",
+            expected=f"at most {model.context_length} tokens",
+            got=f"{batch.width} tokens",
+        )
+    arguments: dict[str, Any] = {"input_ids": batch.ids, "use_cache": False, "attention_mask": batch.attention_mask}
+    if takes_positions(model.hf):
+        arguments["position_ids"] = batch.positions
+    if batch.allowed is not None:
+        if model.tree_row_limit is None or batch.width > model.tree_row_limit:
+            raise RequestError(
+                f'rows of {batch.width} tokens that hold several prompts cannot be run on "{model.name}"',
+                expected="prompts one to a row"
+                if model.tree_row_limit is None
+                else f"rows of at most {model.tree_row_limit} tokens",
+                fix="run the prompts unpacked; the load check says what this model takes",
+            )
+        arguments["attention_mask"] = tree_mask(model, batch.allowed)
+    return arguments
+
+
+def tree_mask(model: HeadModel, allowed: Tensor) -> Tensor:
+    """[B, 1, T, T] mask in the form the model's own attention takes: bool, or additive where it is eager.
+
+    Every token sees itself, padding too: a row of the mask without any key gives NaN that spreads through values.
+    """
+    allowed = allowed | torch.eye(allowed.shape[-1], dtype=torch.bool, device=allowed.device)
+    if model.own_attention != "eager":
+        return allowed[:, None]
+    zero = torch.zeros((), dtype=model.dtype, device=allowed.device)
+    return torch.where(allowed[:, None], zero, torch.finfo(model.dtype).min)
+
+
+@torch.inference_mode()
+def run_hidden(model: HeadModel, batch: Batch) -> None:
+    """Run the layers without the language-model head; what is wanted is watched on the way."""
+    try:
+        model.hf.base_model(**forward_arguments(model, batch))
+    except Stop:
+        return
+
+
+@torch.inference_mode()
+def logits_at(model: HeadModel, batch: Batch, rows: Tensor, tokens: Tensor) -> Tensor:
+    """Next-token logits at chosen places, the language-model head run only there.
+
+    Args:
+        model: the model.
+        batch: rows to run.
+        rows: [N] long, row of each place.
+        tokens: [N] long, token index of each place.
+
+    Returns:
+        [N, V] float32 on the model's device.
+
+    Raises:
+        WorkError: a logit is NaN or infinite.
+    """
+
+    def wanted(hidden: Tensor) -> Tensor:
+        return hidden[rows.to(hidden.device), tokens.to(hidden.device)][None]
+
+    with output_at(model, wanted):
+        logits = model.hf(**forward_arguments(model, batch)).logits[0]
+    return finite_logits(model, logits)
+
+
+class output_at:  # noqa: N801 - used as a block, like a function
+    """Inside the block the language-model head sees ``wanted(hidden [B, T, D])`` in place of all hidden states."""
+
+    def __init__(self, model: HeadModel, wanted: Callable[[Tensor], Tensor]) -> None:
+        self._head: Any = model.hf.get_output_embeddings()
+        self._wanted = wanted
+
+    def __enter__(self) -> None:
+        self._handle = self._head.register_forward_pre_hook(lambda _, args: (self._wanted(args[0]), *args[1:]))
+
+    def __exit__(self, *_: object) -> None:
+        self._handle.remove()
+
+
+def finite_logits(model: HeadModel, logits: Tensor) -> Tensor:
+    """``logits`` as float32; WorkError where one is NaN or infinite."""
+    logits = logits.float()
+    if not bool(torch.isfinite(logits).all()):
+        dtype = str(model.dtype).removeprefix("torch.")
+        raise WorkError(
+            f'model "{model.name}" gives logits that are NaN or infinite in {dtype}',
+            expected="finite logits",
+            got=f"{int((~torch.isfinite(logits)).sum())} of {logits.numel()} not finite",
+            fix="half precision overflows on some models: load it with --dtype float32 (or bfloat16)"
+            if model.dtype in (torch.float16, torch.bfloat16)
+            else "check the checkpoint: its weights may hold NaN",
+        )
+    return logits
+
+
+@torch.inference_mode()
+def prefill(model: HeadModel, batch: Batch) -> tuple[Tensor, Any]:
+    """Start cached generation on chain rows padded on the *left*.
+
+    Returns:
+        Logits [B, V] float32 after the last token of each row, and the cache for ``step``.
+    """
+    if bool((batch.attention_mask[:, -1] == 0).any()):
+        raise RequestError(
+            "rows for generation must be padded on the left", expected="a real token at the end of each row"
+        )
+    arguments = forward_arguments(model, batch) | {"use_cache": True}
+    with output_at(model, lambda hidden: hidden[:, -1:]):
+        output = model.hf(**arguments)
+    return finite_logits(model, output.logits[:, -1]), output.past_key_values
+
+
+@torch.inference_mode()
+def step(model: HeadModel, cache: Any, ids: Tensor, positions: Tensor, attention_mask: Tensor) -> tuple[Tensor, Any]:
+    """One more token for each row of a cached generation.
+
+    Args:
+        model: the model.
+        cache: what ``prefill`` or the last ``step`` returned; to drop rows call its ``batch_select_indices``.
+        ids: [B, 1] the new tokens.
+        positions: [B, 1] their positions.
+        attention_mask: [B, T so far + 1], 1 for real tokens.
+
+    Returns:
+        Logits [B, V] float32 after the new tokens, and the cache.
+    """
+    arguments: dict[str, Any] = {"input_ids": ids, "attention_mask": attention_mask, "past_key_values": cache}
+    if takes_positions(model.hf):
+        arguments["position_ids"] = positions
+    output = model.hf(**arguments, use_cache=True)
+    return finite_logits(model, output.logits[:, -1]), output.past_key_values
