@@ -52,15 +52,24 @@ class Draft:
 
 
 def assemble(draft: Draft, bundled: Callable[[], Profile] | None, *, strict: bool) -> Profile:
-    """The checked profile of a draft.
+    """The checked profile of a draft; ``strict`` makes near-duplicates errors. See ``build`` for the rest.
+
+    Raises:
+        ProfileError: the profile contradicts itself, or a part is missing and cannot be borrowed.
+    """
+    profile, origins = build(draft, bundled)
+    return replace(profile, warnings=(*profile.warnings, *check(profile, origins, strict=strict)))
+
+
+def build(draft: Draft, bundled: Callable[[], Profile] | None) -> tuple[Profile, dict[str, str]]:
+    """The profile of a draft before it is checked, and where each of its prompts came from, by id.
 
     Args:
         draft: is not changed.
         bundled: gives the profile from which missing parts are borrowed; None: nothing may be missing.
-        strict: near-duplicates are errors.
 
     Raises:
-        ProfileError: the profile contradicts itself, or a part is missing and cannot be borrowed.
+        ProfileError: a part is missing and cannot be borrowed.
     """
     notes = list(draft.notes)
     prompts, origins = _prompts(draft)
@@ -82,9 +91,9 @@ def assemble(draft: Draft, bundled: Callable[[], Profile] | None, *, strict: boo
         reference_words=draft.reference_words,
         source=draft.source,
         fingerprint="",
+        warnings=tuple(dict.fromkeys(notes)),
     )
-    warnings = check(profile, origins, strict=strict)
-    return replace(profile, fingerprint=fingerprint(profile), warnings=(*dict.fromkeys(notes), *warnings))
+    return replace(profile, fingerprint=fingerprint(profile)), origins
 
 
 def fingerprint(profile: Profile) -> str:

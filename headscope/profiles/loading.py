@@ -16,7 +16,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from headscope.errors import ProfileError
-from headscope.profiles.assembling import Draft, assemble
+from headscope.profiles.assembling import Draft, assemble, build
 from headscope.profiles.explaining import Place, first_misfit
 from headscope.profiles.files import inside
 from headscope.profiles.formats import RawPrompt, read_prompts
@@ -47,16 +47,18 @@ def load_profile(name_or_path: str | Path, *, strict: bool = False) -> Profile:
     """
     if isinstance(name_or_path, str) and name_or_path in bundled_names():
         return _bundled(name_or_path)
-    path = Path(name_or_path)
-    if path.is_dir():
-        if (path / YAML_NAME).exists():
-            return assemble(_draft_of_folder(path), _default, strict=strict)
-        return assemble(_draft_of_data_folder(path), _default, strict=strict)
-    if not path.exists():
-        raise _no_such_profile(str(name_or_path))
-    if path.suffix.lower() in (".yaml", ".yml"):
-        return assemble(_draft_of_folder(path.parent, path.name), _default, strict=strict)
-    return assemble(_draft_of_file(path), _default, strict=strict)
+    return assemble(_draft_of(Path(name_or_path)), _default, strict=strict)
+
+
+def unchecked_profile(name_or_path: str | Path) -> tuple[Profile, dict[str, str]]:
+    """A profile before it is checked, and where each of its prompts came from, by id; for ``catalog.findings``.
+
+    Raises:
+        ProfileError: no such profile, or it cannot be read.
+    """
+    if isinstance(name_or_path, str) and name_or_path in bundled_names():
+        return build(_draft_of_folder(BUILTIN / name_or_path, source="bundled"), None)
+    return build(_draft_of(Path(name_or_path)), _default)
 
 
 def profile_from_files(files: Mapping[str, str | Path], base: Profile) -> Profile:
@@ -117,6 +119,16 @@ def _bundled(name: str) -> Profile:
 
 def _default() -> Profile:
     return _bundled(DEFAULT)
+
+
+def _draft_of(path: Path) -> Draft:
+    if path.is_dir():
+        return _draft_of_folder(path) if (path / YAML_NAME).exists() else _draft_of_data_folder(path)
+    if not path.exists():
+        raise _no_such_profile(str(path))
+    if path.suffix.lower() in (".yaml", ".yml"):
+        return _draft_of_folder(path.parent, path.name)
+    return _draft_of_file(path)
 
 
 def _draft_of_folder(folder: Path, yaml_name: str = YAML_NAME, source: str | None = None) -> Draft:

@@ -18,7 +18,7 @@ from typing import Annotated, Any, TypeVar
 
 import numpy as np
 import pandas as pd
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema, model_validator
 
 from headscope.errors import RequestError, WorkError
 from headscope.heads import HeadSet
@@ -32,7 +32,11 @@ JSON_LIMIT_BYTES = 256 * 2**20
 _LONGEST_SLUG = 120
 _INTERVAL = ("ci_low", "ci_high", "p_value", "q_value")
 
-Number = Annotated[float, BeforeValidator(lambda value: math.nan if value is None else value)]
+Number = Annotated[
+    float,
+    BeforeValidator(lambda value: math.nan if value is None else value),
+    WithJsonSchema({"type": ["number", "null"]}),
+]
 M = TypeVar("M", bound=BaseModel)
 
 
