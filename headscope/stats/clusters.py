@@ -1,0 +1,301 @@
+"""Prompts made from one template are one observation: template means, and templates for prompts that have none.
+
+1. The estimand is the mean over templates of the template's mean effect: every template weighs the same, however many
+   prompts it has. ``template_means`` does the inner mean, for all tests at once.
+2. Blocks of prompts (concepts) that share templates are laid out on one common list of templates by ``stack``, so
+   that a shared template is one unit of resampling for all of them.
+3. ``label_templates`` gives prompts without template ids a template by the similarity of their words; it says how
+   many it had to label, because inferred clusters are weaker evidence of independence than known ones.
+4. ``split_templates`` halves the templates for whatever is chosen from the data and must be measured elsewhere.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.cluster.hierarchy import fcluster, linkage
+from scipy.spatial.distance import squareform
+
+from headscope.errors import RequestError, WorkError
+from headscope.random_streams import generator
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+BoolArray = NDArray[np.bool_]
+
+MIN_TEMPLATES = 6  # with fewer, a sign-flip test cannot reach p < .05 (2 / 2^5 = .0625)
+SAME_TEMPLATE_SIMILARITY = 0.35
+
+
+@dataclass(frozen=True)
+class TemplateMeans:
+    """Effects averaged within templates.
+
+    Attributes:
+        means: [n_templates, n_tests]; NaN where a template has no value for a test.
+        counts: [n_templates, n_tests], the prompts behind each mean.
+        labels: the templates, sorted; the rows of both arrays.
+    """
+
+    means: FloatArray
+    counts: IntArray
+    labels: tuple[str, ...]
+
+    @property
+    def n_templates(self) -> IntArray:
+        """[n_tests]: templates with at least one value."""
+        return np.sum(self.counts > 0, axis=0)
+
+    @property
+    def n_prompts(self) -> IntArray:
+        """[n_tests]: prompts with a value."""
+        return np.sum(self.counts, axis=0)
+
+    def select(self, tests: BoolArray) -> TemplateMeans:
+        """The same templates, only the tests where ``tests`` [n_tests] is True."""
+        return TemplateMeans(self.means[:, tests], self.counts[:, tests], self.labels)
+
+
+@dataclass(frozen=True)
+class FamilyBlock:
+    """The tests of one family that are measured on the same prompts.
+
+    Attributes:
+        deltas: [n_prompts, n_tests], edited - baseline (or concept - control) of each prompt; NaN is missing.
+        templates: template id of each prompt; ids are global, so blocks that name the same template share it.
+        keys: for each test the columns that identify its row, e.g. ``{"concept": "anger", "layer": 1, "head": 3}``.
+    """
+
+    deltas: NDArray[np.floating]
+    templates: Sequence[str | None]
+    keys: Sequence[Mapping[str, object]]
+
+
+def template_means(values: NDArray[np.floating], templates: Sequence[str | None]) -> TemplateMeans:
+    """Average the prompts of each template.
+
+    Args:
+        values: [n_prompts, n_tests]; NaN is missing and left out of its mean.
+        templates: template id of each prompt.
+
+    Raises:
+        RequestError: the shapes disagree, or a prompt has no template id.
+        WorkError: a value is infinite.
+    """
+    table = np.asarray(values, dtype=np.float64)
+    if table.ndim != 2 or len(templates) != table.shape[0]:
+        raise RequestError(
+            "effects and templates do not belong together",
+            expected="effects [n_prompts, n_tests] and one template id for each prompt",
+            got=f"effects of shape {table.shape} and {len(templates)} template ids",
+        )
+    names = [name for name in templates if name is not None]
+    if len(names) < len(templates):
+        raise RequestError(
+            f"{len(templates) - len(names)} of {len(templates)} prompts have no template id",
+            expected="a template id for each prompt, because the template is the unit of independence",
+            fix="give ids in the profile, or cluster by text first: stats.label_templates(templates, texts)",
+        )
+    if np.isinf(table).any():
+        row, column = np.argwhere(np.isinf(table))[0]
+        raise WorkError(
+            "an effect is infinite",
+            expected="finite numbers, NaN where a value is missing",
+            where=f"prompt {row}, test {column}",
+            fix="a probability has underflowed to 0: widen the lexicon or use a higher precision",
+        )
+    labels, codes = np.unique(np.asarray(names, dtype=np.str_), return_inverse=True)
+    member = np.zeros((len(labels), table.shape[0]))
+    member[codes, np.arange(table.shape[0])] = 1.0
+    present = ~np.isnan(table)
+    counts = np.rint(member @ present).astype(np.int64)
+    # The mean is taken around the template's first value, so that a constant effect has a mean of exactly that value
+    # and a standard deviation of exactly zero.
+    first = np.full((len(labels), table.shape[1]), np.nan)
+    for row in range(table.shape[0] - 1, -1, -1):
+        first[codes[row]] = np.where(present[row], table[row], first[codes[row]])
+    offsets = member @ np.where(present, table - first[codes], 0.0)
+    with np.errstate(invalid="ignore"):
+        means = first + offsets / np.where(counts > 0, counts, 1)
+    return TemplateMeans(means, counts, tuple(str(label) for label in labels))
+
+
+def stack(blocks: Sequence[FamilyBlock]) -> TemplateMeans:
+    """Template means of all blocks side by side, on the common sorted list of templates.
+
+    A template that a block does not have is NaN for that block's tests.
+
+    Raises:
+        RequestError: there is no block, or a block has not one key for each test.
+    """
+    if not blocks:
+        raise RequestError("a family of tests is empty", expected="at least one block of effects")
+    parts: list[TemplateMeans] = []
+    for block in blocks:
+        part = template_means(block.deltas, block.templates)
+        if len(block.keys) != part.means.shape[1]:
+            raise RequestError(
+                "a block of a family has not one key for each test",
+                expected=f"{part.means.shape[1]} keys",
+                got=f"{len(block.keys)}",
+            )
+        parts.append(part)
+    labels = tuple(sorted({label for part in parts for label in part.labels}))
+    place = {label: row for row, label in enumerate(labels)}
+    n_tests = sum(part.means.shape[1] for part in parts)
+    means = np.full((len(labels), n_tests), np.nan)
+    counts = np.zeros((len(labels), n_tests), dtype=np.int64)
+    column = 0
+    for part in parts:
+        rows = [place[label] for label in part.labels]
+        width = part.means.shape[1]
+        means[rows, column : column + width] = part.means
+        counts[rows, column : column + width] = part.counts
+        column += width
+    return TemplateMeans(means, counts, labels)
+
+
+def equal_weight_mean(means: FloatArray) -> FloatArray:
+    """[n_tests]: the mean over templates, NaN where a test has none. ``means``: [n_templates, n_tests]."""
+    present = ~np.isnan(means)
+    count = present.sum(axis=0)
+    if means.shape[0] == 0:
+        return np.full(means.shape[1], np.nan)
+    anchor = means[np.argmax(present, axis=0), np.arange(means.shape[1])]  # NaN only where all are
+    total = np.where(present, means - anchor, 0.0).sum(axis=0)
+    return np.where(count > 0, anchor + total / np.where(count > 0, count, 1), np.nan)
+
+
+def standard_deviation(means: FloatArray) -> FloatArray:
+    """[n_tests]: the standard deviation over templates (n - 1), NaN below two templates; exactly 0 for a constant."""
+    present = ~np.isnan(means)
+    count = present.sum(axis=0)
+    center = equal_weight_mean(means)
+    squares = np.where(present, (means - center) ** 2, 0.0).sum(axis=0)
+    deviation = np.sqrt(squares / np.where(count > 1, count - 1, 1))
+    # Rounding leaves about 1e-16 of the mean where every template has the same value: that is no spread.
+    deviation = np.where(deviation <= 1e-12 * np.abs(center), 0.0, deviation)
+    return np.where(count > 1, deviation, np.nan)
+
+
+@dataclass(frozen=True)
+class TemplateLabels:
+    """Template ids for all prompts, and how they came about.
+
+    Attributes:
+        labels: one id for each prompt.
+        n_inferred: prompts whose template was inferred from their text.
+        warning: a sentence for the record; None where every prompt came with its id.
+    """
+
+    labels: tuple[str, ...]
+    n_inferred: int
+    warning: str | None
+
+
+def label_templates(
+    templates: Sequence[str | None],
+    texts: Sequence[str],
+    *,
+    spans: Sequence[tuple[int, int] | None] | None = None,
+    similarity: float = SAME_TEMPLATE_SIMILARITY,
+) -> TemplateLabels:
+    """Give prompts without a template id one by the similarity of their texts.
+
+    Similarity is the Jaccard index of the sets of words and word pairs, the span (the slot) left out where it is
+    known. A prompt joins the known template of the most similar prompt that has one where that similarity reaches
+    ``similarity``; the rest are clustered by average linkage, cut there. Prompts alike in neither become templates of
+    one prompt each. The result does not depend on the order of the prompts except in its names.
+
+    Args:
+        templates: known ids; None where there is none.
+        texts: the prompts.
+        spans: character spans of the slots.
+        similarity: 0 to 1, from which two texts count as the same template.
+
+    Raises:
+        RequestError: the lengths disagree.
+    """
+    slots = spans if spans is not None else [None] * len(texts)
+    if not len(templates) == len(texts) == len(slots):
+        raise RequestError(
+            "templates, texts and spans do not belong together",
+            expected="one of each for each prompt",
+            got=f"{len(templates)} template ids, {len(texts)} texts, {len(slots)} spans",
+        )
+    unknown = [i for i, template in enumerate(templates) if template is None]
+    if not unknown:
+        return TemplateLabels(tuple(str(template) for template in templates), 0, None)
+    alike = _jaccard([_features(text, span) for text, span in zip(texts, slots, strict=True)])
+    labels: dict[int, str] = {i: str(name) for i, name in enumerate(templates) if name is not None}
+    known = sorted(labels)
+    rest: list[int] = []
+    for i in unknown:
+        best = max(known, key=lambda j: alike[i, j], default=None)
+        if best is not None and alike[i, best] >= similarity:
+            labels[i] = labels[best]
+        else:
+            rest.append(i)
+    taken = set(labels.values())
+    for i, cluster in zip(rest, _clusters(alike[np.ix_(rest, rest)], similarity), strict=True):
+        name = f"inferred-{cluster:03d}"
+        while name in taken:
+            name = f"{name}-text"
+        labels[i] = name
+    n_labels = len({labels[i] for i in unknown})
+    warning = (
+        f"{len(unknown)} of {len(texts)} prompts have no template id; they were put into {n_labels} templates by the "
+        "similarity of their texts. Give template ids in the profile where you know them: every interval and p-value "
+        "rests on templates being independent."
+    )
+    return TemplateLabels(tuple(labels[i] for i in range(len(texts))), len(unknown), warning)
+
+
+def split_templates(templates: Sequence[str], *, seed: int, name: str = "halves") -> tuple[BoolArray, BoolArray]:
+    """Two disjoint halves of the prompts that share no template: choose on one, measure on the other, then swap.
+
+    Returns two masks [n_prompts]. With an odd number of templates the first half has one more.
+
+    Raises:
+        RequestError: fewer than two templates.
+    """
+    labels, codes = np.unique(np.asarray(templates, dtype=np.str_), return_inverse=True)
+    if len(labels) < 2:
+        raise RequestError("templates cannot be halved", expected="at least two templates", got=f"{len(labels)}")
+    order = generator(seed, "split_templates", name).permutation(len(labels))
+    first = np.isin(codes, order[: (len(labels) + 1) // 2])
+    return first, ~first
+
+
+def _features(text: str, span: tuple[int, int] | None) -> frozenset[str]:
+    if span is not None:
+        text = f"{text[: span[0]]} \N{BULLET} {text[span[1] :]}"
+    words = ["^", *re.findall(r"\N{BULLET}|\w+(?:['\N{RIGHT SINGLE QUOTATION MARK}]\w+)*", text.casefold()), "$"]
+    return frozenset(words[1:-1]) | {f"{a} {b}" for a, b in pairwise(words)}
+
+
+def _jaccard(sets: Sequence[frozenset[str]]) -> FloatArray:
+    vocabulary = {feature: column for column, feature in enumerate(sorted(frozenset().union(*sets)))}
+    table = np.zeros((len(sets), len(vocabulary)), dtype=np.float32)
+    for row, features in enumerate(sets):
+        table[row, [vocabulary[feature] for feature in features]] = 1.0
+    shared = (table @ table.T).astype(np.float64)  # whole numbers, exact in float32
+    sizes = np.diag(shared)
+    return shared / np.maximum(sizes[:, None] + sizes[None, :] - shared, 1.0)
+
+
+def _clusters(alike: FloatArray, similarity: float) -> list[int]:
+    if alike.shape[0] < 2:
+        return [1] * alike.shape[0]
+    distance = 1.0 - alike
+    np.fill_diagonal(distance, 0.0)
+    tree = linkage(squareform(distance, checks=False), method="average")
+    found = fcluster(tree, t=1.0 - similarity, criterion="distance")
+    # Numbered in order of first appearance, so that names are stable whatever the linkage calls them.
+    numbers: dict[int, int] = {}
+    return [numbers.setdefault(int(cluster), len(numbers) + 1) for cluster in found]

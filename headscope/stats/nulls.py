@@ -1,0 +1,162 @@
+"""Where a set's effect lies among random sets of the same size that share no head with it.
+
+1. Sets are disjoint from the tested set: random sets that may contain the tested heads hide effects.
+2. They have as many heads in each layer as the tested set where at least 100 distinct such sets exist; else they come
+   from any layer, and the row says so.
+3. Where fewer exist than are asked for, all of them are used.
+4. The result is a percentile with its floor, no z: the null is not normal. With b of N random sets at least as large
+   in magnitude, percentile = 100 (1 - (b + 1) / (N + 1)); the largest is 100 (1 - floor), floor = 1 / (N + 1).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import combinations, islice, product
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from headscope.errors import RequestError
+from headscope.heads import Head, HeadSet, every_head
+from headscope.random_streams import generator
+from headscope.stats.columns import NULLS_COLUMNS
+
+MIN_MATCHED_SETS = 100
+_LIST_ALL_BELOW = 20_000
+
+
+@dataclass(frozen=True)
+class RandomSets:
+    """Random sets of heads for one tested set.
+
+    Attributes:
+        sets: distinct, each disjoint from the tested set and of its size.
+        layer_matched: True where each has as many heads in each layer as the tested set.
+        n_possible: how many distinct sets of this kind exist.
+        note: a sentence for the record; empty where there is nothing to say.
+    """
+
+    sets: tuple[HeadSet, ...]
+    layer_matched: bool
+    n_possible: int
+    note: str
+
+    @property
+    def exhaustive(self) -> bool:
+        """True where the sets are all that exist."""
+        return len(self.sets) == self.n_possible
+
+
+def draw_disjoint_sets(
+    heads_per_layer: Sequence[int], tested: HeadSet, *, n_sets: int = 200, seed: int, name: str = ""
+) -> RandomSets:
+    """Draw the random sets that a tested set is compared with.
+
+    Args:
+        heads_per_layer: the model's shape.
+        tested: the set whose effect is to be placed.
+        n_sets: how many to draw; all are taken where fewer exist.
+        seed: the request's seed.
+        name: distinguishes several draws for the same set.
+
+    Raises:
+        RequestError: ``n_sets`` is not positive, or a tested head does not exist in the model.
+    """
+    if n_sets < 1:
+        raise RequestError("no random sets were asked for", expected="n_sets >= 1", got=f"{n_sets}")
+    pool = [head for head in every_head(heads_per_layer) if head not in tested]
+    if len(pool) + len(tested) != sum(heads_per_layer):
+        raise RequestError(f"the set {tested} has heads this model does not have", expected=f"{list(heads_per_layer)}")
+    by_layer = [[head for head in pool if head.layer == layer] for layer in range(len(heads_per_layer))]
+    wanted = [sum(head.layer == layer for head in tested) for layer in range(len(heads_per_layer))]
+    n_matched = math.prod(math.comb(len(free), k) for free, k in zip(by_layer, wanted, strict=True))
+    matched = n_matched >= MIN_MATCHED_SETS
+    groups = list(zip(by_layer, wanted, strict=True)) if matched else [(pool, len(tested))]
+    n_possible = math.prod(math.comb(len(free), k) for free, k in groups)
+    rng = generator(seed, "random_sets", str(tested), name)
+    if n_possible <= max(n_sets, _LIST_ALL_BELOW):
+        every = list(_all_sets(groups))
+        chosen = range(len(every)) if n_possible <= n_sets else np.sort(rng.permutation(len(every))[:n_sets])
+        sets = tuple(every[int(i)] for i in chosen)
+    else:
+        sets = tuple(islice(_random_sets(groups, rng), n_sets))
+    notes: list[str] = []
+    if not matched:
+        notes.append(
+            f"sets come from any layer: only {n_matched} disjoint sets match its layers, {MIN_MATCHED_SETS} are needed"
+        )
+    if n_possible == 0:
+        notes.append(f"no set of {len(tested)} heads is disjoint from it")
+    elif n_possible <= n_sets:
+        notes.append(f"all {n_possible} disjoint sets were used")
+    return RandomSets(sets, matched, n_possible, "; ".join(notes))
+
+
+def null_row(
+    concept: str, tested: HeadSet, outcome: str, estimate: float, null_estimates: NDArray[np.floating], sets: RandomSets
+) -> pd.DataFrame:
+    """One row of the ``nulls`` table.
+
+    Args:
+        concept: the class of prompts the effects are measured on.
+        tested: the set.
+        outcome: e.g. ``lexicon_logodds_nats``.
+        estimate: the set's effect.
+        null_estimates: [n_sets], the random sets' effects on the same prompts.
+        sets: as drawn.
+
+    Raises:
+        RequestError: the number of effects and sets disagree, or an effect is missing.
+    """
+    null = np.asarray(null_estimates, dtype=np.float64)
+    if null.shape != (len(sets.sets),):
+        raise RequestError("not every random set has an effect", expected=f"{len(sets.sets)}", got=f"{null.shape}")
+    floor = 1.0 / (len(null) + 1)
+    row = {
+        "concept": concept,
+        "heads": str(tested),
+        "k": len(tested),
+        "outcome": outcome,
+        "estimate": float(estimate),
+        "percentile": percentile_among(float(estimate), null),
+        "floor": floor if len(null) else math.nan,
+        "n_random": len(null),
+        "layer_matched": sets.layer_matched,
+        "note": sets.note,
+    }
+    return pd.DataFrame([row], columns=NULLS_COLUMNS)
+
+
+def percentile_among(estimate: float, null_estimates: NDArray[np.floating]) -> float:
+    """100 (1 - (b + 1) / (N + 1)), b random effects at least as large in magnitude; two-sided. NaN without any.
+
+    Raises:
+        RequestError: a random effect or the estimate is NaN.
+    """
+    null = np.abs(np.asarray(null_estimates, dtype=np.float64))
+    if np.isnan(null).any() or math.isnan(estimate):
+        raise RequestError("an effect to be placed among random sets is missing", expected="numbers, no NaN")
+    if len(null) == 0:
+        return math.nan
+    reaching = int(np.sum(null >= abs(estimate) * (1.0 - 1e-9)))
+    return 100.0 * (1.0 - (reaching + 1) / (len(null) + 1))
+
+
+def _all_sets(groups: Sequence[tuple[Sequence[Head], int]]) -> Iterator[HeadSet]:
+    for parts in product(*(combinations(free, k) for free, k in groups)):
+        yield HeadSet.of(head for part in parts for head in part)
+
+
+def _random_sets(groups: Sequence[tuple[Sequence[Head], int]], rng: np.random.Generator) -> Iterator[HeadSet]:
+    """Distinct random sets; only for groups with many more sets than are taken, so repeats are rare."""
+    seen: set[HeadSet] = set()
+    while True:
+        drawn = HeadSet.of(
+            free[int(i)] for free, k in groups if k for i in rng.choice(len(free), size=k, replace=False)
+        )
+        if drawn not in seen:
+            seen.add(drawn)
+            yield drawn

@@ -1,0 +1,220 @@
+"""Heads in order, by what they look at or by what they do, with the other beside it.
+
+Rankings read tables, not arrays, so they can be made again from a run folder. The screen is never called importance:
+every row carries the screening difference and the causal effect where both were measured. ``overall`` is the mean over
+concepts of the signed score, as in the Phase 6 study. ``by |score|`` or signed: a signed ranking by screen starts at
+the largest positive difference, a signed ranking by effect at the most negative one, because removing a head that
+carries a concept lowers it.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from headscope.errors import RequestError
+from headscope.stats.columns import LAYERS_COLUMNS, RANKING_COLUMNS
+
+PRIMARY_OUTCOME = "lexicon_logodds_nats"
+OVERALL = "overall"
+_CONTROLS = ("paired_equal", "length_matched", "phase6_unpaired")
+_KEYS = ["concept", "layer", "head"]
+
+By = Literal["screen", "effect"]
+
+
+def primary_screen(screen: pd.DataFrame, *, query: str | None = None, measure: str = "attention") -> pd.DataFrame:
+    """The screening rows that rank heads: one a concept and head.
+
+    Args:
+        screen: ``screen`` table.
+        query: default ``last`` where there is one, else the table's first.
+        measure: e.g. ``attention`` or ``value_weighted``.
+
+    Returns:
+        Rows of one query and measure; for each concept of the kind of control that is matched best: equal pairs, then
+        length-matched controls, then the study's unpaired ones. Unequal pairs are a sensitivity row and never rank.
+    """
+    rows = screen[screen["measure"] == measure]
+    if rows.empty:
+        return rows
+    queries = list(rows["query"].unique())
+    wanted = query if query is not None else ("last" if "last" in queries else queries[0])
+    rows = rows[rows["query"] == wanted]
+    best: list[pd.DataFrame] = []
+    for _, of_concept in rows.groupby("concept", sort=False):
+        for control in _CONTROLS:
+            found = of_concept[of_concept["control"] == control]
+            if found["estimate"].notna().any():
+                best.append(found)
+                break
+    return pd.concat(best, ignore_index=True) if best else rows.iloc[:0]
+
+
+def single_effects(
+    effects: pd.DataFrame | None, *, edit: str = "mean", scope: str = "all", outcome: str = PRIMARY_OUTCOME
+) -> pd.DataFrame:
+    """The rows of single heads for one edit, scope and outcome: one a concept and head; empty for None."""
+    if effects is None or effects.empty:
+        return pd.DataFrame(columns=[*_KEYS, "estimate", "ci_low", "ci_high", "p_max_t", "sim_low", "sim_high"])
+    alone = (effects["role"] == "single") | ((effects["role"] == "requested") & (effects["k"] == 1))
+    rows = effects[
+        alone & (effects["edit"] == edit) & (effects["scope"] == scope) & (effects["outcome"] == outcome)
+    ]  # a head that was both swept and requested stands once, as swept
+    return rows.sort_values("role", key=lambda role: role != "single", kind="stable").drop_duplicates(_KEYS)
+
+
+def rank_heads(
+    screen: pd.DataFrame | None,
+    effects: pd.DataFrame | None = None,
+    verdicts: pd.DataFrame | None = None,
+    *,
+    top_n: int | None = 10,
+    by: By = "screen",
+    signed: bool = False,
+    query: str | None = None,
+    measure: str = "attention",
+    edit: str = "mean",
+    scope: str = "all",
+    outcome: str = PRIMARY_OUTCOME,
+) -> pd.DataFrame:
+    """The ``ranking`` table: the top heads of each concept and overall.
+
+    Args:
+        screen: ``screen`` table; may be None where ``by`` is ``effect``.
+        effects: ``effects`` table; may be None where ``by`` is ``screen``.
+        verdicts: ``verdicts`` table; its single-head verdicts are shown beside the ranks.
+        top_n: heads for each concept; None is all.
+        by: rank by screening difference or by causal effect.
+        signed: keep the sign instead of ranking by magnitude; see the module's docstring for the direction.
+        query: screening query, see ``primary_screen``.
+        measure: screening measure that ranks.
+        edit: the edit whose effects rank or stand beside.
+        scope: scope of the edit.
+        outcome: outcome of the effects.
+
+    Raises:
+        RequestError: there is nothing to rank by, or ``top_n`` is not positive.
+    """
+    if top_n is not None and top_n < 1:
+        raise RequestError("a ranking of no heads was asked for", expected="top_n >= 1", got=f"{top_n}")
+    if by not in ("screen", "effect"):
+        raise RequestError(f'heads cannot be ranked by "{by}"', expected="screen or effect")
+    table = _beside(screen, effects, verdicts, query=query, measure=measure, edit=edit, scope=scope, outcome=outcome)
+    column = "screen_delta" if by == "screen" else "effect_estimate"
+    table = table[table[column].notna()]
+    if table.empty:
+        raise RequestError(
+            f"there is nothing to rank heads by: no {by} was measured",
+            expected=f"{measure} rows in the screen" if by == "screen" else f"single-head rows of edit {edit}",
+            fix="screen first" if by == "screen" else "sweep or ablate heads one by one first",
+        )
+    everything = pd.concat([table, _overall(table)], ignore_index=True)
+    everything["score"], everything["by"] = everything[column].astype(float), by
+    if signed:
+        everything["_key"] = everything["score"] * (-1.0 if by == "screen" else 1.0)
+    else:
+        everything["_key"] = -everything["score"].abs()
+    ranked: list[pd.DataFrame] = []
+    for _, rows in everything[everything["_key"].notna()].groupby("concept", sort=False):
+        ordered = rows.sort_values(["_key", "layer", "head"], kind="stable")
+        ordered = ordered.assign(rank=np.arange(1, len(ordered) + 1))
+        ranked.append(ordered if top_n is None else ordered.head(top_n))
+    return pd.concat(ranked, ignore_index=True)[RANKING_COLUMNS].astype({"layer": "Int64", "head": "Int64"})
+
+
+def layer_table(
+    screen: pd.DataFrame | None,
+    effects: pd.DataFrame | None = None,
+    *,
+    query: str | None = None,
+    measure: str = "attention",
+    edit: str = "mean",
+    scope: str = "all",
+    outcome: str = PRIMARY_OUTCOME,
+    attends_q: float = 0.05,
+) -> pd.DataFrame:
+    """The ``layers`` table: screening differences and single-head effects by layer, for each concept and overall.
+
+    ``n_attending`` counts heads that look more at the concept than at its control with q below ``attends_q``; overall
+    it is the mean over concepts. ``effect_sum`` is NaN where not a single head of the layer was edited.
+    """
+    table = _beside(screen, effects, None, query=query, measure=measure, edit=edit, scope=scope, outcome=outcome)
+    attending = (table["screen_q"] < attends_q) & (table["screen_delta"] > 0)
+    table["_attends"] = np.where(table["screen_q"].isna(), np.nan, attending)
+    everything = pd.concat([table, _overall(table)], ignore_index=True)
+    rows: list[dict[str, object]] = []
+    for (concept, layer), heads in everything.groupby(["concept", "layer"], sort=False):
+        delta, effect = heads["screen_delta"].astype(float), heads["effect_estimate"].astype(float)
+        values = (
+            concept,
+            layer,
+            len(heads),
+            delta.mean(),
+            delta.abs().mean(),
+            delta.max(),
+            heads["head"].iloc[int(np.nanargmax(delta))] if delta.notna().any() else pd.NA,
+            heads["_attends"].sum(min_count=1),
+            effect.sum(min_count=1),
+            effect.min(),
+            heads["head"].iloc[int(np.nanargmin(effect))] if effect.notna().any() else pd.NA,
+        )
+        rows.append(dict(zip(LAYERS_COLUMNS, values, strict=True)))
+    columns = {"layer": "Int64", "max_delta_head": "Int64", "effect_min_head": "Int64"}
+    return pd.DataFrame(rows, columns=LAYERS_COLUMNS).astype(columns)
+
+
+def _beside(
+    screen: pd.DataFrame | None,
+    effects: pd.DataFrame | None,
+    verdicts: pd.DataFrame | None,
+    *,
+    query: str | None,
+    measure: str,
+    edit: str,
+    scope: str,
+    outcome: str,
+) -> pd.DataFrame:
+    """One row a concept and head with both kinds of evidence."""
+    parts: list[pd.DataFrame] = []
+    if screen is not None:
+        names = {"estimate": "screen_delta", "ci_low": "screen_ci_low", "ci_high": "screen_ci_high"}
+        looked = primary_screen(screen, query=query, measure=measure).rename(columns={**names, "q_value": "screen_q"})
+        parts.append(looked[[*_KEYS, *names.values(), "screen_q"]])
+        weighted = primary_screen(screen, query=query, measure="value_weighted")
+        parts.append(weighted[[*_KEYS, "estimate"]].rename(columns={"estimate": "value_weighted_delta"}))
+    names = {"estimate": "effect_estimate", "ci_low": "effect_ci_low", "ci_high": "effect_ci_high"}
+    done = single_effects(effects, edit=edit, scope=scope, outcome=outcome)
+    parts.append(
+        done.rename(columns={**names, "p_max_t": "effect_p_max_t"})[[*_KEYS, *names.values(), "effect_p_max_t"]]
+    )
+    zeroed = single_effects(effects, edit="zero", scope=scope, outcome=outcome)
+    parts.append(zeroed[[*_KEYS, "estimate"]].rename(columns={"estimate": "effect_zero_estimate"}))
+    if verdicts is not None:
+        alone = verdicts[~verdicts["heads"].str.contains(",")]
+        place = alone["heads"].str.split(":", expand=True).astype("Int64")
+        parts.append(alone.assign(layer=place[0], head=place[1])[[*_KEYS, "verdict"]])
+    table = pd.DataFrame(columns=_KEYS)
+    for part in parts:
+        part = part.astype({"concept": object, "layer": "Int64", "head": "Int64"})
+        table = part if table.empty else table.merge(part, on=_KEYS, how="outer", sort=False)
+    for column in RANKING_COLUMNS:
+        if column not in table and column not in ("rank", "score", "by"):
+            table[column] = np.nan
+    order = {
+        concept: place for place, concept in enumerate(dict.fromkeys(c for part in parts for c in part["concept"]))
+    }
+    table["_order"] = table["concept"].map(order)
+    return table.sort_values(["_order", "layer", "head"], kind="stable").drop(columns="_order").reset_index(drop=True)
+
+
+def _overall(table: pd.DataFrame) -> pd.DataFrame:
+    """The mean over concepts; NaN for a head that one concept lacks. Intervals and verdicts belong to concepts."""
+    n_concepts = table["concept"].nunique()
+    columns = ["screen_delta", "value_weighted_delta", "effect_estimate", "effect_zero_estimate"]
+    columns += ["_attends"] if "_attends" in table else []
+    grouped = table.astype(dict.fromkeys(columns, float)).groupby(["layer", "head"], sort=False)[columns]
+    complete = grouped.count() == n_concepts
+    return grouped.mean().where(complete).reset_index().assign(concept=OVERALL)

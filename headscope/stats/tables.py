@@ -1,0 +1,312 @@
+"""The tables of a run, from plain arrays: exactly the columns, in exactly the order, that readers of a run rely on.
+
+Each builder takes blocks: the arrays of one concept and one way of measuring, with what identifies their rows. Blocks
+with the same ``family`` are tested together: all concepts of a measure are one family, templates flip jointly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from headscope.errors import RequestError
+from headscope.heads import Head
+from headscope.stats.clusters import FamilyBlock, equal_weight_mean, template_means
+from headscope.stats.columns import ASSAY_COLUMNS, EFFECTS_COLUMNS, SCREEN_COLUMNS
+from headscope.stats.effects import TOLERANCE_NATS, IntervalKind, Scale, effect_rows, family_rows
+from headscope.stats.multiplicity import benjamini_hochberg
+from headscope.stats.unpaired import unpaired_rows
+
+TOLERANCE_SHARE = 1e-6
+
+
+@dataclass(frozen=True)
+class ScreenBlock:
+    """What one concept's prompts and their controls attend to, for one query, measure and kind of control.
+
+    Attributes:
+        concept: its name.
+        query: last, after, self or phase6.
+        measure: attention, value_weighted, attention_without_sinks, sink_share or self_share.
+        control: paired_equal, paired_unequal_per_token, length_matched or phase6_unpaired.
+        unit: of the values, e.g. ``attention_share``.
+        heads: the columns of the arrays.
+        values: [n_prompts, n_heads]; NaN where a prompt has no value.
+        controls: paired kinds: [n_prompts, n_heads], each prompt's own control. Unpaired: [n_controls, n_heads].
+        templates: template id of each prompt.
+        control_templates: template id of each control prompt; only for ``phase6_unpaired``.
+    """
+
+    concept: str
+    query: str
+    measure: str
+    control: str
+    unit: str
+    heads: Sequence[Head]
+    values: NDArray[np.floating]
+    controls: NDArray[np.floating]
+    templates: Sequence[str | None]
+    control_templates: Sequence[str | None] | None = None
+
+    @property
+    def family(self) -> str:
+        """All heads and concepts of one query, measure and kind of control."""
+        return f"screen/{self.query}/{self.measure}/{self.control}"
+
+
+@dataclass(frozen=True)
+class EffectBlock:
+    """One outcome of several edits, measured on one class of prompts.
+
+    Attributes:
+        concept: the class of prompts.
+        outcome: e.g. ``lexicon_logodds_nats``.
+        unit: e.g. ``nats``.
+        edit: mean, zero, ...
+        scope: all or generated.
+        tests: for each column: ``layer``, ``head`` (both absent for sets), ``heads``, ``role``, ``k``.
+        baseline: [n_prompts] or [n_prompts, n_tests], the outcome without edit; logs for ``log_ratio``.
+        edited: [n_prompts, n_tests], the outcome with each edit; logs for ``log_ratio``.
+        templates: template id of each prompt.
+        family: tests with the same family are corrected together.
+        status: confirmatory or exploratory.
+        simultaneous: give max-T p-values and simultaneous intervals.
+        scale: see ``effects.effect_rows``; for ``divergence`` ``edited`` is the divergence and ``baseline`` is 0.
+        interval: t or bootstrap_t.
+        tolerance: |effect| below it is 0 with p = 1.
+    """
+
+    concept: str
+    outcome: str
+    unit: str
+    edit: str
+    scope: str
+    tests: Sequence[Mapping[str, object]]
+    baseline: NDArray[np.floating]
+    edited: NDArray[np.floating]
+    templates: Sequence[str | None]
+    family: str
+    status: str = "exploratory"
+    simultaneous: bool = False
+    scale: Scale = "difference"
+    interval: IntervalKind = "t"
+    tolerance: float = field(default=TOLERANCE_NATS)
+
+
+def head_tests(heads: Sequence[Head]) -> list[dict[str, object]]:
+    """The ``tests`` of an EffectBlock whose columns are single heads."""
+    return [{"layer": head.layer, "head": head.head, "heads": str(head), "role": "single", "k": 1} for head in heads]
+
+
+def screen_table(blocks: Sequence[ScreenBlock], *, seed: int, alpha: float = 0.05) -> pd.DataFrame:
+    """The ``screen`` table: paired kinds by sign-flips of template means, ``phase6_unpaired`` by CR2.
+
+    Rows come family by family in the order of their first block, block by block, head by head.
+    """
+    parts: list[pd.DataFrame] = []
+    for family, members in _by_family(blocks):
+        if members[0].control == "phase6_unpaired":
+            parts.extend(_unpaired_screen(members, family, alpha))
+        else:
+            parts.append(_paired_screen(members, family, seed, alpha))
+    return _shaped(parts, SCREEN_COLUMNS)
+
+
+def assay_table(
+    concept: str,
+    outcome: str,
+    unit: str,
+    values: NDArray[np.floating],
+    controls: NDArray[np.floating],
+    templates: Sequence[str | None],
+    *,
+    seed: int,
+    alpha: float = 0.05,
+    note: str = "",
+) -> pd.DataFrame:
+    """One row of the ``assay`` table: does the unedited model show the concept at all?
+
+    Args:
+        concept: its name.
+        outcome: e.g. ``lexicon_logodds_nats``.
+        unit: e.g. ``nats``.
+        values: [n_prompts], the outcome on the concept's prompts.
+        controls: [n_prompts], the outcome on each prompt's control.
+        templates: template id of each prompt.
+        seed: the request's seed.
+        alpha: level of the interval.
+        note: a sentence for the record.
+
+    Returns:
+        ``estimate`` is concept - control, ``share_right`` the share of pairs in which the concept's prompt has the
+        larger outcome; ``shown`` is True where the interval lies wholly above 0.
+    """
+    value, control = np.asarray(values, dtype=np.float64), np.asarray(controls, dtype=np.float64)
+    delta = (value - control)[:, None]
+    row = effect_rows(
+        delta, templates, seed=seed, alpha=alpha, family=f"assay/{concept}/{outcome}", status="confirmatory",
+        simultaneous=False,
+    )  # fmt: skip
+    paired = ~np.isnan(delta[:, 0])
+    notes = [note] if note else []
+    if row["status"].iloc[0] == "descriptive":
+        notes.append("descriptive only: fewer than six templates")
+    row = row.assign(
+        concept=concept,
+        outcome=outcome,
+        unit=unit,
+        concept_mean=_class_mean(np.where(paired, value, np.nan)[:, None], templates),
+        control_mean=_class_mean(np.where(paired, control, np.nan)[:, None], templates),
+        share_right=float(np.mean(delta[paired, 0] > 0.0)) if paired.any() else np.nan,
+        shown=bool(row["ci_low"].iloc[0] > 0.0),
+        note="; ".join(notes),
+    )
+    return _shaped([row], ASSAY_COLUMNS)
+
+
+def effects_table(blocks: Sequence[EffectBlock], *, seed: int, alpha: float = 0.05) -> pd.DataFrame:
+    """The ``effects`` table. Rows come family by family in the order of their first block, block by block.
+
+    Raises:
+        RequestError: blocks of one family disagree in status, scale, interval, tolerance or ``simultaneous``.
+    """
+    parts: list[pd.DataFrame] = []
+    for family, members in _by_family(blocks):
+        first = members[0]
+        settings = {(b.status, b.simultaneous, b.scale, b.interval, b.tolerance) for b in members}
+        if len(settings) > 1:
+            raise RequestError(f'blocks of family "{family}" are to be tested differently', expected="one setting")
+        rows = family_rows(
+            [FamilyBlock(_effect_deltas(b), b.templates, [_effect_key(b, t) for t in b.tests]) for b in members],
+            seed=seed,
+            alpha=alpha,
+            family=family,
+            status=first.status,
+            simultaneous=first.simultaneous,
+            scale=first.scale,
+            tolerance=first.tolerance,
+            interval=first.interval,
+        )
+        means = [_arm_means(block) for block in members]
+        rows["baseline_mean"] = np.concatenate([baseline for baseline, _ in means])
+        rows["edited_mean"] = np.concatenate([edited for _, edited in means])
+        parts.append(rows)
+    table = _shaped(parts, EFFECTS_COLUMNS)
+    return table.astype({"layer": "Int64", "head": "Int64", "k": "Int64"})
+
+
+_Block = TypeVar("_Block", ScreenBlock, EffectBlock)
+
+
+def _by_family(blocks: Sequence[_Block]) -> list[tuple[str, list[_Block]]]:
+    families: dict[str, list[_Block]] = {}
+    for block in blocks:
+        families.setdefault(block.family, []).append(block)
+    return list(families.items())
+
+
+def _paired_screen(members: Sequence[ScreenBlock], family: str, seed: int, alpha: float) -> pd.DataFrame:
+    blocks = [
+        FamilyBlock(np.asarray(b.values, np.float64) - np.asarray(b.controls, np.float64), b.templates, _screen_keys(b))
+        for b in members
+    ]
+    rows = family_rows(
+        blocks, seed=seed, alpha=alpha, family=family, status="exploratory", simultaneous=False,
+        tolerance=TOLERANCE_SHARE,
+    )  # fmt: skip
+    concept_means: list[NDArray[np.float64]] = []
+    control_means: list[NDArray[np.float64]] = []
+    for block, member in zip(blocks, members, strict=True):
+        missing = np.isnan(block.deltas)  # the means of the pairs that were compared, so that they differ by estimate
+        concept_means.append(_class_mean(np.where(missing, np.nan, member.values), member.templates))
+        control_means.append(_class_mean(np.where(missing, np.nan, member.controls), member.templates))
+    return rows.assign(concept_mean=np.concatenate(concept_means), control_mean=np.concatenate(control_means))
+
+
+def _unpaired_screen(members: Sequence[ScreenBlock], family: str, alpha: float) -> list[pd.DataFrame]:
+    parts: list[pd.DataFrame] = []
+    for block in members:
+        rows = unpaired_rows(
+            block.values,
+            block.controls,
+            _known(block.templates),
+            _known(block.control_templates or []),
+            alpha=alpha,
+            family=family,
+            tolerance=TOLERANCE_SHARE,
+        )
+        means = {
+            "concept_mean": np.mean(block.values, axis=0, dtype=np.float64),
+            "control_mean": np.mean(block.controls, axis=0, dtype=np.float64),
+        }
+        parts.append(pd.concat([pd.DataFrame(_screen_keys(block)), rows.assign(**means)], axis=1))
+    joint = pd.concat(parts, ignore_index=True)
+    joint["q_value"] = benjamini_hochberg(joint["p_value"].to_numpy(np.float64))
+    return [joint]
+
+
+def _known(templates: Sequence[str | None]) -> list[str]:
+    if any(template is None for template in templates):
+        raise RequestError("a prompt has no template id", fix="cluster by text first: stats.label_templates")
+    return [str(template) for template in templates]
+
+
+def _screen_keys(block: ScreenBlock) -> list[Mapping[str, object]]:
+    shared = {
+        "concept": block.concept,
+        "query": block.query,
+        "measure": block.measure,
+        "control": block.control,
+        "unit": block.unit,
+    }
+    return [{**shared, "layer": head.layer, "head": head.head} for head in block.heads]
+
+
+def _effect_key(block: EffectBlock, test: Mapping[str, object]) -> dict[str, object]:
+    place = {"layer": pd.NA, "head": pd.NA, "k": pd.NA}
+    shared = {"concept": block.concept, "edit": block.edit, "scope": block.scope, "outcome": block.outcome}
+    return {**place, **test, **shared, "unit": block.unit}
+
+
+def _arms(block: EffectBlock) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    edited = np.asarray(block.edited, dtype=np.float64)
+    baseline = np.asarray(block.baseline, dtype=np.float64)
+    if baseline.ndim == 1:
+        baseline = np.broadcast_to(baseline[:, None], edited.shape)
+    if baseline.shape != edited.shape:
+        raise RequestError(
+            "the two arms of an effect do not belong together",
+            expected=f"baseline [n_prompts] or {edited.shape}",
+            got=f"{baseline.shape}",
+        )
+    return baseline, edited
+
+
+def _effect_deltas(block: EffectBlock) -> NDArray[np.float64]:
+    baseline, edited = _arms(block)
+    return edited - baseline
+
+
+def _arm_means(block: EffectBlock) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Means of both arms over the same templates as the effect; of ratios the geometric mean."""
+    baseline, edited = _arms(block)
+    missing = np.isnan(edited - baseline)
+    means = [_class_mean(np.where(missing, np.nan, arm), block.templates) for arm in (baseline, edited)]
+    if block.scale == "log_ratio":
+        means = [np.exp(mean) for mean in means]
+    return means[0], means[1]
+
+
+def _class_mean(values: NDArray[np.floating], templates: Sequence[str | None]) -> NDArray[np.float64]:
+    return equal_weight_mean(template_means(values, templates).means)
+
+
+def _shaped(parts: Sequence[pd.DataFrame], columns: Sequence[str]) -> pd.DataFrame:
+    if not parts:
+        return pd.DataFrame(columns=list(columns))
+    return pd.concat(parts, ignore_index=True)[list(columns)]

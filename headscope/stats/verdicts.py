@@ -1,0 +1,321 @@
+"""What a head is to a concept, in one word and one sentence, from the tables of a run.
+
+1. No verdict where the model does not show the concept, or where six templates are lacking.
+2. The effect of removal (deciding edit ``mean``): its simultaneous interval wholly beyond the smallest effect that
+   matters, wholly inside it, or neither: causal, no effect, undecided (with the templates that would decide).
+3. A causal effect counts only where the agreeing edit ``zero`` has the same sign: else undecided (edit-dependent).
+4. Causal heads, first rule that holds: general damage; suppressor (removal raises the concept); shared carrier
+   (causal for two or more concepts); causal, not by this attention; carrier (attends and specific); causal, not
+   specific; undecided where specificity is.
+5. Heads without effect: attends only, or no effect.
+6. Sets: redundant where the set is causal, no member is causal alone, and the joint effect is larger than the sum of
+   the members' effects; else causal (set), or as single heads.
+
+Damage is the one one-sided question (is the perplexity ratio *above* 1.05?); it is answered with the upper end of the
+two-sided interval, a one-sided bound at half the level.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from headscope.stats.columns import VERDICTS_COLUMNS
+from headscope.stats.power import templates_for_interval
+from headscope.stats.ranking import PRIMARY_OUTCOME, primary_screen
+from headscope.stats.specificity import SPECIFICITY_PREFIX
+
+CARRIER = "carrier"
+CARRIER_UNTESTED = "carrier (specificity not tested)"
+SHARED_CARRIER = "shared carrier"
+NOT_BY_ATTENTION = "causal, not by this attention"
+NOT_SPECIFIC = "causal, not specific"
+SUPPRESSOR = "suppressor"
+REDUNDANT = "redundant"
+CAUSAL_SET = "causal (set)"
+GENERAL_DAMAGE = "general damage"
+ATTENDS_ONLY = "attends only"
+NO_EFFECT = "no effect"
+UNDECIDED = "undecided"
+EDIT_DEPENDENT = "undecided (edit-dependent)"
+NO_VERDICT = "no verdict"
+
+
+@dataclass(frozen=True)
+class Criteria:
+    """What decides; kept in the record.
+
+    Attributes:
+        minimum_nats: the smallest effect that matters is at least this,
+        gap_share: and at least this share of the model's own concept gap.
+        max_perplexity_ratio: control text may become this much less likely before an effect counts as damage.
+        attends_q: screening q-value below which a head attends.
+        alpha: level of the simultaneous intervals in the effects table.
+        deciding_edit: its interval decides.
+        agreeing_edit: its sign must agree.
+        outcome: the primary outcome.
+        scope: of the edits.
+        query: of the screen; None: see ``ranking.primary_screen``.
+    """
+
+    minimum_nats: float = 0.05
+    gap_share: float = 0.05
+    max_perplexity_ratio: float = 1.05
+    attends_q: float = 0.05
+    alpha: float = 0.05
+    deciding_edit: str = "mean"
+    agreeing_edit: str = "zero"
+    outcome: str = PRIMARY_OUTCOME
+    scope: str = "all"
+    query: str | None = None
+
+
+@dataclass
+class _Evidence:
+    """Everything known about one head or set for one concept; NaN where it was not measured."""
+
+    concept: str
+    heads: str
+    is_set: bool
+    n_templates: int
+    estimate: float
+    low: float
+    high: float
+    deviation: float
+    n_family: float
+    threshold: float
+    shown: bool | None
+    agreeing: float
+    attends_q: float
+    attends_delta: float
+    ratio_high: float
+    specificity: Mapping[str, tuple[float, float, float]] = field(default_factory=dict)
+    n_concepts: int = 1
+    causal_for: tuple[str, ...] = ()
+    members: Mapping[str, tuple[float, str]] = field(default_factory=dict)
+
+    @property
+    def answer(self) -> str:
+        """lowers, raises, no effect or undecided, from the simultaneous interval alone."""
+        if self.high < -self.threshold:
+            return "lowers"
+        if self.low > self.threshold:
+            return "raises"
+        if -self.threshold < self.low and self.high < self.threshold:
+            return "no effect"
+        return "undecided"
+
+    @property
+    def edits_agree(self) -> bool:
+        return self.estimate * self.agreeing > 0.0
+
+
+def judge(
+    effects: pd.DataFrame, screen: pd.DataFrame | None, assay: pd.DataFrame, *, criteria: Criteria | None = None
+) -> pd.DataFrame:
+    """The ``verdicts`` table: every single head and every tested set, for each concept they were measured on.
+
+    Args:
+        effects: ``effects`` table with rows of the deciding edit (primary outcome, with simultaneous intervals), of
+            the agreeing edit, ``perplexity_ratio`` rows, and ``specificity_nats:<other>`` rows.
+        screen: ``screen`` table; None where no screen was made.
+        assay: ``assay`` table; a concept without a row there gets no verdict.
+        criteria: what decides.
+
+    Returns:
+        One row a concept and head or set, in the order of ``effects``. Missing evidence never makes a verdict more
+        favorable: the row says what is missing.
+    """
+    rules = criteria or Criteria()
+    evidence = _gather(effects, screen, assay, rules)
+    causal: dict[str, list[str]] = {}
+    for item in evidence:
+        if item.shown and item.answer == "lowers" and item.edits_agree:
+            causal.setdefault(item.heads, []).append(item.concept)
+    single = {(item.concept, item.heads): (item.estimate, item.answer) for item in evidence if not item.is_set}
+    rows: list[tuple[object, ...]] = []
+    for item in evidence:
+        item.causal_for = tuple(causal.get(item.heads, ()))
+        if item.is_set:
+            names = item.heads.split(",")
+            item.members = {name: single[item.concept, name] for name in names if (item.concept, name) in single}
+        verdict, reason, needed = _decide(item, rules)
+        spec = min(item.specificity.values(), default=(math.nan, math.nan, math.nan))
+        known = (item.concept, item.heads, verdict, reason, item.estimate, item.low, item.high, item.threshold)
+        rows.append((*known, item.attends_q, *spec, item.ratio_high, needed))
+    return pd.DataFrame(rows, columns=VERDICTS_COLUMNS)
+
+
+def _decide(item: _Evidence, rules: Criteria) -> tuple[str, str, float]:
+    """Verdict, reason, templates that would decide (NaN where that is not the question)."""
+    if not item.shown:
+        lack = "the assay is missing" if item.shown is None else "the model does not show this concept on these prompts"
+        return NO_VERDICT, f"{lack}, so no head can be said to carry it", math.nan
+    if math.isnan(item.low) or math.isnan(item.high):
+        return NO_VERDICT, f"descriptive only: {item.n_templates} templates, no simultaneous interval", math.nan
+    effect = _effect_words(item)
+    if item.answer == "undecided":
+        needed = _templates_needed(item.estimate, item.deviation, item.threshold, item.n_family, rules.alpha)
+        return UNDECIDED, f"{effect}; {_needed_words(needed)}", needed
+    if item.answer == "no effect":
+        if _attends(item, rules):
+            return ATTENDS_ONLY, f"attends (q = {item.attends_q:.3g}) but {effect}", math.nan
+        return NO_EFFECT, effect, math.nan
+    if not item.edits_agree:
+        other = "was not made" if math.isnan(item.agreeing) else f"gives {item.agreeing:+.3g} nats"
+        return EDIT_DEPENDENT, f"{effect}; edit {rules.agreeing_edit} {other}", math.nan
+    if math.isnan(item.ratio_high):
+        return UNDECIDED, f"{effect}; damage to control text was not measured", math.nan
+    if item.ratio_high > rules.max_perplexity_ratio:
+        harm = f"perplexity ratio of control text up to {item.ratio_high:.3f}, over {rules.max_perplexity_ratio:g}"
+        return GENERAL_DAMAGE, f"{effect}; {harm}", math.nan
+    if item.answer == "raises":
+        return SUPPRESSOR, effect, math.nan
+    if item.is_set:
+        return _decide_set(item, effect)
+    return _decide_carrier(item, rules, effect)
+
+
+def _decide_set(item: _Evidence, effect: str) -> tuple[str, str, float]:
+    total = sum(estimate for estimate, _ in item.members.values())
+    if len(item.members) < item.heads.count(",") + 1:
+        return CAUSAL_SET, f"{effect}; not every member was removed alone", math.nan
+    alone = [name for name, (_, answer) in item.members.items() if answer in ("lowers", "raises")]
+    if alone:
+        return CAUSAL_SET, f"{effect}; causal alone: {', '.join(alone)}; sum of single effects {total:+.3g}", math.nan
+    if item.high < total:
+        return REDUNDANT, f"{effect}; no member is causal alone, their effects sum to {total:+.3g} only", math.nan
+    return CAUSAL_SET, f"{effect}; no member is causal alone, but their effects sum to {total:+.3g}", math.nan
+
+
+def _decide_carrier(item: _Evidence, rules: Criteria, effect: str) -> tuple[str, str, float]:
+    if len(item.causal_for) > 1:
+        return SHARED_CARRIER, f"{effect}; causal for {', '.join(item.causal_for)}", math.nan
+    if math.isnan(item.attends_q):
+        return UNDECIDED, f"{effect}; whether it attends was not measured", math.nan
+    if not _attends(item, rules):
+        return NOT_BY_ATTENTION, f"{effect}; does not attend to the concept (q = {item.attends_q:.3g})", math.nan
+    attends = f"{effect}; attends (q = {item.attends_q:.3g})"
+    if item.n_concepts < 2:
+        return CARRIER_UNTESTED, f"{attends}; the profile has no other concept to compare with", math.nan
+    if len(item.specificity) < item.n_concepts - 1:
+        return UNDECIDED, f"{attends}; its effect on other concepts was not measured", math.nan
+    closest = min(item.specificity, key=lambda other: item.specificity[other][1])
+    estimate, low, high = item.specificity[closest]
+    words = f"own change exceeds that of {closest} by {estimate:+.3g} nats [{low:+.3g}, {high:+.3g}]"
+    if low > item.threshold:
+        return CARRIER, f"{attends}; {words}", math.nan
+    if any(upper < item.threshold for _, _, upper in item.specificity.values()):
+        return NOT_SPECIFIC, f"{attends}; {words}", math.nan
+    return UNDECIDED, f"{attends}; specificity undecided: {words}", math.nan
+
+
+def _attends(item: _Evidence, rules: Criteria) -> bool:
+    return item.attends_q < rules.attends_q and item.attends_delta > 0.0
+
+
+def _effect_words(item: _Evidence) -> str:
+    place = {
+        "lowers": "removal lowers the concept",
+        "raises": "removal raises the concept",
+        "no effect": "removal has no effect that matters",
+        "undecided": "the interval does not decide",
+    }[item.answer]
+    return (
+        f"{place}: {item.estimate:+.3g} nats, simultaneous interval [{item.low:+.3g}, {item.high:+.3g}], "
+        f"threshold {item.threshold:.3g}"
+    )
+
+
+def _needed_words(needed: float) -> str:
+    if math.isfinite(needed):
+        return f"about {needed:.0f} templates would decide"
+    return "no number of templates would decide: the estimate lies on the threshold"
+
+
+def _templates_needed(estimate: float, deviation: float, threshold: float, n_family: float, alpha: float) -> float:
+    """Templates for 80 % power to decide if the true effect is the estimate, at the family's max-T level."""
+    if not deviation > 0.0:
+        return math.nan
+    distance = abs(estimate) - threshold
+    margins = (distance, math.inf) if distance > 0 else (-distance, threshold + abs(estimate))
+    needed = templates_for_interval(
+        margins[0] / deviation, margins[1] / deviation, n_tests=max(1.0, n_family), alpha=alpha
+    )
+    return needed if math.isfinite(needed) else math.nan
+
+
+def _gather(
+    effects: pd.DataFrame, screen: pd.DataFrame | None, assay: pd.DataFrame, rules: Criteria
+) -> list[_Evidence]:
+    rows = effects[effects["scope"] == rules.scope]
+    deciding = rows[(rows["edit"] == rules.deciding_edit) & (rows["outcome"] == rules.outcome)]
+    deciding = deciding[deciding["role"].isin(["single", "requested", "joint_top"])]
+    deciding = deciding.sort_values("role", key=lambda role: role != "single", kind="stable")
+    deciding = deciding.drop_duplicates(["concept", "heads"]).sort_index()
+    zero = rows[(rows["edit"] == rules.agreeing_edit) & (rows["outcome"] == rules.outcome)]
+    agreeing = {(str(r["concept"]), str(r["heads"])): float(r["estimate"]) for r in zero.to_dict("records")}
+    damage = rows[(rows["edit"] == rules.deciding_edit) & (rows["outcome"] == "perplexity_ratio")]
+    ratio = {str(heads): float(high) for heads, high in zip(damage["heads"], damage["ci_high"], strict=True)}
+    special: dict[tuple[str, str], dict[str, tuple[float, float, float]]] = {}
+    contrasts = rows[(rows["edit"] == rules.deciding_edit) & rows["outcome"].str.startswith(SPECIFICITY_PREFIX)]
+    for r in contrasts.to_dict("records"):
+        other = str(r["outcome"]).removeprefix(SPECIFICITY_PREFIX)
+        bounds = (float(r["estimate"]), float(r["sim_low"]), float(r["sim_high"]))
+        special.setdefault((str(r["concept"]), str(r["heads"])), {})[other] = bounds
+    attention = _attention(screen, rules)
+    gap = assay[assay["outcome"] == rules.outcome].set_index("concept")
+    shown = {str(concept): bool(value) for concept, value in gap["shown"].items()}
+    own_gap = {str(concept): float(value) for concept, value in gap["estimate"].items()}
+    evidence: list[_Evidence] = []
+    for r in deciding.to_dict("records"):
+        key = (str(r["concept"]), str(r["heads"]))
+        deviation, n_family = _spread(r, rules.alpha)
+        q, delta = attention.get(key, (math.nan, math.nan))
+        evidence.append(
+            _Evidence(
+                concept=key[0],
+                heads=key[1],
+                is_set="," in key[1],
+                n_templates=int(r["n_templates"]),
+                estimate=float(r["estimate"]),
+                low=float(r["sim_low"]),
+                high=float(r["sim_high"]),
+                deviation=deviation,
+                n_family=n_family,
+                threshold=float(np.nanmax([rules.minimum_nats, rules.gap_share * own_gap.get(key[0], math.nan)])),
+                shown=shown.get(key[0]),
+                agreeing=agreeing.get(key, math.nan),
+                attends_q=q,
+                attends_delta=delta,
+                ratio_high=ratio.get(key[1], math.nan),
+                specificity=special.get(key, {}),
+                n_concepts=assay["concept"].nunique(),
+            )
+        )
+    return evidence
+
+
+def _attention(screen: pd.DataFrame | None, rules: Criteria) -> dict[tuple[str, str], tuple[float, float]]:
+    """(concept, head) -> q and difference of the screening row that decides whether the head attends."""
+    if screen is None:
+        return {}
+    rows = primary_screen(screen, query=rules.query).to_dict("records")
+    return {(str(r["concept"]), f"{r['layer']}:{r['head']}"): (float(r["q_value"]), float(r["estimate"])) for r in rows}
+
+
+def _spread(row: Mapping[Hashable, Any], alpha: float) -> tuple[float, float]:
+    """Standard deviation over templates and the effective size of the family, read back from the two intervals."""
+    n, low, high = int(row["n_templates"]), float(row["ci_low"]), float(row["ci_high"])
+    joint = (float(row["sim_high"]) - float(row["sim_low"])) / 2
+    if n < 2 or not high > low:
+        return math.nan, math.nan
+    error = (high - low) / 2 / float(stats.t.isf(alpha / 2, n - 1))
+    level = 2 * float(stats.t.sf(joint / error, n - 1))
+    return error * math.sqrt(n), alpha / level if level > 0.0 else math.nan
