@@ -1,0 +1,125 @@
+"""A prompt as it is put to the model: alone, and followed by each readout, with the places where something is read.
+
+The prompt and its readouts lie in one row as a tree, where the model takes such rows, else in a row each. Each token
+knows its position in the sequence and the readout it belongs to, so values that depend on the place need no other
+bookkeeping.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from headscope.errors import ProfileError
+from headscope.models.head_model import HeadModel
+from headscope.profiles.types import Prompt
+from headscope.tokens import Encoder, IntArray, Row, Tokens, tree_row
+
+
+@dataclass(frozen=True)
+class AskedPrompt:
+    """One prompt, ready for the model.
+
+    Attributes:
+        id: the prompt's id.
+        concept: its class.
+        template: label of the template it counts to; never None.
+        tokens: the prompt alone.
+        sequences: prompt + readout for each readout; the prompt alone where there are none.
+        rows: where the sequences lie.
+        members: for each row the readout of each of its paths.
+    """
+
+    id: str
+    concept: str
+    template: str
+    tokens: Tokens
+    sequences: tuple[Tokens, ...]
+    rows: tuple[Row, ...]
+    members: tuple[tuple[int, ...], ...]
+
+    @property
+    def n_prompt(self) -> int:
+        """How many tokens of each sequence are the prompt's, a BOS included."""
+        return len(self.tokens)
+
+    def ends(self) -> list[tuple[int, int]]:
+        """(row, token index) of the last token of each sequence, in the readouts' order: what follows is the answer."""
+        places = {
+            readout: (r, int(path[-1]))
+            for r, (row, members) in enumerate(zip(self.rows, self.members, strict=True))
+            for path, readout in zip(row.paths, members, strict=True)
+        }
+        return [places[readout] for readout in sorted(places)]
+
+    def prompt_places(self) -> tuple[int, IntArray]:
+        """The row and the token indices of the prompt's own tokens, in order."""
+        return 0, self.rows[0].paths[0][: self.n_prompt]
+
+    def readout_of(self, r: int) -> IntArray:
+        """[T] for each token of row r the readout it belongs to; the first one that holds it for the prompt's own."""
+        readout = np.full(len(self.rows[r]), -1, dtype=np.int64)
+        for path, member in zip(self.rows[r].paths, self.members[r], strict=True):
+            fresh = path[readout[path] < 0]
+            readout[fresh] = member
+        return readout
+
+
+def encoder_of(model: HeadModel, *, chat_template: bool = False) -> Encoder:
+    """How this model's texts are turned into tokens."""
+    return Encoder(model.tokenizer, model.bos_token_id, model.context_length, chat_template)
+
+
+def ask(
+    model: HeadModel,
+    prompts: Sequence[Prompt],
+    readouts: Sequence[str],
+    templates: Mapping[str, str],
+    *,
+    encoder: Encoder | None = None,
+    pack: bool = True,
+) -> list[AskedPrompt]:
+    """Prepare prompts, each alone and with every readout.
+
+    Args:
+        model: the model.
+        prompts: what to ask.
+        readouts: continuations without their leading space; may be empty.
+        templates: prompt id -> template label.
+        encoder: the model's encoder by default.
+        pack: lay a prompt and its readouts into one row where the model takes that.
+
+    Raises:
+        ProfileError: a prompt is empty or too long, or a readout changes how the end of its prompt is tokenized.
+    """
+    encoder = encoder_of(model) if encoder is None else encoder
+    return [_ask_one(model, prompt, readouts, templates[prompt.id], encoder, pack=pack) for prompt in prompts]
+
+
+def _ask_one(
+    model: HeadModel, prompt: Prompt, readouts: Sequence[str], template: str, encoder: Encoder, *, pack: bool
+) -> AskedPrompt:
+    name = f"prompt {prompt.id}"
+    tokens = encoder.encode(prompt.text, name=name)
+    sequences = tuple(encoder.encode(prompt.text, " " + readout, name=name) for readout in readouts) or (tokens,)
+    for sequence, readout in zip(sequences, readouts, strict=False):
+        if sequence.ids[: len(tokens)] != tokens.ids:
+            raise ProfileError(
+                f"{name}: a readout changes how the end of the prompt is tokenized",
+                expected="a prompt whose tokens stay the same when text follows",
+                got=f"{prompt.text[-20:]!r} followed by {readout[:20]!r}",
+                fix="end the prompt with a word or punctuation mark, without white space after it",
+            )
+    rows, members = _lay(model, sequences, pack=pack)
+    return AskedPrompt(prompt.id, prompt.concept, template, tokens, sequences, rows, members)
+
+
+def _lay(
+    model: HeadModel, sequences: Sequence[Tokens], *, pack: bool
+) -> tuple[tuple[Row, ...], tuple[tuple[int, ...], ...]]:
+    tree = tree_row([sequence.ids for sequence in sequences])
+    if pack and model.tree_row_limit is not None and len(tree) <= model.tree_row_limit:
+        return (tree,), (tuple(range(len(sequences))),)
+    return tuple(tree_row([sequence.ids]) for sequence in sequences), tuple((i,) for i in range(len(sequences)))

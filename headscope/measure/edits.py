@@ -1,0 +1,227 @@
+"""What a head's output z becomes under an edit, and for which rows of a batch.
+
+An *arm* is one edited copy of the model: a set of heads and a kind of edit.
+
+- ``zero``: z = 0. ``zero_keep_bias``: z = b_V, what is left when every value vector is zeroed before its bias is added.
+- ``mean``: the mean of z over the control prompts of *other templates* than the prompt's own (leave-template-out), over
+  every token of control prompt + readout. With it a head says what it says on neutral text.
+- ``position_mean``: the same, at the same distance from the start; beyond the longest control the last distance known.
+- ``resample``: z of one control prompt of another template, drawn once for each prompt from the seed, at the matched
+  position: token i of the prompt takes token i of the source (the source's last prompt token where that is shorter), a
+  readout's token takes the same token of the source's readout.
+
+A value depends on the prompt and the request's control prompts, never on what else is in the batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from headscope.errors import RequestError
+from headscope.heads import HeadSet
+from headscope.measure.asked import AskedPrompt
+from headscope.measure.passes import Progress, batch_of
+from headscope.models.editing import LayerEdit, value_bias, watching_z
+from headscope.models.head_model import HeadModel
+from headscope.models.running import run_hidden
+from headscope.random_streams import generator
+from headscope.tokens import IntArray, plan_batches
+
+Array = npt.NDArray[np.floating]
+
+EDIT_KINDS = ("mean", "zero", "zero_keep_bias", "position_mean", "resample")
+_BY_TOKEN = ("position_mean", "resample")
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One edited copy of the model."""
+
+    heads: HeadSet
+    kind: str
+
+    def __post_init__(self) -> None:
+        if self.kind not in EDIT_KINDS:
+            raise RequestError(f'edit "{self.kind}" does not exist', expected=", ".join(EDIT_KINDS), got=self.kind)
+
+    def __str__(self) -> str:
+        return f"{self.kind}({self.heads})"
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where in its sequence each token of a row stands, and which readout it belongs to; -1 where there is no token.
+
+    Attributes:
+        position: [T] token index in the sequence.
+        readout: [T] index of the readout.
+    """
+
+    position: IntArray
+    readout: IntArray
+
+
+class ControlStates:
+    """What each head puts out on the control prompts, as far as the edits need it.
+
+    Built in one pass over the control prompts, each followed by each readout. For every control prompt and layer it
+    keeps the sum of z over the tokens of its sequences and, for edits by position, z itself.
+    """
+
+    def __init__(
+        self,
+        model: HeadModel,
+        controls: Sequence[AskedPrompt],
+        *,
+        kinds: Sequence[str],
+        seed: int,
+        batch_tokens: int,
+        progress: Progress | None = None,
+    ) -> None:
+        n_templates = len({control.template for control in controls})
+        if n_templates < 2:
+            raise RequestError(
+                "an edit that takes values from control prompts needs controls of at least two templates",
+                expected="two templates or more",
+                got=str(n_templates),
+                fix='add control prompts, or use the edit "zero"',
+            )
+        self._controls = list(controls)
+        self._seed = seed
+        self._by_token = any(kind in _BY_TOKEN for kind in kinds)
+        shapes = [(layer.n_heads, layer.head_size) for layer in model.anatomy.layers]
+        self._sums = [np.zeros((len(controls), *shape)) for shape in shapes]
+        self._counts = np.array([sum(map(len, control.sequences)) for control in controls], dtype=np.float64)
+        self._sequences: dict[tuple[int, int, int], Array] = {}  # (layer, control, readout) -> [n, H, d]
+        self._means: dict[tuple[int, str], Array] = {}
+        self._position_means: dict[tuple[int, str], Array] = {}
+        self._run(model, batch_tokens, progress)
+
+    def _run(self, model: HeadModel, batch_tokens: int, progress: Progress | None) -> None:
+        places = [(c, r) for c, control in enumerate(self._controls) for r in range(len(control.rows))]
+        plan = plan_batches([len(self._controls[c].rows[r]) for c, r in places], batch_tokens)
+        for done, members in enumerate(plan):
+            batch_places = [places[index] for index in members]
+            rows = [self._controls[c].rows[r] for c, r in batch_places]
+            with watching_z(model, lambda layer, z, where=batch_places: self._keep(layer, z, where)):
+                run_hidden(model, batch_of(rows, model.device))
+            if progress is not None:
+                progress("control states", done + 1, len(plan))
+
+    def _keep(self, layer: int, z: torch.Tensor, places: Sequence[tuple[int, int]]) -> None:
+        values = z.float().cpu().numpy()
+        for b, (c, r) in enumerate(places):
+            control = self._controls[c]
+            row = control.rows[r]
+            weights = row.n_sequences_through().astype(np.float64)
+            self._sums[layer][c] += np.tensordot(weights, values[b, : len(row)].astype(np.float64), axes=(0, 0))
+            if self._by_token:
+                for path, readout in zip(row.paths, control.members[r], strict=True):
+                    self._sequences[layer, c, readout] = values[b][path]
+
+    def values(self, kind: str, prompt: AskedPrompt, layer: int, places: Places | None) -> Array:
+        """[T, H, d] what z becomes in one row; [1, H, d] where it is the same for every token (``mean``)."""
+        if kind == "mean":
+            return self._mean(prompt, layer)
+        if places is None:
+            raise AssertionError(f"{kind} has a value for each place")
+        if kind == "position_mean":
+            known = self._position_mean(prompt, layer)
+            return known[np.clip(places.position, 0, len(known) - 1)]
+        return self._resampled(prompt, layer, places)
+
+    def _mean(self, prompt: AskedPrompt, layer: int) -> Array:
+        key = layer, prompt.template
+        if key not in self._means:
+            others = self._others(prompt)
+            self._means[key] = (self._sums[layer][others].sum(axis=0) / self._counts[others].sum())[None]
+        return self._means[key]
+
+    def _position_mean(self, prompt: AskedPrompt, layer: int) -> Array:
+        key = layer, prompt.template
+        if key not in self._position_means:
+            others = set(np.flatnonzero(self._others(prompt)).tolist())
+            states = [state for (at, c, _), state in self._sequences.items() if at == layer and c in others]
+            longest = max(map(len, states))
+            sums, counts = np.zeros((longest, *states[0].shape[1:])), np.zeros(longest)
+            for state in states:
+                sums[: len(state)] += state
+                counts[: len(state)] += 1
+            self._position_means[key] = sums / counts[:, None, None]
+        return self._position_means[key]
+
+    def _resampled(self, prompt: AskedPrompt, layer: int, places: Places) -> Array:
+        choices = np.flatnonzero(self._others(prompt))
+        c = int(choices[generator(self._seed, "resample", prompt.id).integers(len(choices))])
+        source = self._controls[c]
+        values = np.zeros((len(places.position), *self._sums[layer].shape[1:]))
+        for t, (position, readout) in enumerate(zip(places.position, places.readout, strict=True)):
+            if position < 0:
+                continue
+            states = self._sequences[layer, c, max(int(readout), 0)]
+            beyond = int(position) - prompt.n_prompt
+            at = source.n_prompt + beyond if beyond >= 0 and readout >= 0 else min(int(position), source.n_prompt - 1)
+            values[t] = states[min(at, len(states) - 1)]
+        return values
+
+    def _others(self, prompt: AskedPrompt) -> npt.NDArray[np.bool_]:
+        return np.array([control.template != prompt.template for control in self._controls])
+
+
+def places_of(prompt: AskedPrompt, r: int, width: int) -> Places:
+    """The places of the tokens of a prompt's row r, padded on the right to ``width``."""
+    position, readout = np.full(width, -1, dtype=np.int64), np.full(width, -1, dtype=np.int64)
+    position[: len(prompt.rows[r])] = prompt.rows[r].positions
+    readout[: len(prompt.rows[r])] = prompt.readout_of(r)
+    return Places(position, readout)
+
+
+def layer_edits(
+    model: HeadModel,
+    states: ControlStates | None,
+    rows: Sequence[tuple[Arm | None, AskedPrompt, Places]],
+) -> dict[int, LayerEdit]:
+    """The edits of a batch: row b is edited as its arm says; None leaves it alone.
+
+    Args:
+        model: the model.
+        states: needed where an arm takes values from control prompts.
+        rows: for each row of the batch its arm, its prompt, and the places of its tokens (all of the batch's width, or
+            of length 1 in cached generation).
+    """
+    touched = sorted({head.layer for arm, _, _ in rows if arm is not None for head in arm.heads})
+    edits: dict[int, LayerEdit] = {}
+    for layer in touched:
+        anatomy = model.anatomy.layers[layer]
+        arms = [
+            (b, arm, prompt, places, heads)
+            for b, (arm, prompt, places) in enumerate(rows)
+            if arm is not None and (heads := [head.head for head in arm.heads if head.layer == layer])
+        ]
+        gain = np.ones((len(rows), 1, anatomy.n_heads), dtype=np.float32)
+        for b, _, _, _, heads in arms:
+            gain[b, 0, heads] = 0.0
+        value = None
+        if any(arm.kind != "zero" for _, arm, _, _, _ in arms):
+            per_token = any(arm.kind in _BY_TOKEN for _, arm, _, _, _ in arms)
+            width = len(rows[0][2].position) if per_token else 1
+            value = np.zeros((len(rows), width, anatomy.n_heads, anatomy.head_size), dtype=np.float32)
+            bias = value_bias(model, layer).float().cpu().numpy()
+            for b, arm, prompt, places, heads in arms:
+                if arm.kind == "zero_keep_bias":
+                    value[b][:, heads] = bias[heads]
+                elif arm.kind != "zero":
+                    if states is None:
+                        raise AssertionError(f"{arm} needs the control prompts' states")
+                    value[b][:, heads] = states.values(arm.kind, prompt, layer, places)[:, heads]
+        edits[layer] = LayerEdit(_on(model, gain), None if value is None else _on(model, value))
+    return edits
+
+
+def _on(model: HeadModel, array: npt.NDArray[np.float32]) -> torch.Tensor:
+    return torch.from_numpy(array).to(model.device)

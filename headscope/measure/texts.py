@@ -1,0 +1,114 @@
+"""What generated texts hold: words of a concept, sentiment, and how much they repeat themselves.
+
+Scores are of the continuation alone; the prompt is never counted (the Phase 6 study's own counting, which did, is kept
+under its name). A scorer that cannot be loaded, or whose labels are not understood, is an error: a sentiment of 0 must
+mean a neutral text.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from headscope.errors import RequestError
+from headscope.profiles.words import folded_words
+
+FloatArray = npt.NDArray[np.float64]
+
+_SIGNS = {"positive": 1.0, "pos": 1.0, "negative": -1.0, "neg": -1.0, "neutral": 0.0, "neu": 0.0}
+
+
+@dataclass(frozen=True)
+class SentimentScorer:
+    """A scorer of sentiment.
+
+    Attributes:
+        name: ``vader``, or a transformers classifier's name or folder.
+        version: of the package or, for a classifier, its revision or fingerprint.
+        label_signs: how labels count; VADER's compound score has none.
+        score: texts -> [n] in [-1, 1].
+    """
+
+    name: str
+    version: str
+    label_signs: dict[str, float]
+    score: Callable[[Sequence[str]], FloatArray]
+
+    @property
+    def outcome(self) -> str:
+        """The outcome's name, e.g. ``sentiment_vader``."""
+        return "sentiment_" + "".join(c if c.isalnum() else "_" for c in self.name.rstrip("/").split("/")[-1])
+
+    def record(self) -> dict[str, Any]:
+        """JSON-able facts for the manifest."""
+        return {"name": self.name, "version": self.version, "label_signs": self.label_signs}
+
+
+def load_sentiment(name: str) -> SentimentScorer:
+    """The scorer ``vader``, or a transformers text classifier by name or folder.
+
+    Raises:
+        RequestError: the classifier cannot be loaded, or has a label whose sign is unknown.
+    """
+    return _vader() if name == "vader" else _classifier(name)
+
+
+def _vader() -> SentimentScorer:
+    from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer  # imported where used: --help stays quick
+
+    analyzer = SentimentIntensityAnalyzer()
+
+    def score(texts: Sequence[str]) -> FloatArray:
+        return np.array([analyzer.polarity_scores(text)["compound"] for text in texts], dtype=np.float64)
+
+    return SentimentScorer("vader", metadata.version("vaderSentiment"), {}, score)
+
+
+def _classifier(name: str) -> SentimentScorer:
+    import torch
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+    try:
+        tokenizer: Any = AutoTokenizer.from_pretrained(name)
+        model: Any = AutoModelForSequenceClassification.from_pretrained(name, dtype=torch.float32).eval()
+    except (OSError, ValueError, KeyError) as error:
+        raise RequestError(
+            f'the sentiment classifier "{name}" cannot be loaded',
+            expected='"vader", or a transformers text classifier: a folder, or a name on the hub that can be reached',
+            got=f"{type(error).__name__}: {str(error).splitlines()[0]}",
+            fix="download it first, give its folder, or use --sentiment vader",
+        ) from error
+    labels = {int(index): str(label) for index, label in model.config.id2label.items()}
+    unknown = sorted(label for label in labels.values() if label.casefold() not in _SIGNS)
+    if unknown:
+        raise RequestError(
+            f'the classifier "{name}" has labels whose sign is unknown',
+            expected="labels among " + ", ".join(sorted(_SIGNS)) + " (in any case)",
+            got=", ".join(unknown),
+            fix="set id2label in the classifier's config.json",
+        )
+    signs = torch.tensor([_SIGNS[labels[index].casefold()] for index in range(len(labels))])
+
+    def score(texts: Sequence[str]) -> FloatArray:
+        values: list[float] = []
+        with torch.inference_mode():
+            for text in texts:
+                encoded = tokenizer(text or " ", return_tensors="pt", truncation=True)
+                values.append(float((model(**encoded).logits[0].softmax(-1) * signs).sum()))
+        return np.array(values, dtype=np.float64)
+
+    version = str(getattr(model.config, "_commit_hash", None) or f"transformers {metadata.version('transformers')}")
+    return SentimentScorer(name, version, {label: _SIGNS[label.casefold()] for label in labels.values()}, score)
+
+
+def distinct_2(text: str) -> float:
+    """Share of a text's word pairs that differ (Li et al. 2016); 1 repeats nothing; NaN below two words."""
+    words = folded_words(text)
+    pairs = list(itertools.pairwise(words))
+    return len(set(pairs)) / len(pairs) if pairs else float("nan")

@@ -1,0 +1,199 @@
+"""The whole line in one call: screen every head, switch off every head, judge them, let the model speak, report.
+
+1. Screen: where heads look. 2. Sweep: what changes when each head is off alone. 3. For each concept the top heads
+together, chosen on one half of the templates and measured on the other, with text written by both arms, beside random
+sets of the same size. 4. Rank and judge. 5. Plots and report, from the run folder alone.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from headscope.errors import RequestError
+from headscope.heads import Head, HeadSet
+from headscope.measure.generation import Sampling
+from headscope.measure.passes import Progress
+from headscope.models.head_model import HeadModel
+from headscope.plots.writing import write_plots
+from headscope.profiles.types import Profile
+from headscope.random_streams import generator
+from headscope.report.writing import write_report
+from headscope.runs.folder import Run
+from headscope.stats.ranking import primary_screen
+from headscope.verbs.ablate import AblationResult, ablate
+from headscope.verbs.causal import PRIMARY
+from headscope.verbs.joint import choose_top, joint
+from headscope.verbs.keep import begin, keep
+from headscope.verbs.rank import rank
+from headscope.verbs.request import batch_budget, chosen_concepts
+from headscope.verbs.result import Result
+from headscope.verbs.screen import screen
+from headscope.verbs.sweep import DECIDING_EDIT, sweep
+
+HEADS = ("all", "top")
+
+
+def run(
+    model: HeadModel,
+    profile: Profile,
+    out: str | Path | None = None,
+    *,
+    concepts: Sequence[str] | str | None = None,
+    query: str = "last",
+    heads: str = "all",
+    edits: Sequence[str] = ("mean", "zero"),
+    top_k: int = 4,
+    top_n: int = 10,
+    n_random: int = 100,
+    max_tokens: int = 30,
+    temperature: float = 1.0,
+    top_p: float = 0.9,
+    samples: int = 1,
+    greedy: bool = False,
+    sentiment: str = "vader",
+    allow_low_coverage: bool = False,
+    chat_template: bool = False,
+    languages: Sequence[str] = ("en", "ja"),
+    seed: int = 0,
+    batch_tokens: int | None = None,
+    force: bool = False,
+    sources: Mapping[str, str] | None = None,
+    command: Sequence[str] = (),
+    progress: Progress | None = None,
+) -> Run:
+    """Screen, sweep, joint sets with text, ranking, verdicts, plots and report, kept in one run folder.
+
+    Args:
+        model: the model.
+        profile: what is asked.
+        out: the run folder; ``runs/<model>-<profile>-<digest>`` by default.
+        concepts: only these; all by default.
+        query: which tokens look, see ``screen``.
+        heads: ``all``: sweep every head; ``top``: only the ``top_n`` heads of each concept's screen and as many random
+            others (on models where a sweep of all heads would take hours). Then no row is confirmatory.
+        edits: kinds of edit; ``mean`` must be among them.
+        top_k: heads switched off together.
+        top_n: heads in the ranking of each concept.
+        n_random: random sets beside each joint set.
+        max_tokens: most new tokens a text; also ``temperature``, ``top_p``, ``samples``, ``greedy``: see ``ablate``.
+        temperature: of sampling.
+        top_p: of sampling.
+        samples: texts for each prompt and arm.
+        greedy: most probable tokens instead of sampling.
+        sentiment: ``vader``, or a transformers classifier.
+        allow_low_coverage: see ``screen``.
+        chat_template: wrap prompts in the tokenizer's chat template.
+        languages: of the report.
+        seed: of everything random.
+        batch_tokens: most tokens of a batch.
+        force: derived files may be replaced.
+        sources: where each option came from, for the record.
+        command: the command line, for the record.
+        progress: told how far the work is.
+
+    Raises:
+        RunFinished: this request was served before; the folder stays as it is.
+        RequestError, ProfileError: before anything is written.
+    """
+    names = chosen_concepts(profile, concepts)
+    Sampling(max_tokens, temperature, top_p, samples, greedy)
+    _check(heads, edits, top_k, top_n, model)
+    budget = batch_budget(batch_tokens)
+    common: dict[str, Any] = {
+        "seed": seed,
+        "batch_tokens": budget,
+        "chat_template": chat_template,
+        "progress": progress,
+    }
+    writing = {
+        "max_tokens": max_tokens, "temperature": temperature, "top_p": top_p, "samples": samples, "greedy": greedy,
+        "sentiment": sentiment,
+    }  # fmt: skip
+    options = {
+        "concepts": list(names), "query": query, "heads": heads, "edits": list(edits), "top_k": top_k, "top_n": top_n,
+        "n_random": n_random, "allow_low_coverage": allow_low_coverage, "chat_template": chat_template,
+        "languages": list(languages), **writing,
+    }  # fmt: skip
+    folder = begin(
+        "run", model, profile, options,
+        out=out, seed=seed, batch_tokens=budget, sources=sources, command=command, force=force,
+    )  # fmt: skip
+    with folder:
+        clock = _Clock(folder)
+        results: dict[str, Result] = {}
+        results["screen"] = screened = screen(
+            model, profile, query=query, concepts=names, allow_low_coverage=allow_low_coverage, **common
+        )
+        clock.lap("screen")
+        spec = "*" if heads == "all" else _top_and_random(model, screened.table, top_n, seed)
+        results["sweep"] = swept = sweep(model, profile, concepts=names, edits=edits, heads=spec, **common)
+        clock.lap("sweep")
+        chosen = [one for name in names for one in choose_top(swept, name, top_k, seed=seed)]
+        estimates: list[float] = []
+        for number, one in enumerate(chosen):
+            results[f"joint-{number}"] = done = ablate(
+                model, profile, one.heads, concept=one.concept, prompts=one.prompts, role="joint_top", edits=edits,
+                **writing, **common,
+            )  # fmt: skip
+            estimates.append(_joint_estimate(done))
+        clock.lap("joint")
+        results["nulls"] = joint(model, profile, swept, chosen, estimates, n_random=n_random, **common)
+        clock.lap("nulls")
+        effects = pd.concat([r.tables["effects"] for r in results.values() if "effects" in r.tables], ignore_index=True)
+        results["rank"] = rank(screened, effects, assay=swept.tables["assay"], top_n=top_n)
+        keep(folder, results)
+        write_plots(folder)
+        write_report(folder, languages=tuple(languages))
+        clock.lap("report")
+    return folder
+
+
+class _Clock:
+    """Seconds by stage, into the manifest."""
+
+    def __init__(self, folder: Run) -> None:
+        self._folder, self._last = folder, time.monotonic()
+
+    def lap(self, stage: str) -> None:
+        now = time.monotonic()
+        self._folder.update(timings={stage: round(now - self._last, 3)})
+        self._last = now
+
+
+def _check(heads: str, edits: Sequence[str], top_k: int, top_n: int, model: HeadModel) -> None:
+    if heads not in HEADS:
+        raise RequestError(f'heads "{heads}" cannot be swept', expected=" or ".join(HEADS), got=heads)
+    if DECIDING_EDIT not in edits:
+        raise RequestError(f'the edit "{DECIDING_EDIT}" decides and cannot be left out', got=", ".join(edits))
+    n_heads = sum(model.heads_per_layer)
+    for name, value in (("top_k", top_k), ("top_n", top_n)):
+        if not 1 <= value <= n_heads:
+            raise RequestError(
+                f"{name} does not fit the model", expected=f"1 to {n_heads}, its number of heads", got=str(value)
+            )
+
+
+def _top_and_random(model: HeadModel, screen_table: pd.DataFrame, top_n: int, seed: int) -> str:
+    """The top heads of each concept's screen, and as many random others."""
+    table = primary_screen(screen_table)
+    top = {
+        Head(int(row["layer"]), int(row["head"]))
+        for _, rows in table.groupby("concept", sort=False)
+        for row in rows.reindex(rows["estimate"].abs().sort_values(ascending=False).index)
+        .head(top_n)
+        .to_dict("records")
+    }
+    others = [head for head in model.head_set("*") if head not in top]
+    drawn = generator(seed, "random_heads").permutation(len(others))[: len(top)]
+    return str(HeadSet.of([*top, *(others[int(i)] for i in drawn)]))
+
+
+def _joint_estimate(done: AblationResult) -> float:
+    rows = done.table
+    mine = rows[(rows["outcome"] == PRIMARY) & (rows["edit"] == DECIDING_EDIT)]
+    return float(mine["estimate"].iloc[0])

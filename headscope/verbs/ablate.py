@@ -1,0 +1,126 @@
+"""What changes when these heads are off: what the model would say, what it says, and what else breaks.
+
+A set of heads is edited together. Teacher-forced outcomes come first (no sampling noise): the primary outcome,
+specificity, damage on control text. Then both arms write, from the same random numbers, and the texts are scored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Any, Literal
+
+from headscope.errors import RequestError
+from headscope.heads import HeadSet
+from headscope.measure.generation import Sampling
+from headscope.measure.passes import Progress
+from headscope.measure.texts import load_sentiment
+from headscope.models.head_model import HeadModel
+from headscope.profiles.types import Profile
+from headscope.stats import effects_table
+from headscope.verbs.causal import CausalStudy, edited_sets
+from headscope.verbs.generated import KEYWORD_COUNTING, generated_blocks, study_metrics, texts_table, write_texts
+from headscope.verbs.request import batch_budget
+from headscope.verbs.result import Result
+
+
+class AblationResult(Result):
+    """``tables``: effects, assay and, where texts were written, texts."""
+
+
+def ablate(
+    model: HeadModel,
+    profile: Profile,
+    heads: str | HeadSet,
+    *,
+    concept: Sequence[str] | str | None = None,
+    prompts: Collection[str] | None = None,
+    role: str = "requested",
+    edits: Sequence[str] | str = ("mean", "zero"),
+    value_bias: Literal["zero", "keep"] = "zero",
+    generate: bool = True,
+    max_tokens: int = 30,
+    temperature: float = 1.0,
+    top_p: float = 0.9,
+    samples: int = 1,
+    greedy: bool = False,
+    scope: str = "all",
+    stop_at_eos: bool = True,
+    sentiment: str = "vader",
+    keyword_counting: str = "continuation",
+    chat_template: bool = False,
+    pack: bool = True,
+    seed: int = 0,
+    batch_tokens: int | None = None,
+    progress: Progress | None = None,
+) -> AblationResult:
+    """Effect of editing one set of heads.
+
+    Args:
+        model: the model.
+        profile: what is asked.
+        heads: the set, e.g. ``"1:10,3:2"``; its heads are edited together.
+        concept: concepts whose prompts are used; all by default.
+        prompts: ids of the concepts' prompts to use; all by default. Control prompts always stay.
+        role: the part the set plays, as it will stand in the table: ``requested``, or ``joint_top``.
+        edits: kinds of edit, see ``measure/edits.py``.
+        value_bias: what ``zero`` leaves: ``zero`` (z = 0) or ``keep`` (z = b_V, TransformerLens' convention).
+        generate: also let both arms write.
+        max_tokens: most new tokens a text.
+        temperature: of sampling.
+        top_p: of sampling.
+        samples: texts for each prompt and arm.
+        greedy: most probable tokens instead of sampling.
+        scope: of the edit while writing: ``all``, or ``generated`` tokens only. Fixed text is always edited throughout.
+        stop_at_eos: whether EOS ends a text.
+        sentiment: ``vader``, or a transformers classifier's name or folder.
+        keyword_counting: ``continuation`` (whole words of the continuation), or ``phase6`` (the study's substring
+            count over prompt and continuation) beside it.
+        chat_template: wrap prompts in the tokenizer's chat template.
+        pack: lay readouts of a prompt into one row where the model allows it.
+        seed: of everything random.
+        batch_tokens: most tokens of a batch.
+        progress: told how far the work is.
+    """
+    kinds = [edits] if isinstance(edits, str) else list(edits)
+    kinds = [_kind(kind, value_bias) for kind in kinds]
+    if keyword_counting not in KEYWORD_COUNTING:
+        raise RequestError(
+            f'keyword counting "{keyword_counting}" does not exist', expected=" or ".join(KEYWORD_COUNTING)
+        )
+    sampling = Sampling(max_tokens, temperature, top_p, samples, greedy, stop_at_eos, scope, seed)
+    chosen = model.head_set(heads) if isinstance(heads, str) else heads
+    scorer = load_sentiment(sentiment) if generate else None
+    budget = batch_budget(batch_tokens)
+    study = CausalStudy(
+        model, profile, concepts=concept, kinds=kinds, seed=seed, batch_tokens=budget,
+        chat_template=chat_template, pack=pack, progress=progress, prompts=prompts,
+    )  # fmt: skip
+    edited = edited_sets([chosen], kinds, role)
+    outcomes = study.measure(edited)
+    blocks = study.blocks(edited, outcomes, family=role)
+    tables = {"assay": study.assay(outcomes)}
+    record: dict[str, Any] = study.record(outcomes) | {"heads": str(chosen), "edits": kinds, "batch_tokens": budget}
+    record |= {"chat_template": chat_template}
+    if scorer is not None:
+        written = write_texts(
+            study, edited, sampling, scorer,
+            keyword_counting=keyword_counting, batch_tokens=budget, progress=progress,
+        )  # fmt: skip
+        blocks += generated_blocks(study, edited, written, scope)
+        tables["texts"] = texts_table(study, edited, written)
+        metrics = study_metrics(written, scorer, tuple(profile.concepts), keyword_counting)
+        record |= {
+            "sampling": vars(sampling),
+            "sentiment": scorer.record(),
+            "keyword_counting": keyword_counting,
+            "baseline_metrics": metrics[0],
+            "edited_metrics": dict(zip(kinds, metrics[1:], strict=True)),
+        }
+    tables = {"effects": effects_table(blocks, seed=seed), **tables}
+    return AblationResult(tables, study.values(edited, outcomes), record, "effects")
+
+
+def _kind(kind: str, value_bias: str) -> str:
+    if value_bias not in ("zero", "keep"):
+        raise RequestError(f'value_bias "{value_bias}" does not exist', expected="zero or keep", got=value_bias)
+    return "zero_keep_bias" if kind == "zero" and value_bias == "keep" else kind

@@ -1,0 +1,181 @@
+"""What the model says with and without a set of heads: texts of both arms, scored, with the effect of each edit.
+
+For each prompt both arms are written from the same random numbers, scored on the continuation alone, averaged over
+samples, and compared prompt by prompt: words of each concept's lexicon, sentiment, and distinct-2 (repetition).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from headscope.measure.generation import Sampling, generate
+from headscope.measure.passes import Progress
+from headscope.measure.texts import SentimentScorer, distinct_2
+from headscope.profiles.phase6_words import counting_words
+from headscope.profiles.types import Profile
+from headscope.profiles.words import count_substrings_phase6, count_words
+from headscope.stats import EffectBlock
+from headscope.verbs.causal import CausalStudy, Edited
+
+FloatArray = npt.NDArray[np.float64]
+
+KEYWORD_COUNTING = ("continuation", "phase6")
+
+
+@dataclass(frozen=True)
+class Written:
+    """Texts of all arms and their scores.
+
+    Attributes:
+        rows: indices of the study's prompts that were continued.
+        texts: ``texts[arm][prompt][sample]``; arm 0 is the unedited model.
+        scores: outcome -> [n_arms, n_prompts, n_samples]; NaN where a text has no score.
+        units: outcome -> unit.
+    """
+
+    rows: list[int]
+    texts: list[list[list[str]]]
+    scores: dict[str, FloatArray]
+    units: dict[str, str]
+
+
+def write_texts(
+    study: CausalStudy,
+    edits: Sequence[Edited],
+    sampling: Sampling,
+    scorer: SentimentScorer,
+    *,
+    keyword_counting: str,
+    batch_tokens: int,
+    progress: Progress | None,
+) -> Written:
+    """Continue every prompt of the study's concepts, unedited and under each edit, and score the texts."""
+    rows = [i for i, one in enumerate(study.asked) if one.concept in study.names]
+    prompts = [study.asked[i] for i in rows]
+    arms = [None, *(edit.arm for edit in edits)]
+    ids = generate(
+        study.model, prompts, arms, sampling, states=study.states, batch_tokens=batch_tokens, progress=progress
+    )
+    decode: Callable[..., str] = study.model.tokenizer.decode
+    texts = [
+        [
+            [decode(list(s), skip_special_tokens=True, clean_up_tokenization_spaces=False) for s in samples]
+            for samples in of_arm
+        ]
+        for of_arm in ids
+    ]
+    scores, units = _score(study.profile, texts, scorer)
+    if keyword_counting == "phase6":
+        whole = [
+            [[prompt.tokens.text + text for text in samples] for prompt, samples in zip(prompts, of_arm, strict=True)]
+            for of_arm in texts
+        ]
+        for name, concept in study.profile.concepts.items():
+            words = counting_words(concept)
+            scores[f"keyword_count_phase6_{name}"] = _each(
+                whole, lambda text, w=words: count_substrings_phase6(text, w)
+            )
+            units[f"keyword_count_phase6_{name}"] = "keywords_per_prompt_and_text"
+    return Written(rows, texts, scores, units)
+
+
+def _score(
+    profile: Profile, texts: list[list[list[str]]], scorer: SentimentScorer
+) -> tuple[dict[str, FloatArray], dict[str, str]]:
+    scores = {
+        f"keyword_count_{name}": _each(texts, lambda text, w=concept.lexicon.words: count_words(text, w))
+        for name, concept in profile.concepts.items()
+    }
+    units = dict.fromkeys(scores, "keywords_per_text")
+    flat = [text for of_arm in texts for samples in of_arm for text in samples]
+    scores[scorer.outcome] = scorer.score(flat).reshape(len(texts), len(texts[0]), -1)
+    units[scorer.outcome] = "sentiment_-1_to_1"
+    scores["distinct_2"] = _each(texts, distinct_2)
+    units["distinct_2"] = "share_of_word_pairs"
+    return scores, units
+
+
+def _each(texts: list[list[list[str]]], score: Callable[[str], float]) -> FloatArray:
+    return np.array([[[score(text) for text in samples] for samples in of_arm] for of_arm in texts], dtype=np.float64)
+
+
+def generated_blocks(study: CausalStudy, edits: Sequence[Edited], written: Written, scope: str) -> list[EffectBlock]:
+    """Blocks for ``stats.effects_table``: every score of every edit, for each concept's prompts; all exploratory."""
+    blocks: list[EffectBlock] = []
+    concept_of = [study.asked[i].concept for i in written.rows]
+    for outcome, scores in written.scores.items():
+        per_prompt = scores.mean(axis=2)
+        for kind in dict.fromkeys(edit.arm.kind for edit in edits):
+            chosen = [a for a, edit in enumerate(edits, start=1) if edit.arm.kind == kind]
+            tests = [edits[a - 1].test() for a in chosen]
+            for name in study.names:
+                mine = [p for p, concept in enumerate(concept_of) if concept == name]
+                blocks.append(
+                    EffectBlock(
+                        name,
+                        outcome,
+                        written.units[outcome],
+                        kind,
+                        scope,
+                        tests,
+                        per_prompt[0, mine],
+                        per_prompt[np.ix_(chosen, mine)].T,
+                        study.labels_of([written.rows[p] for p in mine]),
+                        family=f"generation/{outcome}/{kind}",
+                    )
+                )
+    return blocks
+
+
+def texts_table(study: CausalStudy, edits: Sequence[Edited], written: Written) -> pd.DataFrame:
+    """The ``texts`` table: continuations of both arms side by side, one row for each edit, prompt and sample."""
+    rows: list[dict[str, object]] = []
+    for a, edit in enumerate(edits, start=1):
+        for p, i in enumerate(written.rows):
+            asked = study.asked[i]
+            for sample, baseline in enumerate(written.texts[0][p]):
+                rows.append(
+                    {
+                        "concept": asked.concept,
+                        "prompt_id": asked.id,
+                        "sample": sample,
+                        "prompt": asked.tokens.text,
+                        "heads": str(edit.arm.heads),
+                        "edit": edit.arm.kind,
+                        "baseline_text": baseline,
+                        "edited_text": written.texts[a][p][sample],
+                    }
+                )
+    return pd.DataFrame(rows)
+
+
+def study_metrics(
+    written: Written, scorer: SentimentScorer, concepts: Sequence[str], counting: str
+) -> list[dict[str, Any]]:
+    """The Phase 6 study's metrics of each arm: mean, population standard deviation and total over all texts.
+
+    ``keyword_counts`` counts as asked; ``keyword_counts_continuation`` is always the whole words of the continuation.
+    """
+    prefix = "keyword_count_phase6_" if counting == "phase6" else "keyword_count_"
+    return [
+        {
+            "keyword_counts": {name: _moments(written.scores[prefix + name][arm]) for name in concepts},
+            "keyword_counts_continuation": {
+                name: _moments(written.scores[f"keyword_count_{name}"][arm]) for name in concepts
+            },
+            "sentiment": {
+                key: value for key, value in _moments(written.scores[scorer.outcome][arm]).items() if key != "total"
+            },
+        }
+        for arm in range(len(written.texts))
+    ]
+
+
+def _moments(values: FloatArray) -> dict[str, float | int]:
+    return {"mean": float(values.mean()), "std": float(values.std()), "total": round(float(values.sum()))}

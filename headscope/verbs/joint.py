@@ -1,0 +1,158 @@
+"""What happens when the top heads are off together? Sets chosen on one half of the templates, measured on the other.
+
+1. The templates of a concept are halved. On each half the k heads whose removal lowers the concept most are chosen from
+   the sweep; their joint effect is measured on the *other* half, so choosing does not flatter it. Where both halves
+   choose the same heads, there is one set, measured on all prompts.
+2. Beside it stands the sum of the same heads' single effects on the same prompts: a joint effect beyond the sum means
+   that heads stand in for each other.
+3. Random sets of the same size, disjoint from the set, on the same prompts: the percentile of the set among them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from headscope.errors import RequestError
+from headscope.heads import Head, HeadSet
+from headscope.measure.passes import Progress
+from headscope.models.head_model import HeadModel
+from headscope.profiles.types import Profile
+from headscope.stats import EffectBlock, effects_table, split_templates
+from headscope.stats.clusters import equal_weight_mean, template_means
+from headscope.stats.nulls import draw_disjoint_sets, null_row
+from headscope.verbs.causal import PRIMARY, CausalStudy, edited_sets
+from headscope.verbs.request import batch_budget
+from headscope.verbs.result import Result
+from headscope.verbs.sweep import DECIDING_EDIT, SweepResult
+
+
+class JointResult(Result):
+    """``tables``: nulls and effects (the sums of single effects)."""
+
+
+@dataclass(frozen=True)
+class ChosenSet:
+    """The top heads of one concept, and the prompts on which they were *not* chosen."""
+
+    concept: str
+    heads: HeadSet
+    prompts: tuple[str, ...]
+
+
+def choose_top(sweep: SweepResult, concept: str, k: int, *, seed: int) -> list[ChosenSet]:
+    """The k heads that lower a concept most, chosen on each half of its templates for use on the other.
+
+    Raises:
+        RequestError: k is not positive or larger than the number of swept heads, or the concept was not swept.
+    """
+    values = _single_effects(sweep, concept)
+    if not 1 <= k <= values.sizes["edit"]:
+        raise RequestError("k does not fit the swept heads", expected=f"1 to {values.sizes['edit']}", got=str(k))
+    halves = split_templates([str(t) for t in values["template"].to_numpy()], seed=seed, name=f"joint/{concept}")
+    chosen: list[ChosenSet] = []
+    for chosen_on, measured_on in (halves, halves[::-1]):
+        part = values[:, chosen_on].transpose("prompt", "edit")
+        means = equal_weight_mean(template_means(part.to_numpy(), [str(t) for t in part["template"].to_numpy()]).means)
+        order = np.argsort(means, kind="stable")[:k]
+        heads = HeadSet.of(_head(str(values["heads"].to_numpy()[i])) for i in order)
+        chosen.append(ChosenSet(concept, heads, tuple(map(str, values["prompt"].to_numpy()[measured_on]))))
+    if chosen[0].heads == chosen[1].heads:
+        return [ChosenSet(concept, chosen[0].heads, tuple(map(str, values["prompt"].to_numpy())))]
+    return chosen
+
+
+def joint(
+    model: HeadModel,
+    profile: Profile,
+    sweep: SweepResult,
+    chosen: Sequence[ChosenSet],
+    joint_estimates: Sequence[float],
+    *,
+    n_random: int = 100,
+    chat_template: bool = False,
+    pack: bool = True,
+    seed: int = 0,
+    batch_tokens: int | None = None,
+    progress: Progress | None = None,
+) -> JointResult:
+    """Place the joint effect of each chosen set among random sets, and beside the sum of its heads' single effects.
+
+    Args:
+        model: the model.
+        profile: what was asked.
+        sweep: single effects of the same model and profile.
+        chosen: the sets.
+        joint_estimates: the joint effect of each, deciding edit, measured on its prompts.
+        n_random: random sets for each.
+        chat_template: as in the sweep.
+        pack: as in the sweep.
+        seed: of the draws.
+        batch_tokens: most tokens of a batch.
+        progress: told how far the work is.
+    """
+    rows: list[pd.DataFrame] = []
+    blocks: list[EffectBlock] = []
+    drawn: list[dict[str, Any]] = []
+    for one, estimate in zip(chosen, joint_estimates, strict=True):
+        sets = draw_disjoint_sets(model.heads_per_layer, one.heads, n_sets=n_random, seed=seed, name=one.concept)
+        study = CausalStudy(
+            model, profile, concepts=one.concept, kinds=[DECIDING_EDIT], seed=seed,
+            batch_tokens=batch_budget(batch_tokens),
+            chat_template=chat_template, pack=pack, progress=progress, prompts=frozenset(one.prompts),
+        )  # fmt: skip
+        edited = edited_sets(sets.sets, [DECIDING_EDIT], "random_disjoint")
+        mine = study.rows_of(one.concept)
+        outcomes = study.measure(edited, rows=mine)
+        column = study.lexicon_column(one.concept)
+        deltas = (outcomes.edited[:, :, column] - outcomes.baseline[None, :, column]).T
+        means = equal_weight_mean(template_means(deltas, study.labels_of(mine)).means)
+        rows.append(null_row(one.concept, one.heads, PRIMARY, estimate, means, sets))
+        blocks.append(_sum_of_singles(sweep, one))
+        drawn.append(
+            {
+                "concept": one.concept,
+                "heads": str(one.heads),
+                "random_sets": [str(random) for random in sets.sets],
+                "random_effects_nats": [float(mean) for mean in means],
+            }
+        )
+    tables = {"nulls": pd.concat(rows, ignore_index=True), "effects": effects_table(blocks, seed=seed)}
+    record = {"n_random": n_random, "seed": seed, "drawn": drawn}
+    return JointResult(tables, xr.Dataset(), record, "nulls")
+
+
+def _single_effects(sweep: SweepResult, concept: str) -> xr.DataArray:
+    """[edit, prompt] change of the primary outcome by each head alone, on the concept's prompts."""
+    values = sweep.values
+    mine = (values["concept"] == concept).to_numpy()
+    if not mine.any():
+        raise RequestError(f'"{concept}" was not swept', expected=", ".join(sweep.record["concepts"]), got=concept)
+    deciding = (values["kind"] == DECIDING_EDIT).to_numpy()
+    if not deciding.any():
+        raise RequestError(f'the sweep has no edit "{DECIDING_EDIT}", which chooses the top heads')
+    baseline = values["baseline"].sel(lexicon=concept)[mine]
+    return values["edited"].sel(lexicon=concept)[deciding][:, mine] - baseline
+
+
+def _sum_of_singles(sweep: SweepResult, one: ChosenSet) -> EffectBlock:
+    effects = _single_effects(sweep, one.concept)
+    chosen = effects["heads"].isin([str(head) for head in one.heads]).to_numpy()
+    mine = effects["prompt"].isin(list(one.prompts)).to_numpy()
+    total = effects.to_numpy()[chosen][:, mine].sum(axis=0)[:, None]
+    labels = [str(label) for label in effects["template"].to_numpy()[mine]]
+    tests = [{"heads": str(one.heads), "role": "sum_of_singles", "k": len(one.heads)}]
+    return EffectBlock(
+        one.concept, PRIMARY, "nats", DECIDING_EDIT, "all", tests, np.zeros(len(total)), total, labels,
+        family=f"joint/sum_of_singles/{DECIDING_EDIT}",
+    )  # fmt: skip
+
+
+def _head(spec: str) -> Head:
+    layer, head = spec.split(":")
+    return Head(int(layer), int(head))

@@ -1,0 +1,137 @@
+"""Results into a run folder: the request that names the run, and the tables, arrays and records of its verbs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+
+from headscope.models.head_model import HeadModel
+from headscope.profiles.types import Profile
+from headscope.runs.folder import Run, default_run_path
+from headscope.runs.manifest import Request
+from headscope.runs.phase6 import head_scores_bytes, head_scores_document
+from headscope.runs.provenance import git_state, machine, package_versions
+from headscope.stats.ranking import primary_screen
+from headscope.verbs.result import Result
+
+
+def begin(
+    verb: str,
+    model: HeadModel,
+    profile: Profile,
+    options: Mapping[str, Any],
+    *,
+    out: str | Path | None = None,
+    seed: int,
+    batch_tokens: int,
+    sources: Mapping[str, str] | None = None,
+    command: Sequence[str] = (),
+    force: bool = False,
+) -> Run:
+    """The run folder of a request, made or found again.
+
+    Args:
+        verb: ``run``, ``screen``, ...
+        model: the model.
+        profile: what is asked.
+        options: every option on which the result depends, defaults filled in.
+        out: the folder; ``runs/<model>-<profile>-<digest>`` by default.
+        seed: of everything random.
+        batch_tokens: the batch plan's budget.
+        sources: where each option came from.
+        command: the command line, if there was one.
+        force: derived files may be replaced.
+
+    Raises:
+        RunFinished: this request was served before.
+        RequestError: the folder holds something else.
+    """
+    threads = torch.get_num_threads()
+    request = Request(
+        verb=verb,
+        options=dict(options),
+        model_fingerprint=model.fingerprint,
+        profile_fingerprint=profile.fingerprint,
+        seed=seed,
+        threads=threads,
+        device=model.device.type,
+        dtype=str(model.dtype).removeprefix("torch."),
+        batch_plan={"batch_tokens": batch_tokens},
+    )
+    path = default_run_path(model.name, profile.name, request) if out is None else Path(out)
+    counts = {name: len(profile.prompts_of(name)) for name in (*profile.concepts, profile.control)}
+    return Run.create(
+        path,
+        request,
+        force=force,
+        model=model.describe(),
+        profile={
+            "name": profile.name,
+            "description": profile.description,
+            "source": profile.source,
+            "fingerprint": profile.fingerprint,
+            "language": profile.language,
+            "control": profile.control,
+            "prompts": counts,
+            "readouts": list(profile.readouts),
+        },
+        versions=package_versions(),
+        git=git_state(),
+        machine=machine(device=str(model.device), threads=threads),
+        request_sources=dict(sources or {}),
+        command=list(command),
+        warnings=[*model.notes, *profile.warnings],
+    )
+
+
+def keep(run: Run, results: Mapping[str, Result]) -> None:
+    """Write what verbs gave: tables of the same name one below the other, arrays and records under the verb's name."""
+    tables: dict[str, list[pd.DataFrame]] = {}
+    for result in results.values():
+        for name, table in result.tables.items():
+            tables.setdefault(name, []).append(table)
+    for name, parts in tables.items():
+        run.write_table(name, _joined(name, parts))
+    arrays = {name: result.values for name, result in results.items() if result.values.sizes}
+    if arrays:
+        run.write_arrays(arrays)
+    run.update(record={name: dict(result.record) for name, result in results.items()})
+    for result in results.values():
+        for warning in result.warnings:
+            run.warn(warning)
+    if "screen" in results:
+        run.write_head_scores(head_scores_bytes(head_scores(run.manifest.model, results["screen"], run)))
+
+
+def head_scores(model: Mapping[str, Any], screened: Result, run: Run | None = None, **added: Any) -> dict[str, Any]:
+    """The content of the Phase 6 study's ``head_scores.json`` with what headscope adds."""
+    coverage = screened.tables["coverage"]
+    if run is not None:
+        fingerprints = {
+            "model": run.manifest.request.model_fingerprint,
+            "profile": run.manifest.request.profile_fingerprint,
+        }
+        added = {"versions": run.manifest.versions, "fingerprints": fingerprints, **added}
+    table = primary_screen(screened.table)
+    rows = table.groupby("concept", sort=False)["n_prompts"].first()
+    n_controls = screened.record.get("n_controls")
+    return head_scores_document(
+        table,
+        model=model["name"],
+        heads_per_layer=model["heads_per_layer"],
+        samples_neutral={str(name): int(n_controls or count) for name, count in rows.items()},
+        protocol=screened.record["protocol"],
+        coverage={row["concept"]: row for row in coverage.to_dict("records")},
+        warnings=list(screened.warnings),
+        **added,
+    )
+
+
+def _joined(name: str, parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    table = pd.concat(parts, ignore_index=True)
+    # An assay says the same of the same prompts whichever verb made it.
+    return table.drop_duplicates("concept", ignore_index=True) if name == "assay" else table

@@ -1,0 +1,64 @@
+"""What every verb settles first: which concepts, which template each prompt counts to, how large a batch may be."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from headscope.errors import RequestError
+from headscope.measure.passes import DEFAULT_BATCH_TOKENS
+from headscope.profiles.types import Profile, Prompt
+from headscope.stats import label_templates
+
+
+@dataclass(frozen=True)
+class Templates:
+    """The template each prompt counts to, and what is to be said about it.
+
+    Attributes:
+        of: prompt id -> template label.
+        warnings: a sentence where templates were inferred from text.
+    """
+
+    of: dict[str, str]
+    warnings: tuple[str, ...]
+
+
+def chosen_concepts(profile: Profile, concepts: Sequence[str] | str | None) -> tuple[str, ...]:
+    """The concepts asked for, in the profile's order; all of them where None.
+
+    Raises:
+        RequestError: one is not in the profile, or the control class is asked for.
+    """
+    if concepts is None:
+        return tuple(profile.concepts)
+    asked = (concepts,) if isinstance(concepts, str) else tuple(concepts)
+    for name in asked:
+        if name not in profile.concepts:
+            raise RequestError(
+                f'profile "{profile.name}" has no concept "{name}"',
+                expected=", ".join(profile.concepts),
+                got=name,
+                fix="headscope profiles show lists a profile's concepts",
+            )
+    return tuple(name for name in profile.concepts if name in asked)
+
+
+def templates_of(prompts: Sequence[Prompt]) -> Templates:
+    """The template of each prompt, inferred from the texts where the profile gives none."""
+    labels = label_templates(
+        [prompt.template for prompt in prompts],
+        [prompt.text for prompt in prompts],
+        spans=[prompt.span for prompt in prompts],
+    )
+    of = {prompt.id: label for prompt, label in zip(prompts, labels.labels, strict=True)}
+    return Templates(of, () if labels.warning is None else (labels.warning,))
+
+
+def batch_budget(batch_tokens: int | None) -> int:
+    """Most tokens of a batch; RequestError where it is not positive."""
+    if batch_tokens is None:
+        return DEFAULT_BATCH_TOKENS
+    if batch_tokens < 1:
+        raise RequestError("batch_tokens must be positive", expected="1 or more", got=str(batch_tokens))
+    return batch_tokens
