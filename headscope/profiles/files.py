@@ -16,7 +16,7 @@ from headscope.errors import ProfileError
 
 PROMPT_FILE_LIMIT_BYTES = 64 * 2**20
 YAML_LIMIT_BYTES = 2**18
-PROMPT_LIMIT_CHARACTERS = 200_000
+PROMPT_LIMIT_CHARACTERS = 100_000  # under the longest cell that Python's csv module reads
 PROMPT_LIMIT_COUNT = 1_000_000
 
 _OTHER_MARKS = (
@@ -75,11 +75,12 @@ def _read_bytes(path: Path, limit_bytes: int) -> bytes:
         raise ProfileError("file does not exist", where=str(path), fix="check the path") from error
     except (OSError, ValueError) as error:
         raise ProfileError("file cannot be read", got=str(error), where=str(path)) from error
+    facts = os.fstat(descriptor)
+    if not stat.S_ISREG(facts.st_mode):
+        os.close(descriptor)
+        kind = "a folder" if stat.S_ISDIR(facts.st_mode) else "a pipe, socket or device"
+        raise ProfileError("not a file", expected="a plain file", got=kind, where=str(path))
     with os.fdopen(descriptor, "rb") as file:
-        facts = os.fstat(file.fileno())
-        if not stat.S_ISREG(facts.st_mode):
-            kind = "a folder" if stat.S_ISDIR(facts.st_mode) else "a pipe, socket or device"
-            raise ProfileError("not a file", expected="a plain file", got=kind, where=str(path))
         # Read one byte more than allowed, whatever fstat says: a file can grow while it is read.
         data = file.read(limit_bytes + 1)
     if len(data) > limit_bytes:

@@ -123,7 +123,8 @@ def _json(text: str, path: Path) -> Iterator[RawPrompt]:
 def _text(text: str, path: Path) -> Iterator[RawPrompt]:
     for number, line in enumerate(text.split("\n"), start=1):
         if line.strip():
-            yield RawPrompt(PromptRow(text=line.removesuffix("\r")), f"{path.name}, line {number}")
+            row = _fit(PromptRow, {"text": line.removesuffix("\r")}, f"{path}, line {number}")
+            yield RawPrompt(row, f"{path.name}, line {number}")
 
 
 def _csv(text: str, path: Path) -> Iterator[RawPrompt]:

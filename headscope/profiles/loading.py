@@ -222,6 +222,8 @@ def _draft_of_classes(name: str, source: str, prompts: list[tuple[str, RawPrompt
         *(concept for concept in bundled.concepts if concept in found),
         *(c for c in found if c not in bundled.concepts),
     ]
+    if not ordered:
+        raise ProfileError("file holds no concept", expected="prompts of a concept", got=bundled.control, where=source)
     notes: list[str] = []
     for concept in ordered:
         if concept in bundled.concepts:

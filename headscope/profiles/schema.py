@@ -5,17 +5,29 @@ These models are the format's definition; ``docs/schema/`` holds the JSON Schema
 
 from __future__ import annotations
 
+import unicodedata
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 FORMAT = "headscope-profile/1"
 
+
+def _writable(text: str) -> str:
+    """``text``, if it can be written to any file: no half of a surrogate pair, no control character but white space."""
+    if not text.isprintable():
+        for character in text:
+            if unicodedata.category(character) in ("Cc", "Cs") and character not in "\t\n\r":
+                raise ValueError(f"text without U+{ord(character):04X}, which is no character to read")
+    return text
+
+
+Readable = Annotated[str, AfterValidator(_writable)]
 # A concept's name stands in file names, table cells and "outcome:concept", so no slash, comma, colon or space in it.
 Name = Annotated[str, StringConstraints(pattern=r"^[^\W_][\w.-]*$", max_length=64)]
-Word = Annotated[str, StringConstraints(pattern=r"^\S+$", max_length=100)]
-Text = Annotated[str, StringConstraints(min_length=1)]
-WordsByPart = dict[str, Annotated[list[Word], Field(min_length=1)]]
+Word = Annotated[str, StringConstraints(pattern=r"^\S+$", max_length=100), AfterValidator(_writable)]
+Text = Annotated[str, StringConstraints(min_length=1), AfterValidator(_writable)]
+WordsByPart = dict[Readable, Annotated[list[Word], Field(min_length=1)]]
 
 
 class _Strict(BaseModel):
@@ -25,7 +37,7 @@ class _Strict(BaseModel):
 class PromptRow(_Strict):
     """One line of a JSONL file (or of a CSV file, with ``span_start`` and ``span_end`` for ``span``)."""
 
-    text: str = Field(description="the prompt as the model sees it")
+    text: Readable = Field(description="the prompt as the model sees it")
     concept: Name | None = Field(
         default=None,
         description="the class: a concept or the control; may be left out where a file holds one class",
@@ -44,7 +56,7 @@ class PromptRow(_Strict):
 class PromptList(_Strict):
     """The Phase 6 study's file: one class a file, texts only."""
 
-    prompts: Annotated[list[str], Field(min_length=1)]
+    prompts: Annotated[list[Readable], Field(min_length=1)]
 
 
 class ConceptSection(_Strict):
@@ -63,7 +75,7 @@ class ProfileFile(_Strict):
 
     format: Literal["headscope-profile/1"] = FORMAT
     name: Name
-    description: str = ""
+    description: Readable = ""
     language: Annotated[str, StringConstraints(pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]+)*$")] = Field(
         default="en", description="ISO 639 code of the prompts"
     )

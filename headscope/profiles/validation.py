@@ -5,12 +5,11 @@ the same prompt twice. A ``strict`` finding (near-duplicates) is an error in bun
 ``headscope profiles validate``, and a warning when a user's own profile is run. A ``warning`` never stops anything.
 
 Two prompts of a class are near-duplicates where they differ in case and punctuation only, where they share template
-and slot filler, or, lacking templates, where one is the other with one word added.
+and slot filler, or, lacking templates, where one is the other with one word added (looked for up to 60 words).
 """
 
 from __future__ import annotations
 
-import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from headscope.profiles.words import first_word, folded_words
 
 RESERVED_NAMES = frozenset({"overall"})  # the ranking's name for the mean over concepts
 FEWEST_TEMPLATES = 6  # below it no p-value is given (docs/statistics.md)
+LONGEST_COMPARED_WORDS = 60  # leaving out each word in turn costs the square of their number
 FEWEST_WORDS = 3  # below it the primary outcome is refused
 
 _NAMED = 5
@@ -120,14 +120,6 @@ def _texts(profile: Profile, origins: Mapping[str, str]) -> Iterator[Finding]:
                 got=f"{len(prompt.text):,} characters",
                 where=where,
             )
-        elif bad := _unwritable(prompt.text):
-            yield Finding(
-                "error",
-                f"prompt {prompt.id} holds a character that is no text",
-                expected="no control characters but tab and line break, no half of a surrogate pair",
-                got=f"U+{ord(bad):04X}",
-                where=where,
-            )
     yield from _listed(
         "warning",
         "end in white space, which is then their last token",
@@ -135,22 +127,10 @@ def _texts(profile: Profile, origins: Mapping[str, str]) -> Iterator[Finding]:
     )
 
 
-def _unwritable(text: str) -> str | None:
-    if text.isprintable():
-        return None
-    return next(
-        (
-            character
-            for character in text
-            if unicodedata.category(character) in ("Cc", "Cs") and character not in "\t\n\r"
-        ),
-        None,
-    )
-
-
 def _duplicates(profile: Profile, origins: Mapping[str, str]) -> Iterator[Finding]:
     seen: dict[str, Prompt] = {}
     same_words: dict[tuple[str, ...], Prompt] = {}
+    told: set[tuple[str, str]] = set()
     for prompt in profile.prompts:
         earlier = seen.setdefault(prompt.text, prompt)
         if earlier is not prompt:
@@ -159,12 +139,15 @@ def _duplicates(profile: Profile, origins: Mapping[str, str]) -> Iterator[Findin
         folded = folded_words(prompt.text)
         alike = same_words.setdefault(folded, prompt)
         if folded and alike is not prompt:
+            told.add((alike.id, prompt.id))
             yield _pair_finding("strict", "differ in case and punctuation only", alike, prompt, origins)
     for name in (*profile.concepts, profile.control):
-        yield from _near_duplicates(profile.prompts_of(name), origins)
+        for first, second, relation in _near_duplicates(profile.prompts_of(name)):
+            if (first.id, second.id) not in told:
+                yield _pair_finding("strict", relation, first, second, origins)
 
 
-def _near_duplicates(prompts: Sequence[Prompt], origins: Mapping[str, str]) -> Iterator[Finding]:
+def _near_duplicates(prompts: Sequence[Prompt]) -> Iterator[tuple[Prompt, Prompt, str]]:
     slots: dict[tuple[str, str], Prompt] = {}
     free: dict[tuple[str, ...], Prompt] = {}
     for prompt in prompts:
@@ -173,11 +156,12 @@ def _near_duplicates(prompts: Sequence[Prompt], origins: Mapping[str, str]) -> I
         elif prompt.span_text is not None:
             earlier = slots.setdefault((prompt.template, prompt.span_text.casefold()), prompt)
             if earlier is not prompt and earlier.text != prompt.text:
-                yield _pair_finding("strict", "have the same template and slot filler", earlier, prompt, origins)
+                yield earlier, prompt, "have the same template and slot filler"
     for words, prompt in free.items():
-        shorter = {words[:index] + words[index + 1 :] for index in range(len(words))} if len(words) > 1 else set()
+        compared = range(len(words)) if 1 < len(words) <= LONGEST_COMPARED_WORDS else ()
+        shorter = {words[:index] + words[index + 1 :] for index in compared}
         for other in sorted((free[part] for part in shorter if part in free), key=lambda found: found.id):
-            yield _pair_finding("strict", "differ by one added word", other, prompt, origins)
+            yield other, prompt, "differ by one added word"
 
 
 def _spans(profile: Profile, origins: Mapping[str, str]) -> Iterator[Finding]:

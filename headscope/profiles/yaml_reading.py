@@ -16,6 +16,7 @@ from headscope.profiles.explaining import Place
 from headscope.profiles.files import YAML_LIMIT_BYTES, read_text
 
 _KEY = "(key)"
+_DEEPEST = 20
 _PLAIN_TAGS = frozenset(f"tag:yaml.org,2002:{name}" for name in ("str", "int", "float", "bool", "null", "map", "seq"))
 
 
@@ -27,7 +28,7 @@ def read_yaml(path: Path) -> tuple[Any, dict[Place, int]]:
     """
     text = read_text(path, YAML_LIMIT_BYTES)
     try:
-        _refuse_aliases(text, path)
+        _refuse_aliases_and_depth(text, path)
         loader = yaml.SafeLoader(text)
         try:
             root = loader.get_single_node()
@@ -41,20 +42,21 @@ def read_yaml(path: Path) -> tuple[Any, dict[Place, int]]:
         raise ProfileError("YAML is broken", got=error.problem, where=f"{path}{line}") from error
     except (yaml.YAMLError, ValueError, OverflowError) as error:
         raise ProfileError("YAML is broken", got=str(error).splitlines()[0], where=str(path)) from error
-    except RecursionError as error:
-        raise ProfileError("YAML is nested too deeply", expected="a profile's few levels", where=str(path)) from error
     return data, lines
 
 
-def _refuse_aliases(text: str, path: Path) -> None:
+def _refuse_aliases_and_depth(text: str, path: Path) -> None:
+    """Events come one by one, so this stops before PyYAML spends time or memory on what is to be refused."""
+    depth = 0
     for event in yaml.parse(text, Loader=yaml.SafeLoader):
+        where = f"{path}, line {event.start_mark.line + 1}" if event.start_mark else str(path)
         if isinstance(event, yaml.AliasEvent):
             raise ProfileError(
-                "YAML aliases are not read",
-                expected="each value written out",
-                got=f"*{event.anchor}",
-                where=f"{path}, line {event.start_mark.line + 1}" if event.start_mark else str(path),
+                "YAML aliases are not read", expected="each value written out", got=f"*{event.anchor}", where=where
             )
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > _DEEPEST:
+            raise ProfileError("YAML is nested too deeply", expected=f"at most {_DEEPEST} levels", where=where)
 
 
 class _Reader:

@@ -149,6 +149,7 @@ def test_a_flipped_byte_of_the_header_is_refused_or_read_never_a_crash(
     path = tmp_path_factory.getbasetemp() / "a.safetensors"
     path.write_bytes(data)
     try:
-        assert isinstance(read_arrays(path), dict)
+        found: object = read_arrays(path)
     except RequestError as error:
-        assert "damaged" in error.problem
+        found = error
+    assert isinstance(found, dict) or "damaged" in str(found)

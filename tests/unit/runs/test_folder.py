@@ -92,7 +92,8 @@ def test_the_same_request_again_says_finished_and_changes_nothing(tmp_path: Path
 
 
 def test_an_unfinished_run_of_the_same_request_goes_on(tmp_path: Path) -> None:
-    with pytest.raises(KeyboardInterrupt), Run.create(tmp_path / "r", request()) as run:
+    run = Run.create(tmp_path / "r", request())
+    with pytest.raises(KeyboardInterrupt), run:  # noqa: PT012 - what is left behind is the point
         filled(run)
         (run.path / "shards").mkdir()
         (run.path / "shards" / "0").write_text("kept")
@@ -207,8 +208,8 @@ def test_a_request_found_wrong_before_anything_was_written_leaves_nothing(tmp_pa
 
 
 def test_work_that_failed_is_told_by_the_manifest(tmp_path: Path) -> None:
-    with pytest.raises(WorkError), Run.create(tmp_path / "r", request()) as run:
-        filled(run)
+    run = filled(Run.create(tmp_path / "r", request()))
+    with pytest.raises(WorkError), run:
         raise WorkError("NaN logits", got="layer 3")
     manifest = Run.open(run.path).manifest
     assert manifest.status == "failed"
@@ -220,7 +221,7 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
     with pytest.raises(RequestError, match="not empty"):
         Run.create(tmp_path, request())
     assert content(tmp_path) == {"thesis.tex": b"years"}
-    with pytest.raises(RequestError, match="not a run folder|holds no run"):
+    with pytest.raises(RequestError, match="not a run folder"):
         Run.open(tmp_path)
     with pytest.raises(RequestError, match="a file"):
         Run.create(tmp_path / "thesis.tex" / "r", request())
