@@ -1,0 +1,31 @@
+"""Pictures for papers: each takes a table and an ``ax``, draws the table's numbers and returns the Axes.
+
+No picture touches matplotlib's global state. Those of several panels have a function that makes the whole figure.
+"""
+
+from headscope.plots.ablation_comparison import ablation_comparison, ablation_comparison_figure
+from headscope.plots.curves import curves, curves_figure
+from headscope.plots.effect_heatmap import effect_heatmap, effect_heatmap_figure
+from headscope.plots.forest import forest
+from headscope.plots.head_reaction_heatmap import head_reaction_heatmap, head_reaction_heatmap_figure
+from headscope.plots.naming import plot_name
+from headscope.plots.screening_vs_effect import screening_vs_effect
+from headscope.plots.top_heads import top_heads
+from headscope.plots.writing import plots_of, write_plots
+
+__all__ = [
+    "ablation_comparison",
+    "ablation_comparison_figure",
+    "curves",
+    "curves_figure",
+    "effect_heatmap",
+    "effect_heatmap_figure",
+    "forest",
+    "head_reaction_heatmap",
+    "head_reaction_heatmap_figure",
+    "plot_name",
+    "plots_of",
+    "screening_vs_effect",
+    "top_heads",
+    "write_plots",
+]

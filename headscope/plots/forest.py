@@ -1,0 +1,92 @@
+"""Effects of editing heads, with intervals: a forest plot.
+
+Points are mean effects, thick lines 95 % intervals, thin lines simultaneous ones (which decide, because they pay for
+looking at every head). A filled point is significant: family-wise p, or where there is none q, or where there is none
+either p, below .05. The gray band is the smallest effect that matters, where it is given.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+
+from headscope.errors import RequestError
+from headscope.plots import style
+from headscope.plots.intervals import draw_points, height_of
+from headscope.plots.selecting import ALPHA, concepts_of, numbers, require_columns
+
+_LONGEST_HEADS = 26
+
+
+def forest(
+    effects: pd.DataFrame,
+    ax: Axes | None = None,
+    *,
+    top_n: int | None = 20,
+    threshold_nats: float | None = None,
+    title: str | None = None,
+) -> Axes:
+    """Draw the rows of ``effects`` with the largest |estimate|.
+
+    Args:
+        effects: rows of the run's table ``effects`` that share one outcome and unit.
+        ax: where to draw; None makes a figure of one column's width.
+        top_n: how many rows at most; None draws all, in the table's order.
+        threshold_nats: half width of the band of effects too small to matter.
+        title: None names the outcome.
+
+    Raises:
+        RequestError: the table has no rows, lacks a column or mixes outcomes.
+    """
+    require_columns(effects, ("concept", "heads", "outcome", "estimate", "unit"), "effects")
+    outcomes = list(dict.fromkeys(map(str, effects["outcome"])))
+    if len(outcomes) != 1:
+        raise RequestError(
+            "a forest plot shows one outcome",
+            expected="rows of one outcome",
+            got=", ".join(outcomes) or "no rows",
+            fix='choose rows with effects[effects["outcome"] == ...]',
+        )
+    rows = effects[effects["estimate"].notna()]
+    if top_n is not None:
+        rows = rows.loc[rows["estimate"].abs().sort_values(ascending=False, kind="stable").index].head(top_n)
+    color_of = {name: style.CYCLE[index % len(style.CYCLE)] for index, name in enumerate(concepts_of(effects))}
+    with style.drawing(ax, style.COLUMN_INCHES, height_of(len(rows))) as axes:
+        if threshold_nats is not None:
+            axes.axvspan(-threshold_nats, threshold_nats, color=style.LIGHT_GRAY, alpha=0.5, linewidth=0, gid="band")
+        labels = [_label(row) for row in rows.to_dict("records")]
+        colors = [color_of[str(concept)] for concept in rows["concept"]]
+        draw_points(axes, rows, labels, colors, filled=significant(rows))
+        unit = style.printable(str(effects["unit"].iloc[0]))
+        axes.set(xlabel=f"effect of the edit ({unit})", title=title or style.printable(outcomes[0]))
+        axes.legend(handles=_key(), loc="best", fontsize=6.5)
+    return axes
+
+
+def significant(rows: pd.DataFrame) -> np.ndarray:
+    """Whether each row differs from 0 at .05 by the strictest p it has: p_max_t, else q_value, else p_value."""
+    p_values = numbers(rows, "p_max_t")
+    for column in ("q_value", "p_value"):
+        p_values = np.where(np.isnan(p_values), numbers(rows, column), p_values)
+    return p_values < ALPHA
+
+
+def _label(row: dict[Any, Any]) -> str:
+    heads = re.sub(r"(\d+):(\d+)", r"L\1H\2", str(row["heads"]))
+    if len(heads) > _LONGEST_HEADS:
+        heads = f"{heads.count(',') + 1} heads ({heads.split(',')[0]}, …)"
+    return f"{heads} {style.printable(str(row['concept']), 24)}"
+
+
+def _key() -> list[Line2D]:
+    return [
+        Line2D([], [], marker="o", linestyle="", markersize=4, color=style.GRAY, label="p < .05"),
+        Line2D(
+            [], [], marker="o", linestyle="", markersize=4, color=style.GRAY, markerfacecolor="white", label="p ≥ .05"
+        ),
+    ]

@@ -1,0 +1,79 @@
+"""Where heads look against what they do: Δ attention on x, the effect of removing the head on y.
+
+A head that carries the concept by looking at it stands at the lower right; one that looks and does nothing on the
+right at 0; one that acts without looking on the left below. Marker and color tell the verdict where there is one.
+"""
+
+from __future__ import annotations
+
+import pandas as pd
+from matplotlib.axes import Axes
+
+from headscope.plots import style
+from headscope.plots.selecting import OVERALL, head_name, require_columns
+
+VERDICT_STYLES = {
+    "carrier": (style.VERMILION, "o"),
+    "shared carrier": (style.ORANGE, "D"),
+    "causal, not by this attention": (style.PURPLE, "s"),
+    "suppressor": (style.BLUE, "v"),
+    "general damage": (style.BLACK, "X"),
+    "redundant": (style.GREEN, "P"),
+    "attends only": (style.SKY, ">"),
+    "undecided": (style.GRAY, "d"),
+    "no effect": (style.GRAY, "."),
+}
+_UNKNOWN = "no verdict"
+_LABELLED = 6
+
+
+def screening_vs_effect(ranking: pd.DataFrame, ax: Axes | None = None, *, concept: str | None = None) -> Axes:
+    """One point a head and concept.
+
+    Args:
+        ranking: the run's table ``ranking``.
+        ax: where to draw; None makes a figure of one column's width.
+        concept: only this concept; None draws all of them.
+
+    Raises:
+        RequestError: the table lacks a column.
+    """
+    rows = paired_rows(ranking, concept)
+    with style.drawing(ax, style.COLUMN_INCHES, 3.1) as axes:
+        axes.axhline(0, color=style.BLACK, linewidth=0.5)
+        axes.axvline(0, color=style.BLACK, linewidth=0.5)
+        groups = rows.groupby("verdict", sort=False)
+        names = [*VERDICT_STYLES, *sorted(set(map(str, rows["verdict"])) - VERDICT_STYLES.keys())]
+        for verdict in reversed([name for name in names if name in groups.groups]):
+            part = groups.get_group(verdict)
+            color, marker = VERDICT_STYLES.get(_family(verdict), (style.GRAY, "o"))
+            x, y = part["screen_delta"].to_numpy(dtype=float), part["effect_estimate"].to_numpy(dtype=float)
+            size = 14 if verdict != "no effect" else 8
+            axes.scatter(x, y, s=size, c=color, marker=marker, linewidths=0, label=f"{verdict} ({len(part)})")
+        strongest = rows.loc[rows["effect_estimate"].abs().sort_values(ascending=False, kind="stable").index]
+        for row in strongest.head(_LABELLED).to_dict("records"):
+            spot = (float(row["screen_delta"]), float(row["effect_estimate"]))
+            name = head_name(row) if concept else f"{head_name(row)} {style.printable(str(row['concept']), 12)}"
+            axes.annotate(name, spot, xytext=(4, 2), textcoords="offset points", fontsize=6)
+        axes.set(xlabel="screening: Δ attention (share)", ylabel="effect of mean ablation (nats)")
+        axes.set_title(f"Looking against doing: {style.printable(concept) if concept else 'all concepts'}")
+        if len(rows):
+            axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2, fontsize=6.5, handletextpad=0.2)
+    return axes
+
+
+def paired_rows(ranking: pd.DataFrame, concept: str | None = None) -> pd.DataFrame:
+    """One row a concept and head that has both a screening Δ and an effect; ``verdict`` filled where there is none."""
+    require_columns(ranking, ("concept", "layer", "head", "screen_delta", "effect_estimate"), "ranking")
+    rows = ranking[ranking["concept"] != OVERALL]
+    rows = rows[rows["concept"] == concept] if concept is not None else rows
+    rows = rows.drop_duplicates(["concept", "layer", "head"])
+    rows = rows[rows["screen_delta"].notna() & rows["effect_estimate"].notna()].copy()
+    verdicts = rows["verdict"] if "verdict" in rows.columns else pd.Series(pd.NA, index=rows.index, dtype="object")
+    rows["verdict"] = verdicts.astype("object").where(verdicts.notna() & (verdicts != ""), _UNKNOWN)
+    return rows.reset_index(drop=True)
+
+
+def _family(verdict: str) -> str:
+    """The verdict without its qualifier: ``undecided (edit-dependent)`` is drawn as ``undecided``."""
+    return verdict.split(" (")[0]

@@ -1,0 +1,124 @@
+"""All pictures of a run, into its ``plots/`` folder, each as PNG and SVG.
+
+Only what the run's tables hold is drawn: a run without single-head effects has no effect heatmap, and its report says
+so. The same tables give the same bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from headscope.plots import style
+from headscope.plots.ablation_comparison import ablation_comparison_figure, compared_outcomes
+from headscope.plots.curves import curves_figure, has_curves
+from headscope.plots.effect_heatmap import effect_heatmap_figure
+from headscope.plots.forest import forest
+from headscope.plots.head_reaction_heatmap import head_reaction_heatmap, head_reaction_heatmap_figure
+from headscope.plots.naming import plot_name
+from headscope.plots.screening_vs_effect import paired_rows, screening_vs_effect
+from headscope.plots.selecting import OVERALL, concepts_of, head_sets, screen_rows, single_effects
+from headscope.plots.top_heads import top_heads
+
+if TYPE_CHECKING:
+    from headscope.runs.folder import Run
+
+KINDS = ("png", "svg")
+_TABLES = ("screen", "effects", "ranking", "verdicts")
+_SET_ROLES = ("requested", "joint_top")
+
+Plot = tuple[str, Callable[[], Figure | Axes]]
+
+
+def write_plots(run: Run, top_n: int = 20, kinds: Sequence[str] = KINDS) -> list[Path]:
+    """Draw every picture the run's tables allow into ``<run>/plots``.
+
+    Args:
+        run: a run opened to write; only its tables and its model's name are read.
+        top_n: how many bars ``top_heads`` and how many rows the forest plot shows.
+        kinds: file formats, of ``png`` and ``svg``.
+
+    Returns:
+        The files written, in the order of the pictures.
+
+    Raises:
+        RequestError: a table is damaged, ``top_n`` is below 1, or a picture is there already with other content and
+            the run was not opened with ``force``.
+    """
+    tables = {name: run.table(name) for name in _TABLES if name in run.tables}
+    model = str(run.manifest.model.get("name") or "model")
+    return [path for plot in plots_of(tables, model, top_n) for path in _write(run, plot, kinds)]
+
+
+def plots_of(tables: Mapping[str, pd.DataFrame], model: str | None, top_n: int = 20) -> Iterator[Plot]:
+    """(file name without extension, a function that draws it) of every picture that ``tables`` allow.
+
+    Args:
+        tables: any of ``screen``, ``effects``, ``ranking``, ``verdicts``.
+        model: the model's name for the file names; None leaves it out.
+        top_n: as in ``write_plots``.
+    """
+    screen, effects, ranking = (tables.get(name, pd.DataFrame()) for name in ("screen", "effects", "ranking"))
+    if len(screen):
+        yield from _screen_plots(screen, model, top_n)
+    if len(effects):
+        yield from _effect_plots(effects, model, top_n, _threshold(tables))
+    if len(ranking) and len(paired_rows(ranking)):
+        yield plot_name("screening_vs_effect", model=model), lambda: screening_vs_effect(ranking)
+
+
+def _screen_plots(screen: pd.DataFrame, model: str | None, top_n: int) -> Iterator[Plot]:
+    yield plot_name("head_reaction_heatmap", model=model), lambda: head_reaction_heatmap_figure(screen)
+    for concept in concepts_of(screen_rows(screen)):
+        yield (
+            plot_name("head_reaction_heatmap", model=model, concept=concept),
+            lambda concept=concept: head_reaction_heatmap(screen, concept=concept),
+        )
+    yield plot_name("top_heads", model=model), lambda: top_heads(screen, top_n=top_n)
+    if "measure" in screen.columns and (screen["measure"] == "value_weighted").any():
+        yield (
+            plot_name("value_weighted_heatmap", model=model),
+            lambda: head_reaction_heatmap_figure(screen, measure="value_weighted"),
+        )
+
+
+def _effect_plots(effects: pd.DataFrame, model: str | None, top_n: int, threshold_nats: float | None) -> Iterator[Plot]:
+    singles = single_effects(effects)
+    if len(singles):
+        yield plot_name("effect_heatmap", model=model), lambda: effect_heatmap_figure(effects)
+        yield (
+            plot_name("forest", model=model),
+            lambda: forest(singles, top_n=top_n, threshold_nats=threshold_nats, title="Effect of removing one head"),
+        )
+    for concept, heads in head_sets(effects, _SET_ROLES):
+        rows = effects[
+            (effects["concept"] == concept) & (effects["heads"] == heads) & effects["role"].isin(_SET_ROLES)
+        ].drop_duplicates(["outcome", "edit"])
+        if compared_outcomes(rows):
+            yield (
+                plot_name("ablation_comparison", model=model, concept=concept, heads=heads),
+                lambda rows=rows: ablation_comparison_figure(rows),
+            )
+    if has_curves(effects):
+        yield plot_name("curves", model=model), lambda: curves_figure(effects)
+
+
+def _threshold(tables: Mapping[str, pd.DataFrame]) -> float | None:
+    """The smallest effect that matters, where all concepts share one."""
+    verdicts = tables.get("verdicts")
+    if verdicts is None or "threshold_nats" not in verdicts.columns:
+        return None
+    values = verdicts.loc[verdicts["concept"] != OVERALL, "threshold_nats"].dropna().unique()
+    return float(values[0]) if len(values) == 1 else None
+
+
+def _write(run: Run, plot: Plot, kinds: Sequence[str]) -> list[Path]:
+    name, draw = plot
+    drawn = draw()
+    figure = drawn if isinstance(drawn, Figure) else style.figure_of(drawn)
+    return [run.write_derived(f"plots/{name}.{kind}", style.image_bytes(figure, kind)) for kind in kinds]
