@@ -33,7 +33,10 @@ def inside(folder: Path, name: str) -> Path:
     Raises:
         ProfileError: the name is absolute or leads out, or a symbolic link on the way does.
     """
-    resolved = (folder / name).resolve()
+    try:
+        resolved = (folder / name).resolve()
+    except (OSError, RuntimeError, ValueError) as error:  # RuntimeError: a loop of links, before Python 3.13
+        raise ProfileError(f'profile file "{name}" cannot be reached', got=str(error), where=str(folder)) from error
     if Path(name).is_absolute() or not resolved.is_relative_to(folder.resolve()):
         raise ProfileError(
             f'profile file "{name}" is outside the profile\'s folder',

@@ -122,6 +122,13 @@ def _default() -> Profile:
 
 
 def _draft_of(path: Path) -> Draft:
+    try:
+        return _draft_of_path(path)
+    except OSError as error:  # a folder without permission, a name too long
+        raise ProfileError("profile cannot be read", got=error.strerror, where=str(path)) from error
+
+
+def _draft_of_path(path: Path) -> Draft:
     if path.is_dir():
         return _draft_of_folder(path) if (path / YAML_NAME).exists() else _draft_of_data_folder(path)
     if not path.exists():

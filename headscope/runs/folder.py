@@ -273,8 +273,12 @@ def file_part(name: str) -> str:
 def _inside(folder: Path, name: str) -> Path:
     """The file ``name`` of ``folder``, not reached through a link that leads out of it."""
     path = folder / name
-    if not path.resolve().is_relative_to(folder.resolve()):
-        raise RequestError(f"{name} leads out of the run folder", got=str(path.resolve()), where=str(folder))
+    try:
+        resolved = path.resolve()
+    except (OSError, RuntimeError, ValueError) as error:  # RuntimeError: a loop of links, before Python 3.13
+        raise RequestError(f"{name} cannot be reached", got=str(error), where=str(folder)) from error
+    if not resolved.is_relative_to(folder.resolve()):
+        raise RequestError(f"{name} leads out of the run folder", got=str(resolved), where=str(folder))
     return path
 
 

@@ -40,7 +40,7 @@ _TABLES = {
     "screen_ci_high:float screen_q:float value_weighted_delta:float effect_estimate:float effect_ci_low:float "
     "effect_ci_high:float effect_p_max_t:float effect_zero_estimate:float verdict",
     "layers": "concept layer:int n_heads:int mean_delta:float mean_abs_delta:float max_delta:float max_delta_head:int "
-    "n_attending:int effect_sum:float effect_min:float effect_min_head:int",
+    "n_attending:float effect_sum:float effect_min:float effect_min_head:int",
     "verdicts": "concept heads verdict reason estimate:float sim_low:float sim_high:float threshold_nats:float "
     "attends_q:float specificity:float specificity_low:float specificity_high:float perplexity_ratio_high:float "
     "templates_needed:int",
@@ -86,9 +86,11 @@ def read_table(path: str | Path, name: str) -> pd.DataFrame:
     """The table ``name`` from a CSV file, its columns in the table's order and of its kinds.
 
     Raises:
-        RequestError: missing, not UTF-8, other columns, or a cell that does not fit.
+        RequestError: no such table, missing, not UTF-8, other columns, or a cell that does not fit.
     """
-    columns = _columns(name)
+    if name not in COLUMNS:
+        raise RequestError(f'no table is called "{name}"', expected=", ".join(COLUMNS), got=name)
+    columns = COLUMNS[name]
     try:
         with Path(path).open(encoding="utf-8", newline="") as file:
             rows = list(csv.reader(file, strict=True))

@@ -267,6 +267,15 @@ def test_a_link_inside_the_folder_is_followed(tmp_path: Path) -> None:
     assert load_profile(tmp_path).prompts_of("joy")
 
 
+def test_a_loop_of_links_or_an_endless_name_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "p.txt").symlink_to(tmp_path / "q.txt")
+    (tmp_path / "q.txt").symlink_to(tmp_path / "p.txt")
+    (tmp_path / "profile.yaml").write_text(YAML)
+    refused(tmp_path, "p.txt", tmp_path)
+    refused(Path("x" * 300), "cannot be read", tmp_path)
+    refused(Path("a\0b"), "does not exist", tmp_path)
+
+
 def test_a_pipe_or_a_device_is_refused_and_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "p.txt")
     (tmp_path / "profile.yaml").write_text(YAML)

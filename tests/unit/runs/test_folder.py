@@ -313,6 +313,28 @@ def test_links_out_of_the_folder_are_not_followed(tmp_path: Path) -> None:
         Run.open(run.path)
 
 
+def test_a_loop_of_links_is_refused(tmp_path: Path) -> None:
+    with Run.create(tmp_path / "r", request()) as run:
+        filled(run)
+    (run.path / "manifest.json").unlink()
+    (run.path / "manifest.json").symlink_to(run.path / "manifest.json")
+    with pytest.raises(RequestError, match=r"manifest\.json"):
+        Run.open(run.path)
+
+
+def test_a_finished_run_in_a_folder_without_permission_is_finished_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Run.create(tmp_path / "r", request()) as run:
+        filled(run)
+    monkeypatch.setattr(os, "access", lambda *_: False)  # root is allowed everything
+    with pytest.raises(RunFinished):
+        Run.create(run.path, request())
+    with pytest.raises(RequestError, match="no permission"):
+        Run.create(tmp_path / "other", request())
+    assert not (tmp_path / "other").exists()
+
+
 def test_names_that_climb_out_of_the_folder_are_refused(tmp_path: Path) -> None:
     with Run.create(tmp_path / "r", request()) as run:
         filled(run)

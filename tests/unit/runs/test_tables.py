@@ -111,6 +111,8 @@ def test_a_missing_column_or_an_unknown_table_is_refused() -> None:
         table_to_text("layers", pd.DataFrame(cells_of("layers")).drop(columns="concept"))
     with pytest.raises(WorkError, match="no table is called"):
         table_to_text("surprise", pd.DataFrame())
+    with pytest.raises(RequestError, match="no table is called"):
+        read_table("surprise.csv", "surprise")
 
 
 @pytest.mark.parametrize(
