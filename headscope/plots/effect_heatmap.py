@@ -29,7 +29,7 @@ from headscope.plots.selecting import (
     concepts_of,
     grid_shape,
     head_grid,
-    single_effects,
+    lone_effects,
 )
 
 
@@ -83,7 +83,7 @@ def effect_heatmap_figure(effects: pd.DataFrame, edit: str = DECIDING_EDIT, outc
 
 
 def _rows(effects: pd.DataFrame, edit: str, outcome: str) -> pd.DataFrame:
-    rows = single_effects(effects, edit, outcome)
+    rows = lone_effects(effects, edit, outcome)
     if rows.empty:
         raise RequestError(
             "the table holds no effects of single heads to draw", expected=f"{outcome} under edit {edit}"

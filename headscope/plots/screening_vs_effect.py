@@ -10,15 +10,15 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from headscope.plots import style
-from headscope.plots.selecting import OVERALL, head_name, require_columns
+from headscope.plots.selecting import beside, head_name
 
 VERDICT_STYLES = {
     "carrier": (style.VERMILION, "o"),
     "shared carrier": (style.ORANGE, "D"),
     "causal, not by this attention": (style.PURPLE, "s"),
     "suppressor": (style.BLUE, "v"),
+    "causal, not specific": (style.GREEN, "P"),
     "general damage": (style.BLACK, "X"),
-    "redundant": (style.GREEN, "P"),
     "attends only": (style.SKY, ">"),
     "undecided": (style.GRAY, "d"),
     "no effect": (style.GRAY, "."),
@@ -27,18 +27,29 @@ _UNKNOWN = "no verdict"
 _LABELLED = 6
 
 
-def screening_vs_effect(ranking: pd.DataFrame, ax: Axes | None = None, *, concept: str | None = None) -> Axes:
+def screening_vs_effect(
+    screen: pd.DataFrame,
+    effects: pd.DataFrame,
+    verdicts: pd.DataFrame | None = None,
+    ax: Axes | None = None,
+    *,
+    concept: str | None = None,
+) -> Axes:
     """One point a head and concept.
 
     Args:
-        ranking: the run's table ``ranking``.
+        screen: the run's table ``screen``.
+        effects: the run's table ``effects``, of a sweep.
+        verdicts: the run's table ``verdicts``; None where no verdicts were given.
         ax: where to draw; None makes a figure of one column's width.
         concept: only this concept; None draws all of them.
 
     Raises:
-        RequestError: the table lacks a column.
+        RequestError: a table lacks a column.
     """
-    rows = paired_rows(ranking, concept)
+    rows = beside(screen, effects, verdicts)
+    rows = rows[rows["concept"] == concept] if concept is not None else rows
+    rows = rows.assign(verdict=rows["verdict"].where(rows["verdict"] != "", _UNKNOWN))
     with style.drawing(ax, style.COLUMN_INCHES, 3.1) as axes:
         axes.axhline(0, color=style.BLACK, linewidth=0.5)
         axes.axvline(0, color=style.BLACK, linewidth=0.5)
@@ -60,18 +71,6 @@ def screening_vs_effect(ranking: pd.DataFrame, ax: Axes | None = None, *, concep
         if len(rows):
             axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2, fontsize=6.5, handletextpad=0.2)
     return axes
-
-
-def paired_rows(ranking: pd.DataFrame, concept: str | None = None) -> pd.DataFrame:
-    """One row a concept and head that has both a screening Δ and an effect; ``verdict`` filled where there is none."""
-    require_columns(ranking, ("concept", "layer", "head", "screen_delta", "effect_estimate"), "ranking")
-    rows = ranking[ranking["concept"] != OVERALL]
-    rows = rows[rows["concept"] == concept] if concept is not None else rows
-    rows = rows.drop_duplicates(["concept", "layer", "head"])
-    rows = rows[rows["screen_delta"].notna() & rows["effect_estimate"].notna()].copy()
-    verdicts = rows["verdict"] if "verdict" in rows.columns else pd.Series(pd.NA, index=rows.index, dtype="object")
-    rows["verdict"] = verdicts.astype("object").where(verdicts.notna() & (verdicts != ""), _UNKNOWN)
-    return rows.reset_index(drop=True)
 
 
 def _family(verdict: str) -> str:

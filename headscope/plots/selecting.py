@@ -1,8 +1,7 @@
 """Which rows of a run's tables a picture or a section of the report is about.
 
-A table such as ``screen`` holds every query, measure and control side by side. A picture shows one value a head, so
-each concept contributes the rows of the first query and the first control it has, in the order in which the science
-prefers them; a concept without equal pairs, for example, is shown by its length-matched controls and not left out.
+A table such as ``screen`` holds every query, measure and control side by side. A picture shows one value a head: the
+one by which ``stats.ranking`` ranks heads, so that pictures, ranking and report speak of the same numbers.
 """
 
 from __future__ import annotations
@@ -14,20 +13,15 @@ import numpy as np
 import pandas as pd
 
 from headscope.errors import RequestError
+from headscope.stats.ranking import OVERALL, PRIMARY_OUTCOME, primary_screen, rank_heads, single_effects
 
 ALPHA = 0.05
 """The level at which a q or a family-wise p counts as evidence."""
-
-PRIMARY_OUTCOME = "lexicon_logodds_nats"
-"""The one outcome that decides: log-odds of the concept's lexicon against its control lexicon, in nats."""
 
 DAMAGE_OUTCOMES = ("kl_nats_per_token", "perplexity_ratio")
 """What an edit does to control prompts; their rows carry the control class in the place of a concept."""
 
 DECIDING_EDIT = "mean"
-OVERALL = "overall"
-QUERIES = ("last", "after", "self", "phase6")
-CONTROLS = ("paired_equal", "length_matched", "paired_unequal_per_token", "phase6_unpaired")
 
 
 def require_columns(table: pd.DataFrame, columns: Sequence[str], name: str) -> None:
@@ -55,33 +49,32 @@ def numbers(table: pd.DataFrame, column: str) -> np.ndarray:
 
 
 def screen_rows(screen: pd.DataFrame, measure: str = "attention") -> pd.DataFrame:
-    """One row a concept and head: ``measure`` at each concept's preferred query and control (see the module)."""
-    require_columns(screen, ("concept", "layer", "head", "estimate"), "screen")
-    rows = screen[screen["measure"] == measure] if "measure" in screen.columns else screen
-    parts = [
-        _preferred(_preferred(part, "query", QUERIES), "control", CONTROLS)
-        for _, part in rows.groupby("concept", sort=False)
-    ]
-    return pd.concat(parts, ignore_index=True) if parts else rows.copy()
+    """One row a concept and head: ``measure`` at the query and the kind of control by which heads are ranked."""
+    require_columns(screen, ("concept", "layer", "head", "query", "measure", "control", "estimate"), "screen")
+    return primary_screen(screen, measure=measure)
 
 
-def _preferred(rows: pd.DataFrame, column: str, order: Sequence[str]) -> pd.DataFrame:
-    """The rows whose ``column`` is the first of ``order`` that has any value; all rows where there is no column."""
-    if column not in rows.columns:
-        return rows
-    measured = rows.loc[rows["estimate"].notna(), column]
-    present = set(measured if len(measured) else rows[column])
-    for choice in (*order, *sorted(map(str, present - set(order)))):
-        if choice in present:
-            return rows[rows[column] == choice]
-    return rows
-
-
-def single_effects(effects: pd.DataFrame, edit: str = DECIDING_EDIT, outcome: str = PRIMARY_OUTCOME) -> pd.DataFrame:
+def lone_effects(effects: pd.DataFrame, edit: str = DECIDING_EDIT, outcome: str = PRIMARY_OUTCOME) -> pd.DataFrame:
     """The effects of heads edited one at a time: one row a concept and head."""
     require_columns(effects, ("concept", "layer", "head", "role", "edit", "outcome", "estimate"), "effects")
-    chosen = effects[(effects["role"] == "single") & (effects["edit"] == edit) & (effects["outcome"] == outcome)]
-    return chosen.astype({"layer": int, "head": int}).reset_index(drop=True)
+    rows = single_effects(effects, edit=edit, outcome=outcome)
+    return rows.astype({"layer": int, "head": int}).reset_index(drop=True)
+
+
+def beside(
+    screen: pd.DataFrame, effects: pd.DataFrame, verdicts: pd.DataFrame | None = None, measure: str = "attention"
+) -> pd.DataFrame:
+    """One row a concept and head for which both a screening difference and an effect were measured.
+
+    Columns as in the ``ranking`` table; best effect first; ``verdict`` empty where there is none.
+    """
+    if single_effects(effects).empty or screen_rows(screen, measure).empty:
+        return pd.DataFrame(columns=["concept", "layer", "head", "screen_delta", "effect_estimate", "verdict"])
+    table = rank_heads(screen, effects, verdicts, top_n=None, by="effect", measure=measure)
+    table = table[(table["concept"] != OVERALL) & table["screen_delta"].notna() & table["effect_estimate"].notna()]
+    return table.assign(verdict=table["verdict"].astype("object").where(table["verdict"].notna(), "")).reset_index(
+        drop=True
+    )
 
 
 def head_grid(rows: pd.DataFrame, column: str, shape: tuple[int, int]) -> np.ndarray:

@@ -21,15 +21,15 @@ from headscope.plots.effect_heatmap import effect_heatmap_figure
 from headscope.plots.forest import forest
 from headscope.plots.head_reaction_heatmap import head_reaction_heatmap, head_reaction_heatmap_figure
 from headscope.plots.naming import plot_name
-from headscope.plots.screening_vs_effect import paired_rows, screening_vs_effect
-from headscope.plots.selecting import OVERALL, concepts_of, head_sets, screen_rows, single_effects
+from headscope.plots.screening_vs_effect import screening_vs_effect
+from headscope.plots.selecting import OVERALL, beside, concepts_of, head_sets, lone_effects, screen_rows
 from headscope.plots.top_heads import top_heads
 
 if TYPE_CHECKING:
     from headscope.runs.folder import Run
 
 KINDS = ("png", "svg")
-_TABLES = ("screen", "effects", "ranking", "verdicts")
+_TABLES = ("screen", "effects", "verdicts")
 _SET_ROLES = ("requested", "joint_top")
 
 Plot = tuple[str, Callable[[], Figure | Axes]]
@@ -59,17 +59,20 @@ def plots_of(tables: Mapping[str, pd.DataFrame], model: str | None, top_n: int =
     """(file name without extension, a function that draws it) of every picture that ``tables`` allow.
 
     Args:
-        tables: any of ``screen``, ``effects``, ``ranking``, ``verdicts``.
+        tables: any of ``screen``, ``effects``, ``verdicts``.
         model: the model's name for the file names; None leaves it out.
         top_n: as in ``write_plots``.
     """
-    screen, effects, ranking = (tables.get(name, pd.DataFrame()) for name in ("screen", "effects", "ranking"))
+    screen, effects = (tables.get(name, pd.DataFrame()) for name in ("screen", "effects"))
     if len(screen):
         yield from _screen_plots(screen, model, top_n)
     if len(effects):
         yield from _effect_plots(effects, model, top_n, _threshold(tables))
-    if len(ranking) and len(paired_rows(ranking)):
-        yield plot_name("screening_vs_effect", model=model), lambda: screening_vs_effect(ranking)
+    if len(screen) and len(effects) and len(beside(screen, effects)):
+        yield (
+            plot_name("screening_vs_effect", model=model),
+            lambda: screening_vs_effect(screen, effects, tables.get("verdicts")),
+        )
 
 
 def _screen_plots(screen: pd.DataFrame, model: str | None, top_n: int) -> Iterator[Plot]:
@@ -88,7 +91,7 @@ def _screen_plots(screen: pd.DataFrame, model: str | None, top_n: int) -> Iterat
 
 
 def _effect_plots(effects: pd.DataFrame, model: str | None, top_n: int, threshold_nats: float | None) -> Iterator[Plot]:
-    singles = single_effects(effects)
+    singles = lone_effects(effects)
     if len(singles):
         yield plot_name("effect_heatmap", model=model), lambda: effect_heatmap_figure(effects)
         yield (

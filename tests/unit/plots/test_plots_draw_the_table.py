@@ -26,9 +26,10 @@ from headscope.plots import (
     top_heads,
 )
 from headscope.plots.ablation_comparison import compared_outcomes
-from headscope.plots.selecting import head_grid, single_effects
+from headscope.plots.selecting import head_grid, lone_effects
+from headscope.plots.style import image_bytes
 from headscope.plots.top_heads import top_rows
-from tests.unit.report.fake_tables import CONCEPTS, PRIMARY, fake_tables
+from tests.unit.report.fake_tables import CONCEPTS, PRIMARY, fake_screen, fake_tables
 
 SHAPES = ((4, 4), (12, 12), (80, 64))
 
@@ -120,7 +121,7 @@ def test_a_concept_without_equal_pairs_is_drawn_from_the_controls_it_has() -> No
 @pytest.mark.parametrize("concept", CONCEPTS)
 def test_effect_heatmap_holds_the_single_effects(tables: dict[str, pd.DataFrame], concept: str) -> None:
     ax = effect_heatmap(tables["effects"], concept=concept)
-    rows = single_effects(tables["effects"])
+    rows = lone_effects(tables["effects"])
     rows = rows[rows["concept"] == concept]
     values = mesh_of(ax)
     np.testing.assert_array_equal(values, head_grid(rows, "estimate", values.shape))
@@ -169,7 +170,7 @@ def points(ax: Axes, gid: str) -> np.ndarray:
 
 
 def test_forest_draws_estimates_intervals_and_simultaneous_intervals(tables: dict[str, pd.DataFrame]) -> None:
-    rows = single_effects(tables["effects"])
+    rows = lone_effects(tables["effects"])
     ax = forest(rows, top_n=10, threshold_nats=0.38)
     expected = rows.loc[rows["estimate"].abs().sort_values(ascending=False, kind="stable").index].head(10)
     assert points(ax, "points")[:, 0].tolist() == expected["estimate"].tolist()
@@ -229,19 +230,22 @@ def test_ablation_comparison_of_several_sets_is_refused() -> None:
 
 
 def test_scatter_draws_every_head_with_both_values_once(tables: dict[str, pd.DataFrame]) -> None:
-    ranking = tables["ranking"]
-    ax = screening_vs_effect(ranking)
+    ax = screening_vs_effect(tables["screen"], tables["effects"], tables["verdicts"])
     drawn = np.concatenate([item.get_offsets() for item in ax.collections if isinstance(item, PathCollection)])
-    rows = ranking[(ranking["concept"] != "overall") & (ranking["by"] == "screen")]
-    expected = rows[["screen_delta", "effect_estimate"]].to_numpy()
+    singles = lone_effects(tables["effects"])
+    looked = pd.concat([primary(tables["screen"], concept) for concept in CONCEPTS])
+    keys = ["concept", "layer", "head"]
+    expected = looked.merge(singles, on=keys)[["estimate_x", "estimate_y"]].to_numpy()
+    assert len(expected) == len(singles)
     assert sorted(map(tuple, drawn.tolist())) == sorted(map(tuple, expected.tolist()))
     legend: Any = ax.get_legend()
-    assert f"carrier ({(rows['verdict'] == 'carrier').sum()})" in [text.get_text() for text in legend.get_texts()]
+    n_decoys = (tables["verdicts"]["verdict"] == "attends only").sum()
+    assert f"attends only ({n_decoys})" in [text.get_text() for text in legend.get_texts()]
 
 
 def test_scatter_without_verdicts_still_draws() -> None:
-    ranking = fake_tables()["ranking"].assign(verdict="")
-    legend: Any = screening_vs_effect(ranking, concept="anger").get_legend()
+    tables = fake_tables()
+    legend: Any = screening_vs_effect(tables["screen"], tables["effects"], concept="anger").get_legend()
     assert [text.get_text() for text in legend.get_texts()] == ["no verdict (16)"]
 
 
@@ -258,7 +262,6 @@ def test_curves_draw_the_cumulative_sets() -> None:
 
 
 def test_a_large_model_fits_its_panels() -> None:
-    tables = fake_tables(*SHAPES[2])
-    figure = head_reaction_heatmap_figure(tables["screen"])
-    figure.draw_without_rendering()
-    assert [mesh_of(ax).shape for ax in figure.axes if ax.get_title()] == [SHAPES[2]] * 4
+    figure = head_reaction_heatmap_figure(fake_screen(*SHAPES[2], concepts=("anger", "joy")))
+    assert [mesh_of(ax).shape for ax in figure.axes if ax.get_title()] == [SHAPES[2]] * 3
+    assert len(image_bytes(figure, "png")) > 10_000

@@ -2,7 +2,8 @@
 
 ``fake_tables(n_layers, n_heads)`` draws a latent attention Δ and a latent effect for every concept and head, plants
 five heads whose story is known (a carrier, a decoy that looks and does nothing, one that acts without looking, a
-suppressor, one that damages everything), and derives from them what the verbs would write. ``fake_facts`` is the
+suppressor, one that damages everything), and derives from them what the verbs would write; ranking, layers and
+verdicts are then made by the statistics room itself. ``fake_facts`` is the
 manifest's part.
 """
 
@@ -14,6 +15,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from scipy import special, stats
+
+from headscope.stats.ranking import layer_table, rank_heads
+from headscope.stats.verdicts import judge
 
 CONCEPTS = ("gratitude", "anger", "apology")
 N_TEMPLATES = 35
@@ -55,16 +59,16 @@ def _latent(rng: np.random.Generator, n_layers: int, n_heads: int, concept: str)
     effect = rng.normal(0, 0.008, (n_layers, n_heads))
     heads = planted_heads(n_layers, n_heads)
     strength = {"gratitude": 1.0, "anger": 0.8, "apology": 0.6}.get(concept, 0.5)
-    for role, delta, change in (
-        ("carrier", 0.31, -1.9),
-        ("second_carrier", 0.12, -0.52),
-        ("decoy", 0.22, 0.0),
-        ("blind", 0.0, -0.4),
-        ("suppressor", 0.02, 0.35),
-        ("damage", 0.01, -0.8),
+    for role, delta, change, only_for in (
+        ("carrier", 0.31, -1.9, None),
+        ("second_carrier", 0.12, -0.92, "gratitude"),
+        ("decoy", 0.22, 0.0, None),
+        ("blind", 0.0, -0.9, "anger"),
+        ("suppressor", 0.02, 1.1, "apology"),
+        ("damage", 0.01, -1.2, None),
     ):
         attention[heads[role]] += delta * strength
-        effect[heads[role]] += change * strength
+        effect[heads[role]] += change * strength if only_for in (None, concept) else 0.0
     return attention, effect
 
 
@@ -75,19 +79,27 @@ def fake_tables(
     rng = np.random.default_rng(seed)
     latent = {concept: _latent(rng, n_layers, n_heads, concept) for concept in concepts}
     screen = _screen(rng, latent)
-    effects = _effects(rng, latent, n_layers, n_heads)
-    ranking = _ranking(screen, effects, n_layers, n_heads)
+    effects = _effects(latent, n_layers, n_heads)
+    assay = _assay(concepts)
+    verdicts = judge(effects, screen, assay)
+    ranking = [rank_heads(screen, effects, verdicts, by=by) for by in ("screen", "effect")]
     return {
         "coverage": _coverage(concepts),
         "screen": screen,
-        "assay": _assay(concepts),
+        "assay": assay,
         "effects": effects,
-        "ranking": ranking,
-        "layers": _layers(ranking, n_heads),
-        "verdicts": _verdicts(ranking, effects),
+        "ranking": pd.concat(ranking, ignore_index=True),
+        "layers": layer_table(screen, effects),
+        "verdicts": verdicts,
         "texts": _texts(concepts, effects),
         "nulls": _nulls(effects),
     }
+
+
+def fake_screen(n_layers: int, n_heads: int, concepts: Sequence[str] = CONCEPTS, seed: int = 0) -> pd.DataFrame:
+    """The screen alone, for models so large that the other tables take long to make."""
+    rng = np.random.default_rng(seed)
+    return _screen(rng, {concept: _latent(rng, n_layers, n_heads, concept) for concept in concepts})
 
 
 def _coverage(concepts: Sequence[str]) -> pd.DataFrame:
@@ -180,7 +192,8 @@ def _effect_row(
     alone = len(heads) == 1
     measured = _measured(mean, sd)
     width = measured["ci_high"] - mean
-    primary = outcome == PRIMARY and edit == "mean" and role == "single"
+    confirmatory = outcome == PRIMARY and edit == "mean" and role == "single"
+    simultaneous = outcome.split(":")[0] in (PRIMARY, "specificity_nats")
     return {
         "concept": concept,
         "layer": heads[0][0] if alone else pd.NA,
@@ -196,55 +209,66 @@ def _effect_row(
         "baseline_mean": baseline,
         "edited_mean": baseline + mean,
         **measured,
-        "sim_low": mean - 1.7 * width if primary else np.nan,
-        "sim_high": mean + 1.7 * width if primary else np.nan,
-        "p_max_t": min(1.0, measured["p_value"] * 40) if primary else np.nan,
-        "q_value": np.nan if primary else min(1.0, measured["p_value"] * 4),
+        "sim_low": mean - 1.7 * width if simultaneous else np.nan,
+        "sim_high": mean + 1.7 * width if simultaneous else np.nan,
+        "p_max_t": min(1.0, measured["p_value"] * 40) if simultaneous else np.nan,
+        "q_value": min(1.0, measured["p_value"] * 4),
         "skewness": 0.2,
         "family": f"{'sweep' if role == 'single' else 'sets'}/{outcome.split(':')[0]}/{edit}",
-        "status": "confirmatory" if primary else "exploratory",
+        "status": "confirmatory" if confirmatory else "exploratory",
     }
 
 
-def _effects(
-    rng: np.random.Generator, latent: Mapping[str, tuple[Any, Any]], n_layers: int, n_heads: int
-) -> pd.DataFrame:
+def _single_rows(concept: str, others: Sequence[str], head: tuple[int, int], change: float) -> list[dict[str, Any]]:
+    """One head alone: the primary outcome under both edits, and how much more its own concept changes than others."""
+    sd = 0.02 + 0.25 * abs(change)
+    rows = [
+        _effect_row(concept, [head], "single", edit, PRIMARY, "nats", change * factor, sd, 5.2)
+        for edit, factor in (("mean", 1.0), ("zero", 1.15))
+    ]
+    rows += [
+        _effect_row(concept, [head], "single", "mean", f"specificity_nats:{other}", "nats", -0.9 * change, sd, 0.0)
+        for other in others
+    ]
+    return rows
+
+
+def _effects(latent: Mapping[str, tuple[Any, Any]], n_layers: int, n_heads: int) -> pd.DataFrame:
     rows: list[dict[str, Any]] = []
     heads = planted_heads(n_layers, n_heads)
     for concept, (_, effect) in latent.items():
-        for (layer, head), change in np.ndenumerate(effect):
-            for edit, factor in (("mean", 1.0), ("zero", 1.15)):
-                sd = 0.02 + 0.25 * abs(float(change))
-                rows.append(
-                    _effect_row(
-                        concept, [(layer, head)], "single", edit, PRIMARY, "nats", float(change) * factor, sd, 5.2
-                    )
-                )
-        top = [heads["carrier"], heads["second_carrier"]]
-        joint = float(sum(effect[pair] for pair in top)) * 1.4
-        others = [pair for pair in np.ndindex(n_layers, n_heads) if pair not in heads.values()]
+        others = [name for name in latent if name != concept]
+        for head, change in np.ndenumerate(effect):
+            rows += _single_rows(concept, others, (head[0], head[1]), float(change))
+        top = sorted([heads["carrier"], heads["second_carrier"]])
+        total = float(sum(effect[pair] for pair in top))
         for edit, factor in (("mean", 1.0), ("zero", 1.2)):
-            rows += _set_rows(concept, top, "joint_top", edit, joint * factor)
+            rows += _set_rows(concept, top, "joint_top", edit, 1.4 * total * factor)
             rows += _set_rows(concept, [heads["carrier"]], "requested", edit, float(effect[heads["carrier"]]) * factor)
             if concept == next(iter(latent)):
                 rows += _damage_rows(top, "joint_top", edit, 0.1)
                 rows += _damage_rows([heads["carrier"]], "requested", edit, 0.05)
-        for index in rng.permutation(len(others))[:3]:
-            pair = [others[index], others[(index + 1) % len(others)]]
-            rows += [_effect_row(concept, pair, "random_disjoint", "mean", PRIMARY, "nats", 0.01, 0.2, 5.2)]
-        ranked = sorted(np.ndindex(n_layers, n_heads), key=lambda pair: float(effect[pair]))
-        for k in range(1, min(len(ranked), 6) + 1):
-            for role, chosen in (("top_k", ranked[:k]), ("bottom_k", ranked[-k:])):
-                total = float(sum(effect[pair] for pair in chosen))
-                rows.append(_effect_row(concept, chosen, role, "mean", PRIMARY, "nats", total, 0.4, 5.2))
-            for draw in range(4):
-                chosen = [ranked[(draw * 3 + i * 2) % len(ranked)] for i in range(k)]
-                value = 0.02 * (draw - 1.5) * k
-                rows.append(_effect_row(concept, chosen, "random_band", "mean", PRIMARY, "nats", value, 0.3, 5.2))
+        rows.append(_effect_row(concept, top, "sum_of_singles", "mean", PRIMARY, "nats", total, 0.4, 0.0))
+        rows += _curve_rows(concept, effect)
     for head in np.ndindex(n_layers, n_heads):
         for edit in ("mean", "zero"):
             rows += _damage_rows([head], "single", edit, 3.0 if head == heads["damage"] else 0.0)
     return pd.DataFrame(rows)
+
+
+def _curve_rows(concept: str, effect: Any) -> list[dict[str, Any]]:
+    """Cumulative sets from both ends of the ranking, and random ones between."""
+    rows: list[dict[str, Any]] = []
+    ranked = sorted(np.ndindex(*effect.shape), key=lambda pair: float(effect[pair]))
+    for k in range(1, min(len(ranked), 6) + 1):
+        for role, chosen in (("top_k", ranked[:k]), ("bottom_k", ranked[-k:])):
+            total = float(sum(effect[pair] for pair in chosen))
+            rows.append(_effect_row(concept, chosen, role, "mean", PRIMARY, "nats", total, 0.4, 5.2))
+        for draw in range(4):
+            chosen = [ranked[(draw * 3 + i * 2) % len(ranked)] for i in range(k)]
+            value = 0.02 * (draw - 1.5) * k
+            rows.append(_effect_row(concept, chosen, "random_band", "mean", PRIMARY, "nats", value, 0.3, 5.2))
+    return rows
 
 
 def _set_rows(
@@ -256,10 +280,10 @@ def _set_rows(
         (PRIMARY, "nats", change, 0.3 + 0.2 * abs(change), 5.2),
         (f"{PRIMARY}:{other}", "nats", change * 0.1, 0.5, -1.1),
         (f"specificity_nats:{other}", "nats", change * 0.9, 0.6, 0.0),
-        (f"keyword_count_{concept}", "words_per_text", change * 0.3, 1.1, 1.2143),
-        (f"keyword_count_{other}", "words_per_text", 0.0143, 0.12, 0.0429),
-        ("sentiment_vader", "compound_score", change * 0.04, 0.6, 0.4127),
-        ("distinct_2", "share", -0.004, 0.05, 0.91),
+        (f"keyword_count_{concept}", "keywords_per_text", change * 0.3, 1.1, 1.2143),
+        (f"keyword_count_{other}", "keywords_per_text", 0.0143, 0.12, 0.0429),
+        ("sentiment_vader", "sentiment_-1_to_1", change * 0.04, 0.6, 0.4127),
+        ("distinct_2", "share_of_word_pairs", -0.004, 0.05, 0.91),
     )
     return [
         _effect_row(concept, heads, role, edit, outcome, unit, mean, sd, baseline)
@@ -280,120 +304,6 @@ def _damage_rows(heads: Sequence[tuple[int, int]], role: str, edit: str, strengt
         ratio[column] = float(np.exp(ratio[column]))
     ratio["baseline_mean"], ratio["edited_mean"] = 31.4, 31.4 * ratio["estimate"]
     return [divergence, ratio]
-
-
-def _ranking(screen: pd.DataFrame, effects: pd.DataFrame, n_layers: int, n_heads: int) -> pd.DataFrame:
-    looked = screen[(screen["query"] == "last") & (screen["measure"] == "attention")]
-    weighted = screen[(screen["query"] == "last") & (screen["measure"] == "value_weighted")]
-    single = effects[effects["role"] == "single"]
-    keys = ["concept", "layer", "head"]
-    table = looked[[*keys, "estimate", "ci_low", "ci_high", "q_value"]].rename(
-        columns={
-            "estimate": "screen_delta",
-            "ci_low": "screen_ci_low",
-            "ci_high": "screen_ci_high",
-            "q_value": "screen_q",
-        }
-    )
-    table = table.merge(
-        weighted[[*keys, "estimate"]].rename(columns={"estimate": "value_weighted_delta"}), on=keys, how="left"
-    )
-    for edit, names in (
-        (
-            "mean",
-            {
-                "estimate": "effect_estimate",
-                "ci_low": "effect_ci_low",
-                "ci_high": "effect_ci_high",
-                "p_max_t": "effect_p_max_t",
-            },
-        ),
-        ("zero", {"estimate": "effect_zero_estimate"}),
-    ):
-        part = single[single["edit"] == edit][[*keys, *names]].rename(columns=names)
-        table = table.merge(part.astype({"layer": int, "head": int}), on=keys, how="left")
-    roles = {pair: role for role, pair in planted_heads(n_layers, n_heads).items()}
-    names = {
-        "carrier": "carrier",
-        "second_carrier": "carrier",
-        "decoy": "attends only",
-        "blind": "causal, not by this attention",
-        "suppressor": "suppressor",
-        "damage": "general damage",
-    }
-    table["verdict"] = [
-        names.get(roles.get((layer, head), ""), "undecided" if (layer + head) % 5 == 0 else "no effect")
-        for layer, head in zip(table["layer"], table["head"], strict=True)
-    ]
-    overall = table.groupby(["layer", "head"], as_index=False).mean(numeric_only=True)
-    overall["concept"] = "overall"
-    parts: list[pd.DataFrame] = []
-    for concept, rows in [*table.groupby("concept", sort=False), ("overall", overall)]:
-        for by, column in (("screen", "screen_delta"), ("effect", "effect_estimate")):
-            ordered = rows.sort_values(column, ascending=by == "effect", kind="stable").copy()
-            ordered["score"] = ordered[column]
-            ordered["by"] = by
-            ordered["rank"] = range(1, len(ordered) + 1)
-            ordered["concept"] = concept
-            parts.append(ordered)
-    table = pd.concat(parts, ignore_index=True)
-    overall_rows = table["concept"] == "overall"
-    uncertain = ["screen_ci_low", "screen_ci_high", "screen_q", "effect_ci_low", "effect_ci_high", "effect_p_max_t"]
-    table.loc[overall_rows, uncertain] = np.nan
-    return table
-
-
-def _layers(ranking: pd.DataFrame, n_heads: int) -> pd.DataFrame:
-    rows: list[dict[str, Any]] = []
-    single = ranking[ranking["by"] == "screen"]
-    for (concept, layer), heads in single.groupby(["concept", "layer"], sort=False):
-        strongest = heads.loc[heads["screen_delta"].idxmax()]
-        weakest = heads.loc[heads["effect_estimate"].idxmin()]
-        rows.append(
-            {
-                "concept": concept,
-                "layer": layer,
-                "n_heads": n_heads,
-                "mean_delta": heads["screen_delta"].mean(),
-                "mean_abs_delta": heads["screen_delta"].abs().mean(),
-                "max_delta": strongest["screen_delta"],
-                "max_delta_head": strongest["head"],
-                "n_attending": int((heads["screen_q"] < 0.05).sum()),
-                "effect_sum": heads["effect_estimate"].sum(),
-                "effect_min": weakest["effect_estimate"],
-                "effect_min_head": weakest["head"],
-            }
-        )
-    return pd.DataFrame(rows).sort_values(["concept", "layer"], kind="stable", ignore_index=True)
-
-
-def _verdicts(ranking: pd.DataFrame, effects: pd.DataFrame) -> pd.DataFrame:
-    single = effects[(effects["role"] == "single") & (effects["edit"] == "mean")]
-    rows: list[dict[str, Any]] = []
-    named = ranking[(ranking["by"] == "screen") & (ranking["concept"] != "overall")]
-    for row in named.to_dict("records"):
-        effect = single[
-            (single["concept"] == row["concept"]) & (single["layer"] == row["layer"]) & (single["head"] == row["head"])
-        ].iloc[0]
-        rows.append(
-            {
-                "concept": row["concept"],
-                "heads": effect["heads"],
-                "verdict": row["verdict"],
-                "reason": "the simultaneous interval decides",
-                "estimate": effect["estimate"],
-                "sim_low": effect["sim_low"],
-                "sim_high": effect["sim_high"],
-                "threshold_nats": 0.38,
-                "attends_q": row["screen_q"],
-                "specificity": effect["estimate"] * 0.8,
-                "specificity_low": effect["sim_low"] * 0.8,
-                "specificity_high": effect["sim_high"] * 0.8,
-                "perplexity_ratio_high": 1.21 if row["verdict"] == "general damage" else 1.02,
-                "templates_needed": 120.0 if row["verdict"] == "undecided" else np.nan,
-            }
-        )
-    return pd.DataFrame(rows)
 
 
 def _texts(concepts: Sequence[str], effects: pd.DataFrame) -> pd.DataFrame:
@@ -425,11 +335,11 @@ def _nulls(effects: pd.DataFrame) -> pd.DataFrame:
             "k": row["k"],
             "outcome": PRIMARY,
             "estimate": row["estimate"],
-            "percentile": 0.011,
-            "floor": 0.011,
+            "percentile": 100 * (1 - 1 / 92),
+            "floor": 1 / 92,
             "n_random": 91,
             "layer_matched": False,
-            "note": "",
+            "note": "sets come from any layer: only 81 disjoint sets match its layers, 100 are needed",
         }
         for row in joint.to_dict("records")
     ]
