@@ -324,10 +324,8 @@ def _make_folders(folder: Path) -> list[Path]:
 
 
 def _unmake_folders(made: list[Path], lock: FolderLock | None) -> None:
-    """Remove a run folder this process made and holds, and those of its new parents that nobody else uses by now."""
+    """Let go of a folder nothing was written into, and remove it and its new parents as far as they are empty."""
     if lock is not None:
-        if made:
-            shutil.rmtree(made[0], ignore_errors=True)
         lock.release()
     for folder in made:
         try:

@@ -15,7 +15,9 @@ import pandas as pd
 import pytest
 
 from headscope.errors import HeadscopeError, RequestError, WorkError
+from headscope.runs import folder as folder_module
 from headscope.runs.folder import Run, RunFinished, default_run_path, file_part
+from headscope.runs.lock import FolderLock
 from headscope.runs.manifest import Request
 from tests.unit.runs.test_arrays import screen
 from tests.unit.runs.test_tables import cells_of
@@ -237,6 +239,24 @@ def test_a_second_writer_is_told_who_holds_the_folder(tmp_path: Path) -> None:
     run.finish()
     with Run.open(run.path, write=True), pytest.raises(RequestError, match="another process"):
         Run.open(run.path, write=True)
+
+
+@pytest.mark.parametrize("changes", [{}, {"seed": 1}])
+def test_a_run_another_process_finished_in_between_is_not_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any]
+) -> None:
+    """Both saw no folder; the other one made, wrote and finished it before this one took the lock."""
+
+    def late_lock(folder: Path) -> FolderLock:
+        monkeypatch.undo()
+        with Run.create(folder, request()) as other:
+            filled(other)
+        return FolderLock(folder)
+
+    monkeypatch.setattr(folder_module, "FolderLock", late_lock)
+    with pytest.raises(RequestError if changes else RunFinished):
+        Run.create(tmp_path / "r", request(**changes))
+    assert Run.open(tmp_path / "r").tables == ("coverage", "layers")
 
 
 KILLED = """
