@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+from headscope.stats.agreement import score_agreement as score_agreement
+from headscope.stats.agreement import screen_agreement as screen_agreement
 from headscope.stats.clusters import FamilyBlock as FamilyBlock
 from headscope.stats.clusters import label_templates as label_templates
 from headscope.stats.clusters import split_templates as split_templates
@@ -14,6 +16,8 @@ from headscope.stats.effects import family_rows as family_rows
 from headscope.stats.multiplicity import benjamini_hochberg as benjamini_hochberg
 from headscope.stats.nulls import draw_disjoint_sets as draw_disjoint_sets
 from headscope.stats.nulls import null_row as null_row
+from headscope.stats.power import reach as reach
+from headscope.stats.power import require_reach as require_reach
 from headscope.stats.ranking import layer_table as layer_table
 from headscope.stats.ranking import rank_heads as rank_heads
 from headscope.stats.reliability import leave_one_template_out as leave_one_template_out

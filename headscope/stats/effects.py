@@ -221,13 +221,10 @@ def _infer(
     flips = flip_test(table.means, rng, alpha=alpha, simultaneous=simultaneous, n_flips=n_flips)
     # A mean below the tolerance is 0 even where templates differ: a test must not find a sign in it.
     zero = np.abs(estimate) < tolerance
-    found = {
-        "ci_low": bounds.low,
-        "ci_high": bounds.high,
-        "mde": _detectable(table, flips, deviation, alpha, simultaneous),
-    }
+    found = {"ci_low": bounds.low, "ci_high": bounds.high}
     if test:
         found["p_value"] = np.where(zero, 1.0, flips.p_value)
+        found["mde"] = _detectable(table, flips, deviation, alpha, simultaneous)
     if simultaneous:
         joint = simultaneous_interval(table.means, flips.critical_t)
         found |= {"sim_low": joint.low, "sim_high": joint.high}

@@ -113,8 +113,8 @@ def bootstrap_t_interval(
         shift = weights @ centred[:, part] / np.maximum(count, 1.0)
         spread = weights @ centred[:, part] ** 2 / np.maximum(count, 1.0) - shift**2
         squared_error = spread / np.maximum(count - 1.0, 1.0)
-        # A resample without spread says nothing about the shape of t: its quantile is left to the others.
-        proper = squared_error > 1e-24 * error[part] ** 2
+        # A resample without spread (up to rounding) says nothing about the shape of t; the others give the quantiles.
+        proper = squared_error > 1e-10 * error[part] ** 2
         t = np.where(proper, shift / np.sqrt(np.where(proper, squared_error, 1.0)), np.nan)
         quantiles = np.nanquantile(t, [alpha / 2, 1 - alpha / 2], axis=0)
         low[part] = estimate[part] - quantiles[1] * error[part]

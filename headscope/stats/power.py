@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -169,3 +170,60 @@ def smallest_reachable_q(n_templates: int, n_tests: int, n_true: int = 1) -> flo
 def templates_to_reach(n_tests: float = 1, alpha: float = 0.05) -> int:
     """Fewest templates with which one of ``n_tests`` tests can be significant: 2 / 2^n <= alpha / n_tests."""
     return max(MIN_TEMPLATES, math.ceil(1 + math.log2(n_tests / alpha)))
+
+
+@dataclass(frozen=True)
+class Reach:
+    """What a design can show before anything is measured; see ``reach``.
+
+    Attributes:
+        n_templates: templates of each test.
+        n_tests: size of the family.
+        smallest_p: of one sign-flip test.
+        smallest_q: Benjamini-Hochberg, where one test of the family reaches ``smallest_p``.
+        smallest_d: effect found with 80 % power at the family's level, in standard deviations over templates.
+        templates_to_reach: fewest templates with which one test can be significant at all.
+        templates_for_half_d: fewest templates that find d = .5 with 80 % power.
+    """
+
+    n_templates: int
+    n_tests: int
+    smallest_p: float
+    smallest_q: float
+    smallest_d: float
+    templates_to_reach: int
+    templates_for_half_d: float
+
+    @property
+    def can_decide(self) -> bool:
+        """Whether one test of the family can be significant at all."""
+        return self.n_templates >= self.templates_to_reach
+
+
+def reach(n_templates: int, n_tests: int = 1, *, alpha: float = 0.05) -> Reach:
+    """Smallest p, q and effect that ``n_templates`` templates can show in a family of ``n_tests``."""
+    return Reach(
+        n_templates=n_templates,
+        n_tests=n_tests,
+        smallest_p=smallest_reachable_p(n_templates),
+        smallest_q=smallest_reachable_q(n_templates, n_tests),
+        smallest_d=smallest_detectable_d(n_templates, n_tests=n_tests, alpha=alpha),
+        templates_to_reach=templates_to_reach(n_tests, alpha),
+        templates_for_half_d=templates_for_power(0.5, n_tests=n_tests, alpha=alpha),
+    )
+
+
+def require_reach(n_templates: int, n_tests: int, *, alpha: float = 0.05, what: str = "a verdict on a head") -> None:
+    """Refuse, before a run, what these templates cannot show.
+
+    Raises:
+        RequestError: no result could make one of ``n_tests`` tests significant; names the number that could.
+    """
+    needed = templates_to_reach(n_tests, alpha)
+    if n_templates < needed:
+        raise RequestError(
+            f"{what} cannot be reached with {n_templates} templates",
+            expected=f"at least {needed} templates for a family of {n_tests} tests at level {alpha:g}",
+            got=f"{n_templates} templates",
+            fix="add templates, or test fewer heads; estimates alone (descriptive) need no minimum",
+        )

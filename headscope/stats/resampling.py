@@ -72,7 +72,7 @@ def flip_test(
         rng: source of the random flips; not used where the test is exact.
         alpha: level of the simultaneous intervals.
         simultaneous: also give ``p_max_t`` and ``critical_t``.
-        n_flips: number of random flips; default ``flips_needed``.
+        n_flips: number of random flips; default ``flips_needed`` for p, 1,000 / alpha for the critical value.
 
     Returns:
         FlipTest. A column of zeros has p = 1.
@@ -111,11 +111,11 @@ def flip_test(
     if simultaneous:
         adjusted = (stepwise + extra) / (total + extra)
         p_max_t[order] = np.maximum.accumulate(adjusted[::-1])[::-1]
-        critical = _critical_t(means, rng, alpha)
+        critical = _critical_t(means, rng, alpha, n_flips)
     return FlipTest(p_value, p_max_t, critical, total + extra, exact)
 
 
-def _critical_t(means: FloatArray, rng: np.random.Generator, alpha: float) -> FloatArray:
+def _critical_t(means: FloatArray, rng: np.random.Generator, alpha: float, n_flips: int | None) -> FloatArray:
     """[n_tests]: simultaneous critical values on the scale of t.
 
     Tests with the same number of templates share one maximum; where a family has several such groups, each gets its
@@ -128,7 +128,7 @@ def _critical_t(means: FloatArray, rng: np.random.Generator, alpha: float) -> Fl
     n_rows = means.shape[0]
     sizes, group = np.unique(count, return_inverse=True)
     share = np.bincount(group) / len(group)
-    m = math.ceil(_FLIPS_BEYOND_QUANTILE / (alpha * share.min()))
+    m = math.ceil(_FLIPS_BEYOND_QUANTILE / (alpha * share.min())) if n_flips is None else n_flips
     exact = 2 ** (n_rows - 1) <= max(MAX_EXACT_FLIPS // 2, m)
     order = np.argsort(group, kind="stable")
     starts = np.searchsorted(group[order], np.arange(len(sizes)))

@@ -7,7 +7,7 @@ with the same ``family`` are tested together: all concepts of a measure are one 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
@@ -95,7 +95,7 @@ class EffectBlock:
     simultaneous: bool = False
     scale: Scale = "difference"
     interval: IntervalKind = "t"
-    tolerance: float = field(default=TOLERANCE_NATS)
+    tolerance: float = TOLERANCE_NATS
 
 
 def head_tests(heads: Sequence[Head]) -> list[dict[str, object]]:
@@ -156,6 +156,8 @@ def assay_table(
     notes = [note] if note else []
     if row["status"].iloc[0] == "descriptive":
         notes.append("descriptive only: fewer than six templates")
+    elif row["ci_high"].iloc[0] < 0.0:
+        notes.append("reversed: the outcome is larger on the control prompts")
     row = row.assign(
         concept=concept,
         outcome=outcome,

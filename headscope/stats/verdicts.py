@@ -113,7 +113,13 @@ class _Evidence:
 
     @property
     def edits_agree(self) -> bool:
+        """The agreeing edit moves the outcome the same way; False where it was not made or moves nothing."""
         return self.estimate * self.agreeing > 0.0
+
+    @property
+    def closest(self) -> str:
+        """The other concept over which specificity is least sure; there must be one."""
+        return min(self.specificity, key=lambda other: (self.specificity[other][1], self.specificity[other][0]))
 
 
 def judge(
@@ -146,7 +152,7 @@ def judge(
             names = item.heads.split(",")
             item.members = {name: single[item.concept, name] for name in names if (item.concept, name) in single}
         verdict, reason, needed = _decide(item, rules)
-        spec = min(item.specificity.values(), default=(math.nan, math.nan, math.nan))
+        spec = item.specificity[item.closest] if item.specificity else (math.nan, math.nan, math.nan)
         known = (item.concept, item.heads, verdict, reason, item.estimate, item.low, item.high, item.threshold)
         rows.append((*known, item.attends_q, *spec, item.ratio_high, needed))
     return pd.DataFrame(rows, columns=VERDICTS_COLUMNS)
@@ -154,11 +160,11 @@ def judge(
 
 def _decide(item: _Evidence, rules: Criteria) -> tuple[str, str, float]:
     """Verdict, reason, templates that would decide (NaN where that is not the question)."""
+    if math.isnan(item.low) or math.isnan(item.high):
+        return NO_VERDICT, f"descriptive only: {item.n_templates} templates, no simultaneous interval", math.nan
     if not item.shown:
         lack = "the assay is missing" if item.shown is None else "the model does not show this concept on these prompts"
         return NO_VERDICT, f"{lack}, so no head can be said to carry it", math.nan
-    if math.isnan(item.low) or math.isnan(item.high):
-        return NO_VERDICT, f"descriptive only: {item.n_templates} templates, no simultaneous interval", math.nan
     effect = _effect_words(item)
     if item.answer == "undecided":
         needed = _templates_needed(item.estimate, item.deviation, item.threshold, item.n_family, rules.alpha)
@@ -204,11 +210,10 @@ def _decide_carrier(item: _Evidence, rules: Criteria, effect: str) -> tuple[str,
     attends = f"{effect}; attends (q = {item.attends_q:.3g})"
     if item.n_concepts < 2:
         return CARRIER_UNTESTED, f"{attends}; the profile has no other concept to compare with", math.nan
-    if len(item.specificity) < item.n_concepts - 1:
+    if len(item.specificity) < item.n_concepts - 1 or any(math.isnan(s[1]) for s in item.specificity.values()):
         return UNDECIDED, f"{attends}; its effect on other concepts was not measured", math.nan
-    closest = min(item.specificity, key=lambda other: item.specificity[other][1])
-    estimate, low, high = item.specificity[closest]
-    words = f"own change exceeds that of {closest} by {estimate:+.3g} nats [{low:+.3g}, {high:+.3g}]"
+    estimate, low, high = item.specificity[item.closest]
+    words = f"own change exceeds that of {item.closest} by {estimate:+.3g} nats [{low:+.3g}, {high:+.3g}]"
     if low > item.threshold:
         return CARRIER, f"{attends}; {words}", math.nan
     if any(upper < item.threshold for _, _, upper in item.specificity.values()):
