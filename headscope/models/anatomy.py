@@ -179,14 +179,23 @@ def vocabulary_size(hf: PreTrainedModel) -> int:
     return embedding_weight(hf).shape[0]
 
 
+def context_length(hf: PreTrainedModel) -> int | None:
+    """Most tokens the model takes; None where positions are relative without a table (ALiBi), so there is no limit."""
+    for name in ("max_position_embeddings", "max_seq_len", "n_positions"):
+        value = getattr(hf.config, name, None)
+        if isinstance(value, int) and value > 0:
+            return value
+    return None
+
+
 def probe_ids(hf: PreTrainedModel, shape: tuple[int, int] = _PROBE) -> Tensor:
     """Ids of ``shape`` for a dry run: the first tokens of the vocabulary, different in each row."""
+    shape = shape[0], min(shape[1], context_length(hf) or shape[1])
     ids = torch.arange(shape[0] * shape[1]).reshape(shape) % vocabulary_size(hf)
     return ids.to(embedding_weight(hf).device)
 
 
-def _run(hf: PreTrainedModel) -> None:
-    ids = probe_ids(hf)
+def _run(hf: PreTrainedModel, ids: Tensor) -> None:
     hf.base_model(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False)
 
 
@@ -218,18 +227,18 @@ def _dry_run_interface(hf: PreTrainedModel) -> list[_Seen]:
 
     with interface_watch(hf, saw, stand_in=True) as switched, _weight_modules(hf, ran):
         if switched:
-            _run(hf)
+            _run(hf, probe_ids(hf))
     return seen
 
 
 def _dry_run_operations(hf: PreTrainedModel) -> list[_Seen]:
     seen: list[_Seen] = []
     running: list[nn.Module] = []
-    watch = OperationWatch(_PROBE, lambda: running[-1] if running else None)
+    ids = probe_ids(hf)
+    watch = OperationWatch((ids.shape[0], ids.shape[1]), lambda: running[-1] if running else None)
 
     def ran(module: nn.Module, given: Tensor) -> None:
-        owner = next((outer for outer in reversed(running) if outer in watch.last), None)
-        if owner is not None:  # the first projection after an operation closes it
+        for owner in list(watch.last):  # the first weight matrix after an operation closes it
             attention, output = watch.last.pop(owner)
             merged = output.transpose(1, 2)
             seen.append(_Seen(owner, attention, merged.reshape(*merged.shape[:2], -1), []))
@@ -244,7 +253,7 @@ def _dry_run_operations(hf: PreTrainedModel) -> list[_Seen]:
                     handles.append(module.register_forward_pre_hook(lambda hooked, _: running.append(hooked)))
                     handles.append(module.register_forward_hook(lambda *_: _pop(running), always_call=True))
             with watch:
-                _run(hf)
+                _run(hf, ids)
     finally:
         for handle in handles:
             handle.remove()

@@ -17,7 +17,7 @@ import torch
 from transformers import AutoTokenizer, PreTrainedModel
 
 from headscope.errors import ModelError, RequestError
-from headscope.models.anatomy import find_anatomy
+from headscope.models.anatomy import context_length, find_anatomy
 from headscope.models.checkpoints import Checkpoint, find_checkpoint, load_weights
 from headscope.models.head_model import HeadModel
 from headscope.models.law_report import LawReport
@@ -94,7 +94,7 @@ def load_model(
         bos=resolved,
         bos_token_id=bos_token_id,
         anatomy=find_anatomy(hf),
-        context_length=_context_length(hf),
+        context_length=context_length(hf),
         laws=LawReport(),
         notes=tuple(notes),
     )
@@ -200,15 +200,6 @@ def _load_tokenizer(tokenizer: Any, checkpoint: Checkpoint, *, trust_remote_code
             where=str(place),
             fix="put the tokenizer's files beside the weights, or give tokenizer=...",
         ) from error
-
-
-def _context_length(hf: PreTrainedModel) -> int | None:
-    """Most tokens the model takes; None where positions are relative without a table (ALiBi), so there is no limit."""
-    for name in ("max_position_embeddings", "max_seq_len", "n_positions"):
-        value = getattr(hf.config, name, None)
-        if isinstance(value, int) and value > 0:
-            return value
-    return None
 
 
 def fingerprint(hf: PreTrainedModel) -> str:

@@ -36,6 +36,11 @@ def forward_arguments(model: HeadModel, batch: Batch) -> dict[str, Any]:
     Raises:
         RequestError: the rows are longer than the context, or are trees this model was not found to run faithfully.
     """
+    if model.hf.training:
+        raise RequestError(
+            f'model "{model.name}" is in training mode, so dropout would be measured',
+            fix="call model.hf.eval() after training",
+        )
     if model.context_length is not None and batch.width > model.context_length and batch.allowed is None:
         raise RequestError(
             "a row is longer than the model's context",
