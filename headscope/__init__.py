@@ -15,10 +15,12 @@ if TYPE_CHECKING:
     from headscope.heads import HeadSet as HeadSet
     from headscope.models.editing import HeadEdit as HeadEdit
     from headscope.models.editing import mean as mean
+    from headscope.models.editing import replace as replace
     from headscope.models.editing import zero as zero
     from headscope.models.loading import load_model as load_model
     from headscope.pipeline import run as run
     from headscope.profiles.loading import load_profile as load_profile
+    from headscope.runs.folder import Run as Run
     from headscope.verbs.ablate import ablate as ablate
     from headscope.verbs.rank import rank as rank
     from headscope.verbs.screen import screen as screen
@@ -32,6 +34,7 @@ _HOME = {
     "HeadSet": "headscope.heads",
     "HeadEdit": "headscope.models.editing",
     "mean": "headscope.models.editing",
+    "replace": "headscope.models.editing",
     "zero": "headscope.models.editing",
     "load_model": "headscope.models.loading",
     "load_profile": "headscope.profiles.loading",
@@ -40,6 +43,7 @@ _HOME = {
     "screen": "headscope.verbs.screen",
     "sweep": "headscope.verbs.sweep",
     "run": "headscope.pipeline",
+    "Run": "headscope.runs.folder",
 }
 _MODULES = ("errors",)
 

@@ -1,0 +1,129 @@
+"""``headscope ablate``: what changes when these heads are off?"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import typer
+
+from headscope.cli import console, options, results
+from headscope.cli.asking import ask_model, ask_profile, one_of, provenance
+from headscope.cli.inputs import output_file, output_folder
+from headscope.errors import RequestError
+
+
+def command(
+    context: typer.Context,
+    model: options.Model,
+    heads: options.Heads,
+    profile: options.Profile = "baseline",
+    data_dir: options.DataDir = None,
+    prompts: options.Prompts = None,
+    prompts_file: options.PromptsFile = None,
+    concept: options.Concept = None,
+    edit: options.Edits = None,
+    value_bias: options.ValueBias = "zero",
+    scope: options.Scope = "all",
+    chat_template: options.ChatTemplate = False,
+    seed: options.Seed = 0,
+    no_generate: options.NoGenerate = False,
+    max_tokens: options.MaxTokens = 30,
+    temperature: options.Temperature = 1.0,
+    top_p: options.TopP = 0.9,
+    samples: options.Samples = 1,
+    greedy: options.Greedy = False,
+    stop_at_eos: options.StopAtEos = True,
+    sentiment: options.Sentiment = "vader",
+    keyword_counting: options.KeywordCounting = "continuation",
+    batch_tokens: options.BatchTokens = None,
+    device: options.Device = "auto",
+    dtype: options.Dtype = "auto",
+    bos: options.Bos = "auto",
+    unchecked: options.Unchecked = False,
+    trust_remote_code: options.TrustRemoteCode = False,
+    out: options.Out = None,
+    output: options.Output = None,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """What changes when these heads are off together: log-odds of the concept, damage, and the text itself.
+
+    [bold]Examples[/bold]
+
+    headscope ablate --model demo --heads 1:2 --concept gratitude --out runs/one_head
+
+    headscope ablate --model gpt2 --head-spec "1:10,3:2" --concept gratitude --edit mean --output two_heads.pkl
+    """
+    output_folder(out)
+    output_file(output, ".json", ".pkl")
+    if output is not None and no_generate:
+        raise RequestError("--output needs texts, and --no-generate writes none", fix="leave out one of the two")
+    if prompts_file is not None:
+        if concept is None:
+            raise RequestError("--prompts-file needs to know whose prompts these are", fix="add --concept NAME")
+        prompts = [*(prompts or ()), f"{concept}={prompts_file}"]
+    from headscope.measure.edits import EDIT_KINDS
+    from headscope.measure.generation import Sampling
+    from headscope.runs.folder import Run
+    from headscope.runs.phase6 import write_ablation
+    from headscope.verbs.ablate import ablate
+    from headscope.verbs.ablation_file import ablation_document
+    from headscope.verbs.generated import KEYWORD_COUNTING
+    from headscope.verbs.keep import begin, keep
+    from headscope.verbs.request import batch_budget
+
+    edits = tuple(edit or ("mean", "zero"))
+    for kind in edits:
+        one_of("edit", kind, EDIT_KINDS)
+    one_of("value bias", value_bias, ("zero", "keep"))
+    one_of("keyword counting", keyword_counting, KEYWORD_COUNTING)
+    Sampling(max_tokens, temperature, top_p, samples, greedy, stop_at_eos, scope, seed)
+    asked = ask_profile(profile, data_dir=data_dir, prompts=prompts, concepts=None if concept is None else [concept])
+    loaded = ask_model(
+        model, device=device, dtype=dtype, bos=bos, unchecked=unchecked, trust_remote_code=trust_remote_code
+    )
+    request: dict[str, Any] = {
+        "heads": str(loaded.head_set(heads)),
+        "concept": concept,
+        "edits": list(edits),
+        "value_bias": value_bias,
+        "scope": scope,
+        "generate": not no_generate,
+        "max_tokens": max_tokens,
+        "temperature": temperature,
+        "top_p": top_p,
+        "samples": samples,
+        "greedy": greedy,
+        "stop_at_eos": stop_at_eos,
+        "sentiment": sentiment,
+        "keyword_counting": keyword_counting,
+        "chat_template": chat_template,
+    }
+
+    def work() -> Run:
+        budget = batch_budget(batch_tokens)
+        folder = begin("ablate", loaded, asked, request, out=out, seed=seed, batch_tokens=budget, **provenance(context))
+        with folder, console.progress(quiet or json) as progress:
+            result = ablate(loaded, asked, **request, seed=seed, batch_tokens=budget, progress=progress)
+            keep(folder, {"ablate": result})
+        return folder
+
+    run = results.served(work)
+    effects = run.table("effects")
+    if output is not None:
+        manifest = run.manifest
+        tables = {"effects": effects, "texts": run.table("texts")}
+        record: Any = manifest.record["ablate"]
+        versions, seed_used = manifest.versions, manifest.request.seed
+        write_ablation(output, ablation_document(manifest.model, tables, record, seed=seed_used, versions=versions))
+    if json:
+        console.print_json(results.facts(run) | {"effects": console.records(effects), "output": output and str(output)})
+        return
+    results.print_warnings(run)
+    if not quiet:
+        results.print_rows("Does the model show the concept?", run.table("assay"), results.ASSAY)
+        own = effects[~effects["outcome"].str.contains(":")]
+        results.print_rows(f"Without {request['heads']}", own, results.EFFECTS)
+    console.say(f"run: {run.path}")
+    if output is not None:
+        console.say(f"ablation: {output}")

@@ -1,0 +1,60 @@
+"""The command ``headscope`` and its verbs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Annotated, NoReturn
+
+import typer
+
+import headscope
+from headscope.cli import ablate, check, plot, profiles, rank, report, run, screen, selfcheck, show, sweep
+from headscope.cli.exits import DEBUG, run_and_exit
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for _name, _verb in {
+    "run": run,
+    "screen": screen,
+    "ablate": ablate,
+    "sweep": sweep,
+    "rank": rank,
+    "plot": plot,
+    "report": report,
+    "show": show,
+    "check": check,
+    "selfcheck": selfcheck,
+}.items():
+    app.command(_name)(_verb.command)
+app.add_typer(profiles.app, name="profiles")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(headscope.__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def settings(
+    debug: Annotated[bool, typer.Option("--debug", envvar=DEBUG, help="Show the stack trace of an error.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Which attention heads carry a concept, and what does the model say without them?
+
+    `headscope run --model demo --profile baseline` does the whole job on the bundled model.
+    """
+    if debug:
+        os.environ[DEBUG] = "1"
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run ``headscope`` with ``arguments`` (those of the process by default) and leave with its exit code."""
+    run_and_exit(app, "headscope", arguments)

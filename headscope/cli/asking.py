@@ -1,0 +1,73 @@
+"""From options to a model, a profile and a record of where each option came from. Cheap checks come first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from headscope.cli.inputs import prompt_files, read_profile
+from headscope.errors import RequestError
+
+if TYPE_CHECKING:
+    from headscope.models.head_model import HeadModel
+    from headscope.profiles.types import Profile
+
+_SOURCES = {"COMMANDLINE": "command line", "ENVIRONMENT": "environment", "DEFAULT": "default", "DEFAULT_MAP": "default"}
+
+
+def ask_profile(
+    name: str, *, data_dir: Path | None, prompts: Iterable[str] | None, concepts: Sequence[str] | None
+) -> Profile:
+    """The profile of the options, its concepts known to be there; see ``inputs.read_profile``.
+
+    Raises:
+        ProfileError: no such profile, or its files are malformed.
+        RequestError: it has no such concept.
+    """
+    profile = read_profile(name, data_dir, prompt_files(prompts or ()))
+    for concept in concepts or ():
+        one_of("concept", concept, tuple(profile.concepts))
+    return profile
+
+
+def ask_model(
+    name: str, *, device: str, dtype: str, bos: str = "auto", unchecked: bool, trust_remote_code: bool = False
+) -> HeadModel:
+    """The model of the options; see ``load_model``."""
+    from headscope.models.loading import load_model
+
+    return load_model(
+        name, device=device, dtype=dtype, bos=bos, unchecked=unchecked, trust_remote_code=trust_remote_code
+    )
+
+
+def one_of(what: str, value: str, known: Sequence[str]) -> str:
+    """``value``, if it is one of ``known``; RequestError otherwise."""
+    if value not in known:
+        raise RequestError(f'{what} "{value}" does not exist', expected=", ".join(known), got=value)
+    return value
+
+
+def provenance(context: typer.Context) -> dict[str, Any]:
+    """``sources`` (where each option came from) and ``command``, as the verbs keep them in a manifest."""
+    sources: dict[str, str] = {}
+    for name in context.params:
+        source = context.get_parameter_source(name)
+        if source is not None:
+            sources[name] = _SOURCES.get(source.name, source.name.lower())
+    words: list[str] = context.find_root().obj or []
+    return {"sources": sources, "command": words}
+
+
+def heads_exist(spec: str, model: HeadModel) -> str:
+    """``spec``, if every head of it is in ``model``; RequestError otherwise."""
+    model.head_set(spec)
+    return spec
+
+
+def given(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options that were set."""
+    return {name: value for name, value in options.items() if value is not None}

@@ -1,0 +1,103 @@
+"""What the user sees: tables on standard output, progress and warnings on standard error, or one JSON object.
+
+Standard output carries results only, so that it can be piped; progress bars appear on a terminal only.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_PIPE_COLUMNS = 240
+
+ProgressCall: TypeAlias = Callable[[str, int, int], None]
+
+
+@contextmanager
+def progress(quiet: bool = False) -> Iterator[ProgressCall | None]:
+    """Bars with the time left, one for each stage, on standard error; None where there is no terminal to show them.
+
+    The yielded function takes a stage's name, how much of it is done, and how much there is.
+    """
+    if quiet or not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
+        tasks: dict[str, TaskID] = {}
+
+        def advance(stage: str, done: int, total: int) -> None:
+            if stage not in tasks:
+                tasks[stage] = bars.add_task(stage, total=total)
+            bars.update(tasks[stage], completed=done, total=total)
+
+        yield advance
+
+
+def say(text: str) -> None:
+    """One line on standard output, never wrapped or styled."""
+    print(text)
+
+
+def note(text: str) -> None:
+    """One remark on standard error."""
+    print(text, file=sys.stderr)
+
+
+def warn(text: str) -> None:
+    """One warning on standard error."""
+    print(f"warning: {text}", file=sys.stderr)
+
+
+def print_json(value: Mapping[str, Any]) -> None:
+    """One JSON object on standard output; missing numbers are null, because JSON has no NaN."""
+    from headscope.runs.atomic import plain
+
+    print(json.dumps(plain(value), ensure_ascii=False, indent=2, sort_keys=True))
+
+
+def records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """The rows of a table as mappings; what is missing is None."""
+    return table.astype(object).where(table.notna(), None).to_dict("records")
+
+
+def print_table(title: str, rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str]) -> None:
+    """A table on standard output.
+
+    Args:
+        title: line above the table.
+        rows: one mapping a row, see ``records``; None is printed as a dash.
+        columns: key in the row -> heading, in order.
+    """
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=title or None, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    for key, heading in columns.items():
+        numeric = all(isinstance(row.get(key), int | float | None) for row in rows)
+        table.add_column(heading, justify="right" if numeric else "left")
+    for row in rows:
+        table.add_row(*(_cell(row.get(key)) for key in columns))
+    # Rich takes a pipe for 80 columns wide and would fold cells into it.
+    Console(width=None if sys.stdout.isatty() else _PIPE_COLUMNS).print(table)
+
+
+def _cell(value: Any) -> str:
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.3g}"
+    return str(value)

@@ -1,0 +1,95 @@
+"""What a request names, checked before work starts: outputs that can be written, prompts that take others' place."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from headscope.errors import ProfileError, RequestError
+
+if TYPE_CHECKING:
+    from headscope.profiles.types import Profile
+
+_PROMPT_SUFFIXES = (".json", ".jsonl", ".csv", ".txt")
+
+
+def output_file(path: Path | None, *endings: str) -> Path | None:
+    """``path``, once it is sure that a file can be written there and that its ending is one of ``endings``.
+
+    Raises:
+        RequestError: it is a folder, ends otherwise, or its folder cannot be written to. Nothing is made.
+    """
+    if path is None:
+        return None
+    from headscope.runs.atomic import check_writable
+
+    check_writable(path)
+    if path.suffix not in endings:
+        raise RequestError(
+            "output file has an ending that names no known format",
+            expected=" or ".join(endings),
+            got=path.suffix or "no ending",
+            where=str(path),
+        )
+    return path
+
+
+def output_folder(path: Path | None) -> Path | None:
+    """``path``, once it is sure that files can be written there; RequestError otherwise. Nothing is made."""
+    if path is None:
+        return None
+    from headscope.runs.atomic import check_folder_writable
+
+    check_folder_writable(path)
+    return path
+
+
+def read_profile(profile: str, data_dir: Path | None, prompts: Mapping[str, Path]) -> Profile:
+    """The profile, its prompts replaced by files: ``prompts`` goes before ``data_dir``, which goes before the profile.
+
+    Raises:
+        ProfileError: no such profile or class, a class without a file in ``data_dir``, or a file is malformed.
+    """
+    from headscope.profiles.loading import load_profile, profile_from_files
+
+    base = load_profile(profile)
+    files = dict(prompts)
+    if data_dir is not None:
+        for name in (*base.concepts, base.control):
+            if name not in files:
+                files[name] = _class_file(data_dir, name)
+    return profile_from_files(files, base) if files else base
+
+
+def _class_file(folder: Path, name: str) -> Path:
+    candidates = [folder / f"{name}_prompts{suffix}" for suffix in _PROMPT_SUFFIXES]
+    found = [path for path in candidates if path.is_file()]
+    if len(found) != 1:
+        raise ProfileError(
+            f'the data folder holds {"no file" if not found else "several files"} for the prompts of "{name}"',
+            expected=f"one of {', '.join(path.name for path in candidates)}",
+            got=", ".join(path.name for path in found) or "none",
+            where=str(folder),
+            fix="every class of the profile needs its file there, or one of its own (--prompts CLASS=FILE)",
+        )
+    return found[0]
+
+
+def prompt_files(assignments: Iterable[str]) -> dict[str, Path]:
+    """Read ``CLASS=FILE`` assignments.
+
+    Raises:
+        RequestError: one is malformed, or a class is given twice.
+    """
+    files: dict[str, Path] = {}
+    for assignment in assignments:
+        name, equals, file = assignment.partition("=")
+        if not (name and equals and file):
+            raise RequestError(
+                "--prompts is malformed", expected="CLASS=FILE, e.g. gratitude=mine.jsonl", got=assignment
+            )
+        if name in files:
+            raise RequestError(f'--prompts gives "{name}" twice', expected="each class once", got=assignment)
+        files[name] = Path(file)
+    return files

@@ -1,0 +1,298 @@
+"""Every option of the command line, declared once.
+
+A verb takes an option by annotating a parameter with its type from here; its default stands in the verb's signature,
+because verbs may differ in it. Numbers are checked here, before any model is loaded.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+_MODEL = "What is asked"
+_MEASURE = "How it is measured"
+_TEXT = "Generated text"
+_MACHINE = "Machine"
+_OUTPUT = "Output"
+
+
+def _above_zero(value: float | None) -> float | None:
+    """A finite number above 0."""
+    if value is not None and not (math.isfinite(value) and value > 0):
+        raise typer.BadParameter(f"expected a number above 0, got {value:g}")
+    return value
+
+
+def _share(value: float | None) -> float | None:
+    """A number in (0, 1]."""
+    if value is not None and not 0 < value <= 1:
+        raise typer.BadParameter(f"expected a number above 0 and at most 1, got {value:g}")
+    return value
+
+
+# What is asked
+Model = Annotated[
+    str,
+    typer.Option(
+        "--model",
+        "-m",
+        help="The bundled 'demo', a checkpoint folder, or a model's name on the Hugging Face hub.",
+        rich_help_panel=_MODEL,
+    ),
+]
+Profile = Annotated[
+    str,
+    typer.Option(
+        "--profile", "-p", help="A bundled profile, a profile folder, or one file of prompts.", rich_help_panel=_MODEL
+    ),
+]
+DataDir = Annotated[
+    Path | None,
+    typer.Option(
+        "--data-dir",
+        help="Folder with <concept>_prompts.json files that take the place of the profile's prompts.",
+        rich_help_panel=_MODEL,
+    ),
+]
+Prompts = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--prompts",
+        metavar="CLASS=FILE",
+        help="Prompts of one class from a file, e.g. gratitude=mine.jsonl; repeatable; goes before --data-dir.",
+        rich_help_panel=_MODEL,
+    ),
+]
+PromptsFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--prompts-file", help="Prompts to generate from, instead of the concept's own.", rich_help_panel=_MODEL
+    ),
+]
+Heads = Annotated[
+    str,
+    typer.Option(
+        "--heads",
+        "--head-spec",
+        help='Heads, counted from 0: "1:10", "L1H10", "3:0-5", "7:*", joined by commas.',
+        rich_help_panel=_MODEL,
+    ),
+]
+Concept = Annotated[
+    str | None,
+    typer.Option(
+        "--concept", "--emotion", help="The concept whose prompts are used; left out: all.", rich_help_panel=_MODEL
+    ),
+]
+Concepts = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--concept", "--emotion", help="A concept to look at; repeatable; left out: all.", rich_help_panel=_MODEL
+    ),
+]
+
+# How it is measured
+Protocol = Annotated[
+    str,
+    typer.Option(
+        "--protocol",
+        help="'matched' compares with a control at the same position; 'phase6' is the study's own, confounded measure.",
+        rich_help_panel=_MEASURE,
+    ),
+]
+Query = Annotated[
+    str,
+    typer.Option(
+        "--query",
+        help="Whose attention to the span counts: 'last' token, all tokens 'after' it, or the span's own ('self').",
+        rich_help_panel=_MEASURE,
+    ),
+]
+Edits = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--edit",
+        help="What takes the place of a head's output: mean, zero, position_mean, resample; repeatable; "
+        "left out: mean (which decides) and zero (beside it).",
+        rich_help_panel=_MEASURE,
+    ),
+]
+ValueBias = Annotated[
+    str,
+    typer.Option(
+        "--value-bias",
+        help="With --edit zero: 'zero' sets the output to 0, 'keep' to the value bias (TransformerLens' convention).",
+        rich_help_panel=_MEASURE,
+    ),
+]
+Scope = Annotated[
+    str,
+    typer.Option(
+        "--scope", help="Edit 'all' positions and steps, or 'generated' tokens only.", rich_help_panel=_MEASURE
+    ),
+]
+AllowLowCoverage = Annotated[
+    bool,
+    typer.Option(
+        "--allow-low-coverage",
+        help="Go on where under half of a concept's prompts have a matched control; the record says so.",
+        rich_help_panel=_MEASURE,
+    ),
+]
+Swept = Annotated[
+    str,
+    typer.Option(
+        "--heads",
+        help="'all': every head, exactly; 'top': the best of the screen and as many random ones, for large models.",
+        rich_help_panel=_MEASURE,
+    ),
+]
+SweptSpec = Annotated[
+    str,
+    typer.Option(
+        "--heads",
+        "--head-spec",
+        help="Heads to switch off, each alone; '*' is every head, and only then are the tests confirmatory.",
+        rich_help_panel=_MEASURE,
+    ),
+]
+RandomSets = Annotated[
+    int,
+    typer.Option(
+        "--n-random", min=1, help="Random sets of heads that each top set is compared with.", rich_help_panel=_MEASURE
+    ),
+]
+ChatTemplate = Annotated[
+    bool,
+    typer.Option("--chat-template", help="Wrap prompts in the tokenizer's chat template.", rich_help_panel=_MEASURE),
+]
+Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of every random draw.", rich_help_panel=_MEASURE)]
+
+# Generated text
+MaxTokens = Annotated[
+    int, typer.Option("--max-tokens", min=1, help="New tokens for each prompt.", rich_help_panel=_TEXT)
+]
+Temperature = Annotated[
+    float,
+    typer.Option("--temperature", callback=_above_zero, help="Sampling temperature, above 0.", rich_help_panel=_TEXT),
+]
+TopP = Annotated[
+    float,
+    typer.Option(
+        "--top-p", callback=_share, help="Sample from the smallest set of tokens with this mass.", rich_help_panel=_TEXT
+    ),
+]
+Samples = Annotated[
+    int, typer.Option("--samples", min=1, help="Continuations for each prompt and arm.", rich_help_panel=_TEXT)
+]
+StopAtEos = Annotated[
+    bool, typer.Option("--stop-at-eos/--no-stop-at-eos", help="End a text at end-of-text.", rich_help_panel=_TEXT)
+]
+NoGenerate = Annotated[
+    bool, typer.Option("--no-generate", help="Measure on fixed text only; write none.", rich_help_panel=_TEXT)
+]
+Greedy = Annotated[
+    bool, typer.Option("--greedy", help="Take the likeliest token instead of sampling.", rich_help_panel=_TEXT)
+]
+Sentiment = Annotated[
+    str,
+    typer.Option(
+        "--sentiment", help="'vader', or the name or folder of a transformers classifier.", rich_help_panel=_TEXT
+    ),
+]
+KeywordCounting = Annotated[
+    str,
+    typer.Option(
+        "--keyword-counting",
+        help="'continuation' counts whole words of the new text; 'phase6' substrings of prompt and new text.",
+        rich_help_panel=_TEXT,
+    ),
+]
+
+# Ranking and pictures
+TopN = Annotated[
+    int, typer.Option("--top-n", min=1, help="Heads to list for each concept and over all.", rich_help_panel=_OUTPUT)
+]
+TopK = Annotated[
+    int,
+    typer.Option(
+        "--top-k", min=1, help="Heads of each concept that are ablated, alone and together.", rich_help_panel=_MEASURE
+    ),
+]
+By = Annotated[
+    str | None,
+    typer.Option(
+        "--by", help="Rank by the 'screen' or by the causal 'effect'; left out: both.", rich_help_panel=_MEASURE
+    ),
+]
+Signed = Annotated[
+    bool, typer.Option("--signed", help="Rank by the signed value instead of its size.", rich_help_panel=_MEASURE)
+]
+
+# Machine
+BatchTokens = Annotated[
+    int | None,
+    typer.Option(
+        "--batch-tokens",
+        min=1,
+        help="Tokens in one batch; part of the request, because bits depend on it.",
+        rich_help_panel=_MACHINE,
+    ),
+]
+Device = Annotated[
+    str, typer.Option("--device", help="'auto', 'cpu', 'cuda', 'cuda:1', 'mps'.", rich_help_panel=_MACHINE)
+]
+Dtype = Annotated[
+    str,
+    typer.Option(
+        "--dtype", help="'auto' (float32 on a CPU), 'float32', 'bfloat16', 'float16'.", rich_help_panel=_MACHINE
+    ),
+]
+Unchecked = Annotated[
+    bool,
+    typer.Option(
+        "--unchecked", help="Use a model that fails its load check; the record says so.", rich_help_panel=_MACHINE
+    ),
+]
+
+Bos = Annotated[
+    str,
+    typer.Option(
+        "--bos",
+        help="The beginning-of-text token before every text: 'auto' (where the tokenizer has one), 'always', 'never'.",
+        rich_help_panel=_MACHINE,
+    ),
+]
+TrustRemoteCode = Annotated[
+    bool,
+    typer.Option("--trust-remote-code", help="Let code that comes with a checkpoint run.", rich_help_panel=_MACHINE),
+]
+
+# Output
+Out = Annotated[
+    Path | None,
+    typer.Option(
+        "--out",
+        help="Run folder; left out: runs/<model>-<profile>-<8 hex digits of the request>.",
+        rich_help_panel=_OUTPUT,
+    ),
+]
+Output = Annotated[
+    Path | None,
+    typer.Option("--output", help="Also write the study's file here.", rich_help_panel=_OUTPUT),
+]
+Force = Annotated[
+    bool, typer.Option("--force", help="Replace derived files (plots, reports) that exist.", rich_help_panel=_OUTPUT)
+]
+Languages = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--language", help="Language of the report, 'en' or 'ja'; repeatable; left out: both.", rich_help_panel=_OUTPUT
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.", rich_help_panel=_OUTPUT)]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars and no tables.", rich_help_panel=_OUTPUT)]
+RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.", show_default=False)]

@@ -1,0 +1,156 @@
+"""``headscope profiles``: list, show, new, validate."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from headscope.cli import console, options
+
+app = typer.Typer(no_args_is_help=True, help="List, show, make and check profiles: what a model is asked.")
+
+Which = Annotated[
+    str, typer.Argument(help="A bundled profile, a profile folder, or one file of prompts.", show_default=False)
+]
+_CLASS_COLUMNS = {
+    "name": "class",
+    "n_prompts": "prompts",
+    "n_spans": "with span",
+    "n_implicit": "implicit",
+    "n_pairs": "with partner",
+    "n_templates": "templates",
+    "n_words": "words",
+}
+
+
+@app.command("list")
+def list_profiles(json: options.Json = False) -> None:
+    """The bundled profiles.
+
+    [bold]Examples[/bold]
+
+    headscope profiles list
+
+    headscope profiles list --json
+    """
+    from headscope.profiles.catalog import bundled_profiles
+
+    rows = [
+        {
+            "name": profile.name,
+            "concepts": list(profile.concepts),
+            "n_prompts": len(profile.prompts),
+            "description": profile.description,
+        }
+        for profile in bundled_profiles()
+    ]
+    if json:
+        console.print_json({"profiles": rows})
+        return
+    for row in rows:
+        console.say(f"{row['name']}: {row['description']} ({row['n_prompts']} prompts)")
+
+
+@app.command("show")
+def show(profile: Which, json: options.Json = False) -> None:
+    """What is in a profile: its classes, words and readouts, and what to know about it.
+
+    [bold]Examples[/bold]
+
+    headscope profiles show baseline
+
+    headscope profiles show ./joy --json
+    """
+    from headscope.profiles.catalog import summarize
+    from headscope.profiles.loading import load_profile
+
+    loaded = load_profile(profile)
+    classes = [asdict(summary) for summary in summarize(loaded)]
+    if json:
+        concepts = loaded.concepts.items()
+        console.print_json(
+            {
+                "name": loaded.name,
+                "description": loaded.description,
+                "source": loaded.source,
+                "fingerprint": loaded.fingerprint,
+                "classes": classes,
+                "lexicons": {name: list(concept.lexicon.words) for name, concept in concepts},
+                "control_lexicons": {name: list(concept.control_lexicon.words) for name, concept in concepts},
+                "readouts": list(loaded.readouts),
+                "warnings": list(loaded.warnings),
+            }
+        )
+        return
+    console.say(f"{loaded.name}: {loaded.description}".rstrip(": "))
+    console.print_table("", classes, _CLASS_COLUMNS)
+    for name, concept in loaded.concepts.items():
+        console.say(f"{name}: {', '.join(concept.lexicon.words)}")
+    for readout in loaded.readouts:
+        console.say(f'readout: "{readout} ..."')
+    for warning in loaded.warnings:
+        console.warn(warning)
+
+
+@app.command("new")
+def new(
+    folder: Annotated[Path, typer.Argument(help="Folder to make.", show_default=False)],
+    concept: Annotated[
+        str | None, typer.Option("--concept", "--emotion", help="The concept's name; left out: the folder's.")
+    ] = None,
+    words: Annotated[
+        str, typer.Option("--words", help="The concept's words, joined by commas; the first stand in the prompts.")
+    ] = "",
+    json: options.Json = False,
+) -> None:
+    """Make a profile folder to fill in. It runs as it is: five prompts and a lexicon are enough.
+
+    [bold]Examples[/bold]
+
+    headscope profiles new joy
+
+    headscope profiles new ./awe --words awe,awed,amazed,wonder
+    """
+    from headscope.profiles.scaffold import new_profile
+
+    made = new_profile(folder, concept, tuple(filter(None, (word.strip() for word in words.split(",")))))
+    files = sorted(str(path) for path in made.iterdir())
+    if json:
+        console.print_json({"folder": str(made), "files": files})
+        return
+    for file in files:
+        console.say(file)
+
+
+@app.command("validate")
+def validate(profile: Which, json: options.Json = False) -> None:
+    """Find every contradiction of a profile. Near-duplicate prompts are errors here. Exit code 2 where there is one.
+
+    [bold]Examples[/bold]
+
+    headscope profiles validate baseline
+
+    headscope profiles validate ./joy --json
+    """
+    from headscope.profiles.catalog import findings
+
+    found = findings(profile)
+    errors = [finding for finding in found if finding.is_error(strict=True)]
+    if json:
+        console.print_json({"valid": not errors, "findings": [asdict(finding) for finding in found]})
+    else:
+        for finding in found:
+            kind = "error" if finding.is_error(strict=True) else "warning"
+            facts = {
+                "expected": finding.expected,
+                "got": finding.got,
+                "where": finding.where,
+                "what to do": finding.fix,
+            }
+            console.say("\n  ".join([f"{kind}: {finding.problem}", *(f"{k}: {v}" for k, v in facts.items() if v)]))
+        console.say(f"{profile}: {len(errors)} errors, {len(found) - len(errors)} warnings")
+    if errors:
+        raise typer.Exit(2)

@@ -1,0 +1,31 @@
+"""``headscope report RUN``: the report, in each language. Reads the folder only."""
+
+from __future__ import annotations
+
+from headscope.cli import console, options, results
+
+
+def command(
+    run: options.RunFolder,
+    language: options.Languages = None,
+    force: options.Force = False,
+    json: options.Json = False,
+) -> None:
+    """Write a run's report from its tables, in English and Japanese.
+
+    [bold]Examples[/bold]
+
+    headscope report runs/demo
+
+    headscope report runs/demo --language ja --force
+    """
+    from headscope.report.writing import write_report
+    from headscope.runs.folder import Run
+
+    with Run.open(run, write=True, force=force) as opened:
+        paths = write_report(opened, languages=tuple(language or ("en", "ja")))
+    if json:
+        console.print_json(results.facts(opened) | {"reports": list(map(str, paths))})
+        return
+    for path in paths:
+        console.say(str(path))

@@ -1,0 +1,127 @@
+"""What verbs print of a run: facts for machines, the tables people look at first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from headscope.cli import console
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from headscope.runs.folder import Run
+
+ASSAY = {
+    "concept": "concept",
+    "estimate": "concept − control (nats)",
+    "ci_low": "from",
+    "ci_high": "to",
+    "share_right": "prompts right",
+    "shown": "shown",
+}
+COVERAGE = {
+    "concept": "concept",
+    "n_prompts": "prompts",
+    "n_spans": "with span",
+    "n_paired_equal": "equal pairs",
+    "n_paired_unequal": "unequal pairs",
+    "n_length_matched": "length-matched",
+    "n_without_query": "nothing after span",
+    "coverage_share": "coverage",
+}
+SCREEN = {
+    "concept": "concept",
+    "name": "head",
+    "estimate": "Δ attention",
+    "ci_low": "from",
+    "ci_high": "to",
+    "q_value": "q",
+    "n_templates": "templates",
+    "status": "status",
+}
+EFFECTS = {
+    "concept": "concept",
+    "heads": "heads",
+    "edit": "edit",
+    "outcome": "outcome",
+    "baseline_mean": "baseline",
+    "edited_mean": "edited",
+    "estimate": "Δ",
+    "ci_low": "from",
+    "ci_high": "to",
+    "p_value": "p",
+    "mde": "detectable",
+    "status": "status",
+}
+RANKING = {
+    "concept": "concept",
+    "by": "by",
+    "rank": "rank",
+    "name": "head",
+    "screen_delta": "Δ attention",
+    "screen_q": "q",
+    "effect_estimate": "effect (nats)",
+    "effect_ci_low": "from",
+    "effect_ci_high": "to",
+    "verdict": "verdict",
+}
+
+
+def served(work: Callable[[], Run]) -> Run:
+    """The run that ``work`` makes, or the finished one it finds; then nothing was changed, and a note says so."""
+    from headscope.runs.folder import RunFinished
+
+    try:
+        return work()
+    except RunFinished as finished:
+        console.note(str(finished))
+        return finished.run
+
+
+def facts(run: Run) -> dict[str, Any]:
+    """A run in a few facts, for ``--json``."""
+    return {
+        "run": str(run.path),
+        "verb": run.manifest.request.verb,
+        "status": run.manifest.status,
+        "request": run.manifest.request_digest,
+        "model": run.manifest.model.get("name"),
+        "profile": run.manifest.profile.get("name"),
+        "seed": run.manifest.request.seed,
+        "warnings": run.manifest.warnings,
+        "tables": {name: str(run.path / "tables" / f"{name}.csv") for name in run.tables},
+    }
+
+
+def print_rows(title: str, table: pd.DataFrame, columns: Mapping[str, str]) -> None:
+    """Rows of a table under ``columns``; a column ``name`` is made of layer and head."""
+    rows = console.records(table)
+    if "name" in columns:
+        rows = [row | {"name": f"{row['layer']}:{row['head']}"} for row in rows]
+    console.print_table(title, rows, columns)
+
+
+def top_screen(screen: pd.DataFrame, top_n: int) -> pd.DataFrame:
+    """The ``top_n`` rows of each concept with the largest |Δ attention|, of the query and control that rank heads."""
+    from headscope.stats.ranking import primary_screen
+
+    rows = primary_screen(screen)
+    order = rows["estimate"].abs().sort_values(ascending=False, kind="stable").index
+    return (
+        rows.loc[order]
+        .groupby("concept", sort=False)
+        .head(top_n)
+        .sort_values("concept", key=_in_order(rows), kind="stable")
+    )
+
+
+def _in_order(rows: pd.DataFrame) -> Callable[[pd.Series], pd.Series]:
+    place = {name: index for index, name in enumerate(dict.fromkeys(rows["concept"]))}
+    return lambda concepts: concepts.map(place)
+
+
+def print_warnings(run: Run) -> None:
+    """What a reader of the numbers must know, on standard error."""
+    for warning in run.manifest.warnings:
+        console.warn(warning)

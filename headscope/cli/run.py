@@ -1,0 +1,105 @@
+"""``headscope run``: the whole line, from prompts to a report."""
+
+from __future__ import annotations
+
+import typer
+
+from headscope.cli import console, options, results
+from headscope.cli.asking import ask_model, ask_profile, one_of, provenance
+from headscope.cli.inputs import output_folder
+
+_SHOWN = 3  # heads of each concept; the report has them all
+
+
+def command(
+    context: typer.Context,
+    model: options.Model,
+    profile: options.Profile = "baseline",
+    data_dir: options.DataDir = None,
+    prompts: options.Prompts = None,
+    concept: options.Concepts = None,
+    query: options.Query = "last",
+    heads: options.Swept = "all",
+    edit: options.Edits = None,
+    top_k: options.TopK = 4,
+    n_random: options.RandomSets = 100,
+    allow_low_coverage: options.AllowLowCoverage = False,
+    chat_template: options.ChatTemplate = False,
+    seed: options.Seed = 0,
+    max_tokens: options.MaxTokens = 30,
+    temperature: options.Temperature = 1.0,
+    top_p: options.TopP = 0.9,
+    samples: options.Samples = 1,
+    greedy: options.Greedy = False,
+    sentiment: options.Sentiment = "vader",
+    batch_tokens: options.BatchTokens = None,
+    device: options.Device = "auto",
+    dtype: options.Dtype = "auto",
+    bos: options.Bos = "auto",
+    unchecked: options.Unchecked = False,
+    trust_remote_code: options.TrustRemoteCode = False,
+    top_n: options.TopN = 10,
+    out: options.Out = None,
+    language: options.Languages = None,
+    force: options.Force = False,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Screen every head, switch each one off, judge them, let the model speak without them, and report.
+
+    [bold]Examples[/bold]
+
+    headscope run --model demo --profile baseline --out runs/demo
+
+    headscope run --model gpt2 --profile ./joy --concept joy --seed 1
+    """
+    output_folder(out)
+    from headscope.pipeline import HEADS, run
+    from headscope.verbs.screen import QUERIES
+
+    one_of("query", query, QUERIES)
+    one_of("heads", heads, HEADS)
+    asked = ask_profile(profile, data_dir=data_dir, prompts=prompts, concepts=concept)
+    loaded = ask_model(
+        model, device=device, dtype=dtype, bos=bos, unchecked=unchecked, trust_remote_code=trust_remote_code
+    )
+    with console.progress(quiet or json) as progress:
+        done = results.served(
+            lambda: run(
+                loaded,
+                asked,
+                out,
+                concepts=concept,
+                query=query,
+                heads=heads,
+                edits=tuple(edit or ("mean", "zero")),
+                top_k=top_k,
+                top_n=top_n,
+                n_random=n_random,
+                max_tokens=max_tokens,
+                temperature=temperature,
+                top_p=top_p,
+                samples=samples,
+                greedy=greedy,
+                sentiment=sentiment,
+                allow_low_coverage=allow_low_coverage,
+                chat_template=chat_template,
+                seed=seed,
+                batch_tokens=batch_tokens,
+                languages=tuple(language or ("en", "ja")),
+                force=force,
+                progress=progress,
+                **provenance(context),
+            )
+        )
+    report = done.path / "report.md"
+    if json:
+        console.print_json(results.facts(done) | {"report": str(report)})
+        return
+    results.print_warnings(done)
+    if not quiet:
+        results.print_rows("Does the model show the concept?", done.table("assay"), results.ASSAY)
+        ranking = done.table("ranking")
+        best = ranking[(ranking["by"] == "effect") & (ranking["rank"] <= _SHOWN)]
+        results.print_rows("The heads whose removal changes it most", best, results.RANKING)
+    console.say(f"report: {report}")

@@ -1,0 +1,90 @@
+"""``headscope screen``: which heads look at the concept?"""
+
+from __future__ import annotations
+
+import typer
+
+from headscope.cli import console, options, results
+from headscope.cli.asking import ask_model, ask_profile, one_of, provenance
+from headscope.cli.inputs import output_file, output_folder
+
+
+def command(
+    context: typer.Context,
+    model: options.Model,
+    profile: options.Profile = "baseline",
+    data_dir: options.DataDir = None,
+    prompts: options.Prompts = None,
+    concept: options.Concepts = None,
+    protocol: options.Protocol = "matched",
+    query: options.Query = "last",
+    allow_low_coverage: options.AllowLowCoverage = False,
+    chat_template: options.ChatTemplate = False,
+    seed: options.Seed = 0,
+    batch_tokens: options.BatchTokens = None,
+    device: options.Device = "auto",
+    dtype: options.Dtype = "auto",
+    bos: options.Bos = "auto",
+    unchecked: options.Unchecked = False,
+    trust_remote_code: options.TrustRemoteCode = False,
+    top_n: options.TopN = 10,
+    out: options.Out = None,
+    output: options.Output = None,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Where every head looks: its attention to the concept's words, minus the same in matched controls.
+
+    [bold]Examples[/bold]
+
+    headscope screen --model demo --output head_scores.json
+
+    headscope screen --model gpt2 --concept anger --query after --out runs/anger
+    """
+    output_folder(out)
+    output_file(output, ".json")
+    from headscope.runs.atomic import write_bytes_atomic
+    from headscope.runs.folder import HEAD_SCORES, Run
+    from headscope.verbs.keep import begin, keep
+    from headscope.verbs.request import batch_budget, chosen_concepts
+    from headscope.verbs.screen import PROTOCOLS, QUERIES, screen
+
+    one_of("protocol", protocol, PROTOCOLS)
+    one_of("query", query, QUERIES)
+    asked = ask_profile(profile, data_dir=data_dir, prompts=prompts, concepts=concept)
+    loaded = ask_model(
+        model, device=device, dtype=dtype, bos=bos, unchecked=unchecked, trust_remote_code=trust_remote_code
+    )
+    request = {
+        "concepts": list(chosen_concepts(asked, concept)),
+        "protocol": protocol,
+        "query": query,
+        "allow_low_coverage": allow_low_coverage,
+        "chat_template": chat_template,
+    }
+
+    def work() -> Run:
+        budget = batch_budget(batch_tokens)
+        folder = begin("screen", loaded, asked, request, out=out, seed=seed, batch_tokens=budget, **provenance(context))
+        with folder, console.progress(quiet or json) as progress:
+            result = screen(loaded, asked, **request, seed=seed, batch_tokens=budget, progress=progress)
+            keep(folder, {"screen": result})
+        return folder
+
+    run = results.served(work)
+    if output is not None:
+        write_bytes_atomic(output, (run.path / HEAD_SCORES).read_bytes())
+    top = results.top_screen(run.table("screen"), top_n)
+    if json:
+        coverage = console.records(run.table("coverage"))
+        console.print_json(
+            results.facts(run) | {"coverage": coverage, "top": console.records(top), "output": output and str(output)}
+        )
+        return
+    results.print_warnings(run)
+    if not quiet:
+        results.print_rows("Coverage", run.table("coverage"), results.COVERAGE)
+        results.print_rows(f"The {top_n} heads of each concept with the largest difference", top, results.SCREEN)
+    console.say(f"run: {run.path}")
+    if output is not None:
+        console.say(f"head scores: {output}")

@@ -1,0 +1,59 @@
+"""``headscope show RUN``: what a run asked, how it went, and what it found. Reads the folder only."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from headscope.cli import console, options, results
+
+if TYPE_CHECKING:
+    from headscope.runs.folder import Run
+
+
+def command(
+    run: options.RunFolder,
+    table: Annotated[
+        str | None,
+        typer.Option("--table", help="Print this table of the run, as it is kept (CSV).", show_default=False),
+    ] = None,
+    top_n: options.TopN = 5,
+    json: options.Json = False,
+) -> None:
+    """What a run asked, how it went, and what it found.
+
+    [bold]Examples[/bold]
+
+    headscope show runs/demo
+
+    headscope show runs/demo --table screen > screen.csv
+    """
+    from headscope.runs.folder import Run
+    from headscope.runs.tables import table_to_text
+
+    opened = Run.open(run)
+    if table is not None:
+        text = table_to_text(table, opened.table(table))
+        if json:
+            console.print_json({"table": table, "rows": console.records(opened.table(table))})
+        else:
+            console.say(text.rstrip("\n"))
+    elif json:
+        console.print_json(opened.manifest.model_dump(mode="json") | {"tables": list(opened.tables)})
+    else:
+        _print_run(opened, top_n)
+
+
+def _print_run(run: Run, top_n: int) -> None:
+    manifest = run.manifest
+    request = manifest.request
+    console.say(f"{request.verb} of {manifest.model.get('name')} on {manifest.profile.get('name')}: {manifest.status}")
+    console.say(f"request {manifest.request_digest}, seed {request.seed}, {request.dtype} on {request.device}")
+    console.say(f"tables: {', '.join(run.tables) or 'none'}")
+    results.print_warnings(run)
+    if manifest.error is not None:
+        console.warn(manifest.error)
+    if "ranking" in run.tables:
+        ranking = run.table("ranking")
+        results.print_rows("", ranking[ranking["rank"] <= top_n], results.RANKING)

@@ -1,0 +1,83 @@
+"""``headscope sweep``: what changes when each head is off alone?"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import typer
+
+from headscope.cli import console, options, results
+from headscope.cli.asking import ask_model, ask_profile, one_of, provenance
+from headscope.cli.inputs import output_folder
+
+
+def command(
+    context: typer.Context,
+    model: options.Model,
+    profile: options.Profile = "baseline",
+    data_dir: options.DataDir = None,
+    prompts: options.Prompts = None,
+    concept: options.Concepts = None,
+    heads: options.SweptSpec = "*",
+    edit: options.Edits = None,
+    chat_template: options.ChatTemplate = False,
+    seed: options.Seed = 0,
+    batch_tokens: options.BatchTokens = None,
+    device: options.Device = "auto",
+    dtype: options.Dtype = "auto",
+    bos: options.Bos = "auto",
+    unchecked: options.Unchecked = False,
+    trust_remote_code: options.TrustRemoteCode = False,
+    top_n: options.TopN = 10,
+    out: options.Out = None,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """What changes when each head is off alone: exact, every head, corrected for looking at all of them.
+
+    [bold]Examples[/bold]
+
+    headscope sweep --model demo --concept gratitude --out runs/sweep
+
+    headscope sweep --model gpt2 --heads "1:*,3:0-5" --edit mean
+    """
+    output_folder(out)
+    from headscope.measure.edits import EDIT_KINDS
+    from headscope.runs.folder import Run
+    from headscope.verbs.keep import begin, keep
+    from headscope.verbs.rank import rank
+    from headscope.verbs.request import batch_budget, chosen_concepts
+    from headscope.verbs.sweep import sweep
+
+    edits = tuple(edit or ("mean", "zero"))
+    for kind in edits:
+        one_of("edit", kind, EDIT_KINDS)
+    asked = ask_profile(profile, data_dir=data_dir, prompts=prompts, concepts=concept)
+    loaded = ask_model(
+        model, device=device, dtype=dtype, bos=bos, unchecked=unchecked, trust_remote_code=trust_remote_code
+    )
+    request: dict[str, Any] = {
+        "concepts": list(chosen_concepts(asked, concept)),
+        "heads": str(loaded.head_set(heads)),
+        "edits": list(edits),
+        "chat_template": chat_template,
+    }
+
+    def work() -> Run:
+        budget = batch_budget(batch_tokens)
+        folder = begin("sweep", loaded, asked, request, out=out, seed=seed, batch_tokens=budget, **provenance(context))
+        with folder, console.progress(quiet or json) as progress:
+            result = sweep(loaded, asked, **request, seed=seed, batch_tokens=budget, progress=progress)
+            keep(folder, {"sweep": result, "rank": rank(None, result, top_n=top_n)})
+        return folder
+
+    run = results.served(work)
+    ranking = run.table("ranking")
+    if json:
+        console.print_json(results.facts(run) | {"ranking": console.records(ranking)})
+        return
+    results.print_warnings(run)
+    if not quiet:
+        results.print_rows("Does the model show the concept?", run.table("assay"), results.ASSAY)
+        results.print_rows("Heads by the size of their effect", ranking[ranking["rank"] <= top_n], results.RANKING)
+    console.say(f"run: {run.path}")

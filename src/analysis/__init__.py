@@ -1,0 +1,1 @@
+"""Head screening, and its published figures beside measured ones."""
