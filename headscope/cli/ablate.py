@@ -8,7 +8,7 @@ import typer
 
 from headscope.cli import console, options, results
 from headscope.cli.asking import ask_model, ask_profile, one_of, provenance
-from headscope.cli.inputs import output_file, output_folder
+from headscope.cli.inputs import check_outputs
 from headscope.errors import RequestError
 
 
@@ -54,8 +54,7 @@ def command(
 
     headscope ablate --model gpt2 --head-spec "1:10,3:2" --concept gratitude --edit mean --output two_heads.pkl
     """
-    output_folder(out)
-    output_file(output, ".json", ".pkl")
+    check_outputs(out, output, ".json", ".pkl")
     if output is not None and no_generate:
         raise RequestError("--output needs texts, and --no-generate writes none", fix="leave out one of the two")
     if prompts_file is not None:

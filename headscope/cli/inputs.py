@@ -14,35 +14,33 @@ if TYPE_CHECKING:
 _PROMPT_SUFFIXES = (".json", ".jsonl", ".csv", ".txt")
 
 
-def output_file(path: Path | None, *endings: str) -> Path | None:
-    """``path``, once it is sure that a file can be written there and that its ending is one of ``endings``.
+def check_outputs(folder: Path | None, file: Path | None = None, *endings: str) -> None:
+    """Prove, before any work, that outputs could be written; nothing is made.
+
+    Args:
+        folder: a run folder, which need not exist; None where none was named.
+        file: an output file; None where none was named.
+        endings: what the file's name may end in.
 
     Raises:
-        RequestError: it is a folder, ends otherwise, or its folder cannot be written to. Nothing is made.
+        RequestError: one of them cannot be written to, or the file ends otherwise.
     """
-    if path is None:
-        return None
-    from headscope.runs.atomic import check_writable
+    if folder is None and file is None:
+        return
+    from headscope.runs.atomic import check_folder_writable, check_writable
 
-    check_writable(path)
-    if path.suffix not in endings:
+    if folder is not None:
+        check_folder_writable(folder)
+    if file is None:
+        return
+    check_writable(file)
+    if file.suffix not in endings:
         raise RequestError(
             "output file has an ending that names no known format",
             expected=" or ".join(endings),
-            got=path.suffix or "no ending",
-            where=str(path),
+            got=file.suffix or "no ending",
+            where=str(file),
         )
-    return path
-
-
-def output_folder(path: Path | None) -> Path | None:
-    """``path``, once it is sure that files can be written there; RequestError otherwise. Nothing is made."""
-    if path is None:
-        return None
-    from headscope.runs.atomic import check_folder_writable
-
-    check_folder_writable(path)
-    return path
 
 
 def read_profile(profile: str, data_dir: Path | None, prompts: Mapping[str, Path]) -> Profile:

@@ -6,7 +6,7 @@ import typer
 
 from headscope.cli import console, options, results
 from headscope.cli.asking import ask_model, ask_profile, one_of, provenance
-from headscope.cli.inputs import output_folder
+from headscope.cli.inputs import check_outputs
 
 _SHOWN = 3  # heads of each concept; the report has them all
 
@@ -53,7 +53,7 @@ def command(
 
     headscope run --model gpt2 --profile ./joy --concept joy --seed 1
     """
-    output_folder(out)
+    check_outputs(out)
     from headscope.pipeline import HEADS, run
     from headscope.verbs.screen import QUERIES
 

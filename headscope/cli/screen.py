@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import typer
 
 from headscope.cli import console, options, results
 from headscope.cli.asking import ask_model, ask_profile, one_of, provenance
-from headscope.cli.inputs import output_file, output_folder
+from headscope.cli.inputs import check_outputs
 
 
 def command(
@@ -41,8 +43,7 @@ def command(
 
     headscope screen --model gpt2 --concept anger --query after --out runs/anger
     """
-    output_folder(out)
-    output_file(output, ".json")
+    check_outputs(out, output, ".json")
     from headscope.runs.atomic import write_bytes_atomic
     from headscope.runs.folder import HEAD_SCORES, Run
     from headscope.verbs.keep import begin, keep
@@ -55,7 +56,7 @@ def command(
     loaded = ask_model(
         model, device=device, dtype=dtype, bos=bos, unchecked=unchecked, trust_remote_code=trust_remote_code
     )
-    request = {
+    request: dict[str, Any] = {
         "concepts": list(chosen_concepts(asked, concept)),
         "protocol": protocol,
         "query": query,

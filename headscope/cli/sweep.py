@@ -8,7 +8,7 @@ import typer
 
 from headscope.cli import console, options, results
 from headscope.cli.asking import ask_model, ask_profile, one_of, provenance
-from headscope.cli.inputs import output_folder
+from headscope.cli.inputs import check_outputs
 
 
 def command(
@@ -41,7 +41,7 @@ def command(
 
     headscope sweep --model gpt2 --heads "1:*,3:0-5" --edit mean
     """
-    output_folder(out)
+    check_outputs(out)
     from headscope.measure.edits import EDIT_KINDS
     from headscope.runs.folder import Run
     from headscope.verbs.keep import begin, keep

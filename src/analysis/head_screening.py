@@ -15,7 +15,7 @@ import typer
 from headscope.cli import console, options
 from headscope.cli.asking import ask_model, one_of
 from headscope.cli.exits import run_and_exit
-from headscope.cli.inputs import output_file, read_profile
+from headscope.cli.inputs import check_outputs, read_profile
 from src.prompt_files import AngerPrompts, ApologyPrompts, GratitudePrompts, NeutralPrompts, given_files
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -45,7 +45,8 @@ def head_screening(
     from headscope.verbs.keep import head_scores
     from headscope.verbs.screen import PROTOCOLS, screen
 
-    path = output_file(output or head_scores_path(profile, model), ".json")
+    path = output or head_scores_path(profile, model)
+    check_outputs(None, path, ".json")
     one_of("protocol", protocol, PROTOCOLS)
     files = given_files(
         gratitude=gratitude_prompts, anger=anger_prompts, apology=apology_prompts, neutral=neutral_prompts

@@ -18,7 +18,7 @@ import typer
 from headscope.cli import console, options
 from headscope.cli.asking import ask_model, one_of
 from headscope.cli.exits import run_and_exit
-from headscope.cli.inputs import output_file, read_profile
+from headscope.cli.inputs import check_outputs, read_profile
 from headscope.heads import HeadSet
 from src.prompt_files import given_files
 
@@ -63,7 +63,7 @@ def head_ablation(
     from headscope.verbs.ablation_file import ablation_document
     from headscope.verbs.generated import KEYWORD_COUNTING
 
-    output_file(output, ".pkl", ".json")
+    check_outputs(None, output, ".pkl", ".json")
     one_of("edit", edit, EDIT_KINDS)
     one_of("value bias", value_bias, ("zero", "keep"))
     one_of("keyword counting", keyword_counting, KEYWORD_COUNTING)
@@ -71,7 +71,8 @@ def head_ablation(
     one_of("emotion", emotion, tuple(asked.concepts))
     loaded = ask_model(model, device=device, dtype="auto", unchecked=False)
     chosen = HeadSet.parse(heads, loaded.heads_per_layer)
-    path = output_file(output or ablation_path(profile, model, emotion, chosen), ".pkl", ".json")
+    path = output or ablation_path(profile, model, emotion, chosen)
+    check_outputs(None, path, ".pkl", ".json")
     with console.progress() as progress:
         result = ablate(
             loaded,

@@ -16,7 +16,7 @@ import typer
 
 from headscope.cli import console, options
 from headscope.cli.exits import run_and_exit
-from headscope.cli.inputs import output_folder
+from headscope.cli.inputs import check_outputs
 from headscope.errors import RequestError
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def head_plots(
     from headscope.runs.phase6 import read_ablation, read_head_scores
 
     folder = output_dir or Path("results") / file_part(profile) / "plots" / "heads"
-    output_folder(folder)
+    check_outputs(folder)
     if head_scores is None and ablation_file is None:
         raise RequestError("there is nothing to draw", fix="name --head-scores, --ablation-file, or both")
     figures: dict[str, Figure] = {}

@@ -7,41 +7,39 @@ from pathlib import Path
 
 import pytest
 
-from headscope.cli.inputs import output_file, output_folder, prompt_files
+from headscope.cli.inputs import check_outputs, prompt_files
 from headscope.errors import RequestError
 
 
-def test_a_good_output_is_returned_and_nothing_is_made(tmp_path: Path) -> None:
-    file = tmp_path / "new" / "deep" / "scores.json"
-    assert output_file(file, ".json") == file
-    assert output_folder(tmp_path / "run") == tmp_path / "run"
-    assert output_file(None) is None
+def test_a_good_output_passes_and_nothing_is_made(tmp_path: Path) -> None:
+    check_outputs(tmp_path / "run", tmp_path / "new" / "deep" / "scores.json", ".json")
+    check_outputs(None)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_folder_is_no_output_file(tmp_path: Path) -> None:
     with pytest.raises(RequestError, match="is a folder"):
-        output_file(tmp_path, ".json")
+        check_outputs(None, tmp_path, ".json")
 
 
 def test_an_unknown_ending_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RequestError, match=r"expected: \.json or \.pkl\n  got: \.csv"):
-        output_file(tmp_path / "out.csv", ".json", ".pkl")
+        check_outputs(None, tmp_path / "out.csv", ".json", ".pkl")
 
 
 def test_a_file_is_no_folder_to_write_in(tmp_path: Path) -> None:
     (tmp_path / "notes").write_text("mine")
     with pytest.raises(RequestError, match="got: a file"):
-        output_file(tmp_path / "notes" / "scores.json", ".json")
+        check_outputs(None, tmp_path / "notes" / "scores.json", ".json")
     with pytest.raises(RequestError, match="got: a file"):
-        output_folder(tmp_path / "notes")
+        check_outputs(tmp_path / "notes")
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 def test_a_folder_without_permission_is_refused(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
     with pytest.raises(RequestError, match="cannot be written to"):
-        output_file(tmp_path / "scores.json", ".json")
+        check_outputs(tmp_path / "run")
 
 
 def test_prompt_files_are_read_as_assignments() -> None:
