@@ -1,7 +1,8 @@
 """Which heads look at the concept? Every head, in one pass over the prompts.
 
-1. Each concept prompt's span is found in its tokens. The query is the last token (``last``), every token after the span
-   (``after``), or the span itself (``self``).
+1. Each concept prompt's span is found in its tokens. The query is the prompt's last token (``last``), every token after
+   the span (``after``), the span itself (``self``), or the last token of each of the profile's readouts, put after the
+   prompt (``readout``: the place where the causal outcome is read; the mean over readouts).
 2. Each prompt is compared with a control at the same place: its matched partner where both have the same number of
    tokens and the span at the same positions (``paired_equal``); a partner of other length separately, per span token
    (``paired_unequal_per_token``); without a partner the mean over control prompts of the same number of tokens, read
@@ -37,7 +38,7 @@ from headscope.verbs.request import batch_budget, chosen_concepts, templates_of
 from headscope.verbs.result import Result
 
 PROTOCOLS = ("matched", "phase6")
-QUERIES = ("last", "after", "self")
+QUERIES = ("last", "after", "self", "readout")
 LOWEST_COVERAGE = 0.5
 CONTROL_KINDS = ("paired_equal", "paired_unequal_per_token", "length_matched")
 
@@ -47,22 +48,27 @@ class ScreenResult(Result):
 
 
 @dataclass(frozen=True)
-class _Place:
-    """A prompt's tokens and where its span and queries are; empty where there is none."""
+class _View:
+    """One text in which a prompt is read: its tokens, where its span and queries are (empty where there is none)."""
 
+    sequence: int
     tokens: Tokens
     span: tuple[int, ...]
     queries: tuple[int, ...]
 
+    def probe(self, queries: tuple[int, ...], span: tuple[int, ...]) -> Probe:
+        return Probe(self.sequence, queries, span)
+
 
 @dataclass(frozen=True)
 class _Comparison:
-    """One concept prompt, its probe, and the probes of its control."""
+    """One concept prompt, its probes, and the probes of its control; values are means over probes."""
 
     prompt: Prompt
     kind: str
-    probe: Probe | None
+    probes: tuple[Probe, ...]
     controls: tuple[Probe, ...]
+    n_controls: int
     n_span_tokens: int
     n_control_span_tokens: int
 
@@ -87,7 +93,7 @@ def screen(
         model: the model.
         profile: what is asked.
         protocol: ``matched``, or ``phase6`` for the study's own measure.
-        query: which tokens look: ``last``, ``after`` or ``self``; ignored by ``phase6``.
+        query: which tokens look: ``last``, ``after``, ``self`` or ``readout``; ignored by ``phase6``.
         concepts: only these; all by default.
         allow_low_coverage: go on where fewer than half of a concept's prompts can be compared; the record says so.
         chat_template: wrap prompts in the tokenizer's chat template.
@@ -110,15 +116,13 @@ def screen(
     encoder = encoder_of(model, chat_template=chat_template)
     prompts = [prompt for name in names for prompt in profile.prompts_of(name)]
     templates = templates_of([*prompts, *profile.controls])
-    places = {prompt.id: _place(encoder, prompt, query) for prompt in (*prompts, *profile.controls)}
-    index = {prompt_id: i for i, prompt_id in enumerate(places)}
-    comparisons = [_compare(prompt, profile, places, index, query) for prompt in prompts]
+    views = _views(encoder, [*prompts, *profile.controls], profile, query)
+    comparisons = [_compare(prompt, profile, views) for prompt in prompts]
     coverage = _coverage(names, comparisons, protocol)
     warnings = [*templates.warnings, *_check_coverage(coverage, comparisons, allow=allow_low_coverage)]
 
-    probes = [probe for one in comparisons for probe in (one.probe, *one.controls) if probe is not None]
-    distinct = list(dict.fromkeys(probes))
-    sequences = [place.tokens.ids for place in places.values()]
+    distinct = list(dict.fromkeys(probe for one in comparisons for probe in (*one.probes, *one.controls)))
+    sequences = [view.tokens.ids for of_prompt in views.values() for view in of_prompt]
     read = read_probes(model, sequences, distinct, batch_tokens=budget, pack=pack, progress=progress)
     values = _dataset(model, comparisons, templates.of, {probe: i for i, probe in enumerate(distinct)}, read)
     table = screen_table(_blocks(model, names, comparisons, values, templates.of, query), seed=seed)
@@ -136,40 +140,51 @@ def screen(
     return ScreenResult({"screen": table, "coverage": coverage}, values, record, "screen")
 
 
-def _place(encoder: Encoder, prompt: Prompt, query: str) -> _Place:
-    tokens = encoder.encode(prompt.text, name=f"prompt {prompt.id}")
-    if prompt.span is None:
-        return _Place(tokens, (), ())
-    span = tokens.of_span(encoder.move_span(prompt.text, prompt.span))
-    return _Place(tokens, span, _queries(tokens, span, query))
+def _views(encoder: Encoder, prompts: Sequence[Prompt], profile: Profile, query: str) -> dict[str, tuple[_View, ...]]:
+    """The texts in which each prompt is read: the prompt alone, or with each readout."""
+    if query == "readout" and not profile.readouts:
+        raise RequestError(
+            f'profile "{profile.name}" has no readouts to look from',
+            expected="readouts in profile.yaml, or --query last",
+        )
+    continuations = [f" {readout}" for readout in profile.readouts] if query == "readout" else [""]
+    views: dict[str, tuple[_View, ...]] = {}
+    n_sequences = 0
+    for prompt in prompts:
+        of_prompt: list[_View] = []
+        for continuation in continuations:
+            tokens = encoder.encode(prompt.text, continuation, name=f"prompt {prompt.id}")
+            span = () if prompt.span is None else tokens.of_span(encoder.move_span(prompt.text, prompt.span))
+            of_prompt.append(_View(n_sequences, tokens, span, _queries(len(tokens) - 1, span, query)))
+            n_sequences += 1
+        views[prompt.id] = tuple(of_prompt)
+    return views
 
 
-def _queries(tokens: Tokens, span: tuple[int, ...], query: str) -> tuple[int, ...]:
-    """The tokens that look; none where the span ends the prompt and so nothing comes after it."""
-    last = len(tokens) - 1
+def _queries(last: int, span: tuple[int, ...], query: str) -> tuple[int, ...]:
+    """The tokens that look; none where the span ends the text and so nothing comes after it."""
     if not span or (query != "self" and last in span):
         return ()
-    return {"last": (last,), "after": tuple(range(max(span) + 1, last + 1)), "self": span}[query]
+    return {"after": tuple(range(max(span) + 1, last + 1)), "self": span}.get(query, (last,))
 
 
-def _compare(
-    prompt: Prompt, profile: Profile, places: dict[str, _Place], index: dict[str, int], query: str
-) -> _Comparison:
-    """Find the prompt's control; ``kind`` is empty where there is none, and the probe None where there is no query."""
-    place = places[prompt.id]
-    if not place.span:
-        return _Comparison(prompt, "", None, (), 0, 0)
-    probe = Probe(index[prompt.id], place.queries, place.span) if place.queries else None
-    partner = places.get(prompt.pair) if prompt.pair is not None else None
-    if partner is not None and prompt.pair is not None and partner.span:
-        equal = len(partner.tokens) == len(place.tokens) and partner.span == place.span
+def _compare(prompt: Prompt, profile: Profile, views: dict[str, tuple[_View, ...]]) -> _Comparison:
+    """Find the prompt's control; ``kind`` is empty where there is none, and ``probes`` where there is no query."""
+    mine = views[prompt.id]
+    span, queries = mine[0].span, mine[0].queries
+    if not span:
+        return _Comparison(prompt, "", (), (), 0, 0, 0)
+    probes = tuple(view.probe(view.queries, view.span) for view in mine if queries)
+    partner = views.get(prompt.pair, ()) if prompt.pair is not None else ()
+    if partner and partner[0].span:
+        equal = len(partner[0].tokens) == len(mine[0].tokens) and partner[0].span == span
         kind = "paired_equal" if equal else "paired_unequal_per_token"
-        controls = (Probe(index[prompt.pair], partner.queries, partner.span),) if partner.queries else ()
-        return _Comparison(prompt, kind, probe, controls, len(place.span), len(partner.span))
-    alike = [control for control in profile.controls if len(places[control.id].tokens) == len(place.tokens)]
-    controls = tuple(Probe(index[control.id], place.queries, place.span) for control in alike) if place.queries else ()
+        controls = tuple(view.probe(view.queries, view.span) for view in partner if view.queries)
+        return _Comparison(prompt, kind, probes, controls, int(bool(controls)), len(span), len(partner[0].span))
+    alike = [control for control in profile.controls if len(views[control.id][0].tokens) == len(mine[0].tokens)]
+    controls = tuple(view.probe(queries, span) for control in alike for view in views[control.id] if queries)
     kind = "length_matched" if alike else ""
-    return _Comparison(prompt, kind, probe, controls, len(place.span), len(place.span))
+    return _Comparison(prompt, kind, probes, controls, len(alike), len(span), len(span))
 
 
 def _coverage(names: Sequence[str], comparisons: Sequence[_Comparison], protocol: str) -> pd.DataFrame:
@@ -177,7 +192,7 @@ def _coverage(names: Sequence[str], comparisons: Sequence[_Comparison], protocol
     for name in names:
         mine = [one for one in comparisons if one.prompt.concept == name]
         kinds = [one.kind for one in mine]
-        usable = [one for one in mine if one.probe is not None and one.controls]
+        usable = [one for one in mine if one.probes and one.controls]
         rows.append(
             {
                 "concept": name,
@@ -188,7 +203,7 @@ def _coverage(names: Sequence[str], comparisons: Sequence[_Comparison], protocol
                 "n_paired_unequal": kinds.count("paired_unequal_per_token"),
                 "n_length_matched": kinds.count("length_matched"),
                 "n_unmatched": kinds.count(""),
-                "n_without_query": sum(one.n_span_tokens > 0 and one.probe is None for one in mine),
+                "n_without_query": sum(one.n_span_tokens > 0 and not one.probes for one in mine),
                 "coverage_share": len([one for one in usable if one.kind != "paired_unequal_per_token"])
                 / max(1, len(mine)),
                 "protocol": protocol,
@@ -208,7 +223,7 @@ def _check_coverage(coverage: pd.DataFrame, comparisons: Sequence[_Comparison], 
             one.prompt.id
             for one in comparisons
             if one.prompt.concept == name
-            and (one.probe is None or not one.controls or one.kind == "paired_unequal_per_token")
+            and (not one.probes or not one.controls or one.kind == "paired_unequal_per_token")
         ]
         listed = ", ".join(left_out[:10]) + (f" and {len(left_out) - 10} more" if len(left_out) > 10 else "")
         problem = f'only {row["coverage_share"]:.0%} of the prompts of "{name}" can be compared with a matched control'
@@ -239,8 +254,8 @@ def _dataset(
         values = np.full((len(comparisons), n_layers, n_heads), np.nan)
         controls = np.full_like(values, np.nan)
         for p, one in enumerate(comparisons):
-            if one.probe is not None:
-                values[p] = read[measure][place[one.probe]]
+            if one.probes:
+                values[p] = np.mean([read[measure][place[probe]] for probe in one.probes], axis=0)
             if one.controls:
                 controls[p] = np.mean([read[measure][place[probe]] for probe in one.controls], axis=0)
         attributes = {"unit": UNITS[measure]}
@@ -256,7 +271,7 @@ def _dataset(
             "template": ("prompt", [templates[one.prompt.id] for one in comparisons]),
             "pair": ("prompt", [one.prompt.pair or "" for one in comparisons]),
             "control": ("prompt", [one.kind for one in comparisons]),
-            "n_controls": ("prompt", [len(one.controls) for one in comparisons]),
+            "n_controls": ("prompt", [one.n_controls for one in comparisons]),
             "n_span_tokens": ("prompt", [one.n_span_tokens for one in comparisons]),
             "n_control_span_tokens": ("prompt", [one.n_control_span_tokens for one in comparisons]),
         },

@@ -1,0 +1,182 @@
+"""Screening, every edit and generation agree with the slow, obvious way of doing the same."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from headscope.heads import Head, HeadSet
+from headscope.measure.asked import ask
+from headscope.measure.edits import Arm, ControlStates
+from headscope.measure.generation import Sampling, generate
+from headscope.models.loading import load_model
+from headscope.profiles.loading import load_profile
+from headscope.profiles.phase6_words import POSITION_WORDS
+from headscope.verbs.causal import CausalStudy, Edited
+from headscope.verbs.screen import screen
+from tests.reference import slow
+
+TEMPLATES = ("t01", "t08", "t15", "t29")
+HEADS = (Head(0, 1), Head(1, 2), Head(2, 0), Head(3, 3))
+
+
+def reduced(profile):
+    """The same profile with four of its templates."""
+    return dataclasses.replace(profile, prompts=tuple(p for p in profile.prompts if p.template in TEMPLATES))
+
+
+@pytest.fixture(scope="module")
+def profile():
+    return reduced(load_profile("baseline"))
+
+
+@pytest.fixture(scope="module", params=["demo", pytest.param("chat-gpt2-3M", marks=pytest.mark.oracle)])
+def model(request):
+    if request.param == "demo":
+        return load_model("demo")
+    return load_model(request.getfixturevalue("shared") / "models" / request.param)
+
+
+@pytest.fixture(scope="module")
+def eager(model):
+    return slow.eager_copy(model.hf)
+
+
+def by_head(table, model, column="estimate"):
+    shape = (len(model.heads_per_layer), model.heads_per_layer[0])
+    return table.sort_values(["layer", "head"])[column].to_numpy(float).reshape(shape)
+
+
+@pytest.mark.parametrize("pack", [True, False])
+def test_matched_screening_agrees(model, eager, profile, pack):
+    table = screen(model, profile, pack=pack).table
+    rows = table[(table["measure"] == "attention") & (table["control"] == "paired_equal")]
+    for concept in profile.concepts:
+        expected = slow.matched_delta(eager, model.tokenizer, profile, concept)
+        found = by_head(rows[rows["concept"] == concept], model)
+        assert np.allclose(found, np.where(np.abs(expected) < 1e-6, 0.0, expected), atol=1e-5)
+
+
+def test_phase6_screening_agrees(model, eager, profile):
+    result = screen(model, profile, protocol="phase6")
+    neutral = [slow.phase6_value(eager, model.tokenizer, p.text, None)[0] for p in profile.controls]
+    coverage = result.tables["coverage"].set_index("concept")
+    for concept in profile.concepts:
+        values = [
+            slow.phase6_value(eager, model.tokenizer, p.text, POSITION_WORDS[concept])
+            for p in profile.prompts_of(concept)
+        ]
+        rows = result.table[result.table["concept"] == concept]
+        expected = np.mean([v for v, _ in values], axis=0)
+        assert np.allclose(by_head(rows, model, "concept_mean"), expected, atol=1e-5)
+        assert np.allclose(by_head(rows, model), expected - np.mean(neutral, axis=0), atol=1e-5)
+        assert coverage.loc[concept, "n_spans"] == sum(found for _, found in values)
+
+
+def study_of(model, profile, kinds, **options):
+    defaults = {"concepts": None, "seed": 0, "batch_tokens": 4096, "chat_template": False, "pack": True}
+    return CausalStudy(model, profile, kinds=kinds, progress=None, **(defaults | options))
+
+
+def edited(kind, *heads):
+    return Edited(Arm(HeadSet.of(heads), kind), "requested")
+
+
+def words_of(profile, concept):
+    found = profile.concepts[concept]
+    return found.lexicon.words, found.control_lexicon.words
+
+
+@pytest.mark.parametrize("heads", [(HEADS[1],), HEADS])
+def test_zero_agrees_with_zeroed_rows_of_W_O(model, profile, heads):
+    study = study_of(model, profile, ["zero"])
+    outcomes = study.measure([edited("zero", *heads)])
+    twin = slow.without_heads(model.hf, heads)
+    for i in (0, 5, 9, len(study.asked) - 1):
+        text = study.asked[i].tokens.text
+        for c, concept in enumerate(profile.concepts):
+            arguments = (model.tokenizer, text, profile.readouts, *words_of(profile, concept))
+            assert outcomes.baseline[i, c] == pytest.approx(slow.log_odds(model.hf, *arguments), abs=1e-5)
+            assert outcomes.edited[0, i, c] == pytest.approx(slow.log_odds(twin, *arguments), abs=1e-5)
+
+
+@pytest.mark.parametrize("heads", [(HEADS[2],), HEADS])
+def test_mean_agrees_with_the_mean_put_into_the_bias(model, profile, heads):
+    study = study_of(model, profile, ["mean"])
+    outcomes = study.measure([edited("mean", *heads)])
+    for i in (1, len(study.asked) - 2):
+        asked = study.asked[i]
+        means = slow.leave_template_out_mean(model.hf, model.tokenizer, profile, asked.template)
+        twin = slow.without_heads(model.hf, heads, {head: means[head.layer, head.head] for head in heads})
+        for c, concept in enumerate(profile.concepts):
+            expected = slow.log_odds(
+                twin, model.tokenizer, asked.tokens.text, profile.readouts, *words_of(profile, concept)
+            )
+            assert outcomes.edited[0, i, c] == pytest.approx(expected, abs=1e-5)
+
+
+def test_damage_agrees(model, profile):
+    study = study_of(model, profile, ["zero"])
+    outcomes = study.measure([edited("zero", *HEADS)])
+    twin = slow.without_heads(model.hf, HEADS)
+    for i in study.rows_of("neutral")[:3]:
+        kl, before, after = slow.damage(model.hf, twin, list(study.asked[i].tokens.ids))
+        assert outcomes.kl_nats_per_token[0, i] == pytest.approx(kl, abs=1e-5)
+        assert outcomes.baseline_nll_nats_per_token[i] == pytest.approx(before, abs=1e-5)
+        assert outcomes.edited_nll_nats_per_token[0, i] == pytest.approx(after, abs=1e-5)
+    assert np.isnan(outcomes.kl_nats_per_token[0, study.rows_of("anger")]).all(), "damage is measured on controls only"
+
+
+@pytest.mark.parametrize("kind", ["zero", "mean"])
+def test_generation_agrees_with_writing_one_text_at_a_time_without_a_cache(model, profile, kind):
+    study = study_of(model, profile, [kind])
+    prompts = [study.asked[i] for i in (0, 3, 11, 20)]
+    arm = Arm(HeadSet.of(HEADS), kind)
+    sampling = Sampling(max_tokens=8, greedy=True)
+    texts = generate(model, prompts, [None, arm], sampling, states=study.states, batch_tokens=4096)
+    for p, prompt in enumerate(prompts):
+        values = None
+        if kind == "mean":
+            means = slow.leave_template_out_mean(model.hf, model.tokenizer, profile, prompt.template)
+            values = {head: means[head.layer, head.head] for head in HEADS}
+        twin = slow.without_heads(model.hf, HEADS, values)
+        eos = model.hf.generation_config.eos_token_id
+        assert texts[0][p][0] == slow.greedy_text(model.hf, prompt.tokens.ids, 8, eos)
+        assert texts[1][p][0] == slow.greedy_text(twin, prompt.tokens.ids, 8, eos)
+
+
+def test_position_mean_and_resample_take_the_controls_own_z(model, profile):
+    """With one control left in other templates both edits must replay exactly that control's z."""
+    only = [p for p in profile.prompts if p.concept != "neutral"]
+    controls = [p for p in profile.prompts if p.id in ("neutral-001", "neutral-015")]
+    small = dataclasses.replace(profile, prompts=(*only, *controls))
+    kinds = ["position_mean", "resample"]
+    study = study_of(model, small, kinds)
+    asked = next(one for one in study.asked if one.id == controls[0].id)  # its own template is left out
+    source = next(one for one in study.asked if one.id == controls[1].id)
+    everything = HeadSet.parse("*", model.heads_per_layer)
+    outcomes = study.measure([Edited(Arm(everything, kind), "requested") for kind in kinds])
+    i = study.asked.index(asked)
+    assert np.allclose(outcomes.edited[0, i], outcomes.edited[1, i], atol=2e-5) == (len(source.tokens) == len(asked.tokens))
+    assert isinstance(study.states, ControlStates)
+
+
+def test_an_edit_with_the_prompts_own_template_is_cross_fitted(model, profile):
+    study = study_of(model, profile, ["mean"])
+    own = study.states.values("mean", study.asked[0], 1, None)
+    other = study.states.values("mean", study.asked[2], 1, None)
+    assert study.asked[0].template != study.asked[2].template
+    assert not np.array_equal(own, other)
+
+
+def test_readouts_in_one_row_equal_readouts_one_by_one(model, profile):
+    prompts = list(profile.prompts_of("anger"))
+    templates = {p.id: p.template for p in prompts}
+    packed = ask(model, prompts, profile.readouts, templates, pack=True)
+    single = ask(model, prompts, profile.readouts, templates, pack=False)
+    assert all(len(one.rows) == 1 for one in packed)
+    assert all(len(one.rows) == len(profile.readouts) for one in single)
+    edits = [edited("zero", HEADS[1]), edited("mean", HEADS[2])]
+    outcomes = [study_of(model, profile, ["zero", "mean"], pack=pack).measure(edits) for pack in (True, False)]
+    for name in ("baseline", "edited", "kl_nats_per_token"):
+        assert np.allclose(getattr(outcomes[0], name), getattr(outcomes[1], name), atol=1e-5, equal_nan=True)
