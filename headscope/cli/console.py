@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -21,7 +21,7 @@ ProgressCall: TypeAlias = Callable[[str, int, int], None]
 
 
 @contextmanager
-def progress(quiet: bool = False) -> Iterator[ProgressCall | None]:
+def progress(quiet: bool = False) -> Generator[ProgressCall | None]:
     """Bars with the time left, one for each stage, on standard error; None where there is no terminal to show them.
 
     The yielded function takes a stage's name, how much of it is done, and how much there is.
@@ -68,7 +68,8 @@ def print_json(value: Mapping[str, Any]) -> None:
 
 def records(table: pd.DataFrame) -> list[dict[str, Any]]:
     """The rows of a table as mappings; what is missing is None."""
-    return table.astype(object).where(table.notna(), None).to_dict("records")
+    rows = table.astype(object).where(table.notna(), None).to_dict("records")
+    return [{str(column): value for column, value in row.items()} for row in rows]
 
 
 def print_table(title: str, rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str]) -> None:

@@ -18,7 +18,7 @@ def command(
     data_dir: options.DataDir = None,
     prompts: options.Prompts = None,
     concept: options.Concepts = None,
-    query: options.Query = "last",
+    query: options.RunQuery = None,
     heads: options.Swept = "all",
     edit: options.Edits = None,
     top_k: options.TopK = 4,
@@ -54,11 +54,16 @@ def command(
     headscope run --model gpt2 --profile ./joy --concept joy --seed 1
     """
     check_outputs(out)
+    from headscope.measure.edits import EDIT_KINDS
     from headscope.pipeline import HEADS, run
     from headscope.verbs.screen import QUERIES
 
-    one_of("query", query, QUERIES)
+    if query is not None:
+        one_of("query", query, QUERIES)
     one_of("heads", heads, HEADS)
+    edits = tuple(edit or ("mean", "zero"))
+    for kind in edits:
+        one_of("edit", kind, EDIT_KINDS)
     asked = ask_profile(profile, data_dir=data_dir, prompts=prompts, concepts=concept)
     loaded = ask_model(
         model, device=device, dtype=dtype, bos=bos, unchecked=unchecked, trust_remote_code=trust_remote_code
@@ -72,7 +77,7 @@ def command(
                 concepts=concept,
                 query=query,
                 heads=heads,
-                edits=tuple(edit or ("mean", "zero")),
+                edits=edits,
                 top_k=top_k,
                 top_n=top_n,
                 n_random=n_random,

@@ -117,13 +117,17 @@ def head_scores(model: Mapping[str, Any], screened: Result, run: Run | None = No
         }
         added = {"versions": run.manifest.versions, "fingerprints": fingerprints, **added}
     table = primary_screen(screened.table)
-    rows = table.groupby("concept", sort=False)["n_prompts"].first()
-    n_controls = screened.record.get("n_controls")
+    n_compared = table.groupby("concept", sort=False)["n_prompts"].first()
+    if screened.record["protocol"] == "phase6":
+        # Its comparison is unpaired, so its rows count the prompts of both classes.
+        n_prompts = coverage.set_index("concept")["n_prompts"]
+        table = table.assign(n_prompts=table["concept"].map(n_prompts))
+        n_compared = n_compared - n_prompts
     return head_scores_document(
         table,
         model=model["name"],
         heads_per_layer=model["heads_per_layer"],
-        samples_neutral={str(name): int(n_controls or count) for name, count in rows.items()},
+        samples_neutral={str(name): int(count) for name, count in n_compared.items()},
         protocol=screened.record["protocol"],
         coverage={row["concept"]: row for row in coverage.to_dict("records")},
         warnings=list(screened.warnings),

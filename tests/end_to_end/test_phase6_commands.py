@@ -1,0 +1,218 @@
+"""The study's three commands, as its users type them, on the bundled model and on a local folder."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from headscope.profiles.loading import load_profile
+from headscope.runs.phase6 import read_ablation
+
+ROOT = Path(__file__).resolve().parents[2]
+SCORE_KEYS = {
+    "layer", "head", "delta_attn", "emotion_mean_attn", "neutral_mean_attn", "samples_emotion", "samples_neutral",
+    "emotion",
+}  # fmt: skip
+
+
+def _run(folder: Path, module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-W", "error", "-m", module, *arguments],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+
+
+def _done(folder: Path, module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    ended = _run(folder, module, *arguments)
+    assert ended.returncode == 0, ended.stderr
+    return ended
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which the three commands were run with the bundled model."""
+    folder = tmp_path_factory.mktemp("study")
+    scores = "results/baseline/alignment/head_scores_demo.json"
+    ablation = "results/baseline/patching/head_ablation/demo_gratitude_1_2.pkl"
+    screened = _done(
+        folder, "src.analysis.head_screening", "--model", "demo", "--profile", "baseline", "--output", scores
+    )
+    (folder / "warnings.txt").write_text(screened.stderr)
+    _done(
+        folder, "src.models.head_ablation", "--model", "demo", "--profile", "baseline", "--head-spec", "1:2",
+        "--emotion", "gratitude", "--max-tokens", "15", "--output", ablation,
+    )  # fmt: skip
+    _done(
+        folder, "src.visualization.head_plots", "--profile", "baseline", "--head-scores", scores,
+        "--ablation-file", ablation, "--output-dir", "results/baseline/plots/heads", "--top-n", "20",
+    )  # fmt: skip
+    return folder
+
+
+def test_head_scores_are_in_the_studys_schema_and_order(work: Path) -> None:
+    content = json.loads((work / "results/baseline/alignment/head_scores_demo.json").read_text())
+    assert (content["model"], content["layers"], content["heads_per_layer"]) == ("demo", 4, 4)
+    rows = content["scores"]
+    assert all(set(row) >= SCORE_KEYS for row in rows)
+    order = [(row["emotion"], row["layer"], row["head"]) for row in rows]
+    emotions = ("gratitude", "anger", "apology")
+    assert order == [(emotion, layer, head) for emotion in emotions for layer in range(4) for head in range(4)]
+    assert {(row["samples_emotion"], row["samples_neutral"]) for row in rows} == {(70, 70)}
+    for row in rows:
+        difference = row["emotion_mean_attn"] - row["neutral_mean_attn"]
+        assert row["delta_attn"] == pytest.approx(difference, abs=1e-9)
+
+
+def test_screening_is_the_studys_protocol_and_says_what_that_is_worth(work: Path) -> None:
+    content = json.loads((work / "results/baseline/alignment/head_scores_demo.json").read_text())
+    assert content["protocol"] == "phase6"
+    assert set(content["coverage"]) == {"gratitude", "anger", "apology"}
+    assert {"versions", "fingerprints"} <= set(content)
+    warnings = (work / "warnings.txt").read_text()
+    assert "--protocol matched" in warnings
+    assert "of 70 prompts" in warnings
+
+
+def test_the_ablation_pickle_is_the_studys_plain_dict(work: Path) -> None:
+    path = work / "results/baseline/patching/head_ablation/demo_gratitude_1_2.pkl"
+    with path.open("rb") as file:
+        content = pickle.load(file)
+    assert content["model"] == "demo"
+    assert content["heads"] == [(1, 2)]
+    prompts = [prompt.text for prompt in load_profile("baseline").prompts_of("gratitude")]
+    assert content["prompts"] == prompts
+    for arm in ("baseline", "ablation"):
+        texts = content[f"{arm}_texts"]
+        assert all(text.startswith(prompt) for text, prompt in zip(texts, prompts, strict=True))
+        metrics = content[f"{arm}_metrics"]
+        assert set(metrics["keyword_counts"]) == {"gratitude", "anger", "apology"}
+        assert set(metrics["keyword_counts"]["anger"]) == {"mean", "std", "total"}
+        assert set(metrics["sentiment"]) == {"mean", "std"}
+        counted = metrics["keyword_counts"]["gratitude"]
+        # By the study's own counting nearly every prompt brings its keyword along; headscope's counts stand beside it.
+        assert counted["total"] >= 60
+        assert metrics["keyword_counts_continuation"]["gratitude"]["total"] < counted["total"]
+        assert counted["mean"] == pytest.approx(counted["total"] / 70)
+    assert content["edit"] == "zero_keep_bias"
+    assert content["sampling"]["stop_at_eos"] is False
+    assert read_ablation(path).heads == [(1, 2)]
+
+
+def test_pictures_have_the_studys_names(work: Path) -> None:
+    folder = work / "results/baseline/plots/heads"
+    names = {path.name for path in folder.iterdir()}
+    assert names == {
+        f"{name}.{kind}"
+        for name in ("head_reaction_heatmap", "top_heads", "ablation_comparison")
+        for kind in ("png", "svg")
+    }
+    assert all(path.stat().st_size > 1000 for path in folder.iterdir())
+
+
+def test_published_figures_stand_beside_measured_ones_and_differ_for_another_model(work: Path) -> None:
+    scores = "results/baseline/alignment/head_scores_demo.json"
+    printed = _done(work, "src.analysis.compare_published", "--head-scores", scores).stdout
+    rows = [
+        line.split() for line in printed.splitlines() if line.split()[:1] in (["gratitude"], ["anger"], ["apology"])
+    ]
+    assert len(rows) == 432
+    assert ["gratitude", "1:10", "+0.340434", "–", "–", "no"] in rows
+    measured = [row for row in rows if row[3] != "–"]
+    assert len(measured) == 48
+    assert sum(row[5] == "no" for row in measured) >= 40
+    assert "384 are not in" in printed.splitlines()[-1]
+
+
+@pytest.mark.oracle
+def test_the_published_figures_agree_with_the_studys_file(work: Path, shared: Path) -> None:
+    study = shared / "reference" / "phase6" / "head_scores_gpt2.json"
+    printed = _done(work, "src.analysis.compare_published", "--head-scores", str(study), "--tolerance", "1e-6").stdout
+    assert printed.splitlines()[-1].startswith("432 of 432 figures of gpt2 agree")
+
+
+@pytest.mark.oracle
+def test_the_studys_own_files_are_drawn(work: Path, shared: Path) -> None:
+    study = str(shared / "reference" / "phase6" / "head_scores_gpt2.json")
+    _done(work, "src.visualization.head_plots", "--head-scores", study, "--output-dir", "drawn")
+    assert (work / "drawn" / "head_reaction_heatmap.png").stat().st_size > 1000
+
+
+def test_a_studys_pickle_without_intervals_is_drawn(tmp_path: Path) -> None:
+    metrics = {
+        "keyword_counts": {"gratitude": {"mean": 1.1, "std": 0.3, "total": 78}},
+        "sentiment": {"mean": 0.0, "std": 0.0},
+    }
+    content = {
+        "model": "gpt2", "heads": [(1, 10)], "prompts": ["Thank you"], "baseline_texts": ["Thank you so"],
+        "ablation_texts": ["Thank you all"], "baseline_metrics": metrics, "ablation_metrics": metrics,
+    }  # fmt: skip
+    (tmp_path / "study.pkl").write_bytes(pickle.dumps(content))
+    _done(tmp_path, "src.visualization.head_plots", "--ablation-file", "study.pkl", "--output-dir", "drawn")
+    assert {path.name for path in (tmp_path / "drawn").iterdir()} == {
+        "ablation_comparison.png",
+        "ablation_comparison.svg",
+    }
+
+
+def test_a_local_folder_default_paths_and_several_heads(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "headscope" / "models" / "demo", tmp_path / "models" / "mine")
+    (tmp_path / "few.json").write_text(
+        json.dumps({"prompts": ["I am grateful today.", "Thank you all for coming here."]})
+    )
+    screened = _done(tmp_path, "src.analysis.head_screening", "--model", "models/mine")
+    assert "results/baseline/alignment/head_scores_mine.json" in screened.stdout
+    _done(
+        tmp_path, "src.models.head_ablation", "--model", "models/mine", "--head-spec", "3:2, 1:1", "--emotion",
+        "gratitude", "--prompts-file", "few.json", "--max-tokens", "3",
+    )  # fmt: skip
+    content = read_ablation(tmp_path / "results/baseline/patching/head_ablation/mine_gratitude_1_1-3_2.pkl")
+    assert content.heads == [(1, 1), (3, 2)]
+    assert content.prompts == ["I am grateful today.", "Thank you all for coming here."]
+
+
+def test_a_named_file_goes_before_the_data_folder_which_goes_before_the_profile(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    for name, n in (("gratitude", 2), ("anger", 3), ("apology", 4), ("neutral", 5)):
+        texts = [f"Sentence number {i} of {name} stands here." for i in range(n)]
+        (tmp_path / "data" / f"{name}_prompts.json").write_text(json.dumps({"prompts": texts}))
+    (tmp_path / "mine.json").write_text(json.dumps({"prompts": [f"So angry, day {i}." for i in range(6)]}))
+    _done(
+        tmp_path, "src.analysis.head_screening", "--model", "demo", "--data-dir", "data",
+        "--anger-prompts", "mine.json", "--output", "scores.json",
+    )  # fmt: skip
+    rows = json.loads((tmp_path / "scores.json").read_text())["scores"]
+    assert {(row["emotion"], row["samples_emotion"], row["samples_neutral"]) for row in rows} == {
+        ("gratitude", 2, 5),
+        ("anger", 6, 5),
+        ("apology", 4, 5),
+    }
+
+
+@pytest.mark.parametrize(
+    ("module", "arguments", "word"),
+    [
+        ("src.analysis.head_screening", ("--model", "demo", "--anger-prompts", "gone.json"), "gone.json"),
+        ("src.analysis.head_screening", ("--model", "demo", "--output", "scores.csv"), ".json"),
+        ("src.models.head_ablation", ("--model", "demo", "--head-spec", "99:0"), "99:0 does not exist"),
+        ("src.models.head_ablation", ("--model", "demo", "--head-spec", "1:2", "--emotion", "joy"), '"joy"'),
+        ("src.visualization.head_plots", (), "nothing to draw"),
+        ("src.analysis.compare_published", ("--head-scores", "gone.json"), "gone.json"),
+    ],
+)
+def test_a_wrong_request_is_refused(module: str, arguments: tuple[str, ...], word: str, tmp_path: Path) -> None:
+    ended = _run(tmp_path, module, *arguments)
+    assert ended.returncode == 2
+    assert word in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert list(tmp_path.iterdir()) == []
