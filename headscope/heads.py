@@ -15,7 +15,9 @@ from dataclasses import dataclass
 
 from headscope.errors import RequestError
 
-_ITEM = re.compile(r"^(?:L(?P<named_layer>\d+)H(?P<named_head>\d+)|(?P<layer>\d+):(?P<heads>\*|\d+(?:-\d+)?))$", re.I | re.A)
+_ITEM = re.compile(
+    r"^(?:L(?P<named_layer>\d+)H(?P<named_head>\d+)|(?P<layer>\d+):(?P<heads>\*|\d+(?:-\d+)?))$", re.I | re.A
+)
 _GRAMMAR = 'heads as "1:10", "L1H10", "3:0-5", "7:*" or "*", joined by commas'
 
 

@@ -44,7 +44,7 @@ def run(
     out: str | Path | None = None,
     *,
     concepts: Sequence[str] | str | None = None,
-    query: str = "last",
+    query: str | None = None,
     heads: str = "all",
     edits: Sequence[str] = ("mean", "zero"),
     top_k: int = 4,
@@ -73,7 +73,8 @@ def run(
         profile: what is asked.
         out: the run folder; ``runs/<model>-<profile>-<digest>`` by default.
         concepts: only these; all by default.
-        query: which tokens look, see ``screen``.
+        query: which tokens look, see ``screen``; by default ``readout``, the place where the causal outcome is read, so
+            that both kinds of evidence are about the same place; ``last`` where the profile has no readouts.
         heads: ``all``: sweep every head; ``top``: only the ``top_n`` heads of each concept's screen and as many random
             others (on models where a sweep of all heads would take hours). Then no row is confirmatory.
         edits: kinds of edit; ``mean`` must be among them.
@@ -101,6 +102,7 @@ def run(
         RequestError, ProfileError: before anything is written.
     """
     names = chosen_concepts(profile, concepts)
+    query = query or ("readout" if profile.readouts else "last")
     Sampling(max_tokens, temperature, top_p, samples, greedy)
     _check(heads, edits, top_k, top_n, model)
     budget = batch_budget(batch_tokens)

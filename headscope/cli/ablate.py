@@ -61,6 +61,7 @@ def command(
         if concept is None:
             raise RequestError("--prompts-file needs to know whose prompts these are", fix="add --concept NAME")
         prompts = [*(prompts or ()), f"{concept}={prompts_file}"]
+    asked = ask_profile(profile, data_dir=data_dir, prompts=prompts, concepts=None if concept is None else [concept])
     from headscope.measure.edits import EDIT_KINDS
     from headscope.measure.generation import Sampling
     from headscope.runs.folder import Run
@@ -77,7 +78,6 @@ def command(
     one_of("value bias", value_bias, ("zero", "keep"))
     one_of("keyword counting", keyword_counting, KEYWORD_COUNTING)
     Sampling(max_tokens, temperature, top_p, samples, greedy, stop_at_eos, scope, seed)
-    asked = ask_profile(profile, data_dir=data_dir, prompts=prompts, concepts=None if concept is None else [concept])
     loaded = ask_model(
         model, device=device, dtype=dtype, bos=bos, unchecked=unchecked, trust_remote_code=trust_remote_code
     )

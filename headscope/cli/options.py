@@ -107,8 +107,19 @@ Query = Annotated[
     str,
     typer.Option(
         "--query",
-        help="Whose attention to the span counts: 'last' token, all tokens 'after' it, or the span's own ('self').",
+        help="Whose attention to the span counts: 'last' token, all tokens 'after' it, its own ('self'), or the last "
+        "token of each 'readout'.",
         rich_help_panel=_MEASURE,
+    ),
+]
+RunQuery = Annotated[
+    str | None,
+    typer.Option(
+        "--query",
+        help="Whose attention to the span counts: 'readout', 'last', 'after' or 'self'. Default: readout, where the "
+        "profile has readouts, because the causal outcome is read there.",
+        rich_help_panel=_MEASURE,
+        show_default=False,
     ),
 ]
 Edits = Annotated[

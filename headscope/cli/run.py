@@ -54,6 +54,7 @@ def command(
     headscope run --model gpt2 --profile ./joy --concept joy --seed 1
     """
     check_outputs(out)
+    asked = ask_profile(profile, data_dir=data_dir, prompts=prompts, concepts=concept)
     from headscope.measure.edits import EDIT_KINDS
     from headscope.pipeline import HEADS, run
     from headscope.verbs.screen import QUERIES
@@ -64,7 +65,6 @@ def command(
     edits = tuple(edit or ("mean", "zero"))
     for kind in edits:
         one_of("edit", kind, EDIT_KINDS)
-    asked = ask_profile(profile, data_dir=data_dir, prompts=prompts, concepts=concept)
     loaded = ask_model(
         model, device=device, dtype=dtype, bos=bos, unchecked=unchecked, trust_remote_code=trust_remote_code
     )

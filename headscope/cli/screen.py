@@ -44,6 +44,7 @@ def command(
     headscope screen --model gpt2 --concept anger --query after --out runs/anger
     """
     check_outputs(out, output, ".json")
+    asked = ask_profile(profile, data_dir=data_dir, prompts=prompts, concepts=concept)
     from headscope.runs.atomic import write_bytes_atomic
     from headscope.runs.folder import HEAD_SCORES, Run
     from headscope.verbs.keep import begin, keep
@@ -52,7 +53,6 @@ def command(
 
     one_of("protocol", protocol, PROTOCOLS)
     one_of("query", query, QUERIES)
-    asked = ask_profile(profile, data_dir=data_dir, prompts=prompts, concepts=concept)
     loaded = ask_model(
         model, device=device, dtype=dtype, bos=bos, unchecked=unchecked, trust_remote_code=trust_remote_code
     )

@@ -42,6 +42,7 @@ def command(
     headscope sweep --model gpt2 --heads "1:*,3:0-5" --edit mean
     """
     check_outputs(out)
+    asked = ask_profile(profile, data_dir=data_dir, prompts=prompts, concepts=concept)
     from headscope.measure.edits import EDIT_KINDS
     from headscope.runs.folder import Run
     from headscope.verbs.keep import begin, keep
@@ -52,7 +53,6 @@ def command(
     edits = tuple(edit or ("mean", "zero"))
     for kind in edits:
         one_of("edit", kind, EDIT_KINDS)
-    asked = ask_profile(profile, data_dir=data_dir, prompts=prompts, concepts=concept)
     loaded = ask_model(
         model, device=device, dtype=dtype, bos=bos, unchecked=unchecked, trust_remote_code=trust_remote_code
     )

@@ -116,9 +116,9 @@ def find_anatomy(hf: PreTrainedModel) -> Anatomy:
     for module in modules:
         if modules.count(module) > 1:
             raise ModelError(
-                "an attention module runs more than once in one pass, so its heads cannot be told apart by layer",
+                "a module computes attention more than once in one pass, so its heads cannot be told apart by layer",
                 where=names[module],
-                fix="headscope has no support for weights shared between layers",
+                fix="attention shared between layers, or made of differences, is not supported",
             )
     return Anatomy(tuple(_layer(one, names, routed=routed) for one in seen))
 
@@ -182,7 +182,7 @@ def vocabulary_size(hf: PreTrainedModel) -> int:
 def context_length(hf: PreTrainedModel) -> int | None:
     """Most tokens the model takes; None where positions are relative without a table (ALiBi), so there is no limit."""
     for name in ("max_position_embeddings", "max_seq_len", "n_positions"):
-        value = getattr(hf.config, name, None)
+        value = getattr(hf.config.get_text_config(), name, None)
         if isinstance(value, int) and value > 0:
             return value
     return None
@@ -196,7 +196,15 @@ def probe_ids(hf: PreTrainedModel, shape: tuple[int, int] = _PROBE) -> Tensor:
 
 
 def _run(hf: PreTrainedModel, ids: Tensor) -> None:
-    hf.base_model(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False)
+    try:
+        hf.base_model(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False)
+    except (RuntimeError, ValueError, TypeError, AttributeError, IndexError, KeyError) as error:
+        raise ModelError(
+            f"{type(hf).__name__} cannot run a few tokens of plain text, so its heads cannot be found",
+            expected="a model that runs on input_ids and attention_mask alone",
+            got=f"{type(error).__name__}: {(str(error) or 'no message').splitlines()[0][:200]}",
+            where=f"model type {hf.config.model_type}",
+        ) from error
 
 
 @contextmanager

@@ -12,45 +12,33 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from headscope.errors import ModelError
+from headscope.errors import ModelError, RequestError
 from headscope.models.anatomy import vocabulary_size
 from headscope.models.attention import Attention
 from headscope.models.batches import Batch
 from headscope.models.editing import LayerEdit, editing
 from headscope.models.head_model import HeadModel
 from headscope.models.law_report import Law, LawReport
+from headscope.models.law_rows import (
+    TOLERANCE,
+    Rows,
+    all_logits,
+    compare,
+    difference_of,
+    made_up_edits,
+    made_up_sequences,
+    smallest_window,
+)
 from headscope.models.reading import watching_attention
-from headscope.models.running import logits_at, prefill, run_hidden, step, takes_positions
+from headscope.models.running import prefill, run_hidden, step, takes_positions
 from headscope.models.weights import head_weights
-from headscope.random_streams import generator
 from headscope.tokens import tree_row
 
-# Largest relative difference that passes: a few hundred roundings of each type.
-_TOLERANCE = {torch.float64: 1e-9, torch.float32: 2e-5, torch.float16: 2e-2, torch.bfloat16: 1e-1}
 _N_STEPS = 2  # tokens generated with the cache
-_NOT_WINDOWS = frozenset({"max_window_layers"})  # a number of layers, not of tokens
-
-
-@dataclass(frozen=True)
-class _Rows:
-    """Made-up rows, their unpadded logits, and the edit under test.
-
-    Attributes:
-        sequences: three rows of different length; the second shares a prefix with the first.
-        alone: [T, V] logits of each, run by itself.
-        edits: by layer, gains of the three rows [3, 1, H]: row r loses other heads than row s.
-        tolerance: of the model's dtype.
-    """
-
-    sequences: list[list[int]]
-    alone: list[Tensor]
-    edits: dict[int, LayerEdit]
-    tolerance: float
 
 
 @torch.inference_mode()
@@ -60,11 +48,11 @@ def check_laws(model: HeadModel) -> LawReport:
     Raises:
         ModelError: the model looks at later tokens, so it is no causal language model.
     """
-    sequences = _sequences(model)
-    tolerance = _TOLERANCE.get(model.dtype, _TOLERANCE[torch.bfloat16])
+    sequences = made_up_sequences(model)
+    tolerance = TOLERANCE.get(model.dtype, TOLERANCE[torch.bfloat16])
     _require_causal(model, sequences[0], tolerance)
-    alone = [_all_logits(model, Batch.of_chains([ids], device=model.device))[0] for ids in sequences]
-    rows = _Rows(sequences, alone, _edits(model, len(sequences)), tolerance)
+    alone = [all_logits(model, Batch.of_chains([ids], device=model.device))[0] for ids in sequences]
+    rows = Rows(sequences, alone, made_up_edits(model, len(sequences)), tolerance)
     laws = [
         *_reading_laws(model, rows),
         *_padding_laws(model, rows),
@@ -74,69 +62,11 @@ def check_laws(model: HeadModel) -> LawReport:
     # Trees are taken only where they add no more than padding does: a wrong distance or position can hide under the
     # wide tolerance of half precision.
     noise = max(law.difference for law in laws if law.name.startswith("padded"))
-    near = max(_TOLERANCE[torch.float32], 4 * torch.finfo(model.dtype).eps, 4 * noise)
+    near = max(TOLERANCE[torch.float32], 4 * torch.finfo(model.dtype).eps, 4 * noise)
     tree, limit = _tree_law(model, rows, min(tolerance, near))
     model.tree_row_limit = limit
     model.laws = LawReport((*laws, tree), checked=True)
     return model.laws
-
-
-# --- what is run --------------------------------------------------------------------------------------------------
-
-
-def _smallest_window(model: HeadModel) -> int | None:
-    """The shortest span of tokens the configuration calls a window or an attention chunk."""
-    config = model.hf.config.get_text_config()
-    sizes = [
-        value
-        for name, value in vars(config).items()
-        if ("window" in name or "attention_chunk" in name) and name not in _NOT_WINDOWS and type(value) is int
-    ]
-    return min((size for size in sizes if size > 0), default=None)
-
-
-def _sequences(model: HeadModel) -> list[list[int]]:
-    """Three rows, a prefix shared by two, longer than a short sliding window where the model has one."""
-    window = _smallest_window(model)
-    longest = 9 if window is None or window > 24 else max(9, window + 3)
-    longest = min(longest, model.context_length or longest)
-    vocabulary = vocabulary_size(model.hf)
-    draws = generator(0, "load check").integers(0, vocabulary, size=(3, longest)).tolist()
-    shared = max(1, longest // 3)
-    first, second, third = draws
-    second = (first[:shared] + second[shared:])[: max(2, longest - 2)]
-    return [first, second, third[: max(2, longest - 4)]]
-
-
-def _edits(model: HeadModel, n_rows: int) -> dict[int, LayerEdit]:
-    edits = {}
-    for index, layer in enumerate(model.anatomy.layers):
-        gain = torch.ones(n_rows, 1, layer.n_heads, device=model.device)
-        for row in range(n_rows):
-            gain[row, 0, (row + index) % layer.n_heads] = 0.0
-        gain[-1, 0, 0] = 0.0
-        edits[index] = LayerEdit(gain)
-    return edits
-
-
-def _all_logits(model: HeadModel, batch: Batch) -> list[Tensor]:
-    """[T, V] logits of the real tokens of each row."""
-    places = batch.attention_mask.bool().nonzero()
-    logits = logits_at(model, batch, places[:, 0], places[:, 1])
-    return [logits[places[:, 0] == row] for row in range(len(batch))]
-
-
-def _difference(got: Tensor, expected: Tensor) -> float:
-    """Largest absolute difference, relative to the largest expected value where that is above 1; inf for NaN."""
-    if got.shape != expected.shape:
-        return math.inf
-    gap = (got.float() - expected.float()).abs().max() / max(1.0, float(expected.abs().max()))
-    return float(gap) if bool(torch.isfinite(gap)) else math.inf
-
-
-def _compare(name: str, got: list[Tensor], expected: list[Tensor], tolerance: float, note: str = "") -> Law:
-    difference = max(_difference(one, other) for one, other in zip(got, expected, strict=True))
-    return Law(name, difference, tolerance, difference <= tolerance, note)
 
 
 def _require_causal(model: HeadModel, sequence: list[int], tolerance: float) -> None:
@@ -145,8 +75,8 @@ def _require_causal(model: HeadModel, sequence: list[int], tolerance: float) -> 
     other = sequence[:half] + sequence[half:][::-1]
     if other == sequence:
         other[-1] = (other[-1] + 1) % vocabulary_size(model.hf)
-    first, second = _all_logits(model, Batch.of_chains([sequence, other], device=model.device))
-    difference = _difference(second[:half], first[:half])
+    first, second = all_logits(model, Batch.of_chains([sequence, other], device=model.device))
+    difference = difference_of(second[:half], first[:half])
     if difference > 10 * tolerance:
         raise ModelError(
             f'"{model.name}" looks at later tokens: it is an encoder, or its attention is not causal',
@@ -159,7 +89,7 @@ def _require_causal(model: HeadModel, sequence: list[int], tolerance: float) -> 
 # --- laws ---------------------------------------------------------------------------------------------------------
 
 
-def _reading_laws(model: HeadModel, rows: _Rows) -> list[Law]:
+def _reading_laws(model: HeadModel, rows: Rows) -> list[Law]:
     """Rows read against the attention's own output, and heads against the projection's own output, in one pass."""
     batch = Batch.of_chains(rows.sequences, device=model.device)
     real = batch.attention_mask.bool()
@@ -175,7 +105,7 @@ def _reading_laws(model: HeadModel, rows: _Rows) -> list[Law]:
         value = attention.value.float()
         value = value.repeat_interleave(attention.n_heads // value.shape[1], dim=1)
         outputs[layer] = (pattern @ value).transpose(1, 2)
-        rebuilt.append(_difference(outputs[layer][at], output[at]))
+        rebuilt.append(difference_of(outputs[layer][at], output[at]))
         by_query = pattern.transpose(1, 2)[at]  # [N, H, T]
         unseen = by_query.masked_select(later.to(output.device).expand(len(batch), -1, -1)[at][:, None])
         total = by_query.sum(-1)
@@ -190,9 +120,9 @@ def _reading_laws(model: HeadModel, rows: _Rows) -> list[Law]:
             z = args[0].float().unflatten(-1, (anatomy.n_heads, anatomy.head_size))
             if anatomy.direct and layer in outputs:
                 at, expected = real.to(z.device), outputs.pop(layer)
-                rebuilt.append(_difference(z[at], expected[at]) if z.shape == expected.shape else math.inf)
+                rebuilt.append(difference_of(z[at], expected[at]) if z.shape == expected.shape else math.inf)
             heads = torch.einsum("...hd,hdm->...hm", z, weights.to(z))
-            summed.append(_difference(heads.sum(-2) + bias.to(z), output))
+            summed.append(difference_of(heads.sum(-2) + bias.to(z), output))
 
         return hook
 
@@ -226,40 +156,40 @@ def _projection_hooks(
             handle.remove()
 
 
-def _padding_laws(model: HeadModel, rows: _Rows) -> list[Law]:
+def _padding_laws(model: HeadModel, rows: Rows) -> list[Law]:
     laws = []
     room = max(map(len, rows.sequences)) + 2
     extra = 2 if model.context_length is None or room <= model.context_length else 0
     for side in ("right", "left"):
         batch = Batch.of_chains(rows.sequences, device=model.device, padding=side, extra=extra, pad_id=1)  # type: ignore[arg-type]
-        laws.append(_compare(f"padded {side} = unpadded", _all_logits(model, batch), rows.alone, rows.tolerance))
+        laws.append(compare(f"padded {side} = unpadded", all_logits(model, batch), rows.alone, rows.tolerance))
     return laws
 
 
-def _editing_laws(model: HeadModel, rows: _Rows) -> list[Law]:
+def _editing_laws(model: HeadModel, rows: Rows) -> list[Law]:
     batch = Batch.of_chains(rows.sequences, device=model.device)
-    hooks, before = _count_hooks(model), _all_logits(model, batch)
+    hooks, before = _count_hooks(model), all_logits(model, batch)
     with editing(model, rows.edits):
-        edited = _all_logits(model, batch)
+        edited = all_logits(model, batch)
     with _projection_hooks(model, lambda layer: _without_rows(model, layer, rows.edits[layer].gain)):
-        reference = _all_logits(model, batch)
-    moved = max(_difference(one, other) for one, other in zip(edited, before, strict=True))
+        reference = all_logits(model, batch)
+    moved = max(difference_of(one, other) for one, other in zip(edited, before, strict=True))
     off = {i: LayerEdit(torch.zeros(1, 1, n, device=model.device)) for i, n in enumerate(model.heads_per_layer)}
     with editing(model, off):
-        all_off = _all_logits(model, batch)
+        all_off = all_logits(model, batch)
     with _projection_hooks(model, lambda layer: _bias_only(model, layer)):
-        block_off = _all_logits(model, batch)
+        block_off = all_logits(model, batch)
     with editing(model, rows.edits):
-        again = _all_logits(model, batch)
-    after = _all_logits(model, batch)
+        again = all_logits(model, batch)
+    after = all_logits(model, batch)
     left = _count_hooks(model) - hooks
     return [
-        _compare("edit = zeroed rows of W_O", edited, reference, rows.tolerance, f"it moves logits by {moved:.1e}"),
-        _compare("all heads off = attention block off", all_off, block_off, rows.tolerance),
-        _compare("edits are not cumulative", again, edited, 0.0, "bit for bit"),
+        compare("edit = zeroed rows of W_O", edited, reference, rows.tolerance, f"it moves logits by {moved:.1e}"),
+        compare("all heads off = attention block off", all_off, block_off, rows.tolerance),
+        compare("edits are not cumulative", again, edited, 0.0, "bit for bit"),
         _law(
             "after the block as before it",
-            max(_difference(one, other) for one, other in zip(after, before, strict=True)),
+            max(difference_of(one, other) for one, other in zip(after, before, strict=True)),
             0.0,
             "bit for bit" if left == 0 else f"{left} hooks stay behind",
             also=left == 0,
@@ -294,13 +224,13 @@ def _count_hooks(model: HeadModel) -> int:
     return sum(len(getattr(module, kind)) for module in model.hf.modules() for kind in kinds)
 
 
-def _cache_law(model: HeadModel, rows: _Rows) -> Law:
+def _cache_law(model: HeadModel, rows: Rows) -> Law:
     """Different edits in one left-padded cached batch against each row edited alone, without cache."""
     alone = []
     for row, ids in enumerate(rows.sequences):
         own = {layer: LayerEdit(edit.gain[row : row + 1]) for layer, edit in rows.edits.items()}
         with editing(model, own):
-            alone.append(_all_logits(model, Batch.of_chains([ids], device=model.device))[0][-_N_STEPS - 1 :])
+            alone.append(all_logits(model, Batch.of_chains([ids], device=model.device))[0][-_N_STEPS - 1 :])
     started = [ids[: len(ids) - _N_STEPS] for ids in rows.sequences]
     name = "edited, cached and batched = edited, uncached and alone"
     if min(map(len, started)) < 1:
@@ -308,7 +238,10 @@ def _cache_law(model: HeadModel, rows: _Rows) -> Law:
     batch = Batch.of_chains(started, device=model.device, padding="left", pad_id=1)
     mask, steps = batch.attention_mask, []
     with editing(model, rows.edits):
-        logits, cache = prefill(model, batch)
+        try:
+            logits, cache = prefill(model, batch)
+        except RequestError as error:
+            return Law(name, math.nan, math.nan, None, error.problem)
         steps.append(logits)
         for index in range(_N_STEPS, 0, -1):
             ids = torch.tensor([[sequence[-index]] for sequence in rows.sequences], device=model.device)
@@ -316,10 +249,10 @@ def _cache_law(model: HeadModel, rows: _Rows) -> Law:
             mask = torch.cat([mask, torch.ones_like(mask[:, :1])], dim=1)
             logits, cache = step(model, cache, ids, positions, mask)
             steps.append(logits)
-    return _compare(name, list(torch.stack(steps, dim=1)), alone, rows.tolerance)
+    return compare(name, list(torch.stack(steps, dim=1)), alone, rows.tolerance)
 
 
-def _tree_law(model: HeadModel, rows: _Rows, tolerance: float) -> tuple[Law, int | None]:
+def _tree_law(model: HeadModel, rows: Rows, tolerance: float) -> tuple[Law, int | None]:
     """Rows packed as one tree against each alone; a limit on such rows where they agree.
 
     A mechanism that counts distance in the row and not in depth (a sliding window) goes wrong only in rows longer than
@@ -328,7 +261,7 @@ def _tree_law(model: HeadModel, rows: _Rows, tolerance: float) -> tuple[Law, int
     name = "prompts packed as a tree = each alone"
     if not takes_positions(model.hf):
         return Law(name, math.nan, math.nan, None, "prompts run one to a row: positions cannot be given"), None
-    window = _smallest_window(model)
+    window = smallest_window(model)
     sequences = rows.sequences
     if window is not None and window < 25:
         length = max(2, window // 3)
@@ -345,11 +278,11 @@ def _tree_law(model: HeadModel, rows: _Rows, tolerance: float) -> tuple[Law, int
         return Law(name, math.nan, math.nan, None, "window or context too short: prompts run one to a row"), None
     model.tree_row_limit = longest
     try:
-        logits = _all_logits(model, batch)[0]
+        logits = all_logits(model, batch)[0]
     except (ValueError, TypeError, RuntimeError, AttributeError, IndexError, KeyError):
         return Law(name, math.nan, math.nan, None, "prompts run one to a row: such masks are not taken"), None
     pairs = zip(packed.paths, rows.alone, strict=True)
-    difference = max(_difference(logits[torch.tensor(path)], one[: len(path)]) for path, one in pairs)
+    difference = max(difference_of(logits[torch.tensor(path)], one[: len(path)]) for path, one in pairs)
     if difference > tolerance:
         return Law(name, difference, tolerance, None, "prompts run one to a row"), None
     return Law(name, difference, tolerance, True, f"rows of up to {longest} tokens"), longest

@@ -153,7 +153,10 @@ def prefill(model: HeadModel, batch: Batch) -> tuple[Tensor, Any]:
     arguments = forward_arguments(model, batch) | {"use_cache": True}
     with output_at(model, lambda hidden: hidden[:, -1:]):
         output = model.hf(**arguments)
-    return finite_logits(model, output.logits[:, -1]), output.past_key_values
+    cache = getattr(output, "past_key_values", None)
+    if cache is None:
+        raise RequestError(f'model "{model.name}" keeps no key/value cache, so headscope cannot generate with it')
+    return finite_logits(model, output.logits[:, -1]), cache
 
 
 @torch.inference_mode()

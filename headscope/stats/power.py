@@ -164,7 +164,8 @@ def smallest_reachable_p(n_templates: int) -> float:
 
 def smallest_reachable_q(n_templates: int, n_tests: int, n_true: int = 1) -> float:
     """Smallest Benjamini-Hochberg q where ``n_true`` of ``n_tests`` tests reach the smallest p. NaN below 6."""
-    return min(1.0, smallest_reachable_p(n_templates) * n_tests / n_true)
+    smallest = smallest_reachable_p(n_templates)
+    return smallest if math.isnan(smallest) else min(1.0, smallest * n_tests / n_true)
 
 
 def templates_to_reach(n_tests: float = 1, alpha: float = 0.05) -> int:

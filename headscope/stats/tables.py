@@ -278,13 +278,13 @@ def _effect_key(block: EffectBlock, test: Mapping[str, object]) -> dict[str, obj
 def _arms(block: EffectBlock) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     edited = np.asarray(block.edited, dtype=np.float64)
     baseline = np.asarray(block.baseline, dtype=np.float64)
-    if baseline.ndim == 1:
+    if baseline.ndim == 1 and baseline.shape == edited.shape[:1]:
         baseline = np.broadcast_to(baseline[:, None], edited.shape)
-    if baseline.shape != edited.shape:
+    if edited.ndim != 2 or baseline.shape != edited.shape:
         raise RequestError(
             "the two arms of an effect do not belong together",
-            expected=f"baseline [n_prompts] or {edited.shape}",
-            got=f"{baseline.shape}",
+            expected="edited [n_prompts, n_tests], and baseline of the same shape or [n_prompts]",
+            got=f"edited {edited.shape}, baseline {baseline.shape}",
         )
     return baseline, edited
 

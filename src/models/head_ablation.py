@@ -56,6 +56,9 @@ def head_ablation(
     ] = None,
 ) -> None:
     """Write text with and without heads; write the study's ablation file."""
+    check_outputs(None, output, ".pkl", ".json")
+    asked = read_profile(profile, data_dir, given_files(**{emotion: prompts_file}))
+    one_of("emotion", emotion, tuple(asked.concepts))
     from headscope.measure.edits import EDIT_KINDS
     from headscope.runs.phase6 import ablation_path, write_ablation
     from headscope.runs.provenance import package_versions
@@ -63,12 +66,9 @@ def head_ablation(
     from headscope.verbs.ablation_file import ablation_document
     from headscope.verbs.generated import KEYWORD_COUNTING
 
-    check_outputs(None, output, ".pkl", ".json")
     one_of("edit", edit, EDIT_KINDS)
     one_of("value bias", value_bias, ("zero", "keep"))
     one_of("keyword counting", keyword_counting, KEYWORD_COUNTING)
-    asked = read_profile(profile, data_dir, given_files(**{emotion: prompts_file}))
-    one_of("emotion", emotion, tuple(asked.concepts))
     loaded = ask_model(model, device=device, dtype="auto", unchecked=False)
     chosen = HeadSet.parse(heads, loaded.heads_per_layer)
     path = output or ablation_path(profile, model, emotion, chosen)

@@ -60,7 +60,7 @@ def test_a_model_without_attention_is_refused(config: transformers.PreTrainedCon
 def test_attention_weights_shared_between_layers_are_refused() -> None:
     hf = make("llama")
     hf.model.layers[2].self_attn = hf.model.layers[0].self_attn
-    with pytest.raises(ModelError, match="runs more than once") as caught:
+    with pytest.raises(ModelError, match="more than once in one pass") as caught:
         load_model(hf, tokenizer=word_tokenizer(), device="cpu")
     assert "self_attn" in str(caught.value)
 

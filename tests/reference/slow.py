@@ -89,7 +89,9 @@ def without_heads(hf, heads, values=None):
             projection = twin.transformer.h[head.layer].attn.c_proj
             rows = slice(head.head * d, (head.head + 1) * d)
             if values is not None:
-                projection.bias += torch.as_tensor(values[head], dtype=projection.weight.dtype) @ projection.weight[rows]
+                projection.bias += (
+                    torch.as_tensor(values[head], dtype=projection.weight.dtype) @ projection.weight[rows]
+                )
             projection.weight[rows] = 0.0
     return twin
 
@@ -101,7 +103,9 @@ def log_odds(hf, tokenizer, prompt_text, readouts, words, control_words):
     for readout in readouts:
         ids = token_ids(tokenizer, f"{prompt_text} {readout}")
         probabilities = hf(torch.tensor([ids])).logits[0, -1].double().softmax(-1)
-        scores.append(np.log(mass(tokenizer, probabilities, words)) - np.log(mass(tokenizer, probabilities, control_words)))
+        scores.append(
+            np.log(mass(tokenizer, probabilities, words)) - np.log(mass(tokenizer, probabilities, control_words))
+        )
     return float(np.mean(scores))
 
 

@@ -157,7 +157,9 @@ def test_position_mean_and_resample_take_the_controls_own_z(model, profile):
     everything = HeadSet.parse("*", model.heads_per_layer)
     outcomes = study.measure([Edited(Arm(everything, kind), "requested") for kind in kinds])
     i = study.asked.index(asked)
-    assert np.allclose(outcomes.edited[0, i], outcomes.edited[1, i], atol=2e-5) == (len(source.tokens) == len(asked.tokens))
+    assert np.allclose(outcomes.edited[0, i], outcomes.edited[1, i], atol=2e-5) == (
+        len(source.tokens) == len(asked.tokens)
+    )
     assert isinstance(study.states, ControlStates)
 
 

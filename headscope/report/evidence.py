@@ -1,0 +1,162 @@
+"""One measured effect with what is needed to say it: size, interval, p, power.
+
+An effect counts as shown only where the strictest p it has (max-T over its family, else q, else p) is below .05 *and*
+its interval leaves out the value of no change. Everything else is called not shown, with the smallest effect that
+could have been seen and the number of templates that would decide.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import ceil, isfinite, isnan, nan
+from typing import Any, Literal
+
+import pandas as pd
+
+from headscope.report.numbers import as_float
+from headscope.stats.clusters import MIN_TEMPLATES
+from headscope.stats.power import templates_for_power
+
+ALPHA = 0.05
+RATIO_OUTCOMES = frozenset({"perplexity_ratio"})
+DIVERGENCES = frozenset({"kl_nats_per_token"})
+
+Missing = Literal["too_few_templates", "no_test_of_divergence", "not_measured"]
+
+
+@dataclass(frozen=True)
+class Effect:
+    """One row of ``effects``, ``screen`` or ``assay``; NaN is missing.
+
+    Attributes:
+        concept: whose prompts.
+        heads: canonical spec of what was edited, or of the head that was read.
+        edit: kind of edit; empty in a screen.
+        outcome: what was measured.
+        unit: of ``estimate``, ``low``, ``high``, ``mde``.
+        estimate: edited - baseline (of a ratio: edited / baseline), or concept - control.
+        low: lower end of the 95 % interval.
+        high: upper end.
+        sim_low: lower end of the simultaneous interval.
+        sim_high: upper end.
+        p_value: of this test alone.
+        p_max_t: corrected over its family by max-T.
+        q_value: Benjamini-Hochberg over its family.
+        d_z: standardized by the deviation over templates.
+        mde: smallest effect detectable with 80 % power.
+        before: mean of the baseline, or of the control.
+        after: mean of the edited arm, or of the concept.
+        n_prompts: prompts it rests on.
+        n_templates: templates it rests on.
+        n_tests: tests of its family.
+    """
+
+    concept: str
+    heads: str
+    edit: str
+    outcome: str
+    unit: str
+    estimate: float
+    low: float
+    high: float
+    sim_low: float
+    sim_high: float
+    p_value: float
+    p_max_t: float
+    q_value: float
+    d_z: float
+    mde: float
+    before: float
+    after: float
+    n_prompts: int
+    n_templates: int
+    n_tests: int
+
+    @property
+    def null(self) -> float:
+        """The value of no change: 1 for a ratio, else 0."""
+        return 1.0 if self.outcome in RATIO_OUTCOMES else 0.0
+
+    @property
+    def strictest_p(self) -> tuple[str, float]:
+        """The name and value of the p that decides: ``p_max_t``, else ``q``, else ``p``."""
+        for name, value in (("p_max_t", self.p_max_t), ("q", self.q_value), ("p", self.p_value)):
+            if not isnan(value):
+                return name, value
+        return "p", nan
+
+    @property
+    def direction(self) -> int:
+        """-1 or 1 where the effect is shown to lower or raise the outcome, 0 where it is not shown."""
+        if not self.strictest_p[1] < ALPHA:
+            return 0
+        return -1 if self.high < self.null else 1 if self.low > self.null else 0
+
+    @property
+    def missing(self) -> Missing | None:
+        """Why there is no p; None where there is one."""
+        if not isnan(self.p_value):
+            return None
+        if isnan(self.estimate):
+            return "not_measured"
+        if self.outcome in DIVERGENCES and self.n_templates >= MIN_TEMPLATES:
+            return "no_test_of_divergence"
+        return "too_few_templates"
+
+    @property
+    def templates_needed(self) -> float:
+        """Templates that would show an effect of this size with 80 % power at its family's level; NaN, inf if none."""
+        return templates_for_power(self.d_z, n_tests=self.n_tests) if isfinite(self.d_z) else nan
+
+    @property
+    def prompts_needed(self) -> float:
+        """The same in prompts, at as many prompts a template as here."""
+        needed = self.templates_needed
+        if not isfinite(needed) or not self.n_templates:
+            return needed
+        return float(ceil(needed * self.n_prompts / self.n_templates))
+
+
+def effect_of(row: Mapping[Any, Any], n_tests: int = 1) -> Effect:
+    """An ``Effect`` from a row of the tables ``effects``, ``screen`` or ``assay``."""
+
+    def value(*names: str) -> float:
+        found = [as_float(row[name]) for name in names if name in row]
+        return found[0] if found else nan
+
+    layer, head = row.get("layer"), row.get("head")
+    address = str(row["heads"]) if "heads" in row else "" if layer is None else f"{int(layer)}:{int(as_float(head))}"
+    return Effect(
+        concept=str(row["concept"]),
+        heads=address,
+        edit=str(row.get("edit", "")),
+        outcome=str(row.get("outcome", row.get("measure", ""))),
+        unit=str(row.get("unit", "")),
+        estimate=value("estimate"),
+        low=value("ci_low"),
+        high=value("ci_high"),
+        sim_low=value("sim_low"),
+        sim_high=value("sim_high"),
+        p_value=value("p_value"),
+        p_max_t=value("p_max_t"),
+        q_value=value("q_value"),
+        d_z=value("d_z"),
+        mde=value("mde"),
+        before=value("baseline_mean", "control_mean"),
+        after=value("edited_mean", "concept_mean"),
+        n_prompts=_whole(value("n_prompts")),
+        n_templates=_whole(value("n_templates")),
+        n_tests=n_tests,
+    )
+
+
+def effects_of(rows: pd.DataFrame, everything: pd.DataFrame | None = None) -> list[Effect]:
+    """Effects of a table's rows, in order; families are counted in ``everything`` (the table itself by default)."""
+    whole = rows if everything is None else everything
+    sizes = whole["family"].value_counts().to_dict() if "family" in whole.columns else {}
+    return [effect_of(row, int(sizes.get(row.get("family"), 1))) for row in rows.to_dict("records")]
+
+
+def _whole(value: float) -> int:
+    return 0 if isnan(value) else int(value)

@@ -1,0 +1,243 @@
+"""What a run found about each concept: the language-neutral half of everything the report says.
+
+1. Rows of the tables are grouped by concept: assay, coverage, where heads look, what each does alone, what sets do.
+2. Sets of heads carry every outcome of both edits, the sum of their heads' single effects, their place among random
+   sets, and the damage on control prompts.
+3. Looking and doing are compared by Spearman's rank correlation over heads, with Bonett and Wright's (2000) interval.
+   Heads of one model are no independent sample, so this interval describes and does not generalize.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from math import atanh, sqrt, tanh
+from typing import Any
+
+import pandas as pd
+from scipy import stats
+
+from headscope.plots.selecting import DAMAGE_OUTCOMES, DECIDING_EDIT, OVERALL, PRIMARY_OUTCOME, concepts_of
+from headscope.report.evidence import ALPHA, Effect, effect_of, effects_of
+from headscope.stats.ranking import primary_screen, single_effects
+
+SET_ROLES = ("requested", "joint_top")
+CARRIERS = ("carrier", "shared carrier", "carrier (specificity not tested)")
+_FEWEST_HEADS = 5
+
+
+@dataclass(frozen=True)
+class Correlation:
+    """Spearman's rho with its 95 % interval, over ``n`` heads."""
+
+    rho: float
+    low: float
+    high: float
+    n: int
+
+
+@dataclass(frozen=True)
+class SetFindings:
+    """Everything measured on one set of heads edited together, for one concept.
+
+    Attributes:
+        concept: whose prompts.
+        heads: canonical spec.
+        role: ``requested`` or ``joint_top``.
+        effects: on the concept's prompts, in the table's order.
+        damage: on control prompts.
+        total: sum of the same heads' single effects; None where it was not measured.
+        null: row of ``nulls``; None where there is none.
+    """
+
+    concept: str
+    heads: str
+    role: str
+    effects: tuple[Effect, ...]
+    damage: tuple[Effect, ...]
+    total: Effect | None
+    null: Mapping[str, Any] | None
+
+    def effect(self, outcome: str, edit: str = DECIDING_EDIT) -> Effect | None:
+        """The effect on one outcome under one edit; None where it was not measured."""
+        every = (*self.effects, *self.damage)
+        return next((one for one in every if one.outcome == outcome and one.edit == edit), None)
+
+    @property
+    def primary(self) -> Effect | None:
+        """The effect on the primary outcome under the deciding edit."""
+        return self.effect(PRIMARY_OUTCOME)
+
+    @property
+    def generated(self) -> list[Effect]:
+        """Effects of the deciding edit on generated text: the concept's own keywords, and sentiment."""
+        own = f"keyword_count_{self.concept}"
+        return [
+            one
+            for one in self.effects
+            if one.edit == DECIDING_EDIT and (one.outcome == own or one.outcome.startswith("sentiment_"))
+        ]
+
+    @property
+    def n_heads(self) -> int:
+        """Heads in the set."""
+        return self.heads.count(",") + 1
+
+
+@dataclass
+class ConceptFindings:
+    """What a run found about one concept. Empty where something was not measured."""
+
+    concept: str
+    assay: Effect | None = None
+    assay_shown: bool | None = None
+    share_right: float = float("nan")
+    coverage: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    looked: list[Effect] = field(default_factory=list[Effect])
+    alone: list[Effect] = field(default_factory=list[Effect])
+    alone_zero: Mapping[str, Effect] = field(default_factory=dict[str, Effect])
+    sets: list[SetFindings] = field(default_factory=list[SetFindings])
+    verdicts: list[Mapping[str, Any]] = field(default_factory=list[Mapping[str, Any]])
+
+    @cached_property
+    def attending(self) -> list[Effect]:
+        """Heads shown to look more at the concept than at its control, strongest first."""
+        return [one for one in self.looked if one.direction > 0]
+
+    @cached_property
+    def averse(self) -> list[Effect]:
+        """Heads shown to look less at the concept than at its control."""
+        return [one for one in self.looked if one.direction < 0]
+
+    @cached_property
+    def lowering(self) -> list[Effect]:
+        """Heads whose removal is shown to lower the concept, strongest first."""
+        return [one for one in self.alone if one.direction < 0]
+
+    @cached_property
+    def raising(self) -> list[Effect]:
+        """Heads whose removal is shown to raise the concept, strongest first."""
+        return [one for one in reversed(self.alone) if one.direction > 0]
+
+    @property
+    def silent(self) -> list[Effect]:
+        """Heads whose removal is not shown to change the concept."""
+        return [one for one in self.alone if one.direction == 0]
+
+    @property
+    def has_verdicts(self) -> bool:
+        """Whether heads may be judged: the concept shows, and there are verdicts."""
+        return bool(self.verdicts) and self.assay_shown is not False
+
+    def judged(self, *verdicts: str, sets: bool = False) -> list[Mapping[str, Any]]:
+        """Rows of ``verdicts`` with one of these verdicts, strongest first; single heads, or ``sets``."""
+        rows = [row for row in self.verdicts if row["verdict"] in verdicts and ("," in str(row["heads"])) == sets]
+        return sorted(rows, key=lambda row: -abs(row["estimate"]))
+
+    @cached_property
+    def agreement(self) -> Correlation | None:
+        """Whether heads that look more also lower the concept more when removed; None below five heads."""
+        effect_of_head = {one.heads: -one.estimate for one in self.alone}
+        pairs = [(one.estimate, effect_of_head[one.heads]) for one in self.looked if one.heads in effect_of_head]
+        return _spearman(pairs)
+
+    def shared_top(self, n: int) -> int:
+        """How many of the ``n`` heads that look most are shown to lower the concept when removed."""
+        causal = {one.heads for one in self.lowering}
+        return sum(one.heads in causal for one in self.looked[:n])
+
+
+def findings_of(tables: Mapping[str, pd.DataFrame]) -> list[ConceptFindings]:
+    """Findings of every concept in the tables, in the order in which the tables name them."""
+    found = {name: ConceptFindings(name) for name in _concepts(tables)}
+    for row in _records(tables, "assay"):
+        if str(row["concept"]) in found and row["outcome"] == PRIMARY_OUTCOME:
+            one = found[str(row["concept"])]
+            one.assay, one.assay_shown, one.share_right = effect_of(row), bool(row["shown"]), float(row["share_right"])
+    for row in _records(tables, "coverage"):
+        found[str(row["concept"])].coverage = row
+    for row in _records(tables, "verdicts"):
+        if str(row["concept"]) in found:
+            found[str(row["concept"])].verdicts.append(row)
+    _add_screen(found, tables.get("screen"))
+    _add_effects(found, tables)
+    return list(found.values())
+
+
+def _concepts(tables: Mapping[str, pd.DataFrame]) -> list[str]:
+    names: dict[str, None] = {}
+    for table in ("coverage", "screen", "assay", "effects"):
+        rows = tables.get(table)
+        if rows is not None and len(rows):
+            on_concepts = rows[~rows["outcome"].isin(DAMAGE_OUTCOMES)] if table == "effects" else rows
+            names.update(dict.fromkeys(concepts_of(on_concepts)))
+    return list(names)
+
+
+def _add_screen(found: Mapping[str, ConceptFindings], screen: pd.DataFrame | None) -> None:
+    if screen is None or screen.empty:
+        return
+    for effect in effects_of(primary_screen(screen), screen):
+        if effect.estimate == effect.estimate:
+            found[effect.concept].looked.append(effect)
+    for one in found.values():
+        one.looked.sort(key=lambda effect: -effect.estimate)
+
+
+def _add_effects(found: Mapping[str, ConceptFindings], tables: Mapping[str, pd.DataFrame]) -> None:
+    effects = tables.get("effects")
+    if effects is None or effects.empty:
+        return
+    for effect in effects_of(single_effects(effects), effects):
+        if effect.estimate == effect.estimate:
+            found[effect.concept].alone.append(effect)
+    for one in found.values():
+        one.alone.sort(key=lambda effect: effect.estimate)
+        one.alone_zero = {
+            effect.heads: effect
+            for effect in effects_of(single_effects(effects[effects["concept"] == one.concept], edit="zero"), effects)
+        }
+    nulls = _records(tables, "nulls")
+    for role in SET_ROLES:
+        rows = effects[(effects["role"] == role) & ~effects["outcome"].isin(DAMAGE_OUTCOMES)]
+        for (concept, heads), part in rows.groupby(["concept", "heads"], sort=False):
+            found[str(concept)].sets.append(_set(str(concept), str(heads), role, part, effects, nulls))
+
+
+def _set(
+    concept: str, heads: str, role: str, part: pd.DataFrame, effects: pd.DataFrame, nulls: list[Mapping[str, Any]]
+) -> SetFindings:
+    of_heads = effects[effects["heads"] == heads]
+    damage = of_heads[of_heads["outcome"].isin(DAMAGE_OUTCOMES) & of_heads["role"].isin([role, "single"])]
+    total = effects_of(of_heads[(of_heads["role"] == "sum_of_singles") & (of_heads["concept"] == concept)], effects)
+    null = [row for row in nulls if (row["concept"], row["heads"], row["outcome"]) == (concept, heads, PRIMARY_OUTCOME)]
+    return SetFindings(
+        concept,
+        heads,
+        role,
+        tuple(effects_of(part.drop_duplicates(["outcome", "edit"]), effects)),
+        tuple(effects_of(damage.drop_duplicates(["outcome", "edit"]), effects)),
+        total[0] if total else None,
+        null[0] if null else None,
+    )
+
+
+def _spearman(pairs: list[tuple[float, float]]) -> Correlation | None:
+    if len(pairs) < _FEWEST_HEADS:
+        return None
+    first, second = zip(*pairs, strict=True)
+    if len(set(first)) == 1 or len(set(second)) == 1:
+        return None
+    rho = float(stats.spearmanr(first, second).statistic)
+    if abs(rho) >= 1.0:
+        return Correlation(rho, rho, rho, len(pairs))
+    half = float(stats.norm.isf(ALPHA / 2)) * sqrt((1 + rho**2 / 2) / (len(pairs) - 3))
+    return Correlation(rho, tanh(atanh(rho) - half), tanh(atanh(rho) + half), len(pairs))
+
+
+def _records(tables: Mapping[str, pd.DataFrame], name: str) -> list[Mapping[str, Any]]:
+    table = tables.get(name)
+    if table is None:
+        return []
+    return [row for row in table.to_dict("records") if row.get("concept") != OVERALL]  # pyright: ignore[reportReturnType]

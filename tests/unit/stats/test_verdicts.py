@@ -1,0 +1,268 @@
+"""Each verdict from tables made by hand, and what missing evidence does."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from headscope.stats.columns import ASSAY_COLUMNS, EFFECTS_COLUMNS, SCREEN_COLUMNS, VERDICTS_COLUMNS
+from headscope.stats.verdicts import Criteria, judge
+
+CONCEPTS = ("gratitude", "anger")
+
+
+def effect(concept: str, heads: str, estimate: float, half: float = 0.2, **changes: object) -> dict[str, object]:
+    """A row with simultaneous half-width ``half``, twice that of the plain interval."""
+    alone = "," not in heads
+    row = {
+        "concept": concept,
+        "layer": int(heads.split(":")[0]) if alone else pd.NA,
+        "head": int(heads.split(":")[1]) if alone else pd.NA,
+        "heads": heads,
+        "role": "single" if alone else "joint_top",
+        "k": heads.count(",") + 1,
+        "edit": "mean",
+        "scope": "all",
+        "outcome": "lexicon_logodds_nats",
+        "estimate": estimate,
+        "ci_low": estimate - half / 2,
+        "ci_high": estimate + half / 2,
+        "sim_low": estimate - half,
+        "sim_high": estimate + half,
+        "n_templates": 35,
+    }
+    return row | changes
+
+
+def damage(heads: str, high: float) -> dict[str, object]:
+    return effect("neutral", heads, high - 0.01, outcome="perplexity_ratio", ci_high=high)
+
+
+def contrast(concept: str, heads: str, other: str, estimate: float, half: float = 0.2) -> dict[str, object]:
+    return effect(concept, heads, estimate, half, outcome=f"specificity_nats:{other}")
+
+
+def case(heads: str, estimate: float, **changes: float) -> list[dict[str, object]]:
+    """Everything measured on gratitude for one head; nothing happens on anger."""
+    value = {"zero": estimate, "ratio": 1.01, "specificity": 1.0, "half": 0.2} | changes
+    return [
+        effect("gratitude", heads, estimate, value["half"]),
+        effect("gratitude", heads, value["zero"], edit="zero"),
+        effect("anger", heads, 0.0, 0.01),
+        effect("anger", heads, 0.0, 0.01, edit="zero"),
+        damage(heads, value["ratio"]),
+        contrast("gratitude", heads, "anger", value["specificity"]),
+    ]
+
+
+def screen(attending: dict[str, tuple[float, float]]) -> pd.DataFrame:
+    rows = [
+        {
+            "concept": concept,
+            "layer": int(heads.split(":")[0]),
+            "head": int(heads.split(":")[1]),
+            "query": "last",
+            "measure": "attention",
+            "control": "paired_equal",
+            "estimate": delta,
+            "q_value": q,
+        }
+        for concept in CONCEPTS
+        for heads, (delta, q) in attending.items()
+    ]
+    return pd.DataFrame(rows, columns=SCREEN_COLUMNS)
+
+
+def assay(gap: float = 4.0, shown: bool = True, concepts: tuple[str, ...] = CONCEPTS) -> pd.DataFrame:
+    rows = [{"concept": c, "outcome": "lexicon_logodds_nats", "estimate": gap, "shown": shown} for c in concepts]
+    return pd.DataFrame(rows, columns=ASSAY_COLUMNS)
+
+
+def table_of(rows: list[dict[str, object]]) -> pd.DataFrame:
+    return pd.DataFrame(rows, columns=EFFECTS_COLUMNS)
+
+
+ATTENDS, BLIND = {"1:0": (0.3, 0.001)}, {"1:0": (0.0, 0.8)}
+
+
+def verdict_of(rows: list[dict[str, object]], looks: dict[str, tuple[float, float]], **settings: object) -> pd.Series:
+    found = judge(table_of(rows), screen(looks), settings.pop("assay", assay()), **settings)
+    assert list(found.columns) == VERDICTS_COLUMNS
+    return found[found["concept"] == "gratitude"].iloc[0]
+
+
+def test_a_carrier_is_causal_attends_and_is_specific():
+    row = verdict_of(case("1:0", -1.5), ATTENDS)
+    assert row["verdict"] == "carrier"
+    assert row["threshold_nats"] == pytest.approx(0.2)  # 5 % of a gap of 4 nats
+    assert row["attends_q"] == 0.001
+    assert row["specificity"] == 1.0
+    assert row["perplexity_ratio_high"] == 1.01
+    assert np.isnan(row["templates_needed"])
+    assert "lowers the concept: -1.5 nats" in row["reason"]
+
+
+def test_a_small_gap_leaves_the_smallest_threshold():
+    assert verdict_of(case("1:0", -1.5), ATTENDS, assay=assay(gap=0.3))["threshold_nats"] == 0.05
+    strict = Criteria(minimum_nats=2.0)
+    row = verdict_of(case("1:0", -1.5), ATTENDS, criteria=strict)
+    assert row["verdict"] == "attends only"
+    assert row["threshold_nats"] == 2.0
+
+
+def test_causal_for_two_concepts_is_a_shared_carrier():
+    rows = [*case("1:0", -1.5), effect("anger", "1:0", -1.2), effect("anger", "1:0", -1.2, edit="zero")]
+    rows = [row for row in rows if not (row["concept"] == "anger" and row["estimate"] == 0.0)]
+    found = judge(table_of(rows), screen(ATTENDS), assay())
+    assert found["verdict"].tolist() == ["shared carrier", "shared carrier"]
+    assert "gratitude, anger" in found["reason"][0]
+
+
+def test_causal_without_attending_is_not_by_this_attention():
+    assert verdict_of(case("1:0", -1.5), BLIND)["verdict"] == "causal, not by this attention"
+
+
+def test_looking_away_from_the_concept_is_not_attending():
+    assert verdict_of(case("1:0", -1.5), {"1:0": (-0.3, 0.001)})["verdict"] == "causal, not by this attention"
+
+
+def test_removal_that_raises_the_concept_makes_a_suppressor():
+    assert verdict_of(case("1:0", 1.5), ATTENDS)["verdict"] == "suppressor"
+
+
+def test_damage_to_control_text_overrides_every_causal_verdict():
+    for estimate in (-1.5, 1.5):
+        row = verdict_of(case("1:0", estimate, ratio=1.06), ATTENDS)
+        assert row["verdict"] == "general damage"
+        assert "1.060" in row["reason"]
+
+
+def test_attending_without_effect_is_attends_only():
+    assert verdict_of(case("1:0", 0.0, half=0.1), ATTENDS)["verdict"] == "attends only"
+    assert verdict_of(case("1:0", 0.0, half=0.1), BLIND)["verdict"] == "no effect"
+
+
+def test_an_interval_across_the_threshold_is_undecided_with_the_templates_that_would_decide():
+    row = verdict_of(case("1:0", -0.3), ATTENDS)
+    assert row["verdict"] == "undecided"
+    assert row["templates_needed"] > 35
+    assert f"about {row['templates_needed']:.0f} templates" in row["reason"]
+    nearer = verdict_of(case("1:0", -0.35), ATTENDS)["templates_needed"]
+    inside = verdict_of(case("1:0", -0.05), ATTENDS)["templates_needed"]
+    assert nearer < row["templates_needed"]
+    assert inside < row["templates_needed"]
+
+
+def test_an_effect_on_the_threshold_is_decided_by_no_number_of_templates():
+    row = verdict_of(case("1:0", -0.2), ATTENDS)
+    assert row["verdict"] == "undecided"
+    assert np.isnan(row["templates_needed"])
+    assert "no number of templates" in row["reason"]
+
+
+def test_edits_that_disagree_in_sign_leave_it_undecided():
+    row = verdict_of(case("1:0", -1.5, zero=0.4), ATTENDS)
+    assert row["verdict"] == "undecided (edit-dependent)"
+    assert "+0.4" in row["reason"]
+    assert verdict_of(case("1:0", -1.5, zero=0.0), ATTENDS)["verdict"] == "undecided (edit-dependent)"
+
+
+def test_an_effect_on_other_concepts_just_as_large_is_not_specific():
+    row = verdict_of(case("1:0", -1.5, specificity=-0.1), ATTENDS)
+    assert row["verdict"] == "causal, not specific"
+    assert verdict_of(case("1:0", -1.5, specificity=0.2), ATTENDS)["verdict"] == "undecided"
+
+
+def test_the_least_specific_of_several_other_concepts_decides():
+    rows = [*case("1:0", -1.5), contrast("gratitude", "1:0", "apology", 0.1, half=0.2)]
+    row = verdict_of(rows, ATTENDS, assay=assay(concepts=("gratitude", "anger", "apology")))
+    assert row["verdict"] == "undecided"
+    assert row["specificity"] == 0.1
+    assert "apology" in row["reason"]
+
+
+def test_a_profile_of_one_concept_cannot_test_specificity_and_says_so():
+    rows = [row for row in case("1:0", -1.5) if row["concept"] != "anger" and "specificity" not in str(row["outcome"])]
+    row = verdict_of(rows, ATTENDS, assay=assay(concepts=("gratitude",)))
+    assert row["verdict"] == "carrier (specificity not tested)"
+
+
+def test_no_verdict_where_the_model_does_not_show_the_concept():
+    row = verdict_of(case("1:0", -1.5), ATTENDS, assay=assay(shown=False))
+    assert row["verdict"] == "no verdict"
+    assert "does not show this concept" in row["reason"]
+    assert verdict_of(case("1:0", -1.5), ATTENDS, assay=assay(concepts=("anger",)))["verdict"] == "no verdict"
+
+
+def test_no_verdict_without_simultaneous_intervals():
+    rows = case("1:0", -1.5)
+    rows[0] |= {"sim_low": np.nan, "sim_high": np.nan, "n_templates": 4}
+    row = verdict_of(rows, ATTENDS)
+    assert row["verdict"] == "no verdict"
+    assert "descriptive only: 4 templates" in row["reason"]
+
+
+@pytest.mark.parametrize(
+    ("missing", "verdict", "why"),
+    [
+        (lambda row: row["edit"] == "zero", "undecided (edit-dependent)", "was not made"),
+        (lambda row: row["outcome"] == "perplexity_ratio", "undecided", "damage to control text was not measured"),
+        (lambda row: "specificity" in str(row["outcome"]), "undecided", "other concepts was not measured"),
+    ],
+)
+def test_missing_evidence_never_favors_a_head(missing, verdict, why):
+    row = verdict_of([row for row in case("1:0", -1.5) if not missing(row)], ATTENDS)
+    assert row["verdict"] == verdict
+    assert why in row["reason"]
+
+
+def test_without_a_screen_no_head_is_a_carrier():
+    found = judge(table_of(case("1:0", -1.5)), None, assay())
+    assert found["verdict"][0] == "undecided"
+    assert "attends was not measured" in found["reason"][0]
+
+
+def pair(first: float, second: float, joint: float, half: float = 0.2) -> list[dict[str, object]]:
+    rows = [*case("1:0", first, half=0.1), *case("1:1", second, half=0.1)]
+    return [*rows, *case("1:0,1:1", joint, half=half)]
+
+
+def set_verdict(rows: list[dict[str, object]]) -> pd.Series:
+    found = judge(table_of(rows), screen(ATTENDS | {"1:1": (0.3, 0.001)}), assay())
+    return found[(found["heads"] == "1:0,1:1") & (found["concept"] == "gratitude")].iloc[0]
+
+
+def test_a_set_that_is_causal_only_jointly_is_redundant():
+    row = set_verdict(pair(-0.05, -0.05, -2.0))
+    assert row["verdict"] == "redundant"
+    assert "sum to -0.1" in row["reason"]
+
+
+def test_a_set_whose_members_act_alone_is_causal_and_not_redundant():
+    row = set_verdict(pair(-1.0, -0.05, -2.0))
+    assert row["verdict"] == "causal (set)"
+    assert "causal alone: 1:0" in row["reason"]
+
+
+def test_a_joint_effect_that_is_only_the_sum_is_not_redundancy():
+    rows = [*case("1:0", -0.25, half=0.2), *case("1:1", -0.25, half=0.2), *case("1:0,1:1", -0.5, half=0.1)]
+    assert set_verdict(rows)["verdict"] == "causal (set)"
+
+
+def test_a_set_whose_members_were_not_removed_alone_says_so():
+    row = judge(table_of(case("1:0,1:1", -2.0)), screen(ATTENDS), assay()).iloc[0]
+    assert row["verdict"] == "causal (set)"
+    assert "not every member" in row["reason"]
+
+
+def test_sets_can_damage_suppress_or_do_nothing_too():
+    assert set_verdict(pair(0.0, 0.0, 1.0))["verdict"] == "suppressor"
+    assert set_verdict(pair(0.0, 0.0, 0.0, half=0.1))["verdict"] == "no effect"
+
+
+def test_random_sets_get_no_verdict():
+    rows = [*case("1:0", -1.5), effect("gratitude", "2:0,2:1", -3.0, role="random_disjoint")]
+    assert "2:0,2:1" not in set(judge(table_of(rows), screen(ATTENDS), assay())["heads"])
+
+
+def test_an_empty_table_gives_an_empty_table():
+    assert judge(table_of([]), None, assay()).columns.tolist() == VERDICTS_COLUMNS

@@ -1,0 +1,1 @@
+"""How the bundled model was made: the grammar of its corpus, its tokenizer, its training and its checks."""
