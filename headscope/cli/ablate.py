@@ -62,6 +62,7 @@ def command(
             raise RequestError("--prompts-file needs to know whose prompts these are", fix="add --concept NAME")
         prompts = [*(prompts or ()), f"{concept}={prompts_file}"]
     asked = ask_profile(profile, data_dir=data_dir, prompts=prompts, concepts=None if concept is None else [concept])
+
     from headscope.measure.edits import EDIT_KINDS
     from headscope.measure.generation import Sampling
     from headscope.runs.folder import Run

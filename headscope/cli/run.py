@@ -55,6 +55,7 @@ def command(
     """
     check_outputs(out)
     asked = ask_profile(profile, data_dir=data_dir, prompts=prompts, concepts=concept)
+
     from headscope.measure.edits import EDIT_KINDS
     from headscope.pipeline import HEADS, run
     from headscope.verbs.screen import QUERIES

@@ -45,6 +45,7 @@ def command(
     """
     check_outputs(out, output, ".json")
     asked = ask_profile(profile, data_dir=data_dir, prompts=prompts, concepts=concept)
+
     from headscope.runs.atomic import write_bytes_atomic
     from headscope.runs.folder import HEAD_SCORES, Run
     from headscope.verbs.keep import begin, keep

@@ -43,6 +43,7 @@ def command(
     """
     check_outputs(out)
     asked = ask_profile(profile, data_dir=data_dir, prompts=prompts, concepts=concept)
+
     from headscope.measure.edits import EDIT_KINDS
     from headscope.runs.folder import Run
     from headscope.verbs.keep import begin, keep

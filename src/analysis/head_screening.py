@@ -40,17 +40,19 @@ def head_screening(
     device: options.Device = "auto",
 ) -> None:
     """Screen every head of a model against the profile's emotions; write the study's head_scores JSON."""
+    from headscope.runs.phase6 import head_scores_path, write_head_scores
+
+    path = output or head_scores_path(profile, model)
+    check_outputs(None, path, ".json")
     files = given_files(
         gratitude=gratitude_prompts, anger=anger_prompts, apology=apology_prompts, neutral=neutral_prompts
     )
     asked = read_profile(profile, data_dir, files)
-    from headscope.runs.phase6 import head_scores_path, write_head_scores
+
     from headscope.runs.provenance import package_versions
     from headscope.verbs.keep import head_scores
     from headscope.verbs.screen import PROTOCOLS, screen
 
-    path = output or head_scores_path(profile, model)
-    check_outputs(None, path, ".json")
     one_of("protocol", protocol, PROTOCOLS)
     loaded = ask_model(model, device=device, dtype="auto", unchecked=False)
     with console.progress() as progress:

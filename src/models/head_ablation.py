@@ -59,6 +59,7 @@ def head_ablation(
     check_outputs(None, output, ".pkl", ".json")
     asked = read_profile(profile, data_dir, given_files(**{emotion: prompts_file}))
     one_of("emotion", emotion, tuple(asked.concepts))
+
     from headscope.measure.edits import EDIT_KINDS
     from headscope.runs.phase6 import ablation_path, write_ablation
     from headscope.runs.provenance import package_versions
