@@ -26,7 +26,7 @@ from typing import Any
 import pandas as pd
 
 import headscope as hs
-from headscope.heads import HeadSet
+from headscope.heads import Head, HeadSet
 from headscope.models.head_model import HeadModel
 from headscope.profiles.types import Profile
 from headscope.profiles.words import count_words
@@ -35,7 +35,7 @@ from headscope.verbs.joint import ChosenSet, choose_top, joint
 from headscope.verbs.sweep import DECIDING_EDIT, SweepResult
 
 SET_SIZE = 4
-ALL_SETS = 10_000
+DRAWN_SETS = 100
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Bar:
 
 
 def measure(
-    model: HeadModel, profile: Profile, *, n_random: int = ALL_SETS, samples: int = 2, seed: int = 0
+    model: HeadModel, profile: Profile, *, n_random: int = DRAWN_SETS, samples: int = 2, seed: int = 0
 ) -> list[Bar]:
     """Every bar of every concept.
 
@@ -93,7 +93,7 @@ def best_heads(swept: SweepResult, concept: str, k: int) -> HeadSet:
     effects = swept.tables["effects"]
     rows = effects[(effects["concept"] == concept) & (effects["outcome"] == PRIMARY)]
     best = rows.sort_values("estimate", kind="stable").head(k)
-    return HeadSet.parse(",".join(best["heads"]))
+    return HeadSet.of(Head(int(layer), int(head)) for layer, head in zip(best["layer"], best["head"], strict=True))
 
 
 def set_bars(
@@ -164,7 +164,7 @@ def main() -> int:
     """Command line."""
     parser = argparse.ArgumentParser(description="Check a checkpoint of the bundled model against its bars.")
     parser.add_argument("checkpoint", type=Path)
-    parser.add_argument("--n-random", type=int, default=ALL_SETS, help="control sets for each top set; default: all")
+    parser.add_argument("--n-random", type=int, default=DRAWN_SETS, help="control sets for each top set; default: all")
     parser.add_argument("--samples", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--output", type=Path, help="also write the figures as JSON")

@@ -1,8 +1,8 @@
 """The demo model's tokenizer: GPT-2's kind (byte-level BPE), learned from the corpus.
 
 1. Bytes are the alphabet, so any text can be written down and read back.
-2. Merges are learned from documents plus a list of the forms of every class word (after a space, capitalized), repeated,
-   so that each is one token: a prompt and its control then have equally many.
+2. Merges are learned from documents plus a list of the forms of every class word (after a space, capitalized),
+   repeated, so that each is one token: a prompt and its control then have equally many.
 3. One special token, ``<|endoftext|>``, begins and ends every document. As with GPT-2 the tokenizer does not add it by
    itself.
 """

@@ -25,7 +25,7 @@ import torch
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
 from training.grammar import documents
-from training.tokenizer import VOCABULARY_SIZE, train_tokenizer
+from training.tokenizer import END_OF_TEXT, VOCABULARY_SIZE, train_tokenizer
 
 _FILES = ("config.json", "generation_config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json")
 
@@ -60,9 +60,14 @@ def corpus_digest(texts: list[str]) -> str:
     return hashlib.sha256("\n".join(texts).encode()).hexdigest()
 
 
+def end_id(tokenizer: PreTrainedTokenizerFast) -> int:
+    """Id of the token that begins and ends every document."""
+    return tokenizer.get_vocab()[END_OF_TEXT]
+
+
 def encode(texts: list[str], tokenizer: PreTrainedTokenizerFast, context_length: int) -> list[list[int]]:
     """Token ids of each document, with ``<|endoftext|>`` at both ends, cut at the context length."""
-    end: int = tokenizer.convert_tokens_to_ids(tokenizer.eos_token)
+    end = end_id(tokenizer)
     rows: list[list[int]] = tokenizer(texts, add_special_tokens=False)["input_ids"]
     return [[end, *row, end][:context_length] for row in rows]
 
@@ -204,7 +209,7 @@ def main() -> None:
     tokenizer = train_tokenizer(texts, vocabulary_size=recipe.vocabulary_size)
     rows = encode(texts, tokenizer, recipe.context_length)
     print(f"{len(rows)} documents, {sum(map(len, rows))} tokens, longest {max(map(len, rows))}", flush=True)
-    model = new_model(recipe, int(tokenizer.convert_tokens_to_ids(tokenizer.eos_token)))
+    model = new_model(recipe, end_id(tokenizer))
     seconds = train(model, rows, recipe, options.time_limit_s)
     loss = validation_loss_nats(model, encode(held_out, tokenizer, recipe.context_length))
     print(f"validation loss {loss:.4f} nats/token", flush=True)

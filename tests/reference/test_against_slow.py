@@ -88,7 +88,7 @@ def words_of(profile, concept):
 
 
 @pytest.mark.parametrize("heads", [(HEADS[1],), HEADS])
-def test_zero_agrees_with_zeroed_rows_of_W_O(model, profile, heads):
+def test_zero_agrees_with_zeroed_rows_of_the_output_projection(model, profile, heads):
     study = study_of(model, profile, ["zero"])
     outcomes = study.measure([edited("zero", *heads)])
     twin = slow.without_heads(model.hf, heads)
