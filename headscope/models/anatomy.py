@@ -30,6 +30,8 @@ from headscope.models.interface import interface_watch
 from headscope.models.operations import OperationWatch
 
 _PROBE = (2, 5)  # rows and tokens of the dry run
+# What a model's own code raises where it does not take what it is given.
+MODEL_ERRORS = (RuntimeError, ValueError, TypeError, AttributeError, IndexError, KeyError)
 
 
 @dataclass(frozen=True)
@@ -198,13 +200,18 @@ def probe_ids(hf: PreTrainedModel, shape: tuple[int, int] = _PROBE) -> Tensor:
 def _run(hf: PreTrainedModel, ids: Tensor) -> None:
     try:
         hf.base_model(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False)
-    except (RuntimeError, ValueError, TypeError, AttributeError, IndexError, KeyError) as error:
-        raise ModelError(
-            f"{type(hf).__name__} cannot run a few tokens of plain text, so its heads cannot be found",
-            expected="a model that runs on input_ids and attention_mask alone",
-            got=f"{type(error).__name__}: {(str(error) or 'no message').splitlines()[0][:200]}",
-            where=f"model type {hf.config.model_type}",
-        ) from error
+    except MODEL_ERRORS as error:
+        raise cannot_run(hf, error) from error
+
+
+def cannot_run(hf: PreTrainedModel, error: Exception) -> ModelError:
+    """What to say where the model's own code fails on plain text."""
+    return ModelError(
+        f"{type(hf).__name__} cannot run a few tokens of plain text",
+        expected="a model that runs on input_ids and attention_mask alone",
+        got=f"{type(error).__name__}: {(str(error) or 'no message').splitlines()[0][:200]}",
+        where=f"model type {hf.config.model_type}",
+    )
 
 
 @contextmanager

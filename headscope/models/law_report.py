@@ -67,7 +67,7 @@ class LawReport:
             "laws": [
                 {
                     "law": law.name,
-                    "difference": None if math.isnan(law.difference) else law.difference,
+                    "difference": law.difference if math.isfinite(law.difference) else None,
                     "tolerance": None if math.isnan(law.tolerance) else law.tolerance,
                     "passed": law.passed,
                     "note": law.note,

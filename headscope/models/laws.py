@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from headscope.errors import ModelError, RequestError
-from headscope.models.anatomy import vocabulary_size
+from headscope.models.anatomy import MODEL_ERRORS, cannot_run, vocabulary_size
 from headscope.models.attention import Attention
 from headscope.models.batches import Batch
 from headscope.models.editing import LayerEdit, editing
@@ -50,7 +50,10 @@ def check_laws(model: HeadModel) -> LawReport:
     """
     sequences = made_up_sequences(model)
     tolerance = TOLERANCE.get(model.dtype, TOLERANCE[torch.bfloat16])
-    _require_causal(model, sequences[0], tolerance)
+    try:
+        _require_causal(model, sequences[0], tolerance)
+    except MODEL_ERRORS as error:
+        raise cannot_run(model.hf, error) from error
     alone = [all_logits(model, Batch.of_chains([ids], device=model.device))[0] for ids in sequences]
     rows = Rows(sequences, alone, made_up_edits(model, len(sequences)), tolerance)
     laws = [
@@ -242,6 +245,8 @@ def _cache_law(model: HeadModel, rows: Rows) -> Law:
             logits, cache = prefill(model, batch)
         except RequestError as error:
             return Law(name, math.nan, math.nan, None, error.problem)
+        except MODEL_ERRORS as error:
+            return Law(name, math.inf, rows.tolerance, False, f"its own code fails: {type(error).__name__}: {error}")
         steps.append(logits)
         for index in range(_N_STEPS, 0, -1):
             ids = torch.tensor([[sequence[-index]] for sequence in rows.sequences], device=model.device)
@@ -279,7 +284,7 @@ def _tree_law(model: HeadModel, rows: Rows, tolerance: float) -> tuple[Law, int 
     model.tree_row_limit = longest
     try:
         logits = all_logits(model, batch)[0]
-    except (ValueError, TypeError, RuntimeError, AttributeError, IndexError, KeyError):
+    except MODEL_ERRORS:
         return Law(name, math.nan, math.nan, None, "prompts run one to a row: such masks are not taken"), None
     pairs = zip(packed.paths, rows.alone, strict=True)
     difference = max(difference_of(logits[torch.tensor(path)], one[: len(path)]) for path, one in pairs)
