@@ -184,6 +184,7 @@ FAMILIES: dict[str, tuple[str, dict[str, Any], str]] = {
             "qk_rope_head_dim": 4,
             "qk_nope_head_dim": 8,
             "v_head_dim": 6,
+            "rope_parameters": {"rope_type": "default", "rope_theta": 10000.0},
         },
         "latent attention: values narrower than queries",
     ),

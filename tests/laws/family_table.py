@@ -1,0 +1,87 @@
+"""The table of supported families in the documents, made from what the load check measures on each tiny model.
+
+``python -m tests.laws.family_table`` prints it; with ``--write`` it replaces the table between the two markers in every
+document that has them. A test holds the documents to it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import transformers
+
+from headscope.models.loading import load_model
+from tests.laws.families import FAMILIES, make, word_tokenizer
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+DOCUMENTS = ("docs/models.md", "README.md")
+BEGIN, END = "<!-- families: begin -->", "<!-- families: end -->"
+
+
+@dataclass(frozen=True)
+class FamilyRow:
+    """One line of the table."""
+
+    family: str
+    stands_for: str
+    reading: str
+    packing: str
+    difference: float
+
+    def __str__(self) -> str:
+        return f"| {self.family} | {self.stands_for} | {self.reading} | {self.packing} | {self.difference:.0e} |"
+
+
+def measure(family: str) -> FamilyRow:
+    """Load the family's tiny model, which runs the load check, and say what it found."""
+    model = load_model(make(family), tokenizer=word_tokenizer(), device="cpu")
+    passed = [law.difference for law in model.laws.laws if law.passed]
+    reading = "routed" if model.anatomy.routed else "not routed"
+    return FamilyRow(
+        family,
+        FAMILIES[family][2],
+        f"{reading}, {model.own_attention}",
+        "no" if model.tree_row_limit is None else "yes",
+        max(passed),
+    )
+
+
+def table(rows: list[FamilyRow]) -> str:
+    """The rows as Markdown, with what they were measured with."""
+    head = ["| family | the test model stands for | attention | trees | largest difference |", "|---|---|---|---|---|"]
+    versions = f"torch {torch.__version__.split('+')[0]}, transformers {transformers.__version__}, float32 on CPU"
+    return "\n".join([*head, *map(str, rows), "", f"Measured with {versions}."])
+
+
+def in_document(path: Path) -> str | None:
+    """The table that stands in a document, None where it has no place for one."""
+    if not path.is_file():
+        return None
+    found = re.search(f"{BEGIN}\n(.*?)\n{END}", path.read_text(encoding="utf-8"), re.DOTALL)
+    return found[1] if found else None
+
+
+def write(path: Path, text: str) -> None:
+    """Replace the table that stands in a document."""
+    old = path.read_text(encoding="utf-8")
+    path.write_text(re.sub(f"{BEGIN}\n.*?\n{END}", f"{BEGIN}\n{text}\n{END}", old, flags=re.DOTALL), encoding="utf-8")
+
+
+def main() -> None:
+    """Print the table, or put it into the documents."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--write", action="store_true", help="replace the table in the documents")
+    arguments = parser.parse_args()
+    text = table([measure(family) for family in FAMILIES])
+    for name in DOCUMENTS:
+        if arguments.write and in_document(ROOT / name) is not None:
+            write(ROOT / name, text)
+    print(text)  # noqa: T201 - its purpose
+
+
+if __name__ == "__main__":
+    main()
