@@ -2,11 +2,29 @@
 
 from __future__ import annotations
 
-from headscope.cli import options
+import typer
+
+from headscope.cli import console, options
+
+COLUMNS = {
+    "world": "world",
+    "heads": "heads",
+    "part": "part",
+    "concept": "concept",
+    "planted": "planted",
+    "found": "found",
+    "planted_nats": "planted (nats)",
+    "found_nats": "found (nats)",
+    "planted_attends": "attends",
+    "found_attends": "found to attend",
+    "agrees": "agrees",
+}
 
 
-def command(json: options.Json = False) -> None:
+def command(json: options.Json = False, quiet: options.Quiet = False) -> None:
     """Measure models that were set by hand, and say whether their known heads were found.
+
+    Nothing is downloaded. The exit code is 1 where anything planted was not found.
 
     [bold]Examples[/bold]
 
@@ -14,3 +32,23 @@ def command(json: options.Json = False) -> None:
 
     headscope selfcheck --json
     """
+    from headscope.worlds.catalog import worlds
+    from headscope.worlds.checking import check_worlds
+
+    with console.progress(quiet or json) as progress:
+        found = check_worlds(progress=progress)
+    wrong = int((~found["agrees"].astype(bool)).sum())
+    rows = console.records(found)
+    if json:
+        questions = {world.name: world.question for world in worlds()}
+        console.print_json({"agrees": wrong == 0, "n_wrong": wrong, "worlds": questions, "findings": rows})
+    else:
+        if not quiet:
+            console.print_table("What was planted and what was found", rows, COLUMNS)
+        console.say(
+            f"selfcheck passed: {len(rows)} of {len(rows)} findings agree with what was planted"
+            if wrong == 0
+            else f"selfcheck FAILED: {wrong} of {len(rows)} findings do not agree with what was planted"
+        )
+    if wrong:
+        raise typer.Exit(1)

@@ -1,0 +1,221 @@
+"""The worlds: which heads are planted where, and what is to be found of them.
+
+In each world the model shows both concepts (but in ``noise``), five more heads are noise, and the rest does nothing.
+Places and sizes differ between worlds. What is planted is written down as verdicts, effects and whether a head attends
+to the concept, for each head and concept; ``checking`` compares.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+
+from headscope.heads import Head, every_head
+from headscope.models.head_model import HeadModel
+from headscope.models.loading import load_model
+from headscope.random_streams import generator
+from headscope.stats import verdicts as v
+from headscope.worlds import designs
+from headscope.worlds.hand_set import N_HEADS, N_LAYERS, WORD_STRENGTHS, HeadDesign, make_model
+from headscope.worlds.texts import (
+    CONCEPTS,
+    FRAMES,
+    N_TEMPLATES,
+    READOUTS,
+    SLOT_WORDS,
+    make_tokenizer,
+    slot_word,
+)
+
+HEADS = every_head((N_HEADS,) * N_LAYERS)
+N_NOISE_HEADS = 5
+NOISE_NATS = 0.1
+_GRATITUDE, _ANGER = CONCEPTS
+
+
+@dataclass(frozen=True)
+class Planted:
+    """One head or set, and what is to be found of it.
+
+    Attributes:
+        heads: e.g. ``1:2``, or ``1:1,2:2`` for a set.
+        part: what it is, in words.
+        verdicts: concept -> verdict.
+        effect_nats: concept -> change of the primary outcome when it is off, mean over templates; 0 where left out.
+        attends: concepts to which the screen must find it attending.
+    """
+
+    heads: str
+    part: str
+    verdicts: Mapping[str, str]
+    effect_nats: Mapping[str, float] = field(default_factory=dict[str, float])
+    attends: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class World:
+    """A model whose heads are known.
+
+    Attributes:
+        name: short.
+        question: what the world asks of the measurement, in one sentence.
+        designs: head -> design; heads left out do nothing.
+        planted: what is to be found.
+        others: verdict on every other head.
+        shown: whether the model shows the concepts at all.
+    """
+
+    name: str
+    question: str
+    designs: Mapping[Head, HeadDesign]
+    planted: tuple[Planted, ...]
+    others: str = v.NO_EFFECT
+    shown: bool = True
+
+    def load(self) -> HeadModel:
+        """The model, loaded and proved like any other."""
+        return load_model(make_model(self.name, self.designs), tokenizer=make_tokenizer(), device="cpu")
+
+    @property
+    def sets(self) -> tuple[str, ...]:
+        """The planted sets of more than one head."""
+        return tuple(planted.heads for planted in self.planted if "," in planted.heads)
+
+    def strongest(self, concept: str) -> str | None:
+        """The single head whose loss changes the concept most; None where there is none, or several are equal."""
+        alone = {p.heads: abs(p.effect_nats.get(concept, 0.0)) for p in self.planted if "," not in p.heads}
+        most = max(alone.values(), default=0.0)
+        best = [heads for heads, size in alone.items() if size == most > 0.0]
+        return best[0] if len(best) == 1 else None
+
+
+@cache
+def worlds() -> tuple[World, ...]:
+    """Every world, in the order of the check."""
+    return (_writer(), _diffuse(), _redundant(), _position(), _suppressor(), _damage(), _noise())
+
+
+def attention_to_one_of_all(concept: str) -> float:
+    """Mean over templates and readouts of strength / number of tokens: what uniform attention finds of a concept."""
+    shares = [
+        WORD_STRENGTHS[SLOT_WORDS[concept].index(slot_word(concept, t))]
+        / (1 + len(FRAMES[t % len(FRAMES)].split()) + len(readout.split()))
+        for t in range(N_TEMPLATES)
+        for readout in READOUTS
+    ]
+    return sum(shares) / len(shares)
+
+
+def _writer() -> World:
+    planted = (
+        _carrier("1:2", _GRATITUDE, 4.0),
+        _carrier("2:0", _ANGER, 3.0),
+        Planted("1:3", "decoy", dict.fromkeys(CONCEPTS, v.ATTENDS_ONLY), attends=frozenset(CONCEPTS)),
+    )
+    heads = {
+        Head(1, 2): designs.writer(4.0, _GRATITUDE),
+        Head(2, 0): designs.writer(3.0, _ANGER),
+        Head(1, 3): designs.decoy(),
+    }
+    return _world(
+        "writer", "Is a head that attends and writes told from one that attends and writes nothing?", heads, planted
+    )
+
+
+def _diffuse() -> World:
+    n_tokens = 14
+    effect = {_GRATITUDE: -3.0 * n_tokens * attention_to_one_of_all(_GRATITUDE)}
+    planted = (
+        Planted("2:3", "diffuse writer", {_GRATITUDE: v.NOT_BY_ATTENTION, _ANGER: v.NO_EFFECT}, effect),
+        _carrier("1:0", _ANGER, 3.0),
+    )
+    heads = {Head(2, 3): designs.diffuse_writer(_GRATITUDE, 3.0, n_tokens), Head(1, 0): designs.writer(3.0, _ANGER)}
+    return _world("diffuse", "Is a writer found that attends to everything alike?", heads, planted)
+
+
+def _redundant() -> World:
+    both = {_GRATITUDE: -4.0}
+    nothing = {_ANGER: v.NO_EFFECT}
+    planted = (
+        Planted(
+            "1:1", "main of the pair", {_GRATITUDE: v.ATTENDS_ONLY} | nothing, {_GRATITUDE: -0.08},
+            frozenset({_GRATITUDE}),
+        ),
+        Planted("2:2", "backup of the pair", {_GRATITUDE: v.NO_EFFECT} | nothing),
+        Planted("1:1,2:2", "the pair", {_GRATITUDE: v.REDUNDANT} | nothing, both),
+        _carrier("3:1", _ANGER, 3.0),
+    )  # fmt: skip
+    heads = {
+        Head(1, 1): designs.main_of_pair(_GRATITUDE, 4.0),
+        Head(2, 2): designs.backup_of_pair(_GRATITUDE, 3.92),
+        Head(3, 1): designs.writer(3.0, _ANGER),
+    }
+    return _world("redundant", "Is a pair found in which each head stands in for the other?", heads, planted)
+
+
+def _position() -> World:
+    planted = (
+        Planted("0:2", "position-only", dict.fromkeys(CONCEPTS, v.NO_EFFECT)),
+        Planted(
+            "2:1", "writer of both", dict.fromkeys(CONCEPTS, v.SHARED_CARRIER), dict.fromkeys(CONCEPTS, -4.0),
+            frozenset(CONCEPTS),
+        ),
+    )  # fmt: skip
+    heads = {Head(0, 2): designs.position_head(3), Head(2, 1): designs.writer(4.0, *CONCEPTS)}
+    question = "Is a head left alone that looks at the place where concept words stand, whatever stands there?"
+    return _world("position", question, heads, planted)
+
+
+def _suppressor() -> World:
+    planted = (
+        _carrier("1:1", _GRATITUDE, 5.0),
+        Planted(
+            "3:2", "suppressor", {_GRATITUDE: v.SUPPRESSOR, _ANGER: v.NO_EFFECT}, {_GRATITUDE: 1.5},
+            frozenset({_GRATITUDE}),
+        ),
+        _carrier("2:3", _ANGER, 3.0),
+    )  # fmt: skip
+    heads = {
+        Head(1, 1): designs.writer(5.0, _GRATITUDE),
+        Head(3, 2): designs.writer(-1.5, _GRATITUDE),
+        Head(2, 3): designs.writer(3.0, _ANGER),
+    }
+    return _world("suppressor", "Is a head found whose loss raises the concept?", heads, planted)
+
+
+def _damage() -> World:
+    lost = {_GRATITUDE: -4.0, _ANGER: -3.0}
+    planted = (
+        Planted("0:1", "everything rests on it", dict.fromkeys(CONCEPTS, v.GENERAL_DAMAGE), lost),
+        _carrier("2:2", _GRATITUDE, 4.0),
+        _carrier("1:3", _ANGER, 3.0),
+    )
+    heads = {
+        Head(0, 1): designs.refiner(),
+        Head(2, 2): designs.writer(4.0, _GRATITUDE, feature="refined"),
+        Head(1, 3): designs.writer(3.0, _ANGER, feature="refined"),
+    }
+    return _world("damage", "Is general damage told from a concept?", heads, planted)
+
+
+def _noise() -> World:
+    question = "Is nothing found where there is nothing?"
+    heads = _noise_heads("noise", {}, 12, 0.5)
+    return World("noise", question, heads, (), others=v.NO_VERDICT, shown=False)
+
+
+def _carrier(heads: str, concept: str, nats: float) -> Planted:
+    verdicts = dict.fromkeys(CONCEPTS, v.NO_EFFECT) | {concept: v.CARRIER}
+    return Planted(heads, f"writer of {concept}", verdicts, {concept: -nats}, frozenset({concept}))
+
+
+def _world(name: str, question: str, heads: Mapping[Head, HeadDesign], planted: tuple[Planted, ...]) -> World:
+    return World(name, question, {**heads, **_noise_heads(name, heads, N_NOISE_HEADS, NOISE_NATS)}, planted)
+
+
+def _noise_heads(world: str, taken: Mapping[Head, HeadDesign], count: int, nats: float) -> dict[Head, HeadDesign]:
+    """Noise heads at random places that are free."""
+    free = [head for head in HEADS if head not in taken]
+    places = generator(0, "world", world).permutation(len(free))[:count]
+    return {free[int(place)]: designs.noise_head(k, nats) for k, place in enumerate(places)}
