@@ -93,11 +93,12 @@ def flip_test(
     observed = np.abs(unit.sum(axis=0))
     order = np.argsort(observed, kind="stable")  # ascending: the running maximum then starts at the smallest
     threshold = observed[order] * (1.0 - _TIE)
+    weights = np.ascontiguousarray(unit[:, order].T)
     single = np.zeros(n_tests, dtype=np.int64)
     stepwise = np.zeros(n_tests, dtype=np.int64)
     total = 0
     for signs in _sign_blocks(n_rows, m, exact, rng):
-        for statistics in _products(unit[:, order], signs):
+        for statistics in _products(weights, signs):
             np.abs(statistics, out=statistics)
             single += _count_reaching(statistics, threshold)
             if simultaneous:
@@ -132,9 +133,10 @@ def _critical_t(means: FloatArray, rng: np.random.Generator, alpha: float, n_fli
     exact = 2 ** (n_rows - 1) <= max(MAX_EXACT_FLIPS // 2, m)
     order = np.argsort(group, kind="stable")
     starts = np.searchsorted(group[order], np.arange(len(sizes)))
+    weights = np.ascontiguousarray(unit[:, order].T)
     maxima: list[FloatArray] = []
     for signs in _sign_blocks(n_rows, m, exact, rng):
-        for statistics in _products(unit[:, order], signs):
+        for statistics in _products(weights, signs):
             np.abs(statistics, out=statistics)
             maxima.append(np.maximum.reduceat(statistics, starts, axis=0))
     pooled = np.sort(np.concatenate(maxima, axis=1), axis=1)
@@ -175,10 +177,12 @@ def _sign_blocks(n_rows: int, m: int, exact: bool, rng: np.random.Generator) -> 
         yield np.ascontiguousarray(1.0 - 2.0 * bits, dtype=np.float64)
 
 
-def _products(unit: FloatArray, signs: FloatArray) -> Iterator[FloatArray]:
-    """Signed sums [n_tests, some flips], a cache-sized piece at a time; each piece may be written into."""
-    step = max(64, _VALUES_AT_ONCE // max(1, unit.shape[1]))
-    weights = np.ascontiguousarray(unit.T)
+def _products(weights: FloatArray, signs: FloatArray) -> Iterator[FloatArray]:
+    """Signed sums [n_tests, some flips] of ``weights`` [n_tests, n_rows], a cache-sized piece at a time.
+
+    Each piece is new and may be written into.
+    """
+    step = max(64, _VALUES_AT_ONCE // max(1, weights.shape[0]))
     for start in range(0, signs.shape[1], step):
         yield weights @ signs[:, start : start + step]
 

@@ -99,6 +99,7 @@ class _Evidence:
     n_concepts: int = 1
     causal_for: tuple[str, ...] = ()
     members: Mapping[str, tuple[float, str]] = field(default_factory=dict)
+    sum_of_singles: float = math.nan
 
     @property
     def answer(self) -> str:
@@ -189,7 +190,9 @@ def _decide(item: _Evidence, rules: Criteria) -> tuple[str, str, float]:
 
 
 def _decide_set(item: _Evidence, effect: str) -> tuple[str, str, float]:
-    total = sum(estimate for estimate, _ in item.members.values())
+    total = item.sum_of_singles  # on the set's own prompts where the table has it
+    if math.isnan(total):
+        total = sum(estimate for estimate, _ in item.members.values())
     if len(item.members) < item.heads.count(",") + 1:
         return CAUSAL_SET, f"{effect}; not every member was removed alone", math.nan
     alone = [name for name, (_, answer) in item.members.items() if answer in ("lowers", "raises")]
@@ -261,6 +264,8 @@ def _gather(
 ) -> list[_Evidence]:
     rows = effects[effects["scope"] == rules.scope]
     deciding = rows[(rows["edit"] == rules.deciding_edit) & (rows["outcome"] == rules.outcome)]
+    sums = deciding[deciding["role"] == "sum_of_singles"].to_dict("records")
+    singles_sum = {(str(r["concept"]), str(r["heads"])): float(r["estimate"]) for r in sums}
     deciding = deciding[deciding["role"].isin(["single", "requested", "joint_top"])]
     deciding = deciding.sort_values("role", key=lambda role: role != "single", kind="stable")
     deciding = deciding.drop_duplicates(["concept", "heads"]).sort_index()
@@ -302,6 +307,7 @@ def _gather(
                 ratio_high=ratio.get(key[1], math.nan),
                 specificity=special.get(key, {}),
                 n_concepts=assay["concept"].nunique(),
+                sum_of_singles=singles_sum.get(key, math.nan),
             )
         )
     return evidence

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headscope.errors import RequestError, WorkError
+from headscope.profiles.loading import load_profile
 from headscope.stats.clusters import (
     FamilyBlock,
     equal_weight_mean,
@@ -126,6 +127,14 @@ def test_clusters_do_not_depend_on_the_order_of_the_prompts(order):
     for i in range(6):
         for j in range(6):
             assert (base[order[i]] == base[order[j]]) == (moved[i] == moved[j])
+
+
+@pytest.mark.parametrize("name", ["baseline", "extended"])
+def test_the_bundled_profiles_templates_are_found_again_from_their_texts_alone(name):
+    prompts = load_profile(name).prompts
+    found = label_templates([None] * len(prompts), [p.text for p in prompts], spans=[p.span for p in prompts]).labels
+    pairs = {(prompt.template, label) for prompt, label in zip(prompts, found, strict=True)}
+    assert len(pairs) == len({p.template for p in prompts}) == len(set(found))
 
 
 def test_an_inferred_name_never_takes_a_known_one():

@@ -248,6 +248,14 @@ def test_a_joint_effect_that_is_only_the_sum_is_not_redundancy():
     assert set_verdict(rows)["verdict"] == "causal (set)"
 
 
+def test_the_sum_of_single_effects_on_the_sets_own_prompts_is_preferred():
+    """A set chosen on one half of the templates is measured on the other; so is the sum it is compared with."""
+    rows = [*pair(-0.05, -0.05, -2.0), effect("gratitude", "1:0,1:1", -2.1, role="sum_of_singles")]
+    row = set_verdict(rows)
+    assert row["verdict"] == "causal (set)"
+    assert "sum to -2.1" in row["reason"]
+
+
 def test_a_set_whose_members_were_not_removed_alone_says_so():
     row = judge(table_of(case("1:0,1:1", -2.0)), screen(ATTENDS), assay()).iloc[0]
     assert row["verdict"] == "causal (set)"
