@@ -226,7 +226,7 @@ def verdict_cells(found: ConceptFindings, language: Language, top_n: int = 2 * T
                 interval(row["sim_low"], row["sim_high"]),
                 probability(row["attends_q"]),
                 _with_interval(row["specificity"], row["specificity_low"], row["specificity_high"]),
-                number(row["perplexity_ratio_high"]),
+                interval(row["perplexity_ratio_low"], row["perplexity_ratio_high"]),
                 count(row["templates_needed"]),
             ]
             for row in rows[:top_n]

@@ -32,6 +32,11 @@ _COUNTED = (
     ("causal, not specific", "acts on other concepts as much", "act on other concepts as much"),
     ("suppressor", "holds the concept back", "hold the concept back"),
     ("general damage", "damages control text too", "damage control text too"),
+    (
+        "undecided (damage not bounded)",
+        "changes it while damage to control text is neither shown nor ruled out",
+        "change it while damage to control text is neither shown nor ruled out",
+    ),
 )
 _FILES = {
     "manifest.json": "request, versions, fingerprints, timings, warnings",
@@ -169,7 +174,7 @@ class English:
         text = f" {len(open_rows)} {_plural(len(open_rows), 'is', 'are')} undecided"
         if needed:
             span = count(min(needed)) if min(needed) == max(needed) else f"{count(min(needed))} to {count(max(needed))}"
-            text += f"; about {span} templates would decide"
+            text += f"; deciding {_plural(len(open_rows), 'it', 'them')} would take about {span} templates"
         return text + "."
 
     def _verdict_words(self, row: Mapping[str, Any]) -> str:

@@ -48,6 +48,7 @@ _VERDICTS = {
     "no effect": "効果なし",
     "undecided": "未決",
     "undecided (edit-dependent)": "未決（編集方法に依存）",
+    "undecided (damage not bounded)": "未決（損傷を排除できない）",
     "no verdict": "判定なし",
 }
 _COUNTED = (
@@ -55,7 +56,8 @@ _COUNTED = (
     ("causal, not by this attention", "効果はあるがこの注意によらないヘッド"),
     ("causal, not specific", "ほかの概念にも同程度に効くヘッド"),
     ("suppressor", "概念を抑えるヘッド"),
-    ("general damage", "対照文の生成まで損なうヘッド"),
+    ("general damage", "対照文まで損なうヘッド"),
+    ("undecided (damage not bounded)", "概念を変えるが、対照文の損傷を確認も排除もできないヘッド"),
 )
 _FILES = {
     "manifest.json": "実行条件、バージョン、フィンガープリント、所要時間、警告",

@@ -42,8 +42,8 @@ _TABLES = {
     "layers": "concept layer:int n_heads:int mean_delta:float mean_abs_delta:float max_delta:float max_delta_head:int "
     "n_attending:float effect_sum:float effect_min:float effect_min_head:int",
     "verdicts": "concept heads verdict reason estimate:float sim_low:float sim_high:float threshold_nats:float "
-    "attends_q:float specificity:float specificity_low:float specificity_high:float perplexity_ratio_high:float "
-    "templates_needed:int",
+    "attends_q:float specificity:float specificity_low:float specificity_high:float perplexity_ratio_low:float "
+    "perplexity_ratio_high:float templates_needed:int",
     "texts": "concept prompt_id sample:int prompt heads edit baseline_text edited_text",
     "nulls": "concept heads k:int outcome estimate:float percentile:float floor:float n_random:int layer_matched:bool "
     "note",

@@ -119,6 +119,7 @@ VERDICTS_COLUMNS = [
     "specificity",
     "specificity_low",
     "specificity_high",
+    "perplexity_ratio_low",
     "perplexity_ratio_high",
     "templates_needed",
 ]

@@ -112,7 +112,7 @@ def templates_for_power(d: float, *, n_tests: float = 1, alpha: float = 0.05, po
     def enough(n: int) -> bool:
         return power_of_t(d, n, corrected_critical_t(n, n_tests=n_tests, alpha=alpha)) >= power
 
-    return _fewest(enough, start)
+    return fewest(enough, start)
 
 
 def templates_for_interval(
@@ -141,11 +141,11 @@ def templates_for_interval(
         miss = sum(float(special.ndtr(half - margin * root)) for margin in (margin_low, margin_high))
         return 1.0 - miss >= power
 
-    return _fewest(enough, max(MIN_TEMPLATES, templates_to_reach(n_tests, alpha)))
+    return fewest(enough, max(MIN_TEMPLATES, templates_to_reach(n_tests, alpha)))
 
 
-def _fewest(enough: Callable[[int], bool], start: int) -> float:
-    """Smallest n >= start with enough(n), which must be monotone; inf beyond ten million."""
+def fewest(enough: Callable[[int], bool], start: int) -> float:
+    """Smallest n >= start with ``enough(n)``, which must be monotone; inf beyond ten million."""
     low, high = start - 1, start
     while not enough(high):
         low, high = high, high * 2

@@ -4,15 +4,15 @@
 2. The effect of removal (deciding edit ``mean``): its simultaneous interval wholly beyond the smallest effect that
    matters, wholly inside it, or neither: causal, no effect, undecided (with the templates that would decide).
 3. A causal effect counts only where the agreeing edit ``zero`` has the same sign: else undecided (edit-dependent).
-4. Causal heads, first rule that holds: general damage; suppressor (removal raises the concept); shared carrier
-   (causal for two or more concepts); causal, not by this attention; carrier (attends and specific); causal, not
-   specific; undecided where specificity is.
+4. Causal heads, first rule that holds: general damage; undecided (damage not bounded); suppressor (removal raises the
+   concept); shared carrier (causal for two or more concepts); causal, not by this attention; carrier (attends and
+   specific); causal, not specific; undecided where specificity is.
 5. Heads without effect: attends only, or no effect.
 6. Sets: redundant where the set is causal, no member is causal alone, and the joint effect is larger than the sum of
    the members' effects; else causal (set), or as single heads.
 
-Damage is the one one-sided question (is the perplexity ratio *above* 1.05?); it is answered with the upper end of the
-two-sided interval, a one-sided bound at half the level.
+Damage (``stats.damage``) overrides specificity: in a model that is harmed, words of one concept may suffer more than
+those of another for reasons that have nothing to do with the head.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ import pandas as pd
 from scipy import stats
 
 from headscope.stats.columns import VERDICTS_COLUMNS
+from headscope.stats.damage import Damage
 from headscope.stats.power import templates_for_interval
 from headscope.stats.ranking import PRIMARY_OUTCOME, primary_screen
 from headscope.stats.specificity import SPECIFICITY_PREFIX
@@ -44,6 +45,7 @@ ATTENDS_ONLY = "attends only"
 NO_EFFECT = "no effect"
 UNDECIDED = "undecided"
 EDIT_DEPENDENT = "undecided (edit-dependent)"
+DAMAGE_UNBOUNDED = "undecided (damage not bounded)"
 NO_VERDICT = "no verdict"
 
 
@@ -54,7 +56,7 @@ class Criteria:
     Attributes:
         minimum_nats: the smallest effect that matters is at least this,
         gap_share: and at least this share of the model's own concept gap.
-        max_perplexity_ratio: control text may become this much less likely before an effect counts as damage.
+        max_perplexity_ratio: damage to control text is bounded where the ratio's upper limit is at most this.
         attends_q: screening q-value below which a head attends.
         alpha: level of the simultaneous intervals in the effects table.
         deciding_edit: its interval decides.
@@ -94,7 +96,7 @@ class _Evidence:
     agreeing: float
     attends_q: float
     attends_delta: float
-    ratio_high: float
+    damage: Damage
     specificity: Mapping[str, tuple[float, float, float]] = field(default_factory=dict)
     n_concepts: int = 1
     causal_for: tuple[str, ...] = ()
@@ -155,7 +157,7 @@ def judge(
         verdict, reason, needed = _decide(item, rules)
         spec = item.specificity[item.closest] if item.specificity else (math.nan, math.nan, math.nan)
         known = (item.concept, item.heads, verdict, reason, item.estimate, item.low, item.high, item.threshold)
-        rows.append((*known, item.attends_q, *spec, item.ratio_high, needed))
+        rows.append((*known, item.attends_q, *spec, item.damage.low, item.damage.high, needed))
     return pd.DataFrame(rows, columns=VERDICTS_COLUMNS)
 
 
@@ -177,11 +179,14 @@ def _decide(item: _Evidence, rules: Criteria) -> tuple[str, str, float]:
     if not item.edits_agree:
         other = "was not made" if math.isnan(item.agreeing) else f"gives {item.agreeing:+.3g} nats"
         return EDIT_DEPENDENT, f"{effect}; edit {rules.agreeing_edit} {other}", math.nan
-    if math.isnan(item.ratio_high):
+    if not item.damage.measured:
         return UNDECIDED, f"{effect}; damage to control text was not measured", math.nan
-    if item.ratio_high > rules.max_perplexity_ratio:
-        harm = f"perplexity ratio of control text up to {item.ratio_high:.3f}, over {rules.max_perplexity_ratio:g}"
-        return GENERAL_DAMAGE, f"{effect}; {harm}", math.nan
+    if item.damage.shown(rules.max_perplexity_ratio):
+        return GENERAL_DAMAGE, f"{effect}; {item.damage}, above 1", math.nan
+    if not item.damage.bounded(rules.max_perplexity_ratio):
+        needed = item.damage.templates_needed(rules.max_perplexity_ratio, rules.alpha)
+        harm = f"{item.damage}: harm over {rules.max_perplexity_ratio:g} is neither shown nor ruled out"
+        return DAMAGE_UNBOUNDED, f"{effect}; {harm}; {_needed_words(needed)}", needed
     if item.answer == "raises":
         return SUPPRESSOR, effect, math.nan
     if item.is_set:
@@ -244,7 +249,7 @@ def _effect_words(item: _Evidence) -> str:
 def _needed_words(needed: float) -> str:
     if math.isfinite(needed):
         return f"about {needed:.0f} templates would decide"
-    return "no number of templates would decide: the estimate lies on the threshold"
+    return "no number of templates would decide: the estimate lies on the limit"
 
 
 def _templates_needed(estimate: float, deviation: float, threshold: float, n_family: float, alpha: float) -> float:
@@ -272,7 +277,7 @@ def _gather(
     zero = rows[(rows["edit"] == rules.agreeing_edit) & (rows["outcome"] == rules.outcome)]
     agreeing = {(str(r["concept"]), str(r["heads"])): float(r["estimate"]) for r in zero.to_dict("records")}
     damage = rows[(rows["edit"] == rules.deciding_edit) & (rows["outcome"] == "perplexity_ratio")]
-    ratio = {str(heads): float(high) for heads, high in zip(damage["heads"], damage["ci_high"], strict=True)}
+    harm = {str(row["heads"]): Damage.of_row(row) for row in damage.to_dict("records")}
     special: dict[tuple[str, str], dict[str, tuple[float, float, float]]] = {}
     contrasts = rows[(rows["edit"] == rules.deciding_edit) & rows["outcome"].str.startswith(SPECIFICITY_PREFIX)]
     for r in contrasts.to_dict("records"):
@@ -304,7 +309,7 @@ def _gather(
                 agreeing=agreeing.get(key, math.nan),
                 attends_q=q,
                 attends_delta=delta,
-                ratio_high=ratio.get(key[1], math.nan),
+                damage=harm.get(key[1], Damage()),
                 specificity=special.get(key, {}),
                 n_concepts=assay["concept"].nunique(),
                 sum_of_singles=singles_sum.get(key, math.nan),

@@ -33,8 +33,9 @@ def effect(concept: str, heads: str, estimate: float, half: float = 0.2, **chang
     return row | changes
 
 
-def damage(heads: str, high: float) -> dict[str, object]:
-    return effect("neutral", heads, high - 0.01, outcome="perplexity_ratio", ci_high=high)
+def damage(heads: str, high: float, low: float | None = None) -> dict[str, object]:
+    low = high - 0.02 if low is None else low
+    return effect("neutral", heads, np.sqrt(low * high), outcome="perplexity_ratio", ci_low=low, ci_high=high)
 
 
 def contrast(concept: str, heads: str, other: str, estimate: float, half: float = 0.2) -> dict[str, object]:
@@ -43,13 +44,13 @@ def contrast(concept: str, heads: str, other: str, estimate: float, half: float 
 
 def case(heads: str, estimate: float, **changes: float) -> list[dict[str, object]]:
     """Everything measured on gratitude for one head; nothing happens on anger."""
-    value = {"zero": estimate, "ratio": 1.01, "specificity": 1.0, "half": 0.2} | changes
+    value = {"zero": estimate, "ratio": 1.01, "ratio_low": None, "specificity": 1.0, "half": 0.2} | changes
     return [
         effect("gratitude", heads, estimate, value["half"]),
         effect("gratitude", heads, value["zero"], edit="zero"),
         effect("anger", heads, 0.0, 0.01),
         effect("anger", heads, 0.0, 0.01, edit="zero"),
-        damage(heads, value["ratio"]),
+        damage(heads, value["ratio"], value["ratio_low"]),
         contrast("gratitude", heads, "anger", value["specificity"]),
     ]
 
@@ -96,7 +97,7 @@ def test_a_carrier_is_causal_attends_and_is_specific():
     assert row["threshold_nats"] == pytest.approx(0.2)  # 5 % of a gap of 4 nats
     assert row["attends_q"] == 0.001
     assert row["specificity"] == 1.0
-    assert row["perplexity_ratio_high"] == 1.01
+    assert (row["perplexity_ratio_low"], row["perplexity_ratio_high"]) == (0.99, 1.01)
     assert np.isnan(row["templates_needed"])
     assert "lowers the concept: -1.5 nats" in row["reason"]
 
@@ -134,6 +135,35 @@ def test_damage_to_control_text_overrides_every_causal_verdict():
         row = verdict_of(case("1:0", estimate, ratio=1.06), ATTENDS)
         assert row["verdict"] == "general damage"
         assert "1.060" in row["reason"]
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "verdict"),
+    [
+        (0.97, 1.05, "carrier"),
+        (1.01, 1.05, "carrier"),  # some harm, surely small
+        (1.001, 1.051, "general damage"),
+        (1.2, 1.4, "general damage"),
+        (0.978, 1.059, "undecided (damage not bounded)"),  # no evidence of harm, and none that there is none
+        (1.0, 1.2, "undecided (damage not bounded)"),
+        (0.7, 1.06, "undecided (damage not bounded)"),
+    ],
+)
+def test_damage_is_shown_bounded_or_neither(low, high, verdict):
+    for estimate, expected in ((-1.5, verdict), (1.5, "suppressor" if verdict == "carrier" else verdict)):
+        assert verdict_of(case("1:0", estimate, ratio=high, ratio_low=low), ATTENDS)["verdict"] == expected
+
+
+def test_unbounded_damage_says_how_many_templates_would_bound_or_show_it():
+    near = verdict_of(case("1:0", -1.5, ratio=1.059, ratio_low=0.978), ATTENDS)
+    assert f"about {near['templates_needed']:.0f} templates would decide" in near["reason"]
+    assert near["templates_needed"] > 35
+    wide = verdict_of(case("1:0", -1.5, ratio=1.2, ratio_low=0.863), ATTENDS)
+    assert wide["templates_needed"] > near["templates_needed"]
+
+
+def test_damage_that_is_not_bounded_does_not_touch_a_head_without_effect():
+    assert verdict_of(case("1:0", 0.0, half=0.1, ratio=1.3, ratio_low=1.1), ATTENDS)["verdict"] == "attends only"
 
 
 def test_attending_without_effect_is_attends_only():
