@@ -5,7 +5,7 @@
    some and write to others, so no head disturbs another but by design.
 2. *LayerNorm made harmless.* Every token also has a share of one ballast direction that no head reads, which brings its
    norm to ``NORM``. With zero means, LayerNorm is then one scalar, which its weight undoes; what heads write changes
-   the norm by less than .1 %.
+   the norm by less than .2 %.
 3. *Heads.* A head is designed as what it looks for (score of a query feature for a key feature; softmax over keys) and
    what it moves (value feature -> features it writes). One dimension of the head serves one term of each. Heads without
    a design have zero weights: uniform attention, z = 0. MLPs are zero.

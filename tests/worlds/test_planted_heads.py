@@ -1,0 +1,128 @@
+"""What is planted in each world is found by the screen, the sweep, the ranking and the verdicts.
+
+Read from the tables themselves and not from the check's own column of agreement; the places of the planted heads come
+from the designs.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from headscope.worlds.catalog import worlds
+from headscope.worlds.checking import Measured
+from headscope.worlds.texts import CONCEPTS
+
+Worlds = dict[str, Measured]
+GRATITUDE, ANGER = CONCEPTS
+ALPHA = 0.05
+
+
+def verdict(measured: Measured, heads: str, concept: str) -> Any:
+    table = measured.verdicts
+    return table[(table["heads"] == heads) & (table["concept"] == concept)].iloc[0]
+
+
+def ranked(measured: Measured, heads: str, concept: str) -> Any:
+    table = measured.heads
+    return table[(table["heads"] == heads) & (table["concept"] == concept)].iloc[0]
+
+
+def place(world: str, part: str) -> str:
+    """Where the world's design has that part."""
+    (heads,) = [p.heads for w in worlds() if w.name == world for p in w.planted if p.part == part]
+    return heads
+
+
+def is_attending(row: Any) -> bool:
+    return row["screen_q"] < ALPHA and row["screen_delta"] > 0
+
+
+def test_the_writer_is_ranked_first_and_a_carrier(measured: Worlds) -> None:
+    for concept in CONCEPTS:
+        writer = place("writer", f"writer of {concept}")
+        assert ranked(measured["writer"], writer, concept)["rank"] == 1
+        assert verdict(measured["writer"], writer, concept)["verdict"] == "carrier"
+        other = next(one for one in CONCEPTS if one != concept)
+        assert verdict(measured["writer"], writer, other)["verdict"] == "no effect"
+
+
+def test_the_decoy_attends_only(measured: Worlds) -> None:
+    decoy = place("writer", "decoy")
+    for concept in CONCEPTS:
+        row = ranked(measured["writer"], decoy, concept)
+        assert is_attending(row)
+        assert row["screen_delta"] > 0.9  # it looks like the writers do,
+        assert row["effect_estimate"] == pytest.approx(0.0, abs=1e-5)  # and nothing changes without it
+        assert verdict(measured["writer"], decoy, concept)["verdict"] == "attends only"
+
+
+def test_attention_cannot_tell_the_decoy_from_the_writer_but_values_can(measured: Worlds) -> None:
+    writer, decoy = (
+        ranked(measured["writer"], place("writer", part), GRATITUDE) for part in ("writer of gratitude", "decoy")
+    )
+    assert decoy["screen_delta"] == pytest.approx(writer["screen_delta"], rel=0.01)
+    assert decoy["value_weighted_delta"] == pytest.approx(0.0, abs=1e-5)
+    assert writer["value_weighted_delta"] > 0.5
+
+
+def test_the_diffuse_writer_is_found_by_the_sweep_though_the_screen_is_blind_to_it(measured: Worlds) -> None:
+    diffuse = place("diffuse", "diffuse writer")
+    row = ranked(measured["diffuse"], diffuse, GRATITUDE)
+    assert row["screen_delta"] == pytest.approx(0.0, abs=1e-3)
+    assert not is_attending(row)
+    assert row["rank"] == 1
+    assert row["effect_p_max_t"] < ALPHA
+    assert verdict(measured["diffuse"], diffuse, GRATITUDE)["verdict"] == "causal, not by this attention"
+
+
+def test_the_redundant_pair_is_found_jointly_and_not_alone(measured: Worlds) -> None:
+    pair = place("redundant", "the pair")
+    main, backup = (verdict(measured["redundant"], heads, GRATITUDE) for heads in pair.split(","))
+    both = verdict(measured["redundant"], pair, GRATITUDE)
+    assert both["verdict"] == "redundant"
+    assert main["verdict"] == "attends only"
+    assert backup["verdict"] == "no effect"
+    assert abs(both["estimate"]) > 40 * (abs(main["estimate"]) + abs(backup["estimate"]))
+
+
+def test_the_position_only_head_is_not_screened_in(measured: Worlds) -> None:
+    head = place("position", "position-only")
+    for concept in CONCEPTS:
+        row = ranked(measured["position"], head, concept)
+        assert not is_attending(row)
+        assert row["screen_delta"] == pytest.approx(0.0, abs=1e-3)
+        assert verdict(measured["position"], head, concept)["verdict"] == "no effect"
+
+
+def test_the_suppressor_raises_the_concept_when_it_is_off(measured: Worlds) -> None:
+    row = verdict(measured["suppressor"], place("suppressor", "suppressor"), GRATITUDE)
+    assert row["verdict"] == "suppressor"
+    assert row["sim_low"] > 0
+
+
+def test_the_damaging_head_is_general_damage_and_its_writers_are_not(measured: Worlds) -> None:
+    head = place("damage", "everything rests on it")
+    for concept in CONCEPTS:
+        damaging = verdict(measured["damage"], head, concept)
+        assert damaging["verdict"] == "general damage"
+        assert damaging["perplexity_ratio_high"] > 1.05
+        writer = verdict(measured["damage"], place("damage", f"writer of {concept}"), concept)
+        assert writer["verdict"] == "carrier"
+        assert writer["perplexity_ratio_high"] < 1.05
+
+
+def test_nothing_is_found_in_noise(measured: Worlds) -> None:
+    noise = measured["noise"]
+    assert not noise.assay["shown"].any()
+    assert set(noise.verdicts["verdict"]) == {"no verdict"}
+    assert not (noise.heads["effect_p_max_t"] < ALPHA).any()
+    assert not any(is_attending(row) for _, row in noise.heads.iterrows())
+
+
+def test_every_head_has_a_rank_and_a_verdict_in_every_world(measured: Worlds) -> None:
+    assert set(measured) == {world.name for world in worlds()}
+    for one in measured.values():
+        assert len(one.heads) == 16 * len(CONCEPTS)
+        assert len(one.verdicts) == (16 + len(one.world.sets)) * len(CONCEPTS)
