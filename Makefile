@@ -8,7 +8,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test format lint types imports pytest test-long wheel clean
+.PHONY: help demo test format lint types imports pytest test-long torture audit wheel clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -33,6 +33,7 @@ format: $(VENV)/.installed-test  ## rewrite the code as the checks want it
 
 lint: $(VENV)/.installed-test
 	@$(BIN)/ruff format --check . && $(BIN)/ruff check .
+	@$(BIN)/bandit -q -c pyproject.toml -r headscope src training
 
 types: $(VENV)/.installed-test
 	@$(BIN)/basedpyright
@@ -45,6 +46,11 @@ pytest: $(VENV)/.installed-test
 
 test-long: $(VENV)/.installed-test  ## the long forms of the tests alone
 	@$(BIN)/python -m pytest -m slow $(PYTEST_ARGS)
+
+# No part of `make test`: without a network there is nothing to look up, and it would pass blindly.
+audit: $(VENV)/.installed-test  ## look the pinned versions up among known vulnerabilities (needs a network)
+	@$(INSTALL) pip-audit
+	@$(BIN)/pip-audit --disable-pip --no-deps -r constraints.txt
 
 wheel: $(VENV)/.installed-test  ## build the wheel into dist/
 	@$(BIN)/python -m build --wheel --outdir dist .

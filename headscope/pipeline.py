@@ -22,11 +22,13 @@ from headscope.models.head_model import HeadModel
 from headscope.plots.writing import write_plots
 from headscope.profiles.types import Profile
 from headscope.random_streams import generator
+from headscope.report.markdown import check_language
 from headscope.report.writing import write_report
 from headscope.runs.folder import Run
 from headscope.stats.ranking import primary_screen
 from headscope.verbs.ablate import AblationResult, ablate
 from headscope.verbs.causal import PRIMARY
+from headscope.verbs.generated import check_texts_fit
 from headscope.verbs.joint import choose_top, joint
 from headscope.verbs.keep import begin, keep
 from headscope.verbs.rank import rank
@@ -105,6 +107,8 @@ def run(
     query = query or ("readout" if profile.readouts else "last")
     Sampling(max_tokens, temperature, top_p, samples, greedy)
     _check(heads, edits, top_k, top_n, model)
+    check_language(*languages)
+    check_texts_fit(model, profile, names, max_tokens, chat_template=chat_template)
     budget = batch_budget(batch_tokens)
     common: dict[str, Any] = {
         "seed": seed,

@@ -7,7 +7,7 @@ from typing import Any
 import typer
 
 from headscope.cli import console, options, results
-from headscope.cli.asking import ask_model, ask_profile, one_of, provenance
+from headscope.cli.asking import ask_edits, ask_model, ask_profile, one_of, provenance
 from headscope.cli.inputs import check_outputs
 from headscope.errors import RequestError
 
@@ -63,7 +63,6 @@ def command(
         prompts = [*(prompts or ()), f"{concept}={prompts_file}"]
     asked = ask_profile(profile, data_dir=data_dir, prompts=prompts, concepts=None if concept is None else [concept])
 
-    from headscope.measure.edits import EDIT_KINDS
     from headscope.measure.generation import Sampling
     from headscope.runs.folder import Run
     from headscope.runs.phase6 import write_ablation
@@ -73,9 +72,7 @@ def command(
     from headscope.verbs.keep import begin, keep
     from headscope.verbs.request import batch_budget
 
-    edits = tuple(edit or ("mean", "zero"))
-    for kind in edits:
-        one_of("edit", kind, EDIT_KINDS)
+    edits = ask_edits(edit)
     one_of("value bias", value_bias, ("zero", "keep"))
     one_of("keyword counting", keyword_counting, KEYWORD_COUNTING)
     Sampling(max_tokens, temperature, top_p, samples, greedy, stop_at_eos, scope, seed)

@@ -51,6 +51,22 @@ def one_of(what: str, value: str, known: Sequence[str]) -> str:
     return value
 
 
+def ask_edits(edits: Sequence[str] | None) -> tuple[str, ...]:
+    """The kinds of edit asked for, each once; mean and zero where none was named.
+
+    Raises:
+        RequestError: one does not exist, or stands twice.
+    """
+    from headscope.measure.edits import EDIT_KINDS
+
+    kinds = tuple(edits or ("mean", "zero"))
+    for kind in kinds:
+        one_of("edit", kind, EDIT_KINDS)
+    if len(set(kinds)) < len(kinds):
+        raise RequestError("an edit is asked for twice", expected="each edit once", got=", ".join(kinds))
+    return kinds
+
+
 def provenance(context: typer.Context) -> dict[str, Any]:
     """``sources`` (where each option came from) and ``command``, as the verbs keep them in a manifest."""
     sources: dict[str, str] = {}

@@ -19,11 +19,14 @@ def command(
 
     headscope report runs/demo --language ja --force
     """
+    from headscope.report.markdown import check_language
     from headscope.report.writing import write_report
     from headscope.runs.folder import Run
 
+    languages = tuple(language or ("en", "ja"))
+    check_language(*languages)
     with Run.open(run, write=True, force=force) as opened:
-        paths = write_report(opened, languages=tuple(language or ("en", "ja")))
+        paths = write_report(opened, languages=languages)
     if json:
         console.print_json(results.facts(opened) | {"reports": list(map(str, paths))})
         return

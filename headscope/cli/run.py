@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from headscope.cli import console, options, results
-from headscope.cli.asking import ask_model, ask_profile, one_of, provenance
+from headscope.cli.asking import ask_edits, ask_model, ask_profile, one_of, provenance
 from headscope.cli.inputs import check_outputs
 
 _SHOWN = 3  # heads of each concept; the report has them all
@@ -56,16 +56,16 @@ def command(
     check_outputs(out)
     asked = ask_profile(profile, data_dir=data_dir, prompts=prompts, concepts=concept)
 
-    from headscope.measure.edits import EDIT_KINDS
     from headscope.pipeline import HEADS, run
+    from headscope.report.markdown import check_language
     from headscope.verbs.screen import QUERIES
 
     if query is not None:
         one_of("query", query, QUERIES)
     one_of("heads", heads, HEADS)
-    edits = tuple(edit or ("mean", "zero"))
-    for kind in edits:
-        one_of("edit", kind, EDIT_KINDS)
+    languages = tuple(language or ("en", "ja"))
+    check_language(*languages)
+    edits = ask_edits(edit)
     loaded = ask_model(
         model, device=device, dtype=dtype, bos=bos, unchecked=unchecked, trust_remote_code=trust_remote_code
     )
@@ -92,7 +92,7 @@ def command(
                 chat_template=chat_template,
                 seed=seed,
                 batch_tokens=batch_tokens,
-                languages=tuple(language or ("en", "ja")),
+                languages=languages,
                 force=force,
                 progress=progress,
                 **provenance(context),

@@ -7,7 +7,7 @@ from typing import Any
 import typer
 
 from headscope.cli import console, options, results
-from headscope.cli.asking import ask_model, ask_profile, one_of, provenance
+from headscope.cli.asking import ask_edits, ask_model, ask_profile, provenance
 from headscope.cli.inputs import check_outputs
 
 
@@ -44,16 +44,13 @@ def command(
     check_outputs(out)
     asked = ask_profile(profile, data_dir=data_dir, prompts=prompts, concepts=concept)
 
-    from headscope.measure.edits import EDIT_KINDS
     from headscope.runs.folder import Run
     from headscope.verbs.keep import begin, keep
     from headscope.verbs.rank import rank
     from headscope.verbs.request import batch_budget, chosen_concepts
     from headscope.verbs.sweep import sweep
 
-    edits = tuple(edit or ("mean", "zero"))
-    for kind in edits:
-        one_of("edit", kind, EDIT_KINDS)
+    edits = ask_edits(edit)
     loaded = ask_model(
         model, device=device, dtype=dtype, bos=bos, unchecked=unchecked, trust_remote_code=trust_remote_code
     )

@@ -10,7 +10,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -119,15 +119,7 @@ def generate(
     Raises:
         ProfileError: a prompt and its new tokens do not fit the model's context.
     """
-    for prompt in prompts:
-        needed = prompt.n_prompt + sampling.max_tokens
-        if model.context_length is not None and needed > model.context_length:
-            raise ProfileError(
-                f"prompt {prompt.id} and its continuation are longer than the model's context",
-                expected=f"at most {model.context_length} tokens",
-                got=f"{prompt.n_prompt} + {sampling.max_tokens}",
-                fix="ask for fewer tokens (--max-tokens)",
-            )
+    check_room(model, {prompt.id: prompt.n_prompt for prompt in prompts}, sampling.max_tokens)
     texts: list[list[list[tuple[int, ...]]]] = [[[() for _ in range(sampling.samples)] for _ in prompts] for _ in arms]
     units = [(p, s) for p in range(len(prompts)) for s in range(sampling.samples)]
     # A unit's arms stand together, so that a difference between arms is never one between batches.
@@ -141,6 +133,18 @@ def generate(
         if progress is not None:
             progress("generation", done + 1, len(plan))
     return texts
+
+
+def check_room(model: HeadModel, lengths: Mapping[str, int], max_tokens: int) -> None:
+    """Raise ProfileError where a prompt (id -> its tokens) and ``max_tokens`` new ones do not fit the context."""
+    for name, length in lengths.items():
+        if model.context_length is not None and length + max_tokens > model.context_length:
+            raise ProfileError(
+                f"prompt {name} and its continuation are longer than the model's context",
+                expected=f"at most {model.context_length} tokens",
+                got=f"{length} + {max_tokens}",
+                fix="ask for fewer tokens (--max-tokens)",
+            )
 
 
 def _write(

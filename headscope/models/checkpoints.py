@@ -108,7 +108,7 @@ def _unreachable(url: str) -> str | None:
 
     def ask() -> None:
         try:
-            with urllib.request.urlopen(url, timeout=_PROBE_SECONDS):  # noqa: S310 - the hub's https endpoint
+            with urllib.request.urlopen(url, timeout=_PROBE_SECONDS):  # noqa: S310 - the hub's https  # nosec B310
                 answer.append(None)
         except urllib.error.HTTPError:
             answer.append(None)  # it answered; whether it has the model is for its client to say

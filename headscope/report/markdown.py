@@ -30,6 +30,13 @@ LANGUAGES: Mapping[str, Language] = {"en": English(), "ja": Japanese()}
 EXPECTED_TABLES = ("coverage", "screen", "assay", "effects", "ranking", "layers", "verdicts", "texts", "nulls")
 
 
+def check_language(*languages: str) -> None:
+    """Raise RequestError where a report cannot be written in one of them."""
+    for name in languages:
+        if name not in LANGUAGES:
+            raise RequestError(f'no report can be written in "{name}"', expected=" or ".join(LANGUAGES), got=name)
+
+
 def render_markdown(tables: Mapping[str, pd.DataFrame], facts: Mapping[str, Any], language: str) -> str:
     """The report as one Markdown document.
 
@@ -42,8 +49,7 @@ def render_markdown(tables: Mapping[str, pd.DataFrame], facts: Mapping[str, Any]
     Raises:
         RequestError: another language was asked for.
     """
-    if language not in LANGUAGES:
-        raise RequestError(f'no report can be written in "{language}"', expected=" or ".join(LANGUAGES), got=language)
+    check_language(language)
     words = LANGUAGES[language]
     present = {name: table for name, table in tables.items() if len(table)}
     known = facts_of(facts, present)
@@ -129,7 +135,7 @@ def _table(headers: list[str], table: cells.Table) -> str:
 def _environment() -> Environment:
     environment = Environment(
         loader=PackageLoader("headscope.report"),
-        autoescape=False,  # noqa: S701 - the output is Markdown; every text goes through `plain` or `code`
+        autoescape=False,  # noqa: S701 - Markdown; every text goes through `plain` or `code`  # nosec B701
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

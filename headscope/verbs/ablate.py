@@ -18,8 +18,15 @@ from headscope.models.head_model import HeadModel
 from headscope.profiles.types import Profile
 from headscope.stats import effects_table
 from headscope.verbs.causal import CausalStudy, edited_sets
-from headscope.verbs.generated import KEYWORD_COUNTING, generated_blocks, study_metrics, texts_table, write_texts
-from headscope.verbs.request import batch_budget
+from headscope.verbs.generated import (
+    KEYWORD_COUNTING,
+    check_texts_fit,
+    generated_blocks,
+    study_metrics,
+    texts_table,
+    write_texts,
+)
+from headscope.verbs.request import batch_budget, chosen_concepts
 from headscope.verbs.result import Result
 
 
@@ -91,6 +98,8 @@ def ablate(
     chosen = model.head_set(heads) if isinstance(heads, str) else heads
     scorer = load_sentiment(sentiment) if generate else None
     budget = batch_budget(batch_tokens)
+    if generate:
+        check_texts_fit(model, profile, chosen_concepts(profile, concept), max_tokens, chat_template=chat_template)
     study = CausalStudy(
         model, profile, concepts=concept, kinds=kinds, seed=seed, batch_tokens=budget,
         chat_template=chat_template, pack=pack, progress=progress, prompts=prompts,

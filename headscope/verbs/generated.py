@@ -14,9 +14,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from headscope.measure.generation import Sampling, generate
+from headscope.measure.asked import encoder_of
+from headscope.measure.generation import Sampling, check_room, generate
 from headscope.measure.passes import Progress
 from headscope.measure.texts import SentimentScorer, distinct_2
+from headscope.models.head_model import HeadModel
 from headscope.profiles.phase6_words import counting_words
 from headscope.profiles.types import Profile
 from headscope.profiles.words import count_substrings_phase6, count_words
@@ -43,6 +45,16 @@ class Written:
     texts: list[list[list[str]]]
     scores: dict[str, FloatArray]
     units: dict[str, str]
+
+
+def check_texts_fit(
+    model: HeadModel, profile: Profile, concepts: Sequence[str], max_tokens: int, *, chat_template: bool
+) -> None:
+    """Find a prompt with too little room for its continuation before any work is done; see ``check_room``."""
+    encoder = encoder_of(model, chat_template=chat_template)
+    prompts = [prompt for name in concepts for prompt in profile.prompts_of(name)]
+    lengths = {prompt.id: len(encoder.encode(prompt.text, name=f"prompt {prompt.id}")) for prompt in prompts}
+    check_room(model, lengths, max_tokens)
 
 
 def write_texts(

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from tests.end_to_end.bad_input_table import table
 from tests.end_to_end.conftest import Outcome
 
 Headscope = Callable[..., Outcome]
@@ -24,46 +26,41 @@ def _refused(ended: Outcome, folder: Path, *words: str, kept: tuple[str, ...] = 
     assert sorted(path.name for path in folder.iterdir()) == sorted(kept)
 
 
-@pytest.mark.parametrize(
-    ("command", "words"),
-    [
-        ((*SCREEN, "--profile", "basline"), ('"basline" does not exist', 'did you mean "baseline"?')),
-        ((*SCREEN, "--concept", "joy"), ('concept "joy"', "gratitude, anger, apology")),
-        ((*SCREEN, "--emotion", "joy"), ('concept "joy"',)),
-        ((*SCREEN, "--protocol", "phase7"), ('protocol "phase7" does not exist', "matched, phase6")),
-        ((*SCREEN, "--query", "first"), ('query "first" does not exist', "last, after, self")),
-        ((*ABLATE, "--edit", "median"), ('edit "median" does not exist', "mean, zero")),
-        ((*ABLATE, "--value-bias", "drop"), ('value bias "drop" does not exist',)),
-        ((*ABLATE, "--scope", "prompt"), ("scope cannot be prompt", "all or generated")),
-        ((*ABLATE, "--keyword-counting", "all"), ('keyword counting "all" does not exist',)),
-        ((*ABLATE, "--greedy", "--samples", "2"), ("greedy", "samples 1")),
-        (("ablate", "--model", "demo", "--heads", "1;2"), ('"1;2" is malformed', '"1:10"')),
-        (("ablate", "--model", "demo", "--heads", "99:0"), ("99:0 does not exist", "4 layers of 4 heads")),
-        (("ablate", "--model", "demo", "--heads", "0:4"), ("0:4 does not exist",)),
-        (("ablate", "--model", "demo", "--heads", "0:0,0:0"), ("0:0 stands twice",)),
-        (("sweep", "--model", "demo", "--heads", "3:9-2"), ("runs backwards",)),
-        (("run", "--model", "demo", "--edit", "zero"), ('"mean" decides',)),
-        (("run", "--model", "demo", "--edit", "mean", "--edit", "median"), ('edit "median" does not exist',)),
-        (("run", "--model", "demo", "--top-k", "17"), ("top_k does not fit the model", "1 to 16")),
-        ((*SCREEN[:2], "./nowhere"), ('no folder "./nowhere"', "what to do")),
-        ((*SCREEN, "--device", "abacus"), ('device "abacus"',)),
-        ((*SCREEN, "--dtype", "float12"), ('dtype "float12" does not exist',)),
-        ((*SCREEN, "--prompts", "gratitude"), ("CLASS=FILE",)),
-        ((*SCREEN, "--prompts", "joy=joy.txt"), ('no class "joy"',)),
-        ((*SCREEN, "--data-dir", "nowhere"), ('no file for the prompts of "gratitude"', "nowhere")),
-        ((*SCREEN, "--output", "scores.csv"), ("ending", ".json")),
-        ((*ABLATE, "--output", "ablation.txt"), ("ending", ".json or .pkl")),
-        ((*ABLATE, "--output", "a.pkl", "--no-generate"), ("--no-generate",)),
-        ((*ABLATE, "--prompts-file", "mine.txt"), ("--concept NAME",)),
-        (("show", "runs/nowhere"), ("not a run folder",)),
-        (("profiles", "show", "nowhere"), ('"nowhere" does not exist',)),
-    ],
-    ids=lambda value: " ".join(map(str, value)) if isinstance(value, tuple) else None,
-)
-def test_a_wrong_word_is_named(
-    command: tuple[str, ...], words: tuple[str, ...], headscope: Headscope, tmp_path: Path
+WRONG = table()
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_a_wrong_request_is_refused_with_its_words_and_leaves_nothing(
+    case: str, headscope: Headscope, tmp_path: Path
 ) -> None:
-    _refused(headscope(*command), tmp_path, *words)
+    wrong = WRONG[case]
+    for name, content in wrong.files.items():
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.mkdir() if content is None else path.write_bytes(content)
+    before = _listing(tmp_path)
+    ended = headscope(*wrong.command)
+    assert ended.code == 2, f"{ended.out}\n{ended.err}"
+    assert ended.out == ""
+    assert "Traceback" not in ended.err
+    told = _unfolded(ended.err)
+    for word in wrong.words:
+        assert word in told, f"{word!r} is not in:\n{ended.err}"
+    assert _listing(tmp_path) == before
+
+
+def test_the_table_of_wrong_requests_is_long(tell: Callable[[str], None]) -> None:
+    tell(f"bad inputs tried: {len(WRONG)}")
+    assert len(WRONG) >= 120
+
+
+def _listing(folder: Path) -> dict[str, bytes | None]:
+    return {str(path): path.read_bytes() if path.is_file() else None for path in sorted(folder.rglob("*"))}
+
+
+def _unfolded(text: str) -> str:
+    """Without the box that typer draws around its own messages, whose lines are cut at 80 columns."""
+    return " ".join(re.sub(r"[│╭╮╰╯─]", " ", text).split())
 
 
 FILES: dict[str, tuple[bytes, tuple[str, ...]]] = {
@@ -83,10 +80,6 @@ def test_a_bad_file_of_prompts_is_named_with_its_place(name: str, headscope: Hea
     content, words = FILES[name]
     (tmp_path / name).write_bytes(content)
     _refused(headscope(*SCREEN, "--prompts", f"gratitude={name}"), tmp_path, name, *words, kept=(name,))
-
-
-def test_a_missing_file_of_prompts_is_named(headscope: Headscope, tmp_path: Path) -> None:
-    _refused(headscope(*SCREEN, "--prompts", "gratitude=gone.json"), tmp_path, "does not exist", "gone.json")
 
 
 def test_near_duplicates_are_an_error_in_validate_and_a_warning_in_a_run(headscope: Headscope, tmp_path: Path) -> None:

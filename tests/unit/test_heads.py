@@ -47,6 +47,17 @@ def test_a_head_twice_or_a_range_backwards_is_an_error(spec):
         HeadSet.parse(spec, SHAPE)
 
 
+@given(st.text("0123456789:-,*LH ", max_size=12) | st.text(max_size=8))
+def test_any_text_is_a_set_inside_the_model_or_refused(spec):
+    try:
+        parsed = HeadSet.parse(spec, (2, 3))
+    except RequestError as error:
+        assert "expected" in str(error) or "twice" in str(error)  # noqa: PT017 - either outcome is right
+    else:
+        assert set(parsed.heads) <= set(every_head((2, 3)))
+        assert HeadSet.parse(str(parsed), (2, 3)) == parsed
+
+
 heads = st.builds(Head, st.integers(0, 11), st.integers(0, 11))
 
 

@@ -1,0 +1,222 @@
+"""Wrong requests: what is typed, what lies in the folder, and the words that the message must hold.
+
+A request is written as it is typed. ``MODEL`` rows ask the model for its number of heads before they are refused; the
+others are refused before a model is loaded, most before torch is imported.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+from dataclasses import dataclass, field
+
+from headscope.runs.manifest import SCHEMA_VERSION, Manifest, Request
+from tests.unit.profiles.test_validation_bad_files import PROMPT_FILES, YAMLS
+
+ABLATE = "ablate --model demo --heads 0:0"
+GOOD_TEXT = b"I am glad.\nSo happy, all of them.\n"
+
+
+@dataclass(frozen=True)
+class Wrong:
+    """A wrong request.
+
+    Attributes:
+        command: what is typed after ``headscope``.
+        words: what the message must hold.
+        files: what lies in the folder it is typed in; None stands for a folder.
+    """
+
+    command: tuple[str, ...]
+    words: tuple[str, ...]
+    files: dict[str, bytes | None] = field(default_factory=dict)
+
+
+# what is typed, words of the message
+OPTIONS: list[tuple[str, tuple[str, ...]]] = [
+    # the command line itself
+    ("frobnicate", ("No such command 'frobnicate'",)),
+    ("--frobnicate", ("No such option: --frobnicate",)),
+    ("profiles frobnicate", ("No such command 'frobnicate'",)),
+    ("screen", ("Missing option '--model'",)),
+    ("ablate --model demo", ("Missing option '--heads'",)),
+    ("screen --model demo --frobnicate", ("No such option: --frobnicate",)),
+    ("screen --model demo extra", ("unexpected extra argument", "extra")),
+    ("show", ("Missing argument 'RUN'",)),
+    # numbers
+    (f"{ABLATE} --max-tokens -1", ("'--max-tokens'", "greater than or equal to 1")),
+    (f"{ABLATE} --max-tokens 0", ("'--max-tokens'", "greater than or equal to 1")),
+    (f"{ABLATE} --max-tokens 1.5", ("'--max-tokens'", "valid integer")),
+    (f"{ABLATE} --max-tokens many", ("'--max-tokens'", "valid integer")),
+    (f"{ABLATE} --temperature 0", ("'--temperature'", "above 0, got 0")),
+    (f"{ABLATE} --temperature -1", ("'--temperature'", "above 0, got -1")),
+    (f"{ABLATE} --temperature nan", ("'--temperature'", "above 0, got nan")),
+    (f"{ABLATE} --temperature inf", ("'--temperature'", "above 0, got inf")),
+    (f"{ABLATE} --temperature warm", ("'--temperature'", "valid number")),
+    (f"{ABLATE} --top-p 0", ("'--top-p'", "at most 1, got 0")),
+    (f"{ABLATE} --top-p 2", ("'--top-p'", "at most 1, got 2")),
+    (f"{ABLATE} --top-p -0.5", ("'--top-p'", "-0.5")),
+    (f"{ABLATE} --top-p nan", ("'--top-p'", "nan")),
+    (f"{ABLATE} --samples 0", ("'--samples'", "greater than or equal to 1")),
+    (f"{ABLATE} --seed -1", ("'--seed'", "greater than or equal to 0")),
+    (f"{ABLATE} --seed x", ("'--seed'", "valid integer")),
+    (f"{ABLATE} --batch-tokens 0", ("'--batch-tokens'",)),
+    (f"{ABLATE} --greedy --samples 2", ("greedy", "samples 1")),
+    ("screen --model demo --top-n 0", ("'--top-n'", "greater than or equal to 1")),
+    ("run --model demo --top-k 0", ("'--top-k'", "greater than or equal to 1")),
+    ("run --model demo --n-random 0", ("'--n-random'", "greater than or equal to 1")),
+    ("run --model demo --max-tokens 0", ("'--max-tokens'",)),
+    ("run --model demo --temperature 0", ("'--temperature'",)),
+    ("run --model demo --top-p 1.1", ("'--top-p'", "1.1")),
+    # words
+    ("screen --model demo --profile basline", ('"basline" does not exist', 'did you mean "baseline"?')),
+    ("screen --model demo --profile ''", ("holds no profile",)),
+    ("screen --model demo --profile ./nowhere", ('"nowhere" does not exist',)),
+    ("screen --model demo --concept joy", ('concept "joy"', "gratitude, anger, apology")),
+    ("screen --model demo --concept neutral", ('concept "neutral"', "gratitude, anger, apology")),
+    ("screen --model demo --emotion Gratitude", ('concept "Gratitude"',)),
+    (f"{ABLATE} --concept joy", ('concept "joy"',)),
+    ("sweep --model demo --concept joy", ('concept "joy"',)),
+    ("run --model demo --concept joy", ('concept "joy"',)),
+    ("screen --model demo --protocol phase7", ('protocol "phase7" does not exist', "matched, phase6")),
+    ("screen --model demo --query first", ('query "first" does not exist', "last, after, self")),
+    ("run --model demo --query first", ('query "first" does not exist',)),
+    ("run --model demo --heads some", ('heads "some" does not exist', "all, top")),
+    ("run --model demo --language fr", ('no report can be written in "fr"', "en or ja")),
+    ("run --model demo --language en --language EN", ('no report can be written in "EN"',)),
+    ("report nowhere --language fr", ('no report can be written in "fr"',)),
+    (f"{ABLATE} --edit median", ('edit "median" does not exist', "mean, zero")),
+    (f"{ABLATE} --edit ''", ('edit "" does not exist',)),
+    (f"{ABLATE} --edit Mean", ('edit "Mean" does not exist',)),
+    (f"{ABLATE} --edit mean --edit mean", ("an edit is asked for twice", "mean, mean")),
+    ("sweep --model demo --edit zero --edit zero", ("an edit is asked for twice",)),
+    ("run --model demo --edit mean --edit zero --edit mean", ("an edit is asked for twice",)),
+    ("run --model demo --edit mean --edit median", ('edit "median" does not exist',)),
+    (f"{ABLATE} --value-bias drop", ('value bias "drop" does not exist', "zero, keep")),
+    (f"{ABLATE} --scope prompt", ("scope cannot be prompt", "all or generated")),
+    (f"{ABLATE} --keyword-counting all", ('keyword counting "all" does not exist',)),
+    ("rank nowhere --by size", ('order "size" does not exist', "screen, effect")),
+    # the machine
+    ("screen --model demo --device abacus", ('device "abacus" does not exist', "auto, cpu")),
+    ("screen --model demo --device cuda:99", ('device "cuda:99" is not on this machine',)),
+    ("screen --model demo --dtype float12", ('dtype "float12" does not exist', "float32")),
+    ("check demo --dtype int8", ('dtype "int8" does not exist',)),
+    ("screen --model demo --bos sometimes", ('bos "sometimes" does not exist', "auto, always or never")),
+    # models
+    ("screen --model ./nowhere", ('there is no folder "./nowhere"', "what to do")),
+    ("screen --model ''", ("is no checkpoint", "config.json")),
+    ("check ./nowhere", ('there is no folder "./nowhere"',)),
+    # prompts
+    ("screen --model demo --prompts gratitude", ("--prompts is malformed", "CLASS=FILE")),
+    ("screen --model demo --prompts gratitude=", ("--prompts is malformed",)),
+    ("screen --model demo --prompts =a.txt", ("--prompts is malformed",)),
+    ("screen --model demo --prompts gratitude=a.txt --prompts gratitude=b.txt", ('gives "gratitude" twice',)),
+    ("screen --model demo --prompts joy=joy.txt", ('no class "joy"',)),
+    ("screen --model demo --prompts gratitude=gone.json", ("does not exist", "gone.json")),
+    ("screen --model demo --data-dir nowhere", ('no file for the prompts of "gratitude"', "nowhere")),
+    (f"{ABLATE} --prompts-file mine.txt", ("--concept NAME",)),
+    # outputs
+    ("screen --model demo --output scores.csv", ("ending", ".json")),
+    ("screen --model demo --output .", ("is a folder",)),
+    ("screen --model demo --output /dev/null", ("ending", "/dev/null")),
+    ("screen --model demo --out /dev/null", ("a file", "/dev/null")),
+    (f"{ABLATE} --output ablation.txt", ("ending", ".json or .pkl")),
+    (f"{ABLATE} --output a.pkl --no-generate", ("--no-generate",)),
+    # runs and profiles
+    ("show nowhere", ("not a run folder", "manifest.json")),
+    ("show /etc/passwd", ("manifest", "/etc/passwd")),
+    ("rank nowhere", ("not a run folder",)),
+    ("plot nowhere", ("not a run folder",)),
+    ("report nowhere", ("not a run folder",)),
+    ("show nowhere --top-n 0", ("'--top-n'",)),
+    ("profiles show nowhere", ('"nowhere" does not exist', "baseline")),
+    ("profiles validate /dev/zero", ("no known form",)),
+    ("profiles new con:cept", ('"con:cept" cannot name a concept', "letters")),
+    ("profiles new joy --concept neutral", ('"neutral" cannot name a concept',)),
+    ("profiles new joy --concept overall", ('"overall" cannot name a concept',)),
+    ("profiles new joy --words 'very happy'", ("not one word", "very happy")),
+    ("profiles new /etc", ("exists already",)),
+]
+
+MODEL: list[tuple[str, tuple[str, ...]]] = [
+    ("run --model demo --edit zero", ('"mean" decides',)),
+    ("run --model demo --top-k 17", ("top_k does not fit the model", "1 to 16")),
+    ("run --model demo --top-n 17", ("top_n does not fit the model", "1 to 16")),
+    ("run --model demo --max-tokens 1000", ("longer than the model's context", "192", "--max-tokens")),
+    (f"{ABLATE} --max-tokens 1000", ("longer than the model's context", "192", "--max-tokens")),
+    *(
+        (f"ablate --model demo --heads '{spec}'", words)
+        for spec, words in {
+            "": ("is malformed", "1:10"),
+            "1;2": ('"1;2" is malformed', '"1:10"'),
+            "0": ('"0" is malformed',),
+            "0:": ('"0:" is malformed',),
+            ":0": ('":0" is malformed',),
+            "0:0,": ("is malformed",),
+            "a:b": ('"a:b" is malformed',),
+            "0:0:0": ('"0:0:0" is malformed',),
+            "0:1.5": ('"0:1.5" is malformed',),
+            "0:-1": ('"0:-1" is malformed',),
+            "٣:٤": ("is malformed",),
+            "99:0": ("99:0 does not exist", "4 layers of 4 heads"),
+            "0:4": ("0:4 does not exist",),
+            "0:2-9": ("0:2-9 does not exist",),
+            "0:0,0:0": ("0:0 stands twice",),
+            "0:0,L0H0": ("0:0 stands twice",),
+            "0:*,0:1": ("0:1 stands twice",),
+            "3:3-2": ("runs backwards",),
+        }.items()
+    ),
+]
+
+
+def run_manifest(**changes: object) -> bytes:
+    """The manifest of a finished run, with fields changed."""
+    asked = Request(verb="run", options={}, model_fingerprint="m", profile_fingerprint="p", seed=0)
+    manifest = Manifest(request=asked, request_digest=asked.digest, status="finished")
+    return json.dumps({**manifest.model_dump(mode="json"), **changes}).encode()
+
+
+# what is typed, files of the run, words of the message
+RUNS: list[tuple[str, dict[str, bytes | None], tuple[str, ...]]] = [
+    ("show r", {"r/manifest.json": b""}, ("manifest is damaged",)),
+    ("show r", {"r/manifest.json": run_manifest()[:-40]}, ("manifest is damaged",)),
+    ("show r", {"r/manifest.json": b"\xff\xfe{"}, ("manifest is damaged",)),
+    ("show r", {"r/manifest.json": b"[]"}, ("manifest is damaged",)),
+    ("show r", {"r/manifest.json": b"[" * 50_000}, ("manifest is damaged",)),
+    ("show r", {"r/manifest.json": None}, ("manifest cannot be read", "directory")),
+    ("show r", {"r/manifest.json": run_manifest(schema_version=SCHEMA_VERSION + 1)}, ("newer headscope", "update")),
+    ("show r", {"r/manifest.json": run_manifest(status="done")}, ("status",)),
+    ("show r", {"r/manifest.json": run_manifest(surprise=1)}, ("surprise",)),
+    ("show r", {"r/manifest.json": run_manifest(request_digest="0" * 8)}, ("does not agree with itself",)),
+    ("show r --table nope", {"r/manifest.json": run_manifest()}, ('no table is called "nope"', "screen")),
+    ("show r --table screen", {"r/manifest.json": run_manifest()}, ('table "screen" is missing',)),
+    ("show r --table ../../x", {"r/manifest.json": run_manifest()}, ("leads out of the run folder",)),
+    ("show r --table screen", {"r/manifest.json": run_manifest(), "r/tables/screen.csv": b"a,b\n"}, ("column",)),
+    ("show r --table nulls", {"r/manifest.json": run_manifest(), "r/tables/nulls.csv": b""}, ("nulls",)),
+    ("show r --table nulls", {"r/manifest.json": run_manifest(), "r/tables/nulls.csv": b"\xff"}, ("cannot be read",)),
+    ("rank r", {"r/manifest.json": run_manifest()}, ("nothing to rank", "screen or effects")),
+    ("screen --model demo --out r", {"r/thesis.tex": b"years"}, ("not empty", "thesis.tex")),
+    ("run --model demo --out r", {"r/manifest.json": run_manifest()}, ("another request", "there", "here")),
+    ("run --model demo --out r", {"r/manifest.json": b"{"}, ("manifest is damaged",)),
+    ("run --model demo --out r", {"r": b"notes"}, ("a file", "r")),
+    ("sweep --model demo --out r/new", {"r": b"notes"}, ("a file", "r")),
+    ("ablate --model demo --heads 0:0 --output r.json", {"r.json": None}, ("is a folder",)),
+    ("profiles new r", {"r/profile.yaml": b"name: r\n"}, ("exists already",)),
+    ("profiles new r", {"r": b"notes"}, ("r",)),
+]
+
+
+def table() -> dict[str, Wrong]:
+    """Every wrong request, by a name that tells it."""
+    rows = {typed: Wrong(tuple(shlex.split(typed)), words) for typed, words in (*OPTIONS, *MODEL)}
+    for case, (name, content, word) in PROMPT_FILES.items():
+        data = content.encode() if isinstance(content, str) else content
+        rows[f"file of prompts: {case}"] = Wrong(("screen", "--model", "demo", "-p", name), (word,), {name: data})
+    for case, (content, word) in YAMLS.items():
+        data = content.encode() if isinstance(content, str) else content
+        files: dict[str, bytes | None] = {"mine/profile.yaml": data, "mine/p.txt": GOOD_TEXT, "secret.txt": b"secret\n"}
+        rows[f"profile.yaml: {case}"] = Wrong(("screen", "--model", "demo", "--profile", "mine"), (word,), files)
+    for number, (typed, files, words) in enumerate(RUNS):
+        rows[f"run folder {number}: {typed}"] = Wrong(tuple(shlex.split(typed)), words, files)
+    return rows

@@ -1,0 +1,73 @@
+"""Drives a reader with bytes that a coverage-guided fuzzer makes up: ``python fuzz_readers.py READER FOLDER -runs=N``.
+
+Whatever the bytes, a reader gives a value or one of headscope's own errors of the request. Anything else ends the
+program with the bytes that did it.
+"""
+
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+import atheris
+
+with atheris.instrument_imports(include=["headscope.heads", "headscope.profiles", "headscope.runs"]):
+    from headscope.heads import HeadSet
+    from headscope.profiles.loading import load_profile
+    from headscope.runs.manifest import read_manifest
+    from headscope.runs.phase6 import read_head_scores
+    from headscope.runs.safe_pickle import plain_pickle
+    from headscope.runs.tables import read_table
+
+from headscope.errors import RequestError
+
+FOLDER = Path(sys.argv[2])
+
+
+def _file(data: bytes, name: str) -> Path:
+    path = FOLDER / name
+    path.write_bytes(data)
+    return path
+
+
+def _profile(data: bytes) -> None:
+    suffix = ("json", "jsonl", "csv", "txt", "yaml")[data[0] % 5] if data else "json"
+    if suffix == "yaml":
+        folder = FOLDER / "profile"
+        folder.mkdir(exist_ok=True)
+        (folder / "p.txt").write_text("I am glad.\n")
+        (folder / "profile.yaml").write_bytes(data[1:])
+        load_profile(folder)
+    else:
+        load_profile(_file(data[1:], f"prompts.{suffix}"))
+
+
+def _planted(data: bytes) -> None:
+    if data[:1] == b"L":
+        raise KeyError("the planted fault")
+
+
+READERS = {
+    "planted": _planted,
+    "heads": lambda data: HeadSet.parse(data.decode("utf-8", "replace"), (4, 3)),
+    "profile": _profile,
+    "manifest": lambda data: read_manifest(_file(data, "manifest.json")),
+    "table": lambda data: read_table(_file(data, "nulls.csv"), "nulls"),
+    "head_scores": lambda data: read_head_scores(_file(data, "head_scores.json")),
+    "pickle": lambda data: plain_pickle(data, "here"),
+}
+
+
+def main() -> None:
+    """Fuzz the reader that the first argument names."""
+    reader = READERS[sys.argv[1]]
+
+    def one(data: bytes) -> None:
+        with suppress(RequestError):
+            reader(data)
+
+    atheris.Setup([sys.argv[0], *sys.argv[3:]], one)
+    atheris.Fuzz()
+
+
+if __name__ == "__main__":
+    main()
