@@ -54,7 +54,7 @@ def fuzzed(reader: str, seeds: list[bytes], folder: Path, root: Path) -> tuple[i
         check=False,
         timeout=300,
     )
-    return done.returncode, done.stderr.decode(errors="replace")
+    return done.returncode, (done.stdout + done.stderr).decode(errors="replace")
 
 
 @NEEDS_ATHERIS
