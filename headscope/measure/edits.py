@@ -28,7 +28,7 @@ from headscope.measure.asked import AskedPrompt
 from headscope.measure.passes import Progress, batch_of
 from headscope.models.editing import LayerEdit, value_bias, watching_z
 from headscope.models.head_model import HeadModel
-from headscope.models.running import run_hidden
+from headscope.models.running import Stop, run_hidden
 from headscope.random_streams import generator
 from headscope.tokens import IntArray, plan_batches
 
@@ -114,6 +114,7 @@ class ControlStates:
                 progress("control states", done + 1, len(plan))
 
     def _keep(self, layer: int, z: torch.Tensor, places: Sequence[tuple[int, int]]) -> None:
+        """Take what the edits need of one layer; the pass ends at the last."""
         values = z.float().cpu().numpy()
         for b, (c, r) in enumerate(places):
             control = self._controls[c]
@@ -123,6 +124,8 @@ class ControlStates:
             if self._by_token:
                 for path, readout in zip(row.paths, control.members[r], strict=True):
                     self._sequences[layer, c, readout] = values[b][path]
+        if layer == len(self._sums) - 1:
+            raise Stop
 
     def values(self, kind: str, prompt: AskedPrompt, layer: int, places: Places | None) -> Array:
         """[T, H, d] what z becomes in one row; [1, H, d] where it is the same for every token (``mean``)."""

@@ -1,7 +1,8 @@
 """What the model would say: teacher-forced passes, with and without edits, one number a prompt.
 
 1. Every prompt is laid out with its readouts (``asked``); rows of like length form a batch.
-2. The plan cuts rows x arms into pieces (``Piece``), each run by itself, in any order and on any machine.
+2. The plan cuts rows x arms into pieces (``Piece``), each run by itself, in any order and on any machine. Arms that
+   begin at the same layer lie in one piece, because the layers below need no second pass.
 3. A batch runs once unedited: log-odds of each concept's lexicon after each readout, averaged over readouts; on
    control prompts also log P of each next token of the prompt, for damage.
 4. The same rows run under every arm, many arms beside each other in one batch, a row each.
@@ -11,8 +12,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -29,6 +31,7 @@ from headscope.measure.lexicons import ConceptTokens, log_odds
 from headscope.measure.passes import Progress, batch_of, repeated
 from headscope.models.anatomy import vocabulary_size
 from headscope.models.batches import Batch
+from headscope.models.blocks import keeping_inputs, repeated_rows, starting_at
 from headscope.models.editing import editing
 from headscope.models.head_model import HeadModel
 from headscope.models.running import logits_at
@@ -51,6 +54,7 @@ class ForcedOutcomes:
         baseline_nll_nats_per_token: [n_prompts], likewise.
         edited_nll_nats_per_token: [n_arms, n_prompts], likewise.
         n_forward_tokens: tokens that went through the model, padding included.
+        n_layer_tokens: the same, each counted once for every layer that ran on it.
     """
 
     baseline: FloatArray
@@ -59,6 +63,7 @@ class ForcedOutcomes:
     baseline_nll_nats_per_token: FloatArray
     edited_nll_nats_per_token: FloatArray
     n_forward_tokens: int
+    n_layer_tokens: int
 
 
 @dataclass(frozen=True)
@@ -68,10 +73,13 @@ class Piece:
     Attributes:
         rows: indices of the rows that run as one batch.
         arms: indices of the arms that run beside each other; may be empty.
+        first_layer: the lowest layer that runs under the arms; below it they change nothing, so what the unedited
+            pass gave there is used.
     """
 
     rows: tuple[int, ...]
     arms: tuple[int, ...]
+    first_layer: int
 
 
 Result = dict[str, npt.NDArray[Any]]
@@ -116,6 +124,7 @@ class _Unedited:
     batch: Batch
     places: _Places
     log_probabilities: Tensor  # [n_damage, V]
+    entering: dict[int, Any]  # what enters the layers that arms begin at
     result: Result
 
 
@@ -172,11 +181,18 @@ class ForcedPasses:
         """Which rows and arms run together; follows from the request alone."""
         lengths = [len(self._prompts[p].rows[r]) for p, r in self._rows]
         share = max(max(lengths), self._batch_tokens // max(1, min(len(arms), 8)))
+        by_layer: dict[int, list[int]] = {}
+        for index, arm in enumerate(arms):
+            by_layer.setdefault(self._first_layer(arm), []).append(index)
         return [
-            Piece(tuple(rows), tuple(block))
+            Piece(tuple(rows), block, layer)
             for rows in plan_batches(lengths, share)
-            for block in _blocks(len(arms), self._arms_at_once(rows, max(lengths[row] for row in rows)))
+            for layer, members in sorted(by_layer.items() or [(0, [])])
+            for block in _blocks(members, self._arms_at_once(rows, max(lengths[row] for row in rows)))
         ]
+
+    def _first_layer(self, arm: Arm) -> int:
+        return min(head.layer for head in arm.heads) if self._model.skips_lower_blocks else 0
 
     def _arms_at_once(self, rows: Sequence[int], width: int) -> int:
         vocabulary = vocabulary_size(self._model.hf)
@@ -191,14 +207,16 @@ class ForcedPasses:
             ``scores`` [n_arms, n_ends, n_lexicons], ``nll`` [n_arms, n_damaged] and ``kl`` [n_arms, n_damaged] of the
             piece's arms; ``unedited_scores`` [n_ends, n_lexicons] and ``unedited_nll`` [n_damaged].
         """
-        unedited = self._unedited(piece.rows)
+        layers = frozenset(self._first_layer(arm) for arm in arms) - {0}
+        unedited = self._unedited(piece.rows, layers)
         places = unedited.places
         result = dict(unedited.result)
         shape = len(piece.arms), len(places.damaged)
         scores = np.empty((len(piece.arms), places.n_ends, len(self._lexicons[0])))
         nll, kl = np.empty(shape), np.empty(shape)
         if piece.arms:
-            logits = self._logits(piece.rows, unedited.batch, places, [arms[index] for index in piece.arms])
+            chosen = [arms[index] for index in piece.arms]
+            logits = self._logits(piece.rows, unedited.batch, places, chosen, self._started(unedited, piece))
             log_probabilities = logits[:, places.n_ends :].log_softmax(-1)
             for index, edited in enumerate(log_probabilities):
                 scores[index] = self._scores(logits[index], places)
@@ -214,7 +232,8 @@ class ForcedPasses:
         scores = np.full((n_arms + 1, n_prompts, n_readouts, n_lexicons), np.nan)
         nll = np.full((n_arms + 1, n_prompts), np.nan)
         kl = np.full((n_arms, n_prompts), np.nan)
-        n_tokens, seen = 0, set[tuple[int, ...]]()
+        n_layers = len(self._model.heads_per_layer)
+        n_tokens, n_layer_tokens, seen = 0, 0, set[tuple[int, ...]]()
         for piece, result in zip(pieces, results, strict=True):
             places, edited = self._places(piece.rows), [1 + arm for arm in piece.arms]
             prompts = places.prompts[: places.n_ends]
@@ -224,11 +243,15 @@ class ForcedPasses:
                 scores[edited[index], prompts, places.readouts] = result["scores"][index]
                 nll[edited[index], places.damaged] = result["nll"][index]
                 kl[arm, places.damaged] = result["kl"][index]
-            width = max(len(self._row(row)) for row in piece.rows)
-            n_tokens += len(piece.rows) * width * (len(piece.arms) + (piece.rows not in seen))
+            in_batch, unedited = (
+                len(piece.rows) * max(len(self._row(row)) for row in piece.rows),
+                piece.rows not in seen,
+            )
+            n_tokens += in_batch * (len(piece.arms) + unedited)
+            n_layer_tokens += in_batch * (len(piece.arms) * (n_layers - piece.first_layer) + unedited * n_layers)
             seen.add(piece.rows)
         means = scores.mean(axis=2)
-        return ForcedOutcomes(means[0], means[1:], kl, nll[0], nll[1:], n_tokens)
+        return ForcedOutcomes(means[0], means[1:], kl, nll[0], nll[1:], n_tokens, n_layer_tokens)
 
     def _row(self, row: int) -> Row:
         p, r = self._rows[row]
@@ -248,22 +271,36 @@ class ForcedPasses:
         rows_, tokens_, prompts, last = np.array(ends + damage, dtype=np.int64).reshape(-1, 4).T
         return _Places(rows_, tokens_, prompts, last[:n_ends], last[n_ends:])
 
-    def _unedited(self, rows: tuple[int, ...]) -> _Unedited:
+    def _unedited(self, rows: tuple[int, ...], layers: frozenset[int]) -> _Unedited:
         """The unedited pass; always a batch of its own, so it does not matter whether it was kept or is run again."""
-        if self._latest is None or self._latest.rows != rows:
+        if self._latest is None or self._latest.rows != rows or not layers <= self._latest.entering.keys():
             self._latest = None  # the old one need not be held while the new one runs
             batch, places = batch_of([self._row(row) for row in rows], self._model.device), self._places(rows)
-            logits = self._logits(rows, batch, places, [None])[0]
+            with keeping_inputs(self._model, layers) as entering:
+                logits = self._logits(rows, batch, places, [None])[0]
             log_probabilities = logits[places.n_ends :].log_softmax(-1)
             result = {
                 "unedited_scores": self._scores(logits, places),
                 "unedited_nll": _nll(log_probabilities, places),
             }
-            self._latest = _Unedited(rows, batch, places, log_probabilities, result)
+            self._latest = _Unedited(rows, batch, places, log_probabilities, entering, result)
         return self._latest
 
-    def _logits(self, rows: Sequence[int], batch: Batch, places: _Places, arms: Sequence[Arm | None]) -> Tensor:
-        """[n_arms, n_places, V]"""
+    def _started(self, unedited: _Unedited, piece: Piece) -> AbstractContextManager[None] | None:
+        if piece.first_layer == 0:
+            return None
+        entering = repeated_rows(unedited.entering[piece.first_layer], len(piece.arms))
+        return starting_at(self._model, piece.first_layer, entering)
+
+    def _logits(
+        self,
+        rows: Sequence[int],
+        batch: Batch,
+        places: _Places,
+        arms: Sequence[Arm | None],
+        started: AbstractContextManager[None] | None = None,
+    ) -> Tensor:
+        """[n_arms, n_places, V]; ``started`` is entered for the pass itself, not while the edits are made."""
         where = [self._rows[row] for row in rows]
         asked: list[tuple[Arm | None, AskedPrompt, Places]] = [
             (arm, self._prompts[p], places_of(self._prompts[p], r, batch.width)) for arm in arms for p, r in where
@@ -272,7 +309,7 @@ class ForcedPasses:
         shift = np.arange(len(arms)).repeat(len(places.rows)) * len(batch)
         at = [np.tile(places.rows, len(arms)) + shift, np.tile(places.tokens, len(arms))]
         on_device = [torch.from_numpy(index).to(self._model.device) for index in at]
-        with editing(self._model, edits) if edits else nullcontext():
+        with editing(self._model, edits), nullcontext() if started is None else started:
             return logits_at(self._model, repeated(batch, len(arms)), *on_device).unflatten(0, (len(arms), -1))
 
     def _scores(self, logits: Tensor, places: _Places) -> FloatArray:
@@ -286,8 +323,10 @@ class ForcedPasses:
         return scores
 
 
-def _blocks(n_arms: int, size: int) -> list[range]:
-    return [range(start, min(start + size, n_arms)) for start in range(0, n_arms, size)] or [range(0)]
+def _blocks(members: Sequence[int], size: int) -> list[tuple[int, ...]]:
+    """Members in blocks of at most ``size``, as equal as can be."""
+    n_blocks = max(1, math.ceil(len(members) / size))
+    return [tuple(block.tolist()) for block in np.array_split(np.asarray(members, dtype=np.int64), n_blocks)]
 
 
 def _nll(log_probabilities: Tensor, places: _Places) -> FloatArray:

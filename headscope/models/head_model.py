@@ -36,6 +36,8 @@ class HeadModel:
         laws: what was proved when it was loaded.
         tree_row_limit: longest row, in tokens, that may hold several prompts packed as a tree; None where the load
             check did not find such rows equal to prompts run alone.
+        skips_lower_blocks: whether a pass may begin at the block it edits; False where the load check did not find
+            such a pass equal to a whole one.
         notes: what loading let pass, in plain sentences.
     """
 
@@ -50,6 +52,7 @@ class HeadModel:
     context_length: int | None
     laws: LawReport
     tree_row_limit: int | None = None
+    skips_lower_blocks: bool = False
     notes: tuple[str, ...] = ()
     factors: dict[int, Tensor] = field(default_factory=dict, repr=False)
     value_biases: list[Tensor] | None = field(default=None, repr=False)
@@ -120,6 +123,7 @@ class HeadModel:
             "bos": self.bos,
             "bos_token_id": self.bos_token_id,
             "tree_row_limit": self.tree_row_limit,
+            "skips_lower_blocks": self.skips_lower_blocks,
             "load_check": self.laws.as_dict(),
             "notes": list(self.notes),
         }

@@ -3,8 +3,8 @@
 A few short made-up rows run in a few forms that must agree: alone and padded on either side; cached and not; with
 heads edited and with those heads' rows of W_O taken out; with all heads off and with the attention block reduced to
 its bias; before, inside and after a ``with`` block. Each law records the largest difference it measured, relative to
-the size of what is compared where that exceeds 1. One form is a capability and not a law: several prompts packed into
-one row as a tree; where it is not found equal, prompts run one to a row.
+the size of what is compared where that exceeds 1. Two forms are capabilities and not laws: several prompts packed into
+one row as a tree, and passes that begin at the edited block; where one is not found equal, it is not used.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from headscope.errors import ModelError, RequestError
 from headscope.models.anatomy import MODEL_ERRORS, cannot_run, vocabulary_size
 from headscope.models.attention import Attention
 from headscope.models.batches import Batch
+from headscope.models.blocks import keeping_inputs, repeated_rows, starting_at
 from headscope.models.editing import LayerEdit, editing
 from headscope.models.head_model import HeadModel
 from headscope.models.law_report import Law, LawReport
@@ -43,7 +44,7 @@ _N_STEPS = 2  # tokens generated with the cache
 
 @torch.inference_mode()
 def check_laws(model: HeadModel) -> LawReport:
-    """Measure every law, store the report and ``tree_row_limit`` in ``model``, and return the report.
+    """Measure every law, store the report and both capabilities in ``model``, and return the report.
 
     Raises:
         ModelError: the model looks at later tokens, so it is no causal language model.
@@ -62,13 +63,15 @@ def check_laws(model: HeadModel) -> LawReport:
         *_editing_laws(model, rows),
         _cache_law(model, rows),
     ]
-    # Trees are taken only where they add no more than padding does: a wrong distance or position can hide under the
-    # wide tolerance of half precision.
+    # Capabilities are taken only where they add no more than padding does: a wrong distance or position can hide under
+    # the wide tolerance of half precision.
     noise = max(law.difference for law in laws if law.name.startswith("padded"))
     near = max(TOLERANCE[torch.float32], 4 * torch.finfo(model.dtype).eps, 4 * noise)
     tree, limit = _tree_law(model, rows, min(tolerance, near))
     model.tree_row_limit = limit
-    model.laws = LawReport((*laws, tree), checked=True)
+    skipping = _skipping_law(model, rows, min(tolerance, near))
+    model.skips_lower_blocks = skipping.passed is True
+    model.laws = LawReport((*laws, tree, skipping), checked=True)
     return model.laws
 
 
@@ -291,3 +294,29 @@ def _tree_law(model: HeadModel, rows: Rows, tolerance: float) -> tuple[Law, int 
     if difference > tolerance:
         return Law(name, difference, tolerance, None, "prompts run one to a row"), None
     return Law(name, difference, tolerance, True, f"rows of up to {longest} tokens"), longest
+
+
+def _skipping_law(model: HeadModel, rows: Rows, tolerance: float) -> Law:
+    """Passes that begin at the block they edit against whole passes: the second layer, a middle one, and the last."""
+    name = "begun at the edited block = whole pass"
+    above = range(1, len(model.anatomy))
+    if not above:
+        return Law(name, math.nan, math.nan, None, "there is one layer")
+    layers = sorted({above[0], above[len(above) // 2], above[-1]})
+    once, twice = (Batch.of_chains(rows.sequences * times, device=model.device) for times in (1, 2))
+    differences = []
+    try:
+        with keeping_inputs(model, layers) as kept:
+            run_hidden(model, once)
+        for layer in layers:
+            edits = {i: LayerEdit(edit.gain.repeat(2, 1, 1)) for i, edit in rows.edits.items() if i >= layer}
+            with editing(model, edits):
+                with starting_at(model, layer, repeated_rows(kept[layer], 2)):
+                    begun = all_logits(model, twice)
+                whole = all_logits(model, twice)
+            differences += [difference_of(one, other) for one, other in zip(begun, whole, strict=True)]
+    except (ModelError, *MODEL_ERRORS) as error:
+        return Law(name, math.nan, math.nan, None, f"every block runs: {str(error).splitlines()[0]}")
+    if max(differences) > tolerance:
+        return Law(name, max(differences), tolerance, None, "every block runs")
+    return Law(name, max(differences), tolerance, True, f"layers {', '.join(map(str, layers))}")

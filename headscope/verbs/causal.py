@@ -271,6 +271,7 @@ class CausalStudy:
             "n_prompts": len(self.asked),
             "packed": all(len(one.rows) == 1 for one in self.asked) and len(self.profile.readouts) > 1,
             "n_forward_tokens": outcomes.n_forward_tokens,
+            "n_layer_tokens": outcomes.n_layer_tokens,
             "seed": self.seed,
             "warnings": list(self.templates.warnings),
         }

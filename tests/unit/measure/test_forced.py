@@ -1,4 +1,5 @@
-"""Teacher-forced passes: what a piece gives depends on the piece alone, so pieces may run anywhere, in any order."""
+"""Teacher-forced passes: what a piece gives depends on the piece alone, so pieces may run anywhere, in any order;
+and what spares work changes no number."""
 
 import dataclasses
 import pickle
@@ -6,44 +7,9 @@ import pickle
 import numpy as np
 import pytest
 
-from headscope.heads import HeadSet, every_head
-from headscope.measure.asked import ask, encoder_of
-from headscope.measure.edits import Arm, ControlStates
-from headscope.measure.forced import ForcedOutcomes, ForcedPasses
-from headscope.measure.lexicons import concept_tokens
-from headscope.models.loading import load_model
-from headscope.profiles.loading import load_profile
-
-TEMPLATES = ("t01", "t08", "t15")
-KINDS = ("mean", "zero")
-
-
-@pytest.fixture(scope="module")
-def model():
-    return load_model("demo")
-
-
-@pytest.fixture(scope="module")
-def passes_of(model):
-    """Makes equal objects, as two machines would; batches of two prompts or so."""
-    profile = load_profile("baseline")
-    prompts = [prompt for prompt in profile.prompts if prompt.template in TEMPLATES]
-    asked = ask(model, prompts, profile.readouts, {prompt.id: prompt.template for prompt in prompts})
-    controls = [one for one in asked if one.concept == profile.control]
-    encoder = encoder_of(model)
-    lexicons = [concept_tokens(encoder, profile, tuple(profile.concepts), text) for text in profile.readouts]
-
-    def make(batch_tokens=1024):
-        states = ControlStates(model, controls, kinds=KINDS, seed=0, batch_tokens=1024)
-        damage_on = frozenset(one.id for one in controls)
-        return ForcedPasses(model, asked, lexicons, damage_on=damage_on, states=states, batch_tokens=batch_tokens)
-
-    return make
-
-
-@pytest.fixture(scope="module")
-def arms(model):
-    return [Arm(HeadSet((head,)), kind) for kind in KINDS for head in every_head(model.heads_per_layer)[::3]]
+from headscope.heads import HeadSet
+from headscope.measure.edits import Arm
+from headscope.measure.forced import ForcedOutcomes
 
 
 def same_bits(first: ForcedOutcomes, second: ForcedOutcomes) -> bool:
@@ -86,3 +52,20 @@ def test_without_arms_the_unedited_model_is_measured(passes_of, arms):
 def test_a_result_too_few_is_refused(passes_of, arms):
     with pytest.raises(ValueError, match="shorter"):
         passes_of().measure(arms, work=lambda pieces, run: map(run, pieces[1:]))
+
+
+@pytest.mark.parametrize("batch_tokens", [256, 1024, 8192])
+def test_passes_begun_at_the_edited_block_give_the_same_numbers(model, passes_of, arms, monkeypatch, batch_tokens):
+    begun = passes_of(batch_tokens).measure(arms)
+    monkeypatch.setattr(model, "skips_lower_blocks", False)
+    whole = passes_of(batch_tokens).measure(arms)
+    assert begun.n_layer_tokens < whole.n_layer_tokens == whole.n_forward_tokens * len(model.anatomy)
+    for name in ("baseline", "edited", "kl_nats_per_token", "edited_nll_nats_per_token"):
+        assert np.allclose(getattr(begun, name), getattr(whole, name), atol=1e-5, equal_nan=True)
+
+
+def test_a_model_may_meet_its_first_edit_above_the_lowest_block(passes_of, model, monkeypatch):
+    """What is found out about a model once, by a pass of its own, is found while every block runs."""
+    monkeypatch.setattr(model, "value_biases", None)
+    arms = [Arm(HeadSet.parse("3:1", model.heads_per_layer), "mean")]
+    assert np.isfinite(passes_of().measure(arms).edited).all()

@@ -1,0 +1,114 @@
+"""Passes that begin above the lowest blocks, because an edit changes nothing below its layer.
+
+A model's own loop runs its blocks (attention, feed-forward, residual) one after the other. An unedited pass keeps what
+leaves the block below an edit; in the edited pass every block up to there gives that back and computes nothing, so the
+model's own loop, its masks and its position embeddings drive the rest as always. Blocks are the elements of the list
+of modules that holds the attention layers; no model name decides. Whether such a pass equals a whole one is measured by
+the load check, for each model; where it is not found equal, every block runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Generator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor, nn
+
+from headscope.errors import ModelError
+
+if TYPE_CHECKING:
+    from headscope.models.head_model import HeadModel
+
+
+def blocks_of(model: HeadModel) -> tuple[list[nn.Module], list[int]]:
+    """The model's blocks in order, and for each attention layer the index of its block.
+
+    Raises:
+        ModelError: the attention layers do not lie in one list of blocks, one in each.
+    """
+    modules = dict(model.hf.named_modules())
+    homes: list[tuple[str, int]] = []
+    for layer in model.anatomy.layers:
+        parts = layer.name.split(".")
+        for depth in range(1, len(parts)):
+            home = ".".join(parts[:depth])
+            if isinstance(modules[home], nn.ModuleList):
+                homes.append((home, int(parts[depth])))
+                break
+    indices = [index for _, index in homes]
+    if len(homes) != len(model.anatomy) or len({home for home, _ in homes}) != 1 or indices != sorted(set(indices)):
+        raise ModelError("the attention layers do not lie in one list of blocks, one in each", where=model.name)
+    return list(modules[homes[0][0]].children()), indices
+
+
+@contextmanager
+def keeping_inputs(model: HeadModel, layers: Collection[int]) -> Generator[dict[int, Any]]:
+    """Keep what enters the block of each of ``layers`` in the pass inside the block.
+
+    Args:
+        model: the model.
+        layers: attention layers above the first.
+
+    Yields:
+        Filled while the pass runs: layer -> what the block below it gave, [B, T, D] or a tuple that begins with it.
+    """
+    kept: dict[int, Any] = {}
+
+    def keep(layer: int) -> Callable[[nn.Module, Any, Any], None]:
+        def hook(_: nn.Module, args: Any, output: Any) -> None:
+            kept[layer] = _stream(output)
+
+        return hook
+
+    blocks, indices = blocks_of(model) if layers else ([], [])
+    handles = [blocks[indices[layer] - 1].register_forward_hook(keep(layer)) for layer in layers]
+    try:
+        yield kept
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+@contextmanager
+def starting_at(model: HeadModel, layer: int, entering: Any) -> Generator[None]:
+    """In passes inside the block, the blocks below ``layer``'s compute nothing and give ``entering``.
+
+    Args:
+        model: the model.
+        layer: an attention layer above the first.
+        entering: what ``keeping_inputs`` kept of this layer, for the same rows (``repeated_rows``).
+    """
+    blocks, indices = blocks_of(model)
+    skipped = blocks[: indices[layer]]
+    own = [vars(block).get("forward") for block in skipped]  # a forward that e.g. accelerate has put on the object
+    try:
+        for block in skipped:
+            block.forward = lambda *_, **__: entering
+        yield
+    finally:
+        for block, forward in zip(skipped, own, strict=True):
+            if forward is None:
+                del block.forward
+            else:
+                block.forward = forward
+
+
+def repeated_rows(entering: Any, times: int) -> Any:
+    """What ``keeping_inputs`` kept, for the batch's rows ``times`` over."""
+    if isinstance(entering, tuple):
+        return (repeated_rows(entering[0], times), *entering[1:])
+    return entering.repeat(times, *(1,) * (entering.dim() - 1))
+
+
+def _stream(output: Any) -> Any:
+    """A block's output without what only watchers ask for (attention weights, [B, H, T, T]); the stream comes first."""
+    if isinstance(output, Tensor):
+        return output
+    if isinstance(output, tuple) and isinstance(output[0], Tensor):
+        return (output[0], *(None for _ in output[1:]))
+    raise ModelError(
+        "a block gives its result in an unknown form",
+        expected="[B, T, D], or a tuple that begins with it",
+        got=type(output).__name__,
+    )

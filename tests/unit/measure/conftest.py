@@ -1,0 +1,42 @@
+"""The bundled model asked about a few prompts, ready for edited passes."""
+
+import pytest
+
+from headscope.heads import HeadSet, every_head
+from headscope.measure.asked import ask, encoder_of
+from headscope.measure.edits import Arm, ControlStates
+from headscope.measure.forced import ForcedPasses
+from headscope.measure.lexicons import concept_tokens
+from headscope.models.loading import load_model
+from headscope.profiles.loading import load_profile
+
+TEMPLATES = ("t01", "t08", "t15")
+KINDS = ("mean", "zero")
+
+
+@pytest.fixture(scope="package")
+def model():
+    return load_model("demo")
+
+
+@pytest.fixture(scope="package")
+def passes_of(model):
+    """Makes equal objects, as two machines would; batches of two prompts or so."""
+    profile = load_profile("baseline")
+    prompts = [prompt for prompt in profile.prompts if prompt.template in TEMPLATES]
+    asked = ask(model, prompts, profile.readouts, {prompt.id: prompt.template for prompt in prompts})
+    controls = [one for one in asked if one.concept == profile.control]
+    encoder = encoder_of(model)
+    lexicons = [concept_tokens(encoder, profile, tuple(profile.concepts), text) for text in profile.readouts]
+
+    def make(batch_tokens=1024):
+        states = ControlStates(model, controls, kinds=KINDS, seed=0, batch_tokens=1024)
+        damage_on = frozenset(one.id for one in controls)
+        return ForcedPasses(model, asked, lexicons, damage_on=damage_on, states=states, batch_tokens=batch_tokens)
+
+    return make
+
+
+@pytest.fixture(scope="package")
+def arms(model):
+    return [Arm(HeadSet((head,)), kind) for kind in KINDS for head in every_head(model.heads_per_layer)[::3]]
