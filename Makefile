@@ -15,6 +15,8 @@ BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 DEMO_RUN := runs/demo
 PYTEST_ARGS ?=
+# Two processes of one thread each: tiny models gain nothing from threads, and every run then has the same thread count.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 # The first interpreter that is new enough; looked up only where .venv has to be made.
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -42,10 +44,10 @@ imports: $(VENV)/.installed-test
 	@$(BIN)/lint-imports --no-logo
 
 pytest: $(VENV)/.installed-test
-	@$(BIN)/python -m pytest -m "not slow" $(PYTEST_ARGS)
+	@$(PYTEST) -m "not slow" $(PYTEST_ARGS)
 
 test-long: $(VENV)/.installed-test  ## the long forms of the tests alone
-	@$(BIN)/python -m pytest -m slow $(PYTEST_ARGS)
+	@$(PYTEST) -m slow $(PYTEST_ARGS)
 
 # No part of `make test`: without a network there is nothing to look up, and it would pass blindly.
 audit: $(VENV)/.installed-test  ## look the pinned versions up among known vulnerabilities (needs a network)
