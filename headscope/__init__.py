@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from headscope.profiles.loading import load_profile as load_profile
     from headscope.runs.folder import Run as Run
     from headscope.verbs.ablate import ablate as ablate
+    from headscope.verbs.curves import curves as curves
     from headscope.verbs.rank import rank as rank
     from headscope.verbs.screen import screen as screen
     from headscope.verbs.sweep import sweep as sweep
@@ -39,6 +40,7 @@ _HOME = {
     "load_model": "headscope.models.loading",
     "load_profile": "headscope.profiles.loading",
     "ablate": "headscope.verbs.ablate",
+    "curves": "headscope.verbs.curves",
     "rank": "headscope.verbs.rank",
     "screen": "headscope.verbs.screen",
     "sweep": "headscope.verbs.sweep",

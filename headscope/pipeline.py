@@ -2,17 +2,19 @@
 
 1. Screen: where heads look. 2. Sweep: what changes when each head is off alone. 3. For each concept the top heads
 together, chosen on one half of the templates and measured on the other, with text written by both arms, beside random
-sets of the same size. 4. Rank and judge. 5. Plots and report, from the run folder alone.
+sets of the same size; curves of growing sets. 4. Rank and judge. 5. Plots and report, from the run folder alone.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import xarray as xr
 
 from headscope.errors import RequestError
 from headscope.heads import Head, HeadSet
@@ -25,9 +27,11 @@ from headscope.random_streams import generator
 from headscope.report.markdown import check_language
 from headscope.report.writing import write_report
 from headscope.runs.folder import Run
+from headscope.stats import effects_table
 from headscope.stats.ranking import primary_screen
 from headscope.verbs.ablate import AblationResult, ablate
 from headscope.verbs.causal import PRIMARY
+from headscope.verbs.curves import curves
 from headscope.verbs.generated import check_texts_fit
 from headscope.verbs.joint import choose_top, joint
 from headscope.verbs.keep import begin, keep
@@ -35,6 +39,7 @@ from headscope.verbs.rank import rank
 from headscope.verbs.request import batch_budget, chosen_concepts
 from headscope.verbs.result import Result
 from headscope.verbs.screen import screen
+from headscope.verbs.smallest import check_share
 from headscope.verbs.sweep import DECIDING_EDIT, sweep
 
 HEADS = ("all", "top")
@@ -52,6 +57,8 @@ def run(
     top_k: int = 4,
     top_n: int = 10,
     n_random: int = 100,
+    sets: bool = True,
+    share: float = 0.5,
     max_tokens: int = 30,
     temperature: float = 1.0,
     top_p: float = 0.9,
@@ -83,6 +90,8 @@ def run(
         top_k: heads switched off together.
         top_n: heads in the ranking of each concept.
         n_random: random sets beside each joint set.
+        sets: also measure cumulative curves, leave-one-in and the smallest set, see ``curves``; not with ``top``.
+        share: of the concept that the smallest set is to remove.
         max_tokens: most new tokens a text; also ``temperature``, ``top_p``, ``samples``, ``greedy``: see ``ablate``.
         temperature: of sampling.
         top_p: of sampling.
@@ -109,6 +118,7 @@ def run(
     _check(heads, edits, top_k, top_n, model)
     check_language(*languages)
     check_texts_fit(model, profile, names, max_tokens, chat_template=chat_template)
+    check_share(share)
     budget = batch_budget(batch_tokens)
     common: dict[str, Any] = {
         "seed": seed,
@@ -122,8 +132,8 @@ def run(
     }  # fmt: skip
     options = {
         "concepts": list(names), "query": query, "heads": heads, "edits": list(edits), "top_k": top_k, "top_n": top_n,
-        "n_random": n_random, "allow_low_coverage": allow_low_coverage, "chat_template": chat_template,
-        "languages": list(languages), **writing,
+        "n_random": n_random, "sets": sets, "share": share, "allow_low_coverage": allow_low_coverage,
+        "chat_template": chat_template, "languages": list(languages), **writing,
     }  # fmt: skip
     folder = begin(
         "run", model, profile, options,
@@ -141,15 +151,23 @@ def run(
         clock.lap("sweep")
         chosen = [one for name in names for one in choose_top(swept, name, top_k, seed=seed)]
         estimates: list[float] = []
+        together: dict[str, AblationResult] = {}
         for number, one in enumerate(chosen):
-            results[f"joint-{number}"] = done = ablate(
+            together[f"joint-{number}"] = done = ablate(
                 model, profile, one.heads, concept=one.concept, prompts=one.prompts, role="joint_top", edits=edits,
                 **writing, **common,
             )  # fmt: skip
             estimates.append(_joint_estimate(done))
+        # All top sets are one choice of the run, so each outcome's tests of them are one family.
+        blocks = [block for done in together.values() for block in done.blocks]
+        results |= {name: _without_effects(done) for name, done in together.items()}
+        results["joint"] = Result({"effects": effects_table(blocks, seed=seed)}, xr.Dataset(), {}, "effects")
         clock.lap("joint")
         results["nulls"] = joint(model, profile, swept, chosen, estimates, n_random=n_random, **common)
         clock.lap("nulls")
+        if sets and heads == "all":
+            results["curves"] = curves(model, profile, swept, top_k=top_k, share=share, **common)
+            clock.lap("curves")
         effects = pd.concat([r.tables["effects"] for r in results.values() if "effects" in r.tables], ignore_index=True)
         results["rank"] = rank(screened, effects, assay=swept.tables["assay"], top_n=top_n)
         keep(folder, results)
@@ -197,6 +215,10 @@ def _top_and_random(model: HeadModel, screen_table: pd.DataFrame, top_n: int, se
     others = [head for head in model.head_set("*") if head not in top]
     drawn = generator(seed, "random_heads").permutation(len(others))[: len(top)]
     return str(HeadSet.of([*top, *(others[int(i)] for i in drawn)]))
+
+
+def _without_effects(done: AblationResult) -> AblationResult:
+    return replace(done, tables={name: table for name, table in done.tables.items() if name != "effects"})
 
 
 def _joint_estimate(done: AblationResult) -> float:

@@ -176,6 +176,23 @@ RandomSets = Annotated[
         "--n-random", min=1, help="Random sets of heads that each top set is compared with.", rich_help_panel=_MEASURE
     ),
 ]
+Sets = Annotated[
+    bool,
+    typer.Option(
+        "--sets/--no-sets",
+        help="Also: curves of growing sets of heads, one head back at a time, the smallest set that removes --share.",
+        rich_help_panel=_MEASURE,
+    ),
+]
+Share = Annotated[
+    float,
+    typer.Option(
+        "--share",
+        callback=_share,
+        help="Share of the concept (log-odds gap to its controls) that the smallest set is to remove.",
+        rich_help_panel=_MEASURE,
+    ),
+]
 ChatTemplate = Annotated[
     bool,
     typer.Option("--chat-template", help="Wrap prompts in the tokenizer's chat template.", rich_help_panel=_MEASURE),

@@ -20,6 +20,9 @@ def command(
     concept: options.Concepts = None,
     heads: options.SweptSpec = "*",
     edit: options.Edits = None,
+    sets: options.Sets = False,
+    top_k: options.TopK = 4,
+    share: options.Share = 0.5,
     chat_template: options.ChatTemplate = False,
     seed: options.Seed = 0,
     batch_tokens: options.BatchTokens = None,
@@ -40,14 +43,18 @@ def command(
     headscope sweep --model demo --concept gratitude --out runs/sweep
 
     headscope sweep --model gpt2 --heads "1:*,3:0-5" --edit mean
+
+    headscope sweep --model demo --concept gratitude --sets --share 0.8
     """
     check_outputs(out)
     asked = ask_profile(profile, data_dir=data_dir, prompts=prompts, concepts=concept)
 
     from headscope.runs.folder import Run
+    from headscope.verbs.curves import check_curves, curves
     from headscope.verbs.keep import begin, keep
     from headscope.verbs.rank import rank
     from headscope.verbs.request import batch_budget, chosen_concepts
+    from headscope.verbs.result import Result
     from headscope.verbs.sweep import sweep
 
     edits = ask_edits(edit)
@@ -60,13 +67,21 @@ def command(
         "edits": list(edits),
         "chat_template": chat_template,
     }
+    of_sets: dict[str, Any] = {"top_k": top_k, "share": share} if sets else {}
+    if sets:
+        check_curves(loaded, heads=heads, **of_sets)
 
     def work() -> Run:
         budget = batch_budget(batch_tokens)
-        folder = begin("sweep", loaded, asked, request, out=out, seed=seed, batch_tokens=budget, **provenance(context))
+        options = request | ({"sets": of_sets} if sets else {})
+        folder = begin("sweep", loaded, asked, options, out=out, seed=seed, batch_tokens=budget, **provenance(context))
         with folder, console.progress(quiet or json) as progress:
-            result = sweep(loaded, asked, **request, seed=seed, batch_tokens=budget, progress=progress)
-            keep(folder, {"sweep": result, "rank": rank(None, result, top_n=top_n)})
+            common: dict[str, Any] = {"seed": seed, "batch_tokens": budget, "progress": progress}
+            swept = sweep(loaded, asked, **request, **common)
+            found: dict[str, Result] = {"sweep": swept}
+            if sets:
+                found["curves"] = curves(loaded, asked, swept, chat_template=chat_template, **of_sets, **common)
+            keep(folder, found | {"rank": rank(None, swept, top_n=top_n)})
         return folder
 
     run = results.served(work)

@@ -264,6 +264,57 @@ def set_cells(findings: Sequence[ConceptFindings], language: Language) -> Table:
     return table
 
 
+def area_cells(findings: Sequence[ConceptFindings]) -> Table:
+    """Areas of the cumulative curves, a row a concept."""
+    rows: list[list[str]] = []
+    for found in findings:
+        if found.areas:
+            areas = [found.areas[name] for name in ("cpr", "cmd", "removed_top", "removed_bottom")]
+            values = [_with_interval(row["estimate"], row["ci_low"], row["ci_high"]) for row in areas]
+            rows.append([plain(found.concept), str(areas[0]["n_templates"]), *values])
+    return Table(rows)
+
+
+def smallest_cells(findings: Sequence[ConceptFindings]) -> Table:
+    """The smallest set of each direction: the share it removed where it was chosen, and where it was not."""
+    table = Table()
+    for found in findings:
+        for row in found.smallest:
+            table.rows.append(
+                [
+                    plain(found.concept),
+                    named(str(row["heads"])) or table.missing(plain(str(row["note"]))),
+                    share(row["share_asked"]),
+                    share(row["share_chosen_on"]),
+                    share(row["share"]),
+                    MISSING
+                    if isnan(as_float(row["share_ci_low"]))
+                    else f"[{share(row['share_ci_low'])}, {share(row['share_ci_high'])}]",
+                    str(row["n_templates"]),
+                ]
+            )
+    return table
+
+
+def marginal_cells(found: ConceptFindings) -> Table:
+    """For each head of a top set: its single effect, and what its removal adds once the others are off."""
+    return Table(
+        [
+            [
+                named(head),
+                named(added.heads),
+                number(alone.estimate) if alone is not None else MISSING,
+                interval(alone.low, alone.high) if alone is not None else MISSING,
+                number(added.estimate),
+                interval(added.low, added.high),
+                probability(added.q_value),
+                str(added.n_templates),
+            ]
+            for head, added, alone in found.marginals
+        ]
+    )
+
+
 def example_cells(texts: pd.DataFrame, one: SetFindings, n_examples: int = EXAMPLES) -> Table:
     """The first prompts of one set with both continuations: chosen by their order, never by their result."""
     rows = texts[(texts["concept"] == one.concept) & (texts["heads"] == one.heads)]

@@ -87,7 +87,11 @@ class SetFindings:
 
 @dataclass
 class ConceptFindings:
-    """What a run found about one concept. Empty where something was not measured."""
+    """What a run found about one concept. Empty where something was not measured.
+
+    ``areas``: area -> row. ``smallest``: a row a direction. ``marginals``: head, what its removal adds once the others
+    of its set are off, and its single effect.
+    """
 
     concept: str
     assay: Effect | None = None
@@ -99,6 +103,9 @@ class ConceptFindings:
     alone_zero: Mapping[str, Effect] = field(default_factory=dict[str, Effect])
     sets: list[SetFindings] = field(default_factory=list[SetFindings])
     verdicts: list[Mapping[str, Any]] = field(default_factory=list[Mapping[str, Any]])
+    areas: Mapping[str, Mapping[str, Any]] = field(default_factory=dict[str, Mapping[str, Any]])
+    smallest: list[Mapping[str, Any]] = field(default_factory=list[Mapping[str, Any]])
+    marginals: list[tuple[str, Effect, Effect | None]] = field(default_factory=list[tuple[str, Effect, Effect | None]])
 
     @cached_property
     def attending(self) -> list[Effect]:
@@ -160,8 +167,16 @@ def findings_of(tables: Mapping[str, pd.DataFrame]) -> list[ConceptFindings]:
     for row in _records(tables, "verdicts"):
         if str(row["concept"]) in found:
             found[str(row["concept"])].verdicts.append(row)
+    for row in _records(tables, "areas"):
+        if str(row["concept"]) in found:
+            one = found[str(row["concept"])]
+            one.areas = {**one.areas, str(row["area"]): row}
+    for row in _records(tables, "smallest"):
+        if str(row["concept"]) in found:
+            found[str(row["concept"])].smallest.append(row)
     _add_screen(found, tables.get("screen"))
     _add_effects(found, tables)
+    _add_marginals(found, tables.get("effects"))
     return list(found.values())
 
 
@@ -203,6 +218,17 @@ def _add_effects(found: Mapping[str, ConceptFindings], tables: Mapping[str, pd.D
         rows = effects[(effects["role"] == role) & ~effects["outcome"].isin(DAMAGE_OUTCOMES)]
         for (concept, heads), part in rows.groupby(["concept", "heads"], sort=False):
             found[str(concept)].sets.append(_set(str(concept), str(heads), role, part, effects, nulls))
+
+
+def _add_marginals(found: Mapping[str, ConceptFindings], effects: pd.DataFrame | None) -> None:
+    if effects is None or effects.empty:
+        return
+    rows = effects[effects["role"] == "marginal"]
+    for row, added in zip(rows.to_dict("records"), effects_of(rows, effects), strict=True):
+        head = f"{int(row['layer'])}:{int(row['head'])}"
+        one = found[added.concept]
+        alone = next((effect for effect in one.alone if effect.heads == head), None)
+        one.marginals.append((head, added, alone))
 
 
 def _set(

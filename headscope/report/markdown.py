@@ -27,7 +27,7 @@ from headscope.report.phrases_en import English
 from headscope.report.phrases_ja import Japanese
 
 LANGUAGES: Mapping[str, Language] = {"en": English(), "ja": Japanese()}
-EXPECTED_TABLES = ("coverage", "screen", "assay", "effects", "ranking", "layers", "verdicts", "texts", "nulls")
+EXPECTED_TABLES = ("coverage", "screen", "assay", "effects", "ranking", "layers", "verdicts", "texts", "nulls", "areas")
 
 
 def check_language(*languages: str) -> None:
@@ -74,6 +74,9 @@ def _context(
         "screens": [(found, cells.screen_cells(found, words)) for found in looked],
         "comparisons": [(one, cells.comparison_cells(one, words)) for one in sets],
         "joint": cells.set_cells(findings, words),
+        "areas": cells.area_cells(findings),
+        "smallest": cells.smallest_cells(findings),
+        "marginals": [(found, cells.marginal_cells(found)) for found in findings if found.marginals],
         "examples": [(one, cells.example_cells(tables["texts"], one)) for one in sets if "texts" in tables],
         "rankings": _rankings(tables),
         "layers": _layers(tables),

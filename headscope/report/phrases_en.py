@@ -51,6 +51,9 @@ _FILES = {
     "verdicts.csv": "what each head is to each concept",
     "texts.csv": "continuations of both arms",
     "nulls.csv": "sets beside random disjoint sets",
+    "areas.csv": "areas of the cumulative curves",
+    "smallest.csv": "the smallest set that removes a share of the concept",
+    "orders.csv": "heads as each half of the templates orders them",
 }
 _FIGURES = {
     "head_reaction_heatmap": "Δ attention of every head; gray: q ≥ 0.05",

@@ -72,6 +72,9 @@ _FILES = {
     "verdicts.csv": "各概念に対する各ヘッドの判定",
     "texts.csv": "両条件の生成文",
     "nulls.csv": "ヘッド集合と、互いに素なランダム集合との比較",
+    "areas.csv": "累積曲線の面積",
+    "smallest.csv": "概念の一定割合を取り除く最小の集合",
+    "orders.csv": "テンプレートの各半分によるヘッドの順序",
 }
 _FIGURES = {
     "head_reaction_heatmap": "全ヘッドの Δ 注意（灰色：q ≥ 0.05）",

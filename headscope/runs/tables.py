@@ -47,6 +47,10 @@ _TABLES = {
     "texts": "concept prompt_id sample:int prompt heads edit baseline_text edited_text",
     "nulls": "concept heads k:int outcome estimate:float percentile:float floor:float n_random:int layer_matched:bool "
     "note",
+    "areas": "concept area estimate:float ci_low:float ci_high:float n_heads:int sizes n_templates:int note",
+    "smallest": "concept half:int heads k:int share_asked:float share_chosen_on:float share:float share_ci_low:float "
+    "share_ci_high:float reached:bool n_templates:int note",
+    "orders": "concept half:int rank:int layer:int head:int effect_nats:float",
 }
 COLUMNS: dict[str, dict[str, Kind]] = {
     table: {name: kind or "text" for name, _, kind in (column.partition(":") for column in columns.split())}  # pyright: ignore[reportAssignmentType]

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from headscope.stats.agreement import score_agreement as score_agreement
 from headscope.stats.agreement import screen_agreement as screen_agreement
+from headscope.stats.areas import areas_table as areas_table
+from headscope.stats.areas import curve_sizes as curve_sizes
 from headscope.stats.clusters import FamilyBlock as FamilyBlock
 from headscope.stats.clusters import label_templates as label_templates
 from headscope.stats.clusters import split_templates as split_templates

@@ -137,6 +137,33 @@ NULLS_COLUMNS = [
     "note",
 ]
 
+AREAS_COLUMNS = [
+    "concept",
+    "area",
+    "estimate",
+    "ci_low",
+    "ci_high",
+    "n_heads",
+    "sizes",
+    "n_templates",
+    "note",
+]
+
+SMALLEST_COLUMNS = [
+    "concept",
+    "half",
+    "heads",
+    "k",
+    "share_asked",
+    "share_chosen_on",
+    "share",
+    "share_ci_low",
+    "share_ci_high",
+    "reached",
+    "n_templates",
+    "note",
+]
+
 RELIABILITY_COLUMNS = [
     "concept",
     "n_heads",

@@ -7,6 +7,7 @@ specificity, damage on control text. Then both arms write, from the same random 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from headscope.errors import RequestError
@@ -16,7 +17,7 @@ from headscope.measure.passes import Progress
 from headscope.measure.texts import load_sentiment
 from headscope.models.head_model import HeadModel
 from headscope.profiles.types import Profile
-from headscope.stats import effects_table
+from headscope.stats import EffectBlock, effects_table
 from headscope.verbs.causal import CausalStudy, edited_sets
 from headscope.verbs.generated import (
     KEYWORD_COUNTING,
@@ -30,8 +31,15 @@ from headscope.verbs.request import batch_budget, chosen_concepts
 from headscope.verbs.result import Result
 
 
+@dataclass(frozen=True, repr=False)
 class AblationResult(Result):
-    """``tables``: effects, assay and, where texts were written, texts."""
+    """``tables``: effects, assay and, where texts were written, texts.
+
+    Attributes:
+        blocks: what ``effects`` was made of, so that several ablations can be tested as one family.
+    """
+
+    blocks: tuple[EffectBlock, ...] = ()
 
 
 def ablate(
@@ -126,7 +134,7 @@ def ablate(
             "edited_metrics": dict(zip(kinds, metrics[1:], strict=True)),
         }
     tables = {"effects": effects_table(blocks, seed=seed), **tables}
-    return AblationResult(tables, study.values(edited, outcomes), record, "effects")
+    return AblationResult(tables, study.values(edited, outcomes), record, "effects", tuple(blocks))
 
 
 def _kind(kind: str, value_bias: str) -> str:

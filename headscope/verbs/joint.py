@@ -19,14 +19,15 @@ import pandas as pd
 import xarray as xr
 
 from headscope.errors import RequestError
-from headscope.heads import Head, HeadSet
+from headscope.heads import HeadSet
 from headscope.measure.passes import Progress
 from headscope.models.head_model import HeadModel
 from headscope.profiles.types import Profile
-from headscope.stats import EffectBlock, effects_table, split_templates
+from headscope.stats import EffectBlock, effects_table
 from headscope.stats.clusters import equal_weight_mean, template_means
 from headscope.stats.nulls import draw_disjoint_sets, null_row
 from headscope.verbs.causal import PRIMARY, CausalStudy, edited_sets
+from headscope.verbs.orders import orders, single_effects
 from headscope.verbs.request import batch_budget
 from headscope.verbs.result import Result
 from headscope.verbs.sweep import DECIDING_EDIT, SweepResult
@@ -51,20 +52,13 @@ def choose_top(sweep: SweepResult, concept: str, k: int, *, seed: int) -> list[C
     Raises:
         RequestError: k is not positive or larger than the number of swept heads, or the concept was not swept.
     """
-    values = _single_effects(sweep, concept)
-    if not 1 <= k <= values.sizes["edit"]:
-        raise RequestError("k does not fit the swept heads", expected=f"1 to {values.sizes['edit']}", got=str(k))
-    halves = split_templates([str(t) for t in values["template"].to_numpy()], seed=seed, name=f"joint/{concept}")
-    chosen: list[ChosenSet] = []
-    for chosen_on, measured_on in (halves, halves[::-1]):
-        part = values[:, chosen_on].transpose("prompt", "edit")
-        means = equal_weight_mean(template_means(part.to_numpy(), [str(t) for t in part["template"].to_numpy()]).means)
-        order = np.argsort(means, kind="stable")[:k]
-        heads = HeadSet.of(_head(str(values["heads"].to_numpy()[i])) for i in order)
-        chosen.append(ChosenSet(concept, heads, tuple(map(str, values["prompt"].to_numpy()[measured_on]))))
-    if chosen[0].heads == chosen[1].heads:
-        return [ChosenSet(concept, chosen[0].heads, tuple(map(str, values["prompt"].to_numpy())))]
-    return chosen
+    both = orders(sweep, concept, seed=seed)
+    n_heads = len(both[0].heads)
+    if not 1 <= k <= n_heads:
+        raise RequestError("k does not fit the swept heads", expected=f"1 to {n_heads}", got=str(k))
+    if both[0].top(k) == both[1].top(k):
+        return [ChosenSet(concept, both[0].top(k), (*both[0].prompts, *both[1].prompts))]
+    return [ChosenSet(concept, order.top(k), order.prompts) for order in both]
 
 
 def joint(
@@ -127,21 +121,8 @@ def joint(
     return JointResult(tables, xr.Dataset(), record, "nulls")
 
 
-def _single_effects(sweep: SweepResult, concept: str) -> xr.DataArray:
-    """[edit, prompt] change of the primary outcome by each head alone, on the concept's prompts."""
-    values = sweep.values
-    mine = (values["concept"] == concept).to_numpy()
-    if not mine.any():
-        raise RequestError(f'"{concept}" was not swept', expected=", ".join(sweep.record["concepts"]), got=concept)
-    deciding = (values["kind"] == DECIDING_EDIT).to_numpy()
-    if not deciding.any():
-        raise RequestError(f'the sweep has no edit "{DECIDING_EDIT}", which chooses the top heads')
-    baseline = values["baseline"].sel(lexicon=concept)[mine]
-    return values["edited"].sel(lexicon=concept)[deciding][:, mine] - baseline
-
-
 def _sum_of_singles(sweep: SweepResult, one: ChosenSet) -> EffectBlock:
-    effects = _single_effects(sweep, one.concept)
+    effects = single_effects(sweep, one.concept)
     chosen = effects["heads"].isin([str(head) for head in one.heads]).to_numpy()
     mine = effects["prompt"].isin(list(one.prompts)).to_numpy()
     total = effects.to_numpy()[chosen][:, mine].sum(axis=0)[:, None]
@@ -151,8 +132,3 @@ def _sum_of_singles(sweep: SweepResult, one: ChosenSet) -> EffectBlock:
         one.concept, PRIMARY, "nats", DECIDING_EDIT, "all", tests, np.zeros(len(total)), total, labels,
         family=f"joint/sum_of_singles/{DECIDING_EDIT}",
     )  # fmt: skip
-
-
-def _head(spec: str) -> Head:
-    layer, head = spec.split(":")
-    return Head(int(layer), int(head))

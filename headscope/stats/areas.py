@@ -1,0 +1,112 @@
+"""How much of a concept do the first k heads carry, summed up over k? Areas of cumulative curves, with intervals.
+
+With m(.) the primary outcome and N all heads, faithfulness of a circuit C (the heads left on, all others edited) is
+f(C) = (m(C) - m(none)) / (m(N) - m(none)); the share that removing a set S takes away is r(S) = (m(N) - m(N without S))
+/ (m(N) - m(none)) = 1 - f(N without S). Means are over templates, shares are ratios of means. Over the share of heads
+x = k / n, by trapezoids between the sizes measured:
+
+- ``cpr``: integral of f(C_k), C_k the k heads that lower the concept most when removed. 1 is a concept carried by the
+  first head; larger is better.
+- ``cmd``: integral of |1 - f(C_k)|, C_k the k heads with the largest effects of either sign. 0 is best.
+- ``removed_top``, ``removed_bottom``: integrals of r(S_k), S_k the top k heads, or the k heads with the least effects.
+
+Source: Mueller et al. 2025 (MIB), section 3, for f, CPR and CMD. There a component is an edge and the edit an
+interchange; here a component is a head and the edit ``mean``. Their sizes start at .001 of the edges; here at no head,
+f = 0, because with few heads the part below the first head is not small.
+
+Intervals: delete-one-template jackknife, Student's t with n - 1 degrees of freedom (Efron & Tibshirani 1993, chapter
+11). Shares are undefined where editing every head is not shown to change the outcome.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from headscope.stats.clusters import MIN_TEMPLATES, FloatArray, TemplateMeans, equal_weight_mean
+from headscope.stats.columns import AREAS_COLUMNS
+from headscope.stats.intervals import t_interval
+
+AREAS = ("cpr", "cmd", "removed_top", "removed_bottom")
+
+
+def curve_sizes(n_heads: int) -> list[int]:
+    """1, 2, 3, 4, 6, 8, 12, 16, ... and ``n_heads``: sizes of the sets that a curve is measured at."""
+    sizes = {2**i for i in range(n_heads.bit_length())} | {3 * 2**i for i in range(n_heads.bit_length())}
+    return sorted({size for size in sizes if size < n_heads} | {n_heads})
+
+
+def areas_table(
+    concept: str,
+    sizes: Sequence[int],
+    top: TemplateMeans,
+    bottom: TemplateMeans,
+    kept: TemplateMeans,
+    *,
+    alpha: float = 0.05,
+) -> pd.DataFrame:
+    """The ``areas`` table of one concept.
+
+    Args:
+        concept: its name.
+        sizes: from ``curve_sizes``; the last is all heads.
+        top: [n_templates, n_sizes], edited - baseline with the top k heads off.
+        bottom: the same with the k heads of least effect off; at the last size the same set as ``top``.
+        kept: [n_templates, n_sizes - 1], with all but the top k heads off.
+        alpha: 1 - level of the intervals.
+    """
+    n_heads, n = sizes[-1], len(sizes)
+    x = np.array([0, *sizes]) / n_heads
+    table = np.concatenate([top.means, bottom.means, kept.means], axis=1)
+    everything = t_interval(top.select(np.arange(n) == n - 1), alpha)
+    shown = bool(everything.low[0] > 0.0 or everything.high[0] < 0.0)
+
+    def shares(means: FloatArray) -> dict[str, float]:
+        off = means[n - 1]
+        removed_top = np.array([0.0, *means[:n]]) / off
+        removed_bottom = np.array([0.0, *means[n : 2 * n]]) / off
+        faithful = 1.0 - np.array([off, *means[2 * n :], 0.0]) / off
+        # The circuit of the n - k largest effects is what is left when the k least are off.
+        return {
+            "cpr": float(np.trapezoid(faithful, x)),
+            "cmd": float(np.trapezoid(np.abs(removed_bottom), x)),
+            "removed_top": float(np.trapezoid(removed_top, x)),
+            "removed_bottom": float(np.trapezoid(removed_bottom, x)),
+        }
+
+    note = "" if shown else "removing every head is not shown to change the outcome, so shares of it are undefined"
+    rows: list[tuple[object, ...]] = []
+    for area in AREAS:
+        found = (np.nan, np.nan, np.nan)
+        if shown:
+            found = jackknife_interval(table, lambda means, name=area: shares(means)[name], alpha=alpha)
+        rows.append((concept, area, *found, n_heads, " ".join(map(str, sizes)), len(table), note))
+    return pd.DataFrame(rows, columns=AREAS_COLUMNS)
+
+
+def jackknife_interval(
+    means: FloatArray, statistic: Callable[[FloatArray], float], *, alpha: float = 0.05
+) -> tuple[float, float, float]:
+    """A statistic of the means over templates, with its delete-one-template interval.
+
+    Args:
+        means: [n_templates, n_values] without missing values.
+        statistic: of [n_values], the mean over templates.
+        alpha: 1 - level.
+
+    Returns:
+        Estimate, lower and upper limit; the limits are NaN below six templates.
+
+    Source: Efron & Tibshirani 1993, equation 11.5. For the mean itself the interval is Student's.
+    """
+    n = len(means)
+    estimate = statistic(equal_weight_mean(means))
+    if n < MIN_TEMPLATES:
+        return estimate, np.nan, np.nan
+    without = np.array([statistic(equal_weight_mean(np.delete(means, row, axis=0))) for row in range(n)])
+    error = np.sqrt((n - 1) / n * np.sum((without - without.mean()) ** 2))
+    half = float(stats.t.isf(alpha / 2, n - 1)) * float(error)
+    return estimate, estimate - half, estimate + half
