@@ -118,6 +118,13 @@ class Encoder:
     def _render(self, prompt: str) -> tuple[str, int]:
         if not self.chat_template:
             return prompt, 0
+        if not getattr(self.tokenizer, "chat_template", None):
+            raise RequestError(
+                "the tokenizer has no chat template",
+                expected="a tokenizer whose files hold one",
+                got=type(self.tokenizer).__name__,
+                fix="run without --chat-template, or use the model's chat version",
+            )
         turn = [{"role": "user", "content": prompt}]
         rendered: str = self.tokenizer.apply_chat_template(turn, tokenize=False, add_generation_prompt=True)
         shift = rendered.find(prompt)

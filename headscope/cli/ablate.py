@@ -37,6 +37,7 @@ def command(
     keyword_counting: options.KeywordCounting = "continuation",
     batch_tokens: options.BatchTokens = None,
     device: options.Device = "auto",
+    device_map: options.DeviceMap = None,
     dtype: options.Dtype = "auto",
     bos: options.Bos = "auto",
     unchecked: options.Unchecked = False,
@@ -77,8 +78,9 @@ def command(
     one_of("keyword counting", keyword_counting, KEYWORD_COUNTING)
     Sampling(max_tokens, temperature, top_p, samples, greedy, stop_at_eos, scope, seed)
     loaded = ask_model(
-        model, device=device, dtype=dtype, bos=bos, unchecked=unchecked, trust_remote_code=trust_remote_code
-    )
+        model, device=device, device_map=device_map, dtype=dtype, bos=bos, unchecked=unchecked,
+        trust_remote_code=trust_remote_code,
+    )  # fmt: skip
     request: dict[str, Any] = {
         "heads": str(loaded.head_set(heads)),
         "concept": concept,

@@ -34,14 +34,22 @@ def ask_profile(
 
 
 def ask_model(
-    name: str, *, device: str, dtype: str, bos: str = "auto", unchecked: bool, trust_remote_code: bool = False
+    name: str,
+    *,
+    device: str,
+    dtype: str,
+    device_map: str | None = None,
+    bos: str = "auto",
+    unchecked: bool,
+    trust_remote_code: bool = False,
 ) -> HeadModel:
     """The model of the options; see ``load_model``."""
     from headscope.models.loading import load_model
 
     return load_model(
-        name, device=device, dtype=dtype, bos=bos, unchecked=unchecked, trust_remote_code=trust_remote_code
-    )
+        name, device=device, dtype=dtype, device_map=device_map, bos=bos, unchecked=unchecked,
+        trust_remote_code=trust_remote_code,
+    )  # fmt: skip
 
 
 def one_of(what: str, value: str, known: Sequence[str]) -> str:

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from headscope.cli import console, options
+from headscope.cli.asking import ask_model
 
 
 def command(
@@ -14,7 +15,10 @@ def command(
         str, typer.Argument(help="'demo', a checkpoint folder, or a hub model's name.", show_default=False)
     ],
     device: options.Device = "auto",
+    device_map: options.DeviceMap = None,
     dtype: options.Dtype = "auto",
+    bos: options.Bos = "auto",
+    trust_remote_code: options.TrustRemoteCode = False,
     json: options.Json = False,
 ) -> None:
     """Load a model, name its heads, and measure every law that the measurements rest on.
@@ -28,9 +32,11 @@ def command(
     headscope check ./my-checkpoint --dtype bfloat16 --json
     """
     from headscope.models.laws import check_laws
-    from headscope.models.loading import load_model
 
-    loaded = load_model(model, device=device, dtype=dtype, unchecked=True)
+    loaded = ask_model(
+        model, device=device, device_map=device_map, dtype=dtype, bos=bos, unchecked=True,
+        trust_remote_code=trust_remote_code,
+    )  # fmt: skip
     report = check_laws(loaded)
     facts = loaded.describe()
     facts["weights_mib"] = _weights_mib(loaded.hf)

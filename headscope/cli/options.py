@@ -273,6 +273,15 @@ BatchTokens = Annotated[
 Device = Annotated[
     str, typer.Option("--device", help="'auto', 'cpu', 'cuda', 'cuda:1', 'mps'.", rich_help_panel=_MACHINE)
 ]
+DeviceMap = Annotated[
+    str | None,
+    typer.Option(
+        "--device-map",
+        help="Spread a model over several devices instead of --device: 'auto', 'balanced', 'balanced_low_0', "
+        "'sequential', or one device.",
+        rich_help_panel=_MACHINE,
+    ),
+]
 Dtype = Annotated[
     str,
     typer.Option(

@@ -36,6 +36,7 @@ def command(
     sentiment: options.Sentiment = "vader",
     batch_tokens: options.BatchTokens = None,
     device: options.Device = "auto",
+    device_map: options.DeviceMap = None,
     dtype: options.Dtype = "auto",
     bos: options.Bos = "auto",
     unchecked: options.Unchecked = False,
@@ -69,8 +70,9 @@ def command(
     check_language(*languages)
     edits = ask_edits(edit)
     loaded = ask_model(
-        model, device=device, dtype=dtype, bos=bos, unchecked=unchecked, trust_remote_code=trust_remote_code
-    )
+        model, device=device, device_map=device_map, dtype=dtype, bos=bos, unchecked=unchecked,
+        trust_remote_code=trust_remote_code,
+    )  # fmt: skip
     with console.progress(quiet or json) as progress:
         done = results.served(
             lambda: run(

@@ -150,6 +150,7 @@ def load_weights(
                 config=config,
                 dtype=dtype,
                 output_loading_info=True,
+                ignore_mismatched_sizes=True,  # refused below, by name
                 weights_only=True,
                 use_safetensors="safetensors" in files[0],
                 trust_remote_code=trust_remote_code,
@@ -252,5 +253,5 @@ def _out_of_memory(checkpoint: Checkpoint, error: Exception) -> RequestError:
     return RequestError(
         f'"{checkpoint.name}" does not fit into the device\'s memory',
         got=str(error).splitlines()[0][:200],
-        fix="use --dtype bfloat16, a smaller model, or device_map to spread it over several devices",
+        fix="use --dtype bfloat16, a smaller model, or --device-map auto to spread it over several devices",
     )

@@ -27,6 +27,7 @@ DTYPES = {
     "bfloat16": torch.bfloat16,
     "float16": torch.float16,
 }
+DEVICE_MAPS = ("auto", "balanced", "balanced_low_0", "sequential")
 
 
 def load_model(
@@ -52,7 +53,8 @@ def load_model(
         bos: ``always``, ``never``, or ``auto``: always where the tokenizer has a BOS token.
         unchecked: skip the load check; every artifact then says so, and prompts are not packed.
         trust_remote_code: allow code that comes with a checkpoint to run.
-        device_map: spread the model over several devices (accelerate), e.g. ``"auto"``.
+        device_map: spread a checkpoint over several devices (accelerate): one of ``DEVICE_MAPS``, one device, or a
+            mapping from module to device. It takes the place of ``device``.
 
     Raises:
         ModelError: there is no such model, it is incomplete, or it is no causal language model with attention heads.
@@ -63,13 +65,16 @@ def load_model(
         raise RequestError(f'bos "{bos}" does not exist', expected="auto, always or never")
     if dtype != "auto" and dtype not in DTYPES:
         raise RequestError(f'dtype "{dtype}" does not exist', expected=", ".join(["auto", *DTYPES]), got=dtype)
-    place = None if device_map is not None else choose_device(device)
+    if device_map is None:
+        place = choose_device(device)
+    else:
+        place = _mapped_device(device_map, device, live=not isinstance(model, str | Path))
     if isinstance(model, str | Path):
         checkpoint = find_checkpoint(str(model))
         hf, notes = load_weights(
             checkpoint,
             dtype=_dtype_for(dtype, place),
-            device=place,
+            device=place if device_map is None else None,
             device_map=device_map,
             trust_remote_code=trust_remote_code,
         )
@@ -133,11 +138,31 @@ def choose_device(device: str) -> torch.device:
     return chosen
 
 
-def _dtype_for(dtype: str, device: torch.device | None) -> torch.dtype | Literal["auto"]:
+def _mapped_device(device_map: Any, device: str, *, live: bool) -> torch.device:
+    """The device that a map stands for where ``dtype`` is ``auto``; RequestError for a map that cannot be followed."""
+    if live:
+        raise RequestError("a live model stays on the devices it is on", fix="leave device_map out")
+    if device != "auto":
+        raise RequestError(
+            "device and device_map both say where the model goes", expected="one of them", got=f"{device}, {device_map}"
+        )
+    if not isinstance(device_map, str) or device_map in DEVICE_MAPS:
+        return choose_device("auto")
+    try:
+        return choose_device(device_map)
+    except RequestError as error:
+        raise RequestError(
+            f'device map "{device_map}" does not exist',
+            expected=", ".join(DEVICE_MAPS) + ", or a device of this machine",
+            got=device_map,
+        ) from error
+
+
+def _dtype_for(dtype: str, device: torch.device) -> torch.dtype | Literal["auto"]:
     if dtype != "auto":
         return DTYPES[dtype]
     # A checkpoint stored in float16 would be loaded as such, which a CPU computes an order of magnitude slower.
-    return "auto" if device is None or device.type == "cuda" else torch.float32
+    return "auto" if device.type == "cuda" else torch.float32
 
 
 def _live(model: Any, device: str, dtype: str) -> PreTrainedModel:
@@ -191,15 +216,23 @@ def _load_tokenizer(tokenizer: Any, checkpoint: Checkpoint, *, trust_remote_code
         return tokenizer
     place = checkpoint.path if tokenizer is None else str(tokenizer)
     try:
-        return AutoTokenizer.from_pretrained(place, trust_remote_code=trust_remote_code, local_files_only=True)
+        loaded: Any = AutoTokenizer.from_pretrained(place, trust_remote_code=trust_remote_code, local_files_only=True)
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ModelError(
-            f'no tokenizer can be loaded for "{checkpoint.name}"',
-            expected="tokenizer.json, or the vocabulary files its tokenizer_config.json names",
-            got=str(error).splitlines()[0][:200],
-            where=str(place),
-            fix="put the tokenizer's files beside the weights, or give tokenizer=...",
-        ) from error
+        raise _no_tokenizer(checkpoint, str(place), str(error).splitlines()[0][:200]) from error
+    # Where its files are missing, some families get a tokenizer that knows its special tokens and no word.
+    if len(loaded) <= len(set(loaded.all_special_ids)):
+        raise _no_tokenizer(checkpoint, str(place), f"{type(loaded).__name__} without a vocabulary")
+    return loaded
+
+
+def _no_tokenizer(checkpoint: Checkpoint, place: str, got: str) -> ModelError:
+    return ModelError(
+        f'no tokenizer can be loaded for "{checkpoint.name}"',
+        expected="tokenizer.json, or the vocabulary files its tokenizer_config.json names",
+        got=got,
+        where=place,
+        fix="put the tokenizer's files beside the weights, or give tokenizer=...",
+    )
 
 
 def fingerprint(hf: PreTrainedModel) -> str:

@@ -1,7 +1,8 @@
-"""The table of supported families in the documents, made from what the load check measures on each tiny model.
+"""The tables of supported families in the documents, made from what the load check measures on each tiny model.
 
-``python -m tests.laws.family_table`` prints it; with ``--write`` it replaces the table between the two markers in every
-document that has them. A test holds the documents to it.
+``python -m tests.laws.family_table`` prints the long one; with ``--write`` it replaces the tables between the markers
+of every document: one line a family in docs/models.md; in the READMEs one line for all that were found alike. A test
+holds the documents to both.
 """
 
 from __future__ import annotations
@@ -18,7 +19,11 @@ from headscope.models.loading import load_model
 from tests.laws.families import FAMILIES, make, word_tokenizer
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-DOCUMENTS = ("docs/models.md", "README.md")
+DOCUMENT = "docs/models.md"
+SUMMARIES = {
+    "README.md": ("families", "attention", "prompts packed as trees", "largest difference"),
+    "README.ja.md": ("系列", "注意", "プロンプトを木に詰める", "差の最大"),
+}
 BEGIN, END = "<!-- families: begin -->", "<!-- families: end -->"
 
 
@@ -57,12 +62,23 @@ def table(rows: list[FamilyRow]) -> str:
     return "\n".join([*head, *map(str, rows), "", f"Measured with {versions}."])
 
 
-def in_document(path: Path) -> str | None:
-    """The table that stands in a document, None where it has no place for one."""
-    if not path.is_file():
-        return None
+def summary(rows: list[FamilyRow], heading: tuple[str, ...]) -> str:
+    """Families that are read alike and packed alike in one line, with the largest difference among them."""
+    groups: dict[tuple[str, str], list[FamilyRow]] = {}
+    for row in rows:
+        groups.setdefault((row.reading, row.packing), []).append(row)
+    lines = [f"| {' | '.join(heading)} |", "|" + "---|" * len(heading)]
+    for (reading, packing), alike in sorted(groups.items(), key=lambda group: -len(group[1])):
+        families = ", ".join(row.family for row in alike)
+        lines.append(f"| {families} | {reading} | {packing} | {max(row.difference for row in alike):.0e} |")
+    return "\n".join(lines)
+
+
+def in_document(path: Path) -> str:
+    """The table that stands in a document."""
     found = re.search(f"{BEGIN}\n(.*?)\n{END}", path.read_text(encoding="utf-8"), re.DOTALL)
-    return found[1] if found else None
+    assert found, f"{path} has no place for the table of families"
+    return found[1]
 
 
 def write(path: Path, text: str) -> None:
@@ -74,13 +90,14 @@ def write(path: Path, text: str) -> None:
 def main() -> None:
     """Print the table, or put it into the documents."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--write", action="store_true", help="replace the table in the documents")
+    parser.add_argument("--write", action="store_true", help="replace the tables in the documents")
     arguments = parser.parse_args()
-    text = table([measure(family) for family in FAMILIES])
-    for name in DOCUMENTS:
-        if arguments.write and in_document(ROOT / name) is not None:
-            write(ROOT / name, text)
-    print(text)  # noqa: T201 - its purpose
+    rows = [measure(family) for family in FAMILIES]
+    if arguments.write:
+        write(ROOT / DOCUMENT, table(rows))
+        for name, heading in SUMMARIES.items():
+            write(ROOT / name, summary(rows, heading))
+    print(table(rows))  # noqa: T201 - its purpose
 
 
 if __name__ == "__main__":

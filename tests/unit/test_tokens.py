@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
 
-from headscope.errors import ProfileError
+from headscope.errors import ProfileError, RequestError
 from headscope.tokens import Encoder, Tokens, pack_rows, padded, plan_batches, tree_row
 
 TEXTS = ["I am so grateful for the ride.", "Sorry about that, Ann.", "Thank you — merci, 🙂 and ありがとう!"]
@@ -75,11 +75,50 @@ def test_offsets_from_decoding_agree_with_the_fast_tokenizers_own(tokenizer, tex
         assert spelled == {word}
 
 
+def sentencepiece_like(*, adds_eos=False):
+    """Pieces that begin with a visible space, one of them put before the text, and bytes where a piece is missing."""
+    pieces = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256))]
+    pieces += ["▁", "▁I", "▁am", "▁so", "▁grate", "ful", "▁for", "▁the", "▁ride", "."]
+    core = Tokenizer(
+        models.Unigram([(piece, -float(i)) for i, piece in enumerate(pieces)], unk_id=0, byte_fallback=True)
+    )
+    core.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="first")
+    core.decoder = decoders.Sequence(
+        [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
+    )
+    if adds_eos:
+        ends = [("<s>", 1), ("</s>", 2)]
+        core.post_processor = processors.TemplateProcessing("<s> $A </s>", special_tokens=ends)
+    return PreTrainedTokenizerFast(tokenizer_object=core, bos_token="<s>", eos_token="</s>", unk_token="<unk>")
+
+
+@pytest.mark.parametrize("adds_eos", [False, True])
+def test_spans_survive_visible_spaces_bytes_and_a_tokenizer_that_adds_eos(adds_eos):
+    tokenizer = sentencepiece_like(adds_eos=adds_eos)
+    text = "I am so grateful 🙂 for the ride."
+    tokens = Encoder(tokenizer, tokenizer.bos_token_id).encode(text)
+    assert tokens.ids.count(tokenizer.bos_token_id) == 1
+    assert tokenizer.eos_token_id not in tokens.ids
+    for word, pieces in (("grateful", ["▁grate", "ful"]), ("ride", ["▁ride"]), ("I", ["▁I"])):
+        start = text.index(word)
+        held = tokens.of_span((start, start + len(word)))
+        assert tokenizer.convert_ids_to_tokens([tokens.ids[i] for i in held]) == pieces
+    smile = tokens.of_span((text.index("🙂"), text.index("🙂") + 1))
+    assert [tokenizer.convert_ids_to_tokens(tokens.ids[i]) for i in smile][-4:] == [
+        f"<0x{byte:02X}>" for byte in "🙂".encode()
+    ]
+
+
 def test_a_prompt_longer_than_the_context_is_named(tokenizer):
     with pytest.raises(ProfileError, match=r"prompt gratitude-003 is longer than the model's context"):
         Encoder(tokenizer, 0, context_length=3).encode(TEXTS[0], name="prompt gratitude-003")
     with pytest.raises(ProfileError, match="holds no token"):
         Encoder(tokenizer, None).encode("")
+
+
+def test_a_tokenizer_without_a_chat_template_is_named(tokenizer):
+    with pytest.raises(RequestError, match="has no chat template"):
+        Encoder(tokenizer, None, chat_template=True).encode("Thank you.")
 
 
 def test_a_chat_template_moves_the_span_along(tokenizer):

@@ -121,6 +121,21 @@ def test_a_folder_without_a_part_names_the_part(folder: Path, missing: tuple[str
     assert str(folder) in str(caught.value)
 
 
+@pytest.mark.parametrize("family", ["gpt2", "gpt_neox", "qwen2", "gemma", "llama"])
+def test_a_tokenizer_that_knows_no_word_is_none(family: str, tmp_path: Path) -> None:
+    """transformers makes an empty tokenizer for some families where its files are missing."""
+    make(family).save_pretrained(tmp_path)
+    with pytest.raises(ModelError, match="no tokenizer"):
+        load_model(tmp_path)
+
+
+def test_weights_of_another_shape_are_named(folder: Path) -> None:
+    edit_config(folder, intermediate_size=40)
+    with pytest.raises(ModelError, match="do not fit its configuration") as caught:
+        load_model(folder)
+    assert "mlp.down_proj.weight" in str(caught.value)
+
+
 @pytest.mark.parametrize("kept", [0, 4, 100, -1])
 def test_a_truncated_safetensors_file_is_named_as_broken(folder: Path, kept: int) -> None:
     file = folder / "model.safetensors"

@@ -105,6 +105,31 @@ def test_options_that_do_not_exist_are_errors_before_anything_is_loaded(options:
         load_model("no such folder", **options)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("device_map", ["auto", "sequential", "cpu", {"": "cpu"}], ids=str)
+def test_a_device_map_places_the_same_model(folder: Path, device_map: object) -> None:
+    make("llama").half().save_pretrained(folder)
+    model = load_model(folder, device_map=device_map)
+    assert model.fingerprint == load_model(folder, device=str(model.device)).fingerprint
+    assert model.laws.passed
+    if model.device.type == "cpu":
+        assert model.dtype == torch.float32
+
+
+@pytest.mark.parametrize(
+    ("options", "names"),
+    [
+        ({"device_map": "moon"}, '"moon" does not exist'),
+        ({"device_map": "cuda:99"}, '"cuda:99" does not exist'),
+        ({"device_map": "auto", "device": "cpu"}, "both say where"),
+    ],
+)
+def test_a_device_map_that_cannot_be_followed_is_an_error(options: dict[str, str], names: str) -> None:
+    with pytest.raises(RequestError, match=names):
+        load_model("no such folder", **options)  # type: ignore[arg-type]
+    with pytest.raises(RequestError, match="stays on the devices"):
+        load_model(make("gpt2"), tokenizer=word_tokenizer(), device_map="auto")
+
+
 def test_auto_chooses_the_best_device_here() -> None:
     expected = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     assert choose_device("auto").type == expected
