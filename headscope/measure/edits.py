@@ -35,18 +35,19 @@ from headscope.tokens import IntArray, plan_batches
 Array = npt.NDArray[np.floating]
 
 EDIT_KINDS = ("mean", "zero", "zero_keep_bias", "position_mean", "resample")
+PATCH_KINDS = ("patch", "control_patch")
 _BY_TOKEN = ("position_mean", "resample")
 
 
 @dataclass(frozen=True)
 class Arm:
-    """One edited copy of the model."""
+    """One edited copy of the model; of ``PATCH_KINDS`` the values come from ``patches.PatchStates``."""
 
     heads: HeadSet
     kind: str
 
     def __post_init__(self) -> None:
-        if self.kind not in EDIT_KINDS:
+        if self.kind not in (*EDIT_KINDS, *PATCH_KINDS):
             raise RequestError(f'edit "{self.kind}" does not exist', expected=", ".join(EDIT_KINDS), got=self.kind)
 
     def __str__(self) -> str:

@@ -29,6 +29,7 @@ from headscope.measure.asked import AskedPrompt
 from headscope.measure.edits import Arm, ControlStates, Places, layer_edits, places_of
 from headscope.measure.lexicons import ConceptTokens, log_odds
 from headscope.measure.passes import Progress, batch_of, repeated
+from headscope.measure.patches import PatchStates
 from headscope.models.anatomy import vocabulary_size
 from headscope.models.batches import Batch
 from headscope.models.blocks import keeping_inputs, repeated_rows, starting_at
@@ -138,7 +139,7 @@ class ForcedPasses:
         lexicons: Sequence[Sequence[ConceptTokens]],
         *,
         damage_on: frozenset[str],
-        states: ControlStates | None,
+        states: ControlStates | PatchStates | None,
         batch_tokens: int,
     ) -> None:
         """Fix what is asked.
@@ -148,7 +149,7 @@ class ForcedPasses:
             prompts: what is asked.
             lexicons: for each readout the tokens of each concept; one entry where there are no readouts.
             damage_on: ids of the prompts on which damage is measured.
-            states: needed by arms that take values from control prompts.
+            states: needed by arms that take values from other prompts.
             batch_tokens: most tokens of a batch, padding included.
         """
         self._model, self._prompts, self._lexicons = model, list(prompts), lexicons
@@ -305,12 +306,18 @@ class ForcedPasses:
         asked: list[tuple[Arm | None, AskedPrompt, Places]] = [
             (arm, self._prompts[p], places_of(self._prompts[p], r, batch.width)) for arm in arms for p, r in where
         ]
-        edits = layer_edits(self._model, self._states, asked)
         shift = np.arange(len(arms)).repeat(len(places.rows)) * len(batch)
         at = [np.tile(places.rows, len(arms)) + shift, np.tile(places.tokens, len(arms))]
         on_device = [torch.from_numpy(index).to(self._model.device) for index in at]
-        with editing(self._model, edits), nullcontext() if started is None else started:
+        with self._edited(asked), nullcontext() if started is None else started:
             return logits_at(self._model, repeated(batch, len(arms)), *on_device).unflatten(0, (len(arms), -1))
+
+    def _edited(self, rows: Sequence[tuple[Arm | None, AskedPrompt, Places]]) -> AbstractContextManager[object]:
+        if all(arm is None for arm, _, _ in rows):
+            return nullcontext()
+        if isinstance(self._states, PatchStates):
+            return self._states.edited(rows)
+        return editing(self._model, layer_edits(self._model, self._states, rows))
 
     def _scores(self, logits: Tensor, places: _Places) -> FloatArray:
         """[n_ends, n_lexicons] log-odds of each lexicon."""

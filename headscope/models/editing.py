@@ -31,13 +31,13 @@ class LayerEdit:
 
     Attributes:
         gain: [B or 1, T or 1, H].
-        value: [B or 1, T or 1, H, d]; None adds nothing.
+        value: [B or 1, T or 1, H, d], or a function that gives it when the layer is reached; None adds nothing.
 
     An axis of 1 holds for every row or token; any other length must be that of each pass inside the block.
     """
 
     gain: Tensor
-    value: Tensor | None = None
+    value: Tensor | Callable[[], Tensor] | None = None
 
 
 @contextmanager
@@ -110,7 +110,7 @@ def _check_shapes(anatomy: LayerAnatomy, layer: int, edit: LayerEdit) -> None:
             expected=f"[rows or 1, tokens or 1, {H}]",
             got=str(tuple(edit.gain.shape)),
         )
-    if edit.value is not None and (edit.value.dim() != 4 or tuple(edit.value.shape[2:]) != (H, d)):
+    if isinstance(edit.value, Tensor) and (edit.value.dim() != 4 or tuple(edit.value.shape[2:]) != (H, d)):
         raise RequestError(
             f"the value of layer {layer} has the wrong shape",
             expected=f"[rows or 1, tokens or 1, {H}, {d}]",
@@ -121,16 +121,16 @@ def _check_shapes(anatomy: LayerAnatomy, layer: int, edit: LayerEdit) -> None:
 def _edit_hook(
     anatomy: LayerAnatomy, layer: int, edit: LayerEdit
 ) -> Callable[[nn.Module, tuple[Tensor, ...]], tuple[Tensor, ...]]:
-    gain, value = edit.gain[..., None], edit.value
+    gain = edit.gain[..., None]
 
     def hook(_: nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        nonlocal gain, value
+        nonlocal gain
         z = _by_head(args[0], anatomy)
         gain = gain.to(z)
         _check_rows(gain, z, "gain", layer)
         edited = z * gain
-        if value is not None:
-            value = value.to(z)
+        if edit.value is not None:
+            value = (edit.value if isinstance(edit.value, Tensor) else edit.value()).to(z)
             _check_rows(value, z, "value", layer)
             edited = edited + value
         return (edited.flatten(-2), *args[1:])
@@ -186,7 +186,7 @@ class HeadEdit:
                 edits[head.layer] = LayerEdit(torch.ones(1, 1, H, device=model.device), value)
             edit = edits[head.layer]
             edit.gain[..., head.head] = 0.0
-            if edit.value is not None:
+            if isinstance(edit.value, Tensor):
                 given = value_bias(model, head.layer)[head.head] if by_head is None else by_head[head]
                 if tuple(given.shape) != (d,):
                     raise RequestError(

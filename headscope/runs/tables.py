@@ -51,6 +51,13 @@ _TABLES = {
     "smallest": "concept half:int heads k:int share_asked:float share_chosen_on:float share:float share_ci_low:float "
     "share_ci_high:float reached:bool n_templates:int note",
     "orders": "concept half:int rank:int layer:int head:int effect_nats:float",
+    "patching": "concept direction layer:int head:int heads role k:int what source target alpha:float outcome "
+    "compared_with estimate:float unit unpatched_mean:float patched_mean:float control_patched_mean:float "
+    f"{_INTERVAL} sim_low:float sim_high:float d_z:float p_value:float p_max_t:float q_value:float mde:float "
+    f"skewness:float share_recovered:float share_low:float share_high:float {_COUNTS} family status",
+    "dissociation": "concept other direction own_heads other_heads own_estimate:float other_estimate:float "
+    f"estimate:float unit {_INTERVAL} d_z:float p_value:float q_value:float mde:float {_COUNTS} double:bool "
+    "family status",
 }
 COLUMNS: dict[str, dict[str, Kind]] = {
     table: {name: kind or "text" for name, _, kind in (column.partition(":") for column in columns.split())}  # pyright: ignore[reportAssignmentType]

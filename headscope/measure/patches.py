@@ -1,0 +1,334 @@
+"""Patching: what heads put out on a source prompt takes the place of what they put out on a target prompt.
+
+1. Every target has two sources: the ``patch`` source and, as the null, a ``control_patch`` source of the target's own
+   class and another template. A source is one prompt, or the mean over several.
+2. A batch of targets brings its sources along: they run once, unedited, and what the heads did is kept until the next
+   batch of targets comes. Memory does not grow with the number of prompts.
+3. Token by token (``alignment``), at the patched places: ``z`` is replaced by the source's z; ``pattern`` by the
+   source's attention row on the target's values; ``v`` by the target's attention row on values of which those at the
+   patched places are the source's. ``alpha`` goes from the target (0) to the source (1) in a straight line.
+4. Values and patterns of the target are those of the running pass, so that a patch in a lower layer reaches them.
+
+A token is addressed by (position, readout), never by its index in a row, so it does not matter whether a row holds one
+sequence or a tree of them. Sources: Zhang & Nanda 2023; Heimersheim & Nanda 2024; Wang et al. 2022 (pattern and value).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from headscope.errors import ModelError, ProfileError, RequestError
+from headscope.measure.alignment import Slot, is_patched, matched
+from headscope.measure.asked import AskedPrompt
+from headscope.measure.edits import Arm, Places
+from headscope.measure.passes import batch_of
+from headscope.models.attention import Attention
+from headscope.models.editing import LayerEdit, editing, watching_z
+from headscope.models.head_model import HeadModel
+from headscope.models.reading import watching_attention
+from headscope.models.running import Stop, run_hidden
+from headscope.tokens import IntArray, Row, plan_batches
+
+WHAT = ("z", "pattern", "v")
+STUDY_NAMES = {"result": "z", "pattern_v": "pattern", "v_only": "v"}
+
+PatchRows = Sequence[tuple[Arm | None, AskedPrompt, Places]]
+
+
+@dataclass(frozen=True)
+class Placed:
+    """A prompt with its slot."""
+
+    asked: AskedPrompt
+    slot: Slot
+
+
+@dataclass(frozen=True)
+class Patch:
+    """One target and where its two kinds of values come from: one prompt, or several whose mean is taken.
+
+    Attributes:
+        target: what is patched.
+        sources: for each of ``PATCH_KINDS`` the source prompts.
+    """
+
+    target: Placed
+    sources: Mapping[str, Sequence[Placed]]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What is patched, where, and how far.
+
+    Attributes:
+        what: ``z``, ``pattern`` or ``v``.
+        where: see ``alignment.is_patched``.
+        alpha: 0 leaves the target as it is, 1 puts the source in its place; beyond 1 extrapolates.
+    """
+
+    what: str = "z"
+    where: str = "from_span"
+    alpha: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.what not in WHAT:
+            raise RequestError(f'"{self.what}" cannot be patched', expected=", ".join((*WHAT, *STUDY_NAMES)))
+        if not np.isfinite(self.alpha):
+            raise RequestError(
+                "alpha is not a finite number", expected="0 (no change) to 1 (full)", got=f"{self.alpha}"
+            )
+        is_patched(self.where, Slot(0, 1, 1), np.zeros(0, dtype=np.int64))
+
+
+class PatchStates:
+    """What the sources' heads did, and the edits that put it into the targets."""
+
+    def __init__(
+        self, model: HeadModel, patches: Sequence[Patch], recipe: Recipe, *, layers: Sequence[int], batch_tokens: int
+    ) -> None:
+        """Fix what is patched; sources whose mean is taken run here, others with their targets.
+
+        Args:
+            model: the model.
+            patches: one for each target.
+            recipe: what, where and how far.
+            layers: of all heads that will be patched.
+            batch_tokens: most tokens of a batch of sources, padding included.
+
+        Raises:
+            ModelError: patterns or values are to be patched where a gate or norm stands between attention and z.
+            RequestError: patterns or values are to be patched between prompts of different length, or from a mean.
+        """
+        self._model, self._recipe, self._batch_tokens = model, recipe, batch_tokens
+        self._layers = tuple(sorted(set(layers)))
+        self._patches = {patch.target.asked.id: patch for patch in patches}
+        self._seen: dict[tuple[int, str], list[Tensor]] = {}
+        self._means: dict[tuple[int, tuple[str, ...]], Tensor] = {}
+        if recipe.what != "z":
+            _check_direct(model, self._layers, recipe.what)
+            _check_fits(patches, recipe.what)
+        averaged = {one.asked.id: one for p in patches for s in p.sources.values() if len(s) > 1 for one in s}
+        self._sums = self._summed(list(averaged.values()))
+
+    @contextmanager
+    def edited(self, rows: PatchRows) -> Generator[None]:
+        """Inside the block, row b of each forward pass is patched as its arm says; None leaves it alone."""
+        self._load(rows)
+        edits, live = self.edits(rows)
+        with ExitStack() as stack:
+            if self._recipe.what != "z" and edits:
+                shape = len(rows), len(rows[0][2].position)
+                stack.enter_context(
+                    watching_attention(self._model, lambda layer, *seen: live.update({layer: seen[0]}), shape)
+                )
+            stack.enter_context(editing(self._model, edits))
+            yield
+
+    def edits(self, rows: PatchRows) -> tuple[dict[int, LayerEdit], dict[int, Attention]]:
+        """The edit of each touched layer, and where a pass leaves the attention that patterns and values need."""
+        live: dict[int, Attention] = {}
+        touched = sorted({head.layer for arm, _, _ in rows if arm is not None for head in arm.heads})
+        return {layer: self._edit(layer, rows, live) for layer in touched}, live
+
+    def _edit(self, layer: int, rows: PatchRows, live: dict[int, Attention]) -> LayerEdit:
+        anatomy, alpha = self._model.anatomy.layers[layer], self._recipe.alpha
+        B, T, H = len(rows), len(rows[0][2].position), anatomy.n_heads
+        gain = torch.ones(B, T, H)
+        shape = (B, H, T, T) if self._recipe.what == "pattern" else (B, T, H, anatomy.head_size)
+        given = torch.zeros(shape, device=self._model.device)
+        chosen = torch.zeros(B, T, H)
+        for b, (arm, prompt, places) in enumerate(rows):
+            heads = [] if arm is None else [head.head for head in arm.heads if head.layer == layer]
+            if arm is None or not heads:
+                continue
+            patch = self._patches[prompt.id]
+            tokens = np.flatnonzero(is_patched(self._recipe.where, patch.target.slot, places.position))
+            at = torch.from_numpy(tokens)[:, None], torch.tensor(heads)[None, :]
+            chosen[b][at] = 1.0
+            if self._recipe.what == "pattern":
+                self._put_rows(given[b], layer, patch.sources[arm.kind][0], prompt, places, tokens, heads)
+            else:
+                values = self._values(layer, patch, arm.kind, places, tokens)
+                given[b][at[0].to(given.device), at[1].to(given.device)] = values[:, heads]
+        if self._recipe.what == "v":
+            # z + alpha A (v_source - v) at the patched keys: every query that sees one of them changes.
+            keys = alpha * chosen[..., None].to(given)
+            return LayerEdit(gain.to(given.device), lambda: _attended(live.pop(layer), keys, given))
+        gain = (gain - alpha * chosen).to(given.device)
+        if self._recipe.what == "pattern":
+            return LayerEdit(gain, lambda: alpha * (given @ _values_of(live.pop(layer), H)).transpose(1, 2))
+        return LayerEdit(gain, alpha * given)
+
+    def _values(self, layer: int, patch: Patch, kind: str, places: Places, tokens: IntArray) -> Tensor:
+        """[n, H, d] of the source at the counterparts of the target's ``tokens``."""
+        sources = patch.sources[kind]
+        if len(sources) > 1:
+            return self._mean(layer, sources).expand(len(tokens), -1, -1)
+        source = sources[0]
+        sequences = self._seen[layer, source.asked.id]
+        counterparts = matched(patch.target.slot, source.slot, places.position[tokens])
+        readouts = np.maximum(places.readout[tokens], 0)
+        out = sequences[0].new_zeros((len(tokens), *sequences[0].shape[1:]))
+        for readout in np.unique(readouts):
+            mine = np.flatnonzero(readouts == readout)
+            _check_reach(counterparts[mine], len(sequences[readout]), patch.target, source)
+            out[mine] = sequences[readout][counterparts[mine]]
+        return out
+
+    def _put_rows(
+        self, given: Tensor, layer: int, source: Placed, prompt: AskedPrompt, places: Places, tokens: IntArray,
+        heads: list[int],
+    ) -> None:  # fmt: skip
+        """Write the source's attention rows into ``given`` [H, T, T], at the target row's own token indices."""
+        r = next(r for r, members in enumerate(prompt.members) if int(places.readout[0]) in members)
+        paths = dict(zip(prompt.members[r], prompt.rows[r].paths, strict=True))
+        for token in tokens:
+            readout, position = int(places.readout[token]), int(places.position[token])
+            keys = torch.from_numpy(paths[readout][: position + 1])
+            pattern = self._seen[layer, source.asked.id][readout]
+            for head in heads:
+                given[head, int(token), keys] = pattern[head, position, : position + 1]
+
+    # --- sources -------------------------------------------------------------------------------------------------
+
+    def _load(self, rows: PatchRows) -> None:
+        """Run the sources of these targets that have not been run, each kind by itself; forget other targets'."""
+        wanted: dict[str, dict[str, AskedPrompt]] = {}
+        for arm, prompt, _ in rows:
+            if arm is not None and len(self._patches[prompt.id].sources[arm.kind]) == 1:
+                source = self._patches[prompt.id].sources[arm.kind][0].asked
+                wanted.setdefault(arm.kind, {})[source.id] = source
+        targets = {prompt.id for _, prompt, _ in rows}
+        kept = {one.asked.id for target in targets for s in self._patches[target].sources.values() for one in s}
+        self._seen = {key: seen for key, seen in self._seen.items() if key[1] in kept}
+        for kind in sorted(wanted):
+            known = {source for _, source in self._seen}
+            self._run([source for source in wanted[kind].values() if source.id not in known])
+
+    def _run(self, sources: Sequence[AskedPrompt]) -> None:
+        """Keep what each layer did on the path of each readout."""
+        places = [(source, r) for source in sources for r in range(len(source.rows))]
+        for source in sources:
+            for layer in self._layers:
+                self._seen[layer, source.id] = [torch.empty(0)] * len(source.sequences)
+
+        def keep(layer: int, members: Sequence[int], values: Tensor) -> None:
+            for b, (source, r) in enumerate(places[index] for index in members):
+                for path, readout in zip(source.rows[r].paths, source.members[r], strict=True):
+                    along = torch.from_numpy(path).to(values.device)
+                    mine = values[b][:, along][:, :, along] if self._recipe.what == "pattern" else values[b][along]
+                    self._seen[layer, source.id][readout] = mine
+
+        self._watch([source.rows[r] for source, r in places], keep)
+
+    def _watch(self, rows: Sequence[Row], keep: Callable[[int, Sequence[int], Tensor], None]) -> None:
+        """Run rows unedited; ``keep(layer, indices of the batch's rows, values)`` sees each layer of each batch.
+
+        Values are z or v, [B, T, H, d], or patterns, [B, H, T, T].
+        """
+        for members in plan_batches([len(row) for row in rows], self._batch_tokens):
+            batch = batch_of([rows[index] for index in members], self._model.device)
+
+            def saw(layer: int, values: Tensor, members: Sequence[int] = members) -> None:
+                keep(layer, members, values)
+                if layer == self._layers[-1]:
+                    raise Stop
+
+            if self._recipe.what == "z":
+                with watching_z(self._model, saw, self._layers):
+                    run_hidden(self._model, batch)
+                continue
+            everywhere = torch.arange(batch.width, device=batch.ids.device).expand(len(batch), -1)
+
+            def attended(
+                layer: int, attention: Attention, _: Tensor, everywhere: Tensor = everywhere, saw: Any = saw
+            ) -> None:
+                if layer not in self._layers:
+                    return
+                if self._recipe.what == "pattern":
+                    saw(layer, attention.rows(everywhere))
+                else:
+                    saw(layer, _values_of(attention, self._model.anatomy.layers[layer].n_heads).transpose(1, 2))
+
+            with watching_attention(self._model, attended, (len(batch), batch.width)):
+                run_hidden(self._model, batch)
+
+    def _summed(self, sources: Sequence[Placed]) -> dict[tuple[int, str], tuple[Tensor, float]]:
+        """Sum of z over each source's own patched places and how many they are, by layer and source."""
+        places = [(one, r) for one in sources for r in range(len(one.asked.rows))]
+        sums: dict[tuple[int, str], tuple[Tensor, float]] = {}
+
+        def keep(layer: int, members: Sequence[int], values: Tensor) -> None:
+            for b, (one, r) in enumerate(places[index] for index in members):
+                row = one.asked.rows[r]
+                weights = row.n_sequences_through() * is_patched(self._recipe.where, one.slot, row.positions)
+                weighted = torch.from_numpy(weights).to(values.device, torch.float64)
+                total = torch.tensordot(weighted, values[b, : len(row)].double(), dims=1)
+                before, count = sums.get((layer, one.asked.id), (torch.zeros_like(total), 0.0))
+                sums[layer, one.asked.id] = before + total, count + float(weights.sum())
+
+        self._watch([one.asked.rows[r] for one, r in places], keep)
+        return sums
+
+    def _mean(self, layer: int, sources: Sequence[Placed]) -> Tensor:
+        key = layer, tuple(one.asked.id for one in sources)
+        if key not in self._means:
+            parts = [self._sums[layer, source] for source in key[1]]
+            total = torch.stack([part for part, _ in parts]).sum(dim=0)
+            self._means[key] = (total / sum(count for _, count in parts)).float()
+        return self._means[key]
+
+
+def _values_of(attention: Attention, n_heads: int) -> Tensor:
+    """[B, H, T, d] float32 values as each head reads them; heads that share a key/value head read the same."""
+    return attention.value.repeat_interleave(n_heads // attention.n_kv_heads, dim=1).float()
+
+
+def _attended(attention: Attention, keys: Tensor, source: Tensor) -> Tensor:
+    """[B, T, H, d]: attention times (source - own values) weighted by ``keys`` [B, T, H, 1]."""
+    change = keys * (source - _values_of(attention, source.shape[2]).transpose(1, 2))
+    everywhere = torch.arange(source.shape[1], device=source.device).expand(len(source), -1)
+    return (attention.rows(everywhere) @ change.transpose(1, 2)).transpose(1, 2)
+
+
+def _check_direct(model: HeadModel, layers: Sequence[int], what: str) -> None:
+    gated = [str(layer) for layer in layers if not model.anatomy.layers[layer].direct]
+    if gated:
+        raise ModelError(
+            f'"{what}" cannot be patched: a gate or norm stands between attention and the heads\' output',
+            expected="heads whose output is the sum of attention times value",
+            where=f"layers {', '.join(gated)}",
+            fix='patch "z"',
+        )
+
+
+def _check_fits(patches: Sequence[Patch], what: str) -> None:
+    for patch in patches:
+        for sources in patch.sources.values():
+            if len(sources) > 1:
+                raise RequestError(f'"{what}" cannot be patched from a mean over prompts', fix='patch "z"')
+            if patch.target.slot != sources[0].slot:
+                raise RequestError(
+                    f'"{what}" cannot be patched between prompts whose tokens do not stand at the same places',
+                    expected=f"{patch.target.slot}",
+                    got=f"{sources[0].slot}",
+                    where=f"{sources[0].asked.id} into {patch.target.asked.id}",
+                    fix='patch "z", or leave such pairs out (alignment "exact")',
+                )
+
+
+def _check_reach(counterparts: IntArray, n_tokens: int, target: Placed, source: Placed) -> None:
+    if len(counterparts) and int(counterparts.max()) >= n_tokens:
+        raise ProfileError(
+            "a readout has more tokens after a target than after its source",
+            expected="the same tokens after both",
+            where=f"{source.asked.id} into {target.asked.id}",
+            fix="end both prompts in the same way",
+        )

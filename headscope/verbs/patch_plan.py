@@ -1,0 +1,189 @@
+"""What is patched into what: each target's source, and the source of its control patch.
+
+Sufficiency: a control prompt is the target, concept prompts are the sources. Necessity: the other way round. The
+control patch comes from a prompt of the *target's own class* and another template: it disturbs the target as a foreign
+prompt does, and brings nothing of what the patch is to bring or take. One such prompt is drawn for each target, from
+those whose tokens match the target's one by one where there are any.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from headscope.errors import ProfileError, RequestError
+from headscope.measure.alignment import Slot, slot_of
+from headscope.measure.asked import AskedPrompt, encoder_of
+from headscope.measure.patches import Patch, Placed
+from headscope.random_streams import generator
+from headscope.verbs.causal import CausalStudy
+
+DIRECTIONS = ("sufficiency", "necessity")
+ALIGNMENTS = ("end", "exact")
+
+
+@dataclass(frozen=True)
+class PatchPlan:
+    """The patches of one concept in one direction.
+
+    Attributes:
+        patches: one a target. A target's id names its partner, too: one control may be the partner of several prompts.
+        targets: index of each target in the study's prompts.
+        partners: index of the prompt whose outcome the target's is to be brought to.
+        n_left_out: pairs that take no part.
+        n_unequal: patches whose source does not match the target token by token.
+        n_controls_unequal: the same of control patches.
+    """
+
+    patches: list[Patch]
+    targets: list[int]
+    partners: list[int]
+    n_left_out: int
+    n_unequal: int
+    n_controls_unequal: int
+
+
+class Planner:
+    """Chooses sources for the targets of one study."""
+
+    def __init__(self, study: CausalStudy, *, source: str, alignment: str, chat_template: bool, seed: int) -> None:
+        """Find every prompt's slot.
+
+        Args:
+            study: the laid-out prompts.
+            source: ``partner``, ``mean`` or a prompt's id.
+            alignment: ``end`` or ``exact``.
+            chat_template: as in the study.
+            seed: of the draw of control patches.
+
+        Raises:
+            RequestError: an unknown source or alignment.
+        """
+        if alignment not in ALIGNMENTS:
+            raise RequestError(f'alignment "{alignment}" does not exist', expected=" or ".join(ALIGNMENTS))
+        self._study, self._source, self._alignment, self._seed = study, source, alignment, seed
+        encoder = encoder_of(study.model, chat_template=chat_template)
+        prompts = {prompt.id: prompt for prompt in study.profile.prompts}
+        self._slots: Mapping[str, Slot | None] = {
+            one.id: slot_of(prompts[one.id], one.tokens, encoder) for one in study.asked
+        }
+        self._pair_of = {prompt.id: prompt.pair for prompt in study.profile.prompts}
+        self._index = {one.id: i for i, one in enumerate(study.asked)}
+        if source not in ("partner", "mean") and source not in self._index:
+            raise RequestError(
+                f'source "{source}" is no prompt of this request',
+                expected="partner, mean, or the id of a prompt of the chosen concepts or the control class",
+                fix="headscope profiles show lists a profile's prompts",
+            )
+
+    def directions(self, concept: str, asked: Sequence[str]) -> list[str]:
+        """The directions that the source allows, of those asked for: a given prompt has one class, so one direction.
+
+        Raises:
+            RequestError: none of them.
+        """
+        if self._source in ("partner", "mean"):
+            return list(asked)
+        given = self._study.asked[self._index[self._source]].concept
+        fitting = [
+            d for name, d in ((concept, DIRECTIONS[0]), (self._study.profile.control, DIRECTIONS[1])) if name == given
+        ]
+        if not set(fitting) & set(asked):
+            raise RequestError(
+                f'prompt {self._source} cannot be the source for "{concept}" in this direction',
+                expected=f"a prompt of {concept} for sufficiency, of {self._study.profile.control} for necessity; "
+                "any other is of the targets' own class, and one of them its own target",
+                got=f"a prompt of {given} for {', '.join(asked)}",
+            )
+        return fitting
+
+    def plan(self, concept: str, direction: str) -> PatchPlan:
+        """The patches of one concept in one direction.
+
+        Raises:
+            ProfileError: no prompt of the concept has a partner to patch with, or two prompts cannot be aligned.
+        """
+        rows = self._study.rows_of(concept)
+        paired = [(i, self._index[pair]) for i in rows if (pair := self._pair_of[self._study.asked[i].id]) is not None]
+        if not paired:
+            raise ProfileError(
+                f'no prompt of "{concept}" has a matched control, so there is nothing to patch between',
+                expected='prompts with a "pair"',
+                got=f"{len(rows)} prompts without one",
+                fix="give pairs in the profile, or ablate the heads instead (headscope ablate)",
+            )
+        patches: list[Patch] = []
+        kept: list[tuple[int, int]] = []
+        for own, control in paired:
+            target, partner = (control, own) if direction == "sufficiency" else (own, control)
+            patch = self._patch(self._study.asked[target], self._study.asked[partner])
+            if patch is not None:
+                patches.append(patch)
+                kept.append((target, partner))
+        if not patches:
+            raise ProfileError(
+                f'no pair of "{concept}" matches token by token',
+                expected="a prompt and a control of equal length, with the span at the same place",
+                got=f"{len(paired)} pairs that do not",
+                fix='use alignment "end", which matches slots from their last token',
+            )
+        targets, partners = ([pair[side] for pair in kept] for side in (0, 1))
+        unequal = {
+            kind: sum(not all(one.target.slot.fits(s.slot) for s in one.sources[kind]) for one in patches)
+            for kind in ("patch", "control_patch")
+        }
+        left_out = len(rows) - len(patches)
+        return PatchPlan(patches, targets, partners, left_out, unequal["patch"], unequal["control_patch"])
+
+    def _patch(self, target: AskedPrompt, partner: AskedPrompt) -> Patch | None:
+        """The patch of one target; None where ``exact`` leaves it out."""
+        placed, other = self._placed(target), self._placed(partner)
+        exact = self._alignment == "exact"
+        if exact and (placed is None or other is None or placed.slot != other.slot):
+            return None
+        if placed is None or other is None or placed.slot.n_suffix != other.slot.n_suffix:
+            raise ProfileError(
+                f"{partner.id} and {target.id} cannot be aligned",
+                expected="a span in both prompts, and equally many tokens after it",
+                got=f"{other and other.slot} and {placed and placed.slot}",
+                fix="make them from one template and give both their span, or leave such pairs out (--alignment exact)",
+            )
+        named = replace(target, id=f"{target.id} <- {partner.id}")
+        own = self._others(target.concept, target, exact=exact)
+        if not own:
+            if exact:
+                return None
+            raise ProfileError(
+                f"there is no control patch for {target.id}",
+                expected=f"prompts of {target.concept} with a span in at least two templates",
+            )
+        if self._source == "mean":
+            sources = {"patch": self._others(partner.concept, target, exact=False), "control_patch": own}
+        else:
+            given = other if self._source == "partner" else self._placed(self._study.asked[self._index[self._source]])
+            if given is None:
+                raise ProfileError(
+                    f"source {self._source} has no span, so its tokens cannot be matched", fix="give its span"
+                )
+            if exact and given.slot != placed.slot:
+                return None
+            sources = {"patch": [given], "control_patch": [self._drawn(own, placed)]}
+        return Patch(Placed(named, placed.slot), sources)
+
+    def _placed(self, prompt: AskedPrompt) -> Placed | None:
+        slot = self._slots[prompt.id]
+        return None if slot is None else Placed(prompt, slot)
+
+    def _others(self, concept: str, target: AskedPrompt, *, exact: bool) -> list[Placed]:
+        """Prompts of a class from other templates than the target's, with a span; ``exact``: that match its tokens."""
+        found = [
+            placed
+            for one in self._study.asked
+            if one.concept == concept and one.template != target.template and (placed := self._placed(one)) is not None
+        ]
+        return [one for one in found if one.slot == self._slots[target.id]] if exact else found
+
+    def _drawn(self, candidates: Sequence[Placed], target: Placed) -> Placed:
+        same = [one for one in candidates if one.slot == target.slot]
+        fitting = same or [one for one in candidates if one.slot.fits(target.slot)] or candidates
+        return fitting[int(generator(self._seed, "control_patch", target.asked.id).integers(len(fitting)))]
