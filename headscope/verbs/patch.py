@@ -15,7 +15,7 @@ Heimersheim & Nanda 2024 (arXiv:2404.15255); Wang et al. 2022 (arXiv:2211.00593)
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -130,7 +130,9 @@ def patch(
         model, profile, concepts=concepts, kinds=(), seed=seed, batch_tokens=budget,
         chat_template=chat_template, pack=pack, progress=progress,
     )  # fmt: skip
-    planner = Planner(study, source=source, alignment=alignment, chat_template=chat_template, seed=seed)
+    planner = Planner(
+        study, source=source, alignment=alignment, what=recipe.what, chat_template=chat_template, seed=seed
+    )
     plans = [(c, d, planner.plan(c, d)) for c in study.names for d in planner.directions(c, asked)]
     unpatched = study.measure([])
     measured = [
@@ -200,7 +202,7 @@ def _blocks(
     one: _Measured,
     unpatched: ForcedOutcomes,
     tests: Sequence[dict[str, object]],
-    settings: dict[str, object],
+    settings: Mapping[str, object],
 ) -> list[PatchBlock]:
     found, own = one.outcomes, study.lexicon_column(one.concept)
     common: dict[str, Any] = {

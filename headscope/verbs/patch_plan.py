@@ -3,7 +3,9 @@
 Sufficiency: a control prompt is the target, concept prompts are the sources. Necessity: the other way round. The
 control patch comes from a prompt of the *target's own class* and another template: it disturbs the target as a foreign
 prompt does, and brings nothing of what the patch is to bring or take. One such prompt is drawn for each target, from
-those whose tokens match the target's one by one where there are any.
+those whose tokens match the target's one by one where there are any. Patterns and values can only be patched between
+prompts whose tokens stand at the same places; there the control patch comes from another prompt of the target's class
+*and template* where there is one, else from a prompt of another template with the same places.
 """
 
 from __future__ import annotations
@@ -46,13 +48,16 @@ class PatchPlan:
 class Planner:
     """Chooses sources for the targets of one study."""
 
-    def __init__(self, study: CausalStudy, *, source: str, alignment: str, chat_template: bool, seed: int) -> None:
+    def __init__(
+        self, study: CausalStudy, *, source: str, alignment: str, what: str, chat_template: bool, seed: int
+    ) -> None:
         """Find every prompt's slot.
 
         Args:
             study: the laid-out prompts.
             source: ``partner``, ``mean`` or a prompt's id.
             alignment: ``end`` or ``exact``.
+            what: ``z``, ``pattern`` or ``v``.
             chat_template: as in the study.
             seed: of the draw of control patches.
 
@@ -62,6 +67,7 @@ class Planner:
         if alignment not in ALIGNMENTS:
             raise RequestError(f'alignment "{alignment}" does not exist', expected=" or ".join(ALIGNMENTS))
         self._study, self._source, self._alignment, self._seed = study, source, alignment, seed
+        self._by_place = what != "z"
         encoder = encoder_of(study.model, chat_template=chat_template)
         prompts = {prompt.id: prompt for prompt in study.profile.prompts}
         self._slots: Mapping[str, Slot | None] = {
@@ -122,10 +128,11 @@ class Planner:
                 kept.append((target, partner))
         if not patches:
             raise ProfileError(
-                f'no pair of "{concept}" matches token by token',
-                expected="a prompt and a control of equal length, with the span at the same place",
-                got=f"{len(paired)} pairs that do not",
-                fix='use alignment "end", which matches slots from their last token',
+                f'no pair of "{concept}" can be patched token by token',
+                expected="a prompt and its control with the span at the same place and equal length, and for patterns "
+                "and values a prompt of the target's class like that in another template",
+                got=f"{len(paired)} pairs, none of them so",
+                fix='patch "z" with alignment "end", which matches slots from their last token',
             )
         targets, partners = ([pair[side] for pair in kept] for side in (0, 1))
         unequal = {
@@ -149,16 +156,19 @@ class Planner:
                 fix="make them from one template and give both their span, or leave such pairs out (--alignment exact)",
             )
         named = replace(target, id=f"{target.id} <- {partner.id}")
-        own = self._others(target.concept, target, exact=exact)
+        own = self._controls(target)
         if not own:
-            if exact:
+            if exact and self._by_place:
                 return None
             raise ProfileError(
                 f"there is no control patch for {target.id}",
-                expected=f"prompts of {target.concept} with a span in at least two templates",
+                expected=f"another prompt of {target.concept} with its span at the same place"
+                if self._by_place
+                else f"prompts of {target.concept} with a span in at least two templates",
+                fix="leave such prompts out (--alignment exact)" if self._by_place else None,
             )
         if self._source == "mean":
-            sources = {"patch": self._others(partner.concept, target, exact=False), "control_patch": own}
+            sources = {"patch": self._others(partner.concept, target), "control_patch": own}
         else:
             given = other if self._source == "partner" else self._placed(self._study.asked[self._index[self._source]])
             if given is None:
@@ -174,14 +184,25 @@ class Planner:
         slot = self._slots[prompt.id]
         return None if slot is None else Placed(prompt, slot)
 
-    def _others(self, concept: str, target: AskedPrompt, *, exact: bool) -> list[Placed]:
-        """Prompts of a class from other templates than the target's, with a span; ``exact``: that match its tokens."""
-        found = [
+    def _controls(self, target: AskedPrompt) -> list[Placed]:
+        """The prompts of which one, or whose mean, is the control patch's source."""
+        if not self._by_place:
+            return self._others(target.concept, target)
+        slot = self._slots[target.id]
+        same = [
+            Placed(one, slot)
+            for one in self._study.asked
+            if one.concept == target.concept and one.id != target.id and slot and self._slots[one.id] == slot
+        ]
+        return [one for one in same if one.asked.template == target.template] or same
+
+    def _others(self, concept: str, target: AskedPrompt) -> list[Placed]:
+        """Prompts of a class from other templates than the target's, with a span."""
+        return [
             placed
             for one in self._study.asked
             if one.concept == concept and one.template != target.template and (placed := self._placed(one)) is not None
         ]
-        return [one for one in found if one.slot == self._slots[target.id]] if exact else found
 
     def _drawn(self, candidates: Sequence[Placed], target: Placed) -> Placed:
         same = [one for one in candidates if one.slot == target.slot]
