@@ -15,7 +15,7 @@ sequence or a tree of them. Sources: Zhang & Nanda 2023; Heimersheim & Nanda 202
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -109,7 +109,8 @@ class PatchStates:
         self._model, self._recipe, self._batch_tokens = model, recipe, batch_tokens
         self._layers = tuple(sorted(set(layers)))
         self._patches = {patch.target.asked.id: patch for patch in patches}
-        self._seen: dict[tuple[int, str], list[Tensor]] = {}
+        self._loaded: dict[str, tuple[str, ...]] = {}
+        self._seen: dict[tuple[str, int, str], list[Tensor]] = {}
         self._means: dict[tuple[int, tuple[str, ...]], Tensor] = {}
         if recipe.what != "z":
             _check_direct(model, self._layers, recipe.what)
@@ -153,7 +154,8 @@ class PatchStates:
             at = torch.from_numpy(tokens)[:, None], torch.tensor(heads)[None, :]
             chosen[b][at] = 1.0
             if self._recipe.what == "pattern":
-                self._put_rows(given[b], layer, patch.sources[arm.kind][0], prompt, places, tokens, heads)
+                source = self._seen[arm.kind, layer, patch.sources[arm.kind][0].asked.id]
+                self._put_rows(given[b], source, prompt, places, tokens, heads)
             else:
                 values = self._values(layer, patch, arm.kind, places, tokens)
                 given[b][at[0].to(given.device), at[1].to(given.device)] = values[:, heads]
@@ -172,7 +174,7 @@ class PatchStates:
         if len(sources) > 1:
             return self._mean(layer, sources).expand(len(tokens), -1, -1)
         source = sources[0]
-        sequences = self._seen[layer, source.asked.id]
+        sequences = self._seen[kind, layer, source.asked.id]
         counterparts = matched(patch.target.slot, source.slot, places.position[tokens])
         readouts = np.maximum(places.readout[tokens], 0)
         out = sequences[0].new_zeros((len(tokens), *sequences[0].shape[1:]))
@@ -183,48 +185,52 @@ class PatchStates:
         return out
 
     def _put_rows(
-        self, given: Tensor, layer: int, source: Placed, prompt: AskedPrompt, places: Places, tokens: IntArray,
+        self,
+        given: Tensor,
+        source: list[Tensor],
+        prompt: AskedPrompt,
+        places: Places,
+        tokens: IntArray,
         heads: list[int],
-    ) -> None:  # fmt: skip
+    ) -> None:
         """Write the source's attention rows into ``given`` [H, T, T], at the target row's own token indices."""
         r = next(r for r, members in enumerate(prompt.members) if int(places.readout[0]) in members)
         paths = dict(zip(prompt.members[r], prompt.rows[r].paths, strict=True))
         for token in tokens:
             readout, position = int(places.readout[token]), int(places.position[token])
             keys = torch.from_numpy(paths[readout][: position + 1])
-            pattern = self._seen[layer, source.asked.id][readout]
             for head in heads:
-                given[head, int(token), keys] = pattern[head, position, : position + 1]
+                given[head, int(token), keys] = source[readout][head, position, : position + 1]
 
     # --- sources -------------------------------------------------------------------------------------------------
 
     def _load(self, rows: PatchRows) -> None:
-        """Run the sources of these targets that have not been run, each kind by itself; forget other targets'."""
-        wanted: dict[str, dict[str, AskedPrompt]] = {}
-        for arm, prompt, _ in rows:
-            if arm is not None and len(self._patches[prompt.id].sources[arm.kind]) == 1:
-                source = self._patches[prompt.id].sources[arm.kind][0].asked
-                wanted.setdefault(arm.kind, {})[source.id] = source
-        targets = {prompt.id for _, prompt, _ in rows}
-        kept = {one.asked.id for target in targets for s in self._patches[target].sources.values() for one in s}
-        self._seen = {key: seen for key, seen in self._seen.items() if key[1] in kept}
-        for kind in sorted(wanted):
-            known = {source for _, source in self._seen}
-            self._run([source for source in wanted[kind].values() if source.id not in known])
+        """Run the sources of these targets, each kind by itself, in place of those of the targets before.
 
-    def _run(self, sources: Sequence[AskedPrompt]) -> None:
+        Always all sources of a batch's targets at once, so that their bits depend on the targets alone.
+        """
+        targets = list(dict.fromkeys(prompt.id for _, prompt, _ in rows))
+        for kind in sorted({arm.kind for arm, _, _ in rows if arm is not None}):
+            if self._loaded.get(kind) == tuple(targets):
+                continue
+            self._loaded[kind] = tuple(targets)
+            self._seen = {key: seen for key, seen in self._seen.items() if key[0] != kind}
+            given = [self._patches[target].sources[kind] for target in targets]
+            self._run(kind, {one[0].asked.id: one[0].asked for one in given if len(one) == 1}.values())
+
+    def _run(self, kind: str, sources: Iterable[AskedPrompt]) -> None:
         """Keep what each layer did on the path of each readout."""
         places = [(source, r) for source in sources for r in range(len(source.rows))]
-        for source in sources:
+        for source, _ in places:
             for layer in self._layers:
-                self._seen[layer, source.id] = [torch.empty(0)] * len(source.sequences)
+                self._seen[kind, layer, source.id] = [torch.empty(0)] * len(source.sequences)
 
         def keep(layer: int, members: Sequence[int], values: Tensor) -> None:
             for b, (source, r) in enumerate(places[index] for index in members):
                 for path, readout in zip(source.rows[r].paths, source.members[r], strict=True):
                     along = torch.from_numpy(path).to(values.device)
                     mine = values[b][:, along][:, :, along] if self._recipe.what == "pattern" else values[b][along]
-                    self._seen[layer, source.id][readout] = mine
+                    self._seen[kind, layer, source.id][readout] = mine
 
         self._watch([source.rows[r] for source, r in places], keep)
 
