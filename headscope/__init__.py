@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from headscope.runs.folder import Run as Run
     from headscope.verbs.ablate import ablate as ablate
     from headscope.verbs.curves import curves as curves
+    from headscope.verbs.patch import patch as patch
     from headscope.verbs.rank import rank as rank
     from headscope.verbs.screen import screen as screen
     from headscope.verbs.sweep import sweep as sweep
@@ -41,6 +42,7 @@ _HOME = {
     "load_profile": "headscope.profiles.loading",
     "ablate": "headscope.verbs.ablate",
     "curves": "headscope.verbs.curves",
+    "patch": "headscope.verbs.patch",
     "rank": "headscope.verbs.rank",
     "screen": "headscope.verbs.screen",
     "sweep": "headscope.verbs.sweep",

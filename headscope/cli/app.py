@@ -9,7 +9,7 @@ from typing import Annotated, NoReturn
 import typer
 
 import headscope
-from headscope.cli import ablate, check, plot, profiles, rank, report, run, screen, selfcheck, show, sweep
+from headscope.cli import ablate, check, patch, plot, profiles, rank, report, run, screen, selfcheck, show, sweep
 from headscope.cli.exits import DEBUG, run_and_exit
 
 app = typer.Typer(
@@ -23,6 +23,7 @@ for _name, _verb in {
     "screen": screen,
     "ablate": ablate,
     "sweep": sweep,
+    "patch": patch,
     "rank": rank,
     "plot": plot,
     "report": report,

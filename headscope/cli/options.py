@@ -170,10 +170,66 @@ SweptSpec = Annotated[
         rich_help_panel=_MEASURE,
     ),
 ]
+PatchedSpec = Annotated[
+    str,
+    typer.Option(
+        "--heads",
+        "--head-spec",
+        help="Heads to patch: '*' is every head, each alone; any other spec is one set, patched together.",
+        rich_help_panel=_MEASURE,
+    ),
+]
+Each = Annotated[bool, typer.Option("--each", help="Patch each of the heads alone.", rich_help_panel=_MEASURE)]
+Direction = Annotated[
+    str,
+    typer.Option(
+        "--direction",
+        help="'sufficiency' puts concept prompts into their controls, 'necessity' controls into concept prompts; 'both'.",
+        rich_help_panel=_MEASURE,
+    ),
+]
+What = Annotated[
+    str,
+    typer.Option(
+        "--what",
+        help="'z' (a head's output), 'pattern' (attention rows) or 'v' (values); the study's result, pattern_v, v_only.",
+        rich_help_panel=_MEASURE,
+    ),
+]
+Source = Annotated[
+    str,
+    typer.Option(
+        "--source",
+        help="Where values come from: the matched 'partner', the 'mean' over its class's other templates, or a "
+        "prompt's id.",
+        rich_help_panel=_MEASURE,
+    ),
+]
+Target = Annotated[
+    str,
+    typer.Option(
+        "--target",
+        help="Which tokens are patched: 'from_span' on, the 'span' only, the 'last' prompt token, or 'generated' "
+        "(what follows the prompt).",
+        rich_help_panel=_MEASURE,
+    ),
+]
+Alpha = Annotated[
+    float,
+    typer.Option("--alpha", help="How far to go: 0 no change, 1 the source in full.", rich_help_panel=_MEASURE),
+]
+Alignment = Annotated[
+    str,
+    typer.Option(
+        "--alignment",
+        help="'end' matches spans of different length from their last token; 'exact' leaves such pairs out.",
+        rich_help_panel=_MEASURE,
+    ),
+]
 RandomSets = Annotated[
     int,
     typer.Option(
-        "--n-random", min=1, help="Random sets of heads that each top set is compared with.", rich_help_panel=_MEASURE
+        "--n-random", min=1, help="Random sets of heads that a set is compared with.", rich_help_panel=_MEASURE
     ),
 ]
 Sets = Annotated[

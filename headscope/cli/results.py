@@ -66,6 +66,34 @@ RANKING = {
     "effect_ci_high": "to",
     "verdict": "verdict",
 }
+PATCHING = {
+    "concept": "concept",
+    "direction": "direction",
+    "heads": "heads",
+    "unpatched_mean": "unpatched",
+    "control_patched_mean": "control patch",
+    "patched_mean": "patch",
+    "estimate": "Δ (nats)",
+    "ci_low": "from",
+    "ci_high": "to",
+    "p_max_t": "family-wise p",
+    "share_recovered": "share recovered",
+    "share_low": "share from",
+    "share_high": "share to",
+}
+DISSOCIATION = {
+    "concept": "concept",
+    "other": "other",
+    "direction": "direction",
+    "own_heads": "own head",
+    "other_heads": "other's head",
+    "own_estimate": "through own (nats)",
+    "other_estimate": "through other's (nats)",
+    "estimate": "difference",
+    "ci_low": "from",
+    "ci_high": "to",
+    "double": "doubly dissociated",
+}
 
 
 def served(work: Callable[[], Run]) -> Run:
@@ -114,6 +142,15 @@ def top_screen(screen: pd.DataFrame, top_n: int) -> pd.DataFrame:
         .head(top_n)
         .sort_values("concept", key=_in_order(rows), kind="stable")
     )
+
+
+def top_patches(patching: pd.DataFrame, top_n: int) -> pd.DataFrame:
+    """For each concept and direction the ``top_n`` patches that move its log-odds most against the control patch."""
+    from headscope.stats.patching import primary_patches
+
+    rows = primary_patches(patching)
+    order = rows["estimate"].abs().sort_values(ascending=False, kind="stable").index
+    return rows.loc[order].groupby(["concept", "direction"], sort=False).head(top_n).sort_index()
 
 
 def _in_order(rows: pd.DataFrame) -> Callable[[pd.Series], pd.Series]:

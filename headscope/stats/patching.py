@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from headscope.stats.clusters import FamilyBlock, equal_weight_mean, split_templates, template_means
 from headscope.stats.columns import DISSOCIATION_COLUMNS, PATCHING_COLUMNS
 from headscope.stats.effects import Scale, family_rows
+from headscope.stats.ranking import PRIMARY_OUTCOME
 from headscope.stats.ratios import fieller_ratio
 
 ComparedWith = Literal["control_patch", "unpatched"]
@@ -92,6 +93,12 @@ def patching_table(blocks: Sequence[PatchBlock], *, seed: int, alpha: float = 0.
         parts.append(pd.concat([rows, added], axis=1))
     table = pd.concat(parts, ignore_index=True)[PATCHING_COLUMNS]
     return table.astype({"layer": "Int64", "head": "Int64", "k": "Int64"})
+
+
+def primary_patches(patching: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the ``patching`` table that answer the question: the concept's own log-odds, patch - control patch."""
+    own = (patching["outcome"] == PRIMARY_OUTCOME) & (patching["compared_with"] == "control_patch")
+    return patching[own]
 
 
 def _key(block: PatchBlock, test: Mapping[str, object]) -> dict[str, object]:

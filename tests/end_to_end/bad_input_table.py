@@ -96,6 +96,13 @@ OPTIONS: list[tuple[str, tuple[str, ...]]] = [
     (f"{ABLATE} --scope prompt", ("scope cannot be prompt", "all or generated")),
     (f"{ABLATE} --keyword-counting all", ('keyword counting "all" does not exist',)),
     ("rank nowhere --by size", ('order "size" does not exist', "screen, effect")),
+    ("patch --model demo --concept joy", ('concept "joy"',)),
+    ("patch --model demo --direction up", ('direction "up" does not exist', "both, sufficiency, necessity")),
+    ("patch --model demo --what mlp", ('"mlp" cannot be patched', "z, pattern, v, result, pattern_v, v_only")),
+    ("patch --model demo --target first", ('target "first" does not exist', "from_span, span, last, generated")),
+    ("patch --model demo --alignment start", ('alignment "start" does not exist', "end, exact")),
+    ("patch --model demo --alpha nan", ("alpha is not a finite number",)),
+    ("patch --model demo --source nobody-001", ('source "nobody-001" is no prompt',)),
     # the machine
     ("screen --model demo --device abacus", ('device "abacus" does not exist', "auto, cpu")),
     ("screen --model demo --device cuda:99", ('device "cuda:99" is not on this machine',)),

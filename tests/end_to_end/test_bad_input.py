@@ -99,7 +99,9 @@ def test_an_output_that_is_a_folder_is_refused(command: tuple[str, ...], headsco
     _refused(headscope(*command, "--output", "there.json"), tmp_path, "is a folder", kept=("there.json",))
 
 
-@pytest.mark.parametrize("verb", [("run",), ("screen",), ("sweep",), ("ablate", "--heads", "0:0")], ids=lambda v: v[0])
+@pytest.mark.parametrize(
+    "verb", [("run",), ("screen",), ("sweep",), ("patch",), ("ablate", "--heads", "0:0")], ids=lambda v: v[0]
+)
 def test_a_run_folder_that_cannot_be_is_refused(verb: tuple[str, ...], headscope: Headscope, tmp_path: Path) -> None:
     (tmp_path / "mine").write_text("notes")
     _refused(headscope(*verb, "--model", "demo", "--out", "mine/run"), tmp_path, "a file", "mine", kept=("mine",))

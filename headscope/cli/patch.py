@@ -1,0 +1,101 @@
+"""``headscope patch``: what do heads bring, and what do they take?"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import typer
+
+from headscope.cli import console, options, results
+from headscope.cli.asking import ask_model, ask_profile, one_of, provenance
+from headscope.cli.inputs import check_outputs
+
+_DIRECTIONS = {"both": ("sufficiency", "necessity"), "sufficiency": ("sufficiency",), "necessity": ("necessity",)}
+
+
+def command(
+    context: typer.Context,
+    model: options.Model,
+    profile: options.Profile = "baseline",
+    data_dir: options.DataDir = None,
+    prompts: options.Prompts = None,
+    concept: options.Concepts = None,
+    heads: options.PatchedSpec = "*",
+    each: options.Each = False,
+    direction: options.Direction = "both",
+    what: options.What = "z",
+    source: options.Source = "partner",
+    target: options.Target = "from_span",
+    alpha: options.Alpha = 1.0,
+    alignment: options.Alignment = "end",
+    n_random: options.RandomSets = 100,
+    chat_template: options.ChatTemplate = False,
+    seed: options.Seed = 0,
+    batch_tokens: options.BatchTokens = None,
+    device: options.Device = "auto",
+    dtype: options.Dtype = "auto",
+    bos: options.Bos = "auto",
+    unchecked: options.Unchecked = False,
+    trust_remote_code: options.TrustRemoteCode = False,
+    top_n: options.TopN = 10,
+    out: options.Out = None,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """What heads bring to neutral text, and what they take from a concept's: their output on one prompt, put into another.
+
+    [bold]Examples[/bold]
+
+    headscope patch --model demo --concept gratitude --out runs/patch
+
+    headscope patch --model gpt2 --heads "1:10,3:2" --concept gratitude --direction sufficiency
+    """
+    check_outputs(out)
+    asked = ask_profile(profile, data_dir=data_dir, prompts=prompts, concepts=concept)
+    one_of("direction", direction, tuple(_DIRECTIONS))
+
+    from headscope.measure.patches import STUDY_NAMES, Recipe
+    from headscope.runs.folder import Run
+    from headscope.verbs.keep import begin, keep
+    from headscope.verbs.patch import patch
+    from headscope.verbs.patch_plan import ALIGNMENTS
+    from headscope.verbs.request import batch_budget, chosen_concepts
+
+    one_of("alignment", alignment, ALIGNMENTS)
+    recipe = Recipe(STUDY_NAMES.get(what, what), target, alpha)
+    loaded = ask_model(
+        model, device=device, dtype=dtype, bos=bos, unchecked=unchecked, trust_remote_code=trust_remote_code
+    )
+    request: dict[str, Any] = {
+        "concepts": list(chosen_concepts(asked, concept)),
+        "heads": str(loaded.head_set(heads)),
+        "each": each or heads.strip() == "*",
+        "directions": list(_DIRECTIONS[direction]),
+        "what": recipe.what,
+        "source": source,
+        "target": target,
+        "alpha": alpha,
+        "alignment": alignment,
+        "n_random": n_random,
+        "chat_template": chat_template,
+    }
+
+    def work() -> Run:
+        budget = batch_budget(batch_tokens)
+        folder = begin("patch", loaded, asked, request, out=out, seed=seed, batch_tokens=budget, **provenance(context))
+        with folder, console.progress(quiet or json) as progress:
+            keep(folder, {"patch": patch(loaded, asked, **request, seed=seed, batch_tokens=budget, progress=progress)})
+        return folder
+
+    run = results.served(work)
+    patching = run.table("patching")
+    if json:
+        console.print_json(results.facts(run) | {"patching": console.records(patching)})
+        return
+    results.print_warnings(run)
+    if not quiet:
+        results.print_rows("Does the model show the concept?", run.table("assay"), results.ASSAY)
+        results.print_rows("Patch − control patch", results.top_patches(patching, top_n), results.PATCHING)
+        if "dissociation" in run.tables:
+            results.print_rows("Own heads against other concepts'", run.table("dissociation"), results.DISSOCIATION)
+    console.say(f"run: {run.path}")
