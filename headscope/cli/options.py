@@ -184,7 +184,7 @@ Direction = Annotated[
     str,
     typer.Option(
         "--direction",
-        help="'sufficiency' puts concept prompts into their controls, 'necessity' controls into concept prompts; 'both'.",
+        help="'sufficiency': concept prompts into their controls; 'necessity': controls into concept prompts; 'both'.",
         rich_help_panel=_MEASURE,
     ),
 ]
@@ -192,7 +192,7 @@ What = Annotated[
     str,
     typer.Option(
         "--what",
-        help="'z' (a head's output), 'pattern' (attention rows) or 'v' (values); the study's result, pattern_v, v_only.",
+        help="'z' (a head's output), 'pattern' (attention) or 'v' (values); or the study's result, pattern_v, v_only.",
         rich_help_panel=_MEASURE,
     ),
 ]

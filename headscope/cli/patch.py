@@ -42,7 +42,7 @@ def command(
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """What heads bring to neutral text, and what they take from a concept's: their output on one prompt, put into another.
+    """What heads bring to neutral text, and what they take from a concept's: one prompt's output, put into another.
 
     [bold]Examples[/bold]
 

@@ -96,7 +96,7 @@ def patching_table(blocks: Sequence[PatchBlock], *, seed: int, alpha: float = 0.
 
 
 def primary_patches(patching: pd.DataFrame) -> pd.DataFrame:
-    """The rows of the ``patching`` table that answer the question: the concept's own log-odds, patch - control patch."""
+    """The rows of ``patching`` that answer the question: the concept's own log-odds, patch - control patch."""
     own = (patching["outcome"] == PRIMARY_OUTCOME) & (patching["compared_with"] == "control_patch")
     return patching[own]
 

@@ -143,10 +143,12 @@ def patch(
     tests = [_test(heads, alone=alone) for heads in sets]
     blocks = [block for one in measured for block in _blocks(study, one, unpatched, tests, settings)]
     tables = {"patching": patching_table(blocks, seed=seed), "assay": study.assay(unpatched)}
-    n_tokens = unpatched.n_forward_tokens + sum(one.outcomes.n_forward_tokens for one in measured)
+    every = [unpatched, *(one.outcomes for one in measured)]
     record: dict[str, Any] = study.record(unpatched) | settings | {
         "heads": str(chosen), "each": alone, "alignment": alignment, "batch_tokens": budget,
-        "chat_template": chat_template, "pairs": [_pairs(one) for one in measured], "n_forward_tokens": n_tokens,
+        "chat_template": chat_template, "pairs": [_pairs(one) for one in measured],
+        "n_forward_tokens": sum(one.n_forward_tokens for one in every),
+        "n_layer_tokens": sum(one.n_layer_tokens for one in every),
     }  # fmt: skip
     record["warnings"] = [*study.templates.warnings, *(w for one in measured for w in _warnings(one))]
     if alone and len(study.names) > 1:
