@@ -8,7 +8,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test format lint types imports pytest test-long torture audit wheel clean
+.PHONY: help demo test format lint types imports pytest test-long torture audit bench wheel clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -17,6 +17,7 @@ DEMO_RUN := runs/demo
 PYTEST_ARGS ?=
 # Two processes of one thread each: tiny models gain nothing from threads, and every run then has the same thread count.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+BENCH_ARGS ?=
 
 # The first interpreter that is new enough; looked up only where .venv has to be made.
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -53,6 +54,10 @@ test-long: $(VENV)/.installed-test  ## the long forms of the tests alone
 audit: $(VENV)/.installed-test  ## look the pinned versions up among known vulnerabilities (needs a network)
 	@$(INSTALL) pip-audit
 	@$(BIN)/pip-audit --disable-pip --no-deps -r constraints.txt
+
+# No part of `make test`: it takes half an hour, and rivals come from the package index.
+bench: $(VENV)/.installed  ## race headscope and its rivals on this machine (BENCH_ARGS="--quick" for a trial)
+	@$(BIN)/python -m benchmarks $(BENCH_ARGS)
 
 wheel: $(VENV)/.installed-test  ## build the wheel into dist/
 	@$(BIN)/python -m build --wheel --outdir dist .

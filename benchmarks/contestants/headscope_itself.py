@@ -1,0 +1,79 @@
+"""headscope, as its verbs call it, and with its optimisations off."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from serving import Way, serve
+
+from headscope.heads import Head, HeadSet
+from headscope.measure.asked import AskedPrompt
+from headscope.measure.attention import Probe, read_probes
+from headscope.measure.edits import Arm
+from headscope.measure.forced import ForcedPasses
+from headscope.measure.generation import Sampling, generate
+from headscope.measure.lexicons import ConceptTokens, LexiconTokens
+from headscope.measure.passes import DEFAULT_BATCH_TOKENS
+from headscope.models.loading import load_model
+from headscope.tokens import Row, Tokens, tree_row
+
+
+def asked(name: str, n_prompt: int, sequences: list[list[int]], *, pack: bool) -> AskedPrompt:
+    """A prompt and its readouts, made of ids."""
+    tokens = [Tokens(tuple(ids), ((0, 0),) * len(ids), "", 1) for ids in sequences]
+    prompt = Tokens(tuple(sequences[0][:n_prompt]), ((0, 0),) * n_prompt, "", 1)
+    rows: tuple[Row, ...] = (tree_row(sequences),) if pack else tuple(tree_row([ids]) for ids in sequences)
+    members = (tuple(range(len(sequences))),) if pack else tuple((index,) for index in range(len(sequences)))
+    return AskedPrompt(name, "concept", "template", prompt, tuple(tokens), rows, members)
+
+
+def load(folder: str) -> dict[str, Way]:
+    """What it can do with the checkpoint."""
+    model = load_model(folder)
+
+    def screen(task: dict[str, Any], *, pack: bool) -> np.ndarray:
+        probes = [
+            Probe(index, (len(ids) - 1,), tuple(keys))
+            for index, (ids, keys) in enumerate(zip(task["sequences"], task["keys"], strict=True))
+        ]
+        read = read_probes(model, task["sequences"], probes, batch_tokens=DEFAULT_BATCH_TOKENS, pack=pack)
+        return read["attention"]
+
+    def write(task: dict[str, Any]) -> list[Any]:
+        prompts = [asked(str(i), len(ids), [ids], pack=False) for i, ids in enumerate(task["sequences"])]
+        arms = [None, Arm(HeadSet((Head(*task["head"]),)), "zero")]
+        sampling = Sampling(max_tokens=task["max_tokens"], greedy=True, stop_at_eos=False)
+        texts = generate(model, prompts, arms, sampling, states=None, batch_tokens=DEFAULT_BATCH_TOKENS)
+        return [[text for (text,) in arm] for arm in texts]
+
+    def sweep(task: dict[str, Any], *, pack: bool, skip: bool) -> np.ndarray:
+        n = task["n_readouts"]
+        groups = [task["sequences"][start : start + n] for start in range(0, len(task["sequences"]), n)]
+        prompts = [
+            asked(str(i), length, group, pack=pack)
+            for i, (group, length) in enumerate(zip(groups, task["prompt_lengths"], strict=True))
+        ]
+        lexicon, control = (LexiconTokens(tuple(task[name]), {}, {}) for name in ("words", "controls"))
+        lexicons = [[ConceptTokens("concept", lexicon, control, {})]] * n
+        arms = [Arm(HeadSet((Head(*head),)), "zero") for head in task["heads"]]
+        can_skip, model.skips_lower_blocks = model.skips_lower_blocks, model.skips_lower_blocks and skip
+        passes = ForcedPasses(
+            model, prompts, lexicons, damage_on=frozenset(), states=None, batch_tokens=DEFAULT_BATCH_TOKENS
+        )
+        outcomes = passes.measure(arms)
+        model.skips_lower_blocks = can_skip
+        return outcomes.edited[:, :, 0]
+
+    return {
+        "screen/recommended": lambda task: screen(task, pack=True),
+        "screen/unpacked": lambda task: screen(task, pack=False),
+        "long/recommended": lambda task: screen(task, pack=False),
+        "generate/recommended": write,
+        "sweep/recommended": lambda task: sweep(task, pack=True, skip=True),
+        "sweep/unpacked": lambda task: sweep(task, pack=False, skip=True),
+        "sweep/plain": lambda task: sweep(task, pack=False, skip=False),
+    }
+
+
+serve(["torch", "transformers", "headscope"], load)

@@ -1,0 +1,117 @@
+"""What every contestant is given: a checkpoint of GPT-2-small's shape with random weights, and the jobs as token ids.
+
+The time of a matrix product does not depend on what is in it, so random weights time like trained ones, and nothing has
+to be downloaded. Ids come from GPT-2's own tokenizer where the reference material lies beside the project, else from
+the bundled model's; every contestant gets the same.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoTokenizer, GPT2Config, GPT2LMHeadModel, GPT2Tokenizer
+
+import headscope
+from headscope.measure.lexicons import concept_tokens
+from headscope.profiles.loading import load_profile
+from headscope.profiles.types import Profile, Prompt
+from headscope.tokens import Encoder
+
+ROOT = Path(__file__).resolve().parent.parent
+SHARED = ROOT.parent / "shared"
+CONCEPT = "gratitude"
+N_TOKENS = 15
+SCREENED = "screen 280 prompts"
+
+
+def make_tasks(folder: Path, *, quick: bool, threads: int) -> dict[str, Any]:
+    """Write ``checkpoint/`` and ``tasks.json`` into ``folder``; returns what the file holds."""
+    tokenizer = _tokenizer()
+    _checkpoint(folder / "checkpoint", tokenizer, quick=quick)
+    encoder = Encoder(tokenizer, tokenizer.bos_token_id)
+    profile = load_profile("baseline")
+    keep = 6 if quick else None
+    prompts = list(profile.prompts_of(CONCEPT))[:keep]
+    jobs = {
+        SCREENED: _screen(encoder, list(profile.prompts)[: keep and 4 * keep]),
+        "write 70 x 15 tokens, both arms": _write(encoder, prompts),
+        "sweep every head, 70 prompts": _sweep(encoder, profile, prompts, quick=quick),
+        "16 prompts of 1,024 tokens": _long(*((2, 96) if quick else (16, 1024))),
+    }
+    study = sorted((SHARED / "reference" / "phase6" / "prompts").glob("*.json"))
+    if study:
+        texts = [text for path in study for text in json.loads(path.read_text(encoding="utf-8"))["prompts"]]
+        jobs["screen the study's 280 prompts"] = _screen_texts(encoder, texts[: keep and 4 * keep])
+    tasks = {"checkpoint": str(folder / "checkpoint"), "threads": threads, "jobs": jobs}
+    (folder / "tasks.json").write_text(json.dumps(tasks), encoding="utf-8")
+    return tasks
+
+
+def _tokenizer() -> Any:
+    vocabulary = SHARED / "tokenizers" / "gpt2"
+    if vocabulary.is_dir():
+        return GPT2Tokenizer.from_pretrained(vocabulary)
+    return AutoTokenizer.from_pretrained(Path(headscope.__file__).parent / "models" / "demo")
+
+
+def _checkpoint(folder: Path, tokenizer: Any, *, quick: bool) -> None:
+    torch.manual_seed(0)
+    small = {"n_layer": 3, "n_embd": 48, "n_head": 4, "n_positions": 128} if quick else {}
+    model = GPT2LMHeadModel(GPT2Config(**small))
+    with torch.no_grad():
+        for block in model.transformer.h:
+            block.attn.c_attn.weight *= 4  # attention far from uniform, so that a wrong key would show
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def _screen(encoder: Encoder, prompts: list[Prompt]) -> dict[str, Any]:
+    """Attention of the last token to the concept's span; to the first word where a prompt has no span."""
+    sequences, keys = [], []
+    for prompt in prompts:
+        tokens = encoder.encode(prompt.text)
+        span = () if prompt.span is None else tokens.of_span(encoder.move_span(prompt.text, prompt.span))
+        sequences.append(list(tokens.ids))
+        keys.append([key for key in span if key < len(tokens) - 1] or [1])
+    return {"kind": "screen", "scaled_by": "sequences", "sequences": sequences, "keys": keys}
+
+
+def _screen_texts(encoder: Encoder, texts: list[str]) -> dict[str, Any]:
+    sequences = [list(encoder.encode(text).ids) for text in texts]
+    return {"kind": "screen", "scaled_by": "sequences", "sequences": sequences, "keys": [[1]] * len(sequences)}
+
+
+def _write(encoder: Encoder, prompts: list[Prompt]) -> dict[str, Any]:
+    sequences = [list(encoder.encode(prompt.text).ids) for prompt in prompts]
+    return {
+        "kind": "generate",
+        "scaled_by": "sequences",
+        "sequences": sequences,
+        "head": [1, 2],
+        "max_tokens": N_TOKENS,
+    }
+
+
+def _sweep(encoder: Encoder, profile: Profile, prompts: list[Prompt], *, quick: bool) -> dict[str, Any]:
+    """Each prompt with each readout; the outcome is the readouts' mean log-odds at the last token."""
+    tokens = concept_tokens(encoder, profile, (CONCEPT,), profile.readouts[0])[0]
+    layers, heads = (3, 4) if quick else (12, 12)
+    return {
+        "kind": "sweep",
+        "scaled_by": "heads",
+        "sequences": [list(encoder.encode(p.text, " " + r).ids) for p in prompts for r in profile.readouts],
+        "prompt_lengths": [len(encoder.encode(prompt.text)) for prompt in prompts],
+        "n_readouts": len(profile.readouts),
+        "words": list(tokens.lexicon.ids),
+        "controls": list(tokens.control.ids),
+        "heads": [[layer, head] for layer in range(layers) for head in range(heads)],
+    }
+
+
+def _long(n_prompts: int, length: int) -> dict[str, Any]:
+    draw = torch.Generator().manual_seed(1)
+    sequences = torch.randint(0, 1000, (n_prompts, length), generator=draw).tolist()
+    return {"kind": "long", "scaled_by": "sequences", "sequences": sequences, "keys": [[3, 4]] * n_prompts}
