@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -132,6 +134,43 @@ def test_published_figures_stand_beside_measured_ones_and_differ_for_another_mod
     assert len(measured) == 48
     assert sum(row[5] == "no" for row in measured) >= 40
     assert "384 are not in" in printed.splitlines()[-1]
+
+
+@pytest.mark.oracle
+def test_the_three_commands_run_word_for_word(shared: Path, tmp_path: Path) -> None:
+    """As they stand in the study's page; `gpt2` is a folder of that name here, a GPT-2 that has a head 1:10."""
+    page = (shared / "phase6.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"```bash\n(.*?)```", page, re.DOTALL)
+    commands = [shlex.split(line) for line in block.replace("\\\n", " ").splitlines()]
+    assert [command[:2] for command in commands] == [["python", "-m"]] * 3
+    shutil.copytree(shared / "models" / "chat-gpt2-3M", tmp_path / "gpt2")
+    for command in commands:
+        _done(tmp_path, *command[2:])
+    made = {str(path.relative_to(tmp_path / "results")) for path in (tmp_path / "results").rglob("*.*")}
+    assert made >= {
+        "baseline/alignment/head_scores_gpt2.json",
+        "baseline/patching/head_ablation/gpt2_gratitude_1_10.pkl",
+        "baseline/plots/heads/head_reaction_heatmap.png",
+        "baseline/plots/heads/ablation_comparison.png",
+    }
+    scores = json.loads((tmp_path / "results/baseline/alignment/head_scores_gpt2.json").read_text())
+    assert (scores["model"], scores["layers"], scores["heads_per_layer"]) == ("gpt2", 8, 16)
+    assert len(scores["scores"]) == 3 * 8 * 16
+    ablation = read_ablation(tmp_path / "results/baseline/patching/head_ablation/gpt2_gratitude_1_10.pkl")
+    assert (ablation.model, ablation.heads, len(ablation.prompts)) == ("gpt2", [(1, 10)], 70)
+
+
+def test_gpt2_without_a_hub_gets_one_sentence_with_the_ways_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "cache"))
+    for module, more in (("src.analysis.head_screening", ()), ("src.models.head_ablation", ("--head-spec", "1:10"))):
+        ended = _run(tmp_path, module, "--model", "gpt2", "--profile", "baseline", *more)
+        assert ended.returncode == 2
+        assert all(way in ended.stderr for way in ("--model demo", "folder", "HF_HOME")), ended.stderr
+        assert "Traceback" not in ended.stderr
+        assert not (tmp_path / "results").exists()
 
 
 @pytest.mark.oracle
