@@ -2,13 +2,14 @@
 
 The head runs through a pre-hook on the output embedding that hands it only the wanted hidden states, so a family's own
 scales and soft caps still apply. Position ids are always given where the model takes them, because a plain forward
-does not build them from the mask. Everything runs in inference mode.
+does not build them from the mask. Everything runs in inference mode but ``differentiable_logits_at``.
 """
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -95,12 +96,53 @@ def logits_at(model: HeadModel, batch: Batch, rows: Tensor, tokens: Tensor) -> T
         tokens: [N] long, token index of each place.
 
     Returns:
-        [N, V] float32 on the model's device.
+        [N, V] float32 (float64 where the model is) on the model's device.
 
     Raises:
         WorkError: a logit is NaN or infinite.
     """
+    return _logits_at(model, batch, rows, tokens)
 
+
+def differentiable_logits_at(model: HeadModel, batch: Batch, rows: Tensor, tokens: Tensor) -> Tensor:
+    """``logits_at`` with a graph back to the gains and values of edits that require gradients, and to nothing else.
+
+    The weights are frozen during the pass, so no activation is kept for their sake.
+
+    Raises:
+        RequestError: no graph leads from the edits to the logits: gradients do not pass through this model.
+        WorkError: a logit is NaN or infinite.
+    """
+    with torch.inference_mode(False), torch.enable_grad(), _frozen(model):
+        logits = _logits_at(model, batch, rows, tokens)
+    if not logits.requires_grad:
+        raise no_gradients(model, "no graph leads from the heads to the logits")
+    return logits
+
+
+def no_gradients(model: HeadModel, why: str) -> RequestError:
+    """What to say of a model through which gradients do not pass."""
+    return RequestError(
+        f'gradients do not pass through model "{model.name}"',
+        expected="a model whose logits depend on its heads by operations that have a derivative",
+        got=why,
+        fix="load it unquantized (--dtype float32 or bfloat16), or measure exactly: headscope sweep needs no gradients",
+    )
+
+
+@contextmanager
+def _frozen(model: HeadModel) -> Generator[None]:
+    weights = [weight for weight in model.hf.parameters() if weight.requires_grad]
+    try:
+        for weight in weights:
+            weight.requires_grad_(False)
+        yield
+    finally:
+        for weight in weights:
+            weight.requires_grad_(True)
+
+
+def _logits_at(model: HeadModel, batch: Batch, rows: Tensor, tokens: Tensor) -> Tensor:
     def wanted(hidden: Tensor) -> Tensor:
         return hidden[rows.to(hidden.device), tokens.to(hidden.device)][None]
 
@@ -124,8 +166,8 @@ class output_at:  # noqa: N801 - used as a block, like a function
 
 
 def finite_logits(model: HeadModel, logits: Tensor) -> Tensor:
-    """``logits`` as float32; WorkError where one is NaN or infinite."""
-    logits = logits.float()
+    """``logits`` as float32, or float64 as they are; WorkError where one is NaN or infinite."""
+    logits = logits if logits.dtype == torch.float64 else logits.float()
     if not bool(torch.isfinite(logits).all()):
         dtype = str(model.dtype).removeprefix("torch.")
         raise WorkError(

@@ -1,0 +1,291 @@
+"""Fast scores: what the exact effect of each head's edit would be, were the outcome linear in the edit's strength.
+
+An edit of head h at strength a makes z' = (1 - a) z + a r; at a = 1 it is the exact edit. With one strength a row and
+head, set at the editing seam as z' = (1 - Σ a) z + Σ a r over several replacements r, one backward pass gives
+d outcome / d a of every head of every layer, for every prompt of the batch, because rows do not see each other:
+
+- ``gate_gradient``, r = 0, at a = 0: - d outcome / d gate at gate = 1 (Michel et al. 2019);
+- ``attribution_patching``, r of the ``mean`` edit, at a = 0: Σ (r - z) · gradient (Nanda 2023; Kramár et al. 2024);
+- ``attribution_patching_matched``, r = z of the matched control at the same tokens, at a = 0;
+- ``integrated_gradient``, r of the ``mean`` edit: the mean of d outcome / d a_h along the straight line on which all
+  heads' strengths rise from 0 to 1 together (integrated gradients, Sundararajan et al. 2017, at the nodes, as in
+  EAP-IG, Hanna et al. 2024), by Gauss-Legendre nodes. Its sum over heads is the effect of editing all heads at once;
+  how far it misses that is the completeness error.
+
+All are in nats of the primary outcome and signed like an effect, edited - baseline: negative where the head's removal
+lowers the concept. A batch costs one pass forward and one back for the first three together, one more forward for the
+matched controls, and one of each for each step of the integral. Only sums by head leave a batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from headscope.errors import RequestError, WorkError
+from headscope.measure.asked import AskedPrompt
+from headscope.measure.edits import ControlStates
+from headscope.measure.passes import Progress, batch_of
+from headscope.measure.reads import AnswerReads, Lexicons
+from headscope.models.anatomy import vocabulary_size
+from headscope.models.batches import Batch
+from headscope.models.editing import LayerEdit, editing, watching_z
+from headscope.models.head_model import HeadModel
+from headscope.models.running import differentiable_logits_at, logits_at, no_gradients, run_hidden
+from headscope.tokens import plan_batches
+
+FloatArray = npt.NDArray[np.float64]
+
+GRADIENT_BYTES = 2**30
+"""Most bytes that one batch may keep for its backward pass, by ``bytes_per_token``."""
+
+_COPIES = 3  # of a layer's inputs and outputs that autograd keeps: as they are, normed, and inside the activation
+
+
+@dataclass(frozen=True)
+class FastScores:
+    """Predicted effect of each head's edit for each prompt, nats; NaN where there is no such head or it was not asked.
+
+    Attributes:
+        gate_gradient: [n_prompts, L, H].
+        attribution_patching: [n_prompts, L, H].
+        attribution_patching_matched: [n_prompts, L, H]; NaN on prompts without an equal pair.
+        integrated_gradient: [n_prompts, L, H]; all NaN for 0 steps.
+        all_edited: [n_prompts] exact effect of the ``mean`` edit of all heads at once; NaN for 0 steps.
+        n_passes: forward and backward passes over a batch, each counted as one, of the dearest batch.
+        batch_tokens: the batches' budget, padding included.
+    """
+
+    gate_gradient: FloatArray
+    attribution_patching: FloatArray
+    attribution_patching_matched: FloatArray
+    integrated_gradient: FloatArray
+    all_edited: FloatArray
+    n_passes: int
+    batch_tokens: int
+
+    @property
+    def completeness_error(self) -> FloatArray:
+        """[n_prompts] sum over heads of the integrated gradient - the exact effect of editing all heads, nats."""
+        return np.nansum(self.integrated_gradient, axis=(1, 2)) - self.all_edited
+
+
+class GradientPasses:
+    """Passes forward and back over fixed prompts, each for its own concept's outcome."""
+
+    def __init__(
+        self,
+        model: HeadModel,
+        prompts: Sequence[AskedPrompt],
+        lexicons: Lexicons,
+        *,
+        states: ControlStates,
+        partners: Mapping[str, AskedPrompt],
+        batch_tokens: int,
+    ) -> None:
+        """Fix what is asked.
+
+        Args:
+            model: the model.
+            prompts: prompts of concepts, not of the control class.
+            lexicons: for each readout the tokens of each concept.
+            states: of the control prompts, for the ``mean`` edit.
+            partners: prompt id -> its matched control; only those with the same tokens in the same rows are used.
+            batch_tokens: most tokens of a batch, padding included; fewer where the backward pass would keep more
+                than ``GRADIENT_BYTES``.
+        """
+        self._model, self._prompts, self._lexicons, self._states = model, list(prompts), lexicons, states
+        self._partners = {
+            p: partners[one.id]
+            for p, one in enumerate(self._prompts)
+            if one.id in partners and same_layout(one, partners[one.id])
+        }
+        self._places = [(p, r) for p, prompt in enumerate(self._prompts) for r in range(len(prompt.rows))]
+        self._lengths = [len(self._prompts[p].rows[r]) for p, r in self._places]
+        n_ends = max(len(row.paths) for one in self._prompts for row in one.rows)
+        by_memory = GRADIENT_BYTES // bytes_per_token(model, max(self._lengths), n_ends / min(self._lengths))
+        self._batch_tokens = max(1, min(batch_tokens, by_memory))
+
+    def measure(self, *, steps: int, progress: Progress | None = None) -> FastScores:
+        """All scores of all prompts.
+
+        Args:
+            steps: Gauss-Legendre nodes of the integral; 0 leaves the integrated form out.
+            progress: told how far the work is.
+
+        Raises:
+            RequestError: gradients do not pass through the model, or ``steps`` is negative.
+            WorkError: a logit or a gradient is NaN or infinite.
+        """
+        if steps < 0:
+            raise RequestError("steps cannot be negative", expected="0 (no integrated form) or more", got=str(steps))
+        L, H = len(self._model.anatomy), max(self._model.heads_per_layer)
+        shape = (len(self._prompts), L, H)
+        found = {name: np.full(shape, np.nan) for name in ("zero", "mean", "matched", "integrated")}
+        ends = np.full(len(self._prompts), np.nan)
+        plan = plan_batches(self._lengths, self._batch_tokens)
+        n_passes = 0
+        for done, members in enumerate(plan):
+            part = _BatchScores(self, [self._places[index] for index in members])
+            part.first_order(found)
+            if steps:
+                part.integrated(steps, found["integrated"], ends)
+            n_passes = max(n_passes, part.n_passes)
+            if progress is not None:
+                progress("gradients", done + 1, len(plan))
+        return FastScores(
+            found["zero"], found["mean"], found["matched"], found["integrated"], ends, n_passes, self._batch_tokens
+        )
+
+    def batch(self, where: Sequence[tuple[int, int]]) -> tuple[Batch, AnswerReads]:
+        """Rows of one batch, and where their answers are read."""
+        batch = batch_of([self._prompts[p].rows[r] for p, r in where], self._model.device)
+        return batch, AnswerReads.of(self._prompts, where, self._lexicons, self._model.device)
+
+    def means(self, where: Sequence[tuple[int, int]]) -> list[Tensor]:
+        """For each layer [B, 1, H, d], what the ``mean`` edit puts in place of z."""
+        layers = range(len(self._model.anatomy))
+        values = [[self._states.values("mean", self._prompts[p], layer, None) for p, _ in where] for layer in layers]
+        return [torch.from_numpy(np.stack(one)).to(self._model.device, self._model.dtype) for one in values]
+
+    def matched(self, where: Sequence[tuple[int, int]]) -> tuple[list[Tensor], Tensor] | None:
+        """For each layer [B, T, H, d], z of the matched controls, and [B] which rows have one; None for none."""
+        has = torch.tensor([p in self._partners for p, _ in where], device=self._model.device)
+        if not bool(has.any()):
+            return None
+        rows = [self._partners.get(p, self._prompts[p]).rows[r] for p, r in where]
+        kept: dict[int, Tensor] = {}
+        with watching_z(self._model, kept.__setitem__):
+            run_hidden(self._model, batch_of(rows, self._model.device))
+        # Cloned outside of inference mode: autograd may not keep tensors made inside it.
+        return [kept[layer].clone() for layer in sorted(kept)], has
+
+    @property
+    def model(self) -> HeadModel:
+        """The model."""
+        return self._model
+
+
+class _BatchScores:
+    """The passes of one batch."""
+
+    def __init__(self, passes: GradientPasses, where: Sequence[tuple[int, int]]) -> None:
+        self._passes, self._model, self._where = passes, passes.model, where
+        self._batch, self._reads = passes.batch(where)
+        self._means = passes.means(where)
+        self._clean = torch.zeros(len(where), dtype=torch.float64)
+        self.n_passes = 0
+
+    def first_order(self, found: Mapping[str, FloatArray]) -> None:
+        """Derivatives at strength 0 of the ``zero``, ``mean`` and matched edits, added to the prompts' scores."""
+        matched = self._passes.matched(self._where)
+        kinds: dict[str, list[Tensor] | None] = {"zero": None, "mean": self._means}
+        if matched is not None:
+            kinds["matched"] = matched[0]
+            self.n_passes += 1
+        gradients, self._clean = self._derivatives(kinds, 0.0)
+        for kind, by_layer in gradients.items():
+            has = matched[1] if kind == "matched" and matched is not None else None
+            self._add(found[kind], by_layer, 1.0, has)
+
+    def integrated(self, steps: int, found: FloatArray, ends: FloatArray) -> None:
+        """The integral over strengths, and the exact effect at its end."""
+        nodes, weights = np.polynomial.legendre.leggauss(steps)
+        for node, weight in zip(nodes, weights, strict=True):
+            gradients, _ = self._derivatives({"mean": self._means}, (float(node) + 1.0) / 2.0)
+            self._add(found, gradients["mean"], float(weight) / 2.0, None)
+        off = {
+            layer: LayerEdit(torch.zeros(1, 1, value.shape[2], device=value.device), value)
+            for layer, value in enumerate(self._means)
+        }
+        with editing(self._model, off):
+            logits = logits_at(self._model, self._batch, self._reads.rows, self._reads.tokens)
+        self.n_passes += 1
+        change = (self._reads.outcomes(logits).cpu() - self._clean).numpy()
+        for b, (p, _) in enumerate(self._where):
+            ends[p] = change[b] + (0.0 if np.isnan(ends[p]) else ends[p])
+
+    def _derivatives(
+        self, kinds: Mapping[str, list[Tensor] | None], strength: float
+    ) -> tuple[dict[str, list[Tensor]], Tensor]:
+        """For each kind and layer [B, H] d outcome / d strength, every head at ``strength``; and [B] the outcomes.
+
+        A kind's replacement is None for 0.
+        """
+        B = len(self._where)
+        leaves = {
+            kind: [
+                torch.full((B, n), strength, device=one.device, dtype=one.dtype, requires_grad=True)
+                for n, one in zip(self._model.heads_per_layer, self._means, strict=True)
+            ]
+            for kind in kinds
+        }
+        edits = {layer: _at_strength(leaves, kinds, layer) for layer in range(len(self._means))}
+        with editing(self._model, edits):
+            logits = differentiable_logits_at(self._model, self._batch, self._reads.rows, self._reads.tokens)
+        outcomes = self._reads.outcomes(logits)
+        flat = [leaf for kind in kinds for leaf in leaves[kind]]
+        gradients = torch.autograd.grad(outcomes.sum(), flat, allow_unused=True)
+        self.n_passes += 2
+        checked = [_checked(self._model, gradient) for gradient in gradients]
+        L = len(self._means)
+        return {kind: checked[k * L : (k + 1) * L] for k, kind in enumerate(kinds)}, outcomes.detach().cpu()
+
+    def _add(self, found: FloatArray, by_layer: Sequence[Tensor], weight: float, has: Tensor | None) -> None:
+        """Add ``weight`` x each row's derivatives to its prompt's scores."""
+        for layer, gradient in enumerate(by_layer):
+            values = weight * gradient.double().cpu().numpy()
+            for b, (p, _) in enumerate(self._where):
+                if has is None or bool(has[b]):
+                    before = found[p, layer, : values.shape[1]]
+                    found[p, layer, : values.shape[1]] = np.where(np.isnan(before), 0.0, before) + values[b]
+
+
+def _at_strength(
+    leaves: Mapping[str, list[Tensor]], kinds: Mapping[str, list[Tensor] | None], layer: int
+) -> LayerEdit:
+    gain = 1.0 - torch.stack([leaves[kind][layer] for kind in kinds]).sum(0)
+    moved = [leaves[kind][layer][:, None, :, None] * value[layer] for kind, value in kinds.items() if value is not None]
+    value = torch.stack(torch.broadcast_tensors(*moved)).sum(0) if moved else None
+    return LayerEdit(gain[:, None], value)
+
+
+def _checked(model: HeadModel, gradient: Tensor | None) -> Tensor:
+    if gradient is None:
+        raise no_gradients(model, "the graph is cut between some heads and the logits")
+    if not bool(torch.isfinite(gradient).all()):
+        raise WorkError(
+            f'gradients of model "{model.name}" are NaN or infinite',
+            got=str(model.dtype).removeprefix("torch."),
+            fix="half precision overflows on the way back: load the model with --dtype float32 (or bfloat16)",
+        )
+    return gradient
+
+
+def same_layout(one: AskedPrompt, other: AskedPrompt) -> bool:
+    """Whether two prompts' rows have tokens at the same places, so that token t of one is matched by t of the other."""
+    return len(one.rows) == len(other.rows) and all(
+        np.array_equal(mine.positions, theirs.positions)
+        and len(mine.paths) == len(theirs.paths)
+        and all(np.array_equal(a, b) for a, b in zip(mine.paths, theirs.paths, strict=True))
+        for mine, theirs in zip(one.rows, other.rows, strict=True)
+    )
+
+
+def bytes_per_token(model: HeadModel, longest: int, ends_per_token: float) -> int:
+    """About what one token keeps for a backward pass: inputs and outputs of every matrix, attention rows, its logits.
+
+    An estimate from the request alone (never from free memory), so that the batches, and with them the bits, are
+    the same wherever it is asked.
+    """
+    size = torch.finfo(model.dtype).bits // 8
+    vocabulary = vocabulary_size(model.hf)
+    matrices = [weight.shape[-2:] for weight in model.hf.parameters() if weight.dim() >= 2]
+    widths = sum(sum(shape) for shape in matrices if vocabulary not in shape)
+    rows = sum(model.heads_per_layer) * longest
+    return size * _COPIES * (widths + rows) + int(4 * _COPIES * vocabulary * ends_per_token)
