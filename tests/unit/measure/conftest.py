@@ -1,4 +1,4 @@
-"""The bundled model asked about a few prompts, ready for edited passes."""
+"""The bundled model asked about a few prompts, ready for edited passes; a tiny model in float64."""
 
 import pytest
 
@@ -9,6 +9,7 @@ from headscope.measure.forced import ForcedPasses
 from headscope.measure.lexicons import concept_tokens
 from headscope.models.loading import load_model
 from headscope.profiles.loading import load_profile
+from tests.laws.families import make, word_tokenizer
 
 TEMPLATES = ("t01", "t08", "t15")
 KINDS = ("mean", "zero")
@@ -40,3 +41,14 @@ def passes_of(model):
 @pytest.fixture(scope="package")
 def arms(model):
     return [Arm(HeadSet((head,)), kind) for kind in KINDS for head in every_head(model.heads_per_layer)[::3]]
+
+
+@pytest.fixture(scope="package", params=["gpt2", "gpt_neox"])
+def exact_model(request):
+    """Three layers of four heads in float64, so that differences of outcomes are derivatives.
+
+    Loaded, and proved, in float32 first. Families with an RMSNorm compute it in float32 whatever they are.
+    """
+    model = load_model(make(request.param), tokenizer=word_tokenizer(), device="cpu")
+    model.hf.double()
+    return model

@@ -1,0 +1,250 @@
+"""What each head says to the logits directly: the frozen final norm, later heads and feed-forward layers as they were.
+
+At each readout's last token, with the final norm's scale s frozen (models/residual.py), logits are linear in every
+addend of the residual stream. For the direction u = mean of W_U over the lexicon's tokens - mean over the control
+lexicon's:
+
+- *contribution*: what each head, feed-forward layer, bias and the embedding add to the logit difference along u
+  (nostalgebraist 2020; Elhage et al. 2021; Wang et al. 2022). They add up to the model's own difference exactly, and
+  every pass is held to it. Logits, not nats: the difference of *mean logits* is linear, the log-odds are not.
+- *direct effect*, in nats: the change of the primary outcome itself, log P(lexicon) - log P(control lexicon), when z of
+  one head becomes the ``mean`` edit's value and only the logits know of it. Beside the total effect of the same edit,
+  where later heads and layers answer, it shows self-repair (McGrath et al. 2023; Rushing & Nanda 2024).
+
+One pass a batch, and only sums by part leave it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from headscope.errors import WorkError
+from headscope.measure.asked import AskedPrompt
+from headscope.measure.edits import ControlStates
+from headscope.measure.passes import Progress, batch_of
+from headscope.measure.reads import AnswerReads, Group, Lexicons
+from headscope.models.head_model import HeadModel
+from headscope.models.residual import Parts, Residual, attention_writes, find_residual, watching_parts
+from headscope.models.running import logits_at
+from headscope.tokens import plan_batches
+
+FloatArray = npt.NDArray[np.float64]
+
+ADDITIVITY = {torch.float64: 1e-8, torch.float32: 1e-4, torch.float16: 2e-2, torch.bfloat16: 1e-1}
+"""Largest error of the sum over parts, relative to the largest logit read, by the model's floating type."""
+
+
+@dataclass(frozen=True)
+class DirectScores:
+    """Contributions to the logit difference (logits) and direct effects (nats), means over a prompt's readouts.
+
+    Attributes:
+        heads: [n_prompts, L, H] contribution of each head; NaN where there is no such head.
+        feed_forward: [n_prompts, L] of each feed-forward layer.
+        attention_bias: [n_prompts, L] of each output projection's bias.
+        embedding: [n_prompts] of the stream as the first layer gets it.
+        bias: [n_prompts] of the final norm's and the output embedding's biases.
+        total: [n_prompts] the model's own logit difference.
+        effect: [n_prompts, L, H] direct effect of the ``mean`` edit of each head, nats.
+        additivity_error: the largest |sum of parts - total|, relative to the largest logit read.
+    """
+
+    heads: FloatArray
+    feed_forward: FloatArray
+    attention_bias: FloatArray
+    embedding: FloatArray
+    bias: FloatArray
+    total: FloatArray
+    effect: FloatArray
+    additivity_error: float
+
+
+def measure_direct(
+    model: HeadModel,
+    prompts: Sequence[AskedPrompt],
+    lexicons: Lexicons,
+    *,
+    states: ControlStates,
+    batch_tokens: int,
+    progress: Progress | None = None,
+) -> DirectScores:
+    """Contributions and direct effects of every head on each prompt's own concept.
+
+    Args:
+        model: the model.
+        prompts: prompts of concepts, not of the control class.
+        lexicons: for each readout the tokens of each concept.
+        states: of the control prompts, for the ``mean`` edit.
+        batch_tokens: most tokens of a batch.
+        progress: told how far the work is.
+
+    Raises:
+        ModelError: the model's logits are no sum over its parts (see ``models/residual.py``).
+        WorkError: parts do not add up to the logit difference.
+    """
+    residual = find_residual(model)
+    L, H, n = len(model.anatomy), max(model.heads_per_layer), len(prompts)
+    found = {
+        "heads": np.full((n, L, H), np.nan),
+        "effect": np.full((n, L, H), np.nan),
+        **{name: np.zeros((n, L)) for name in ("feed_forward", "attention_bias")},
+        **{name: np.zeros(n) for name in ("embedding", "bias", "total")},
+    }
+    for layer, n_heads in enumerate(model.heads_per_layer):
+        found["heads"][:, layer, :n_heads] = found["effect"][:, layer, :n_heads] = 0.0
+    places = [(p, r) for p, prompt in enumerate(prompts) for r in range(len(prompt.rows))]
+    plan = plan_batches([len(prompts[p].rows[r]) for p, r in places], batch_tokens)
+    error = 0.0
+    for done, members in enumerate(plan):
+        where = [places[index] for index in members]
+        states_at, logits, reads = _read(model, residual, prompts, where, lexicons)
+        for group in reads.groups:
+            work = _GroupScores(model, residual, states_at, logits, group, 1.0 / reads.n_readouts)
+            error = max(error, work.contributions(found))
+            work.effects(found["effect"], prompts, states)
+        if progress is not None:
+            progress("direct effects", done + 1, len(plan))
+    _check_additivity(model, error)
+    return DirectScores(**found, additivity_error=error)
+
+
+@dataclass
+class _StatesAt:
+    """The stream's addends at the places that are read, float64; ``z`` and ``feed_forward`` by layer."""
+
+    rows: Tensor
+    tokens: Tensor
+    embedding: Tensor = field(default_factory=lambda: torch.empty(0))
+    z: dict[int, Tensor] = field(default_factory=dict[int, Tensor])
+    feed_forward: dict[int, Tensor] = field(default_factory=dict[int, Tensor])
+    x: Tensor = field(default_factory=lambda: torch.empty(0))
+    y: Tensor = field(default_factory=lambda: torch.empty(0))
+
+    def at(self, states: Tensor) -> Tensor:
+        """[N, ...] of [B, T, ...]."""
+        return states[self.rows.to(states.device), self.tokens.to(states.device)].double()
+
+    def parts(self) -> Parts:
+        """Keeps what passes."""
+
+        def final(x: Tensor, y: Tensor) -> None:
+            self.x, self.y = self.at(x), self.at(y)
+
+        def began(x: Tensor) -> None:
+            self.embedding = self.at(x)
+
+        return Parts(
+            embedding=began,
+            z=lambda layer, z: self.z.__setitem__(layer, self.at(z)),
+            feed_forward=lambda layer, out: self.feed_forward.__setitem__(layer, self.at(out)),
+            final=final,
+        )
+
+
+def _read(
+    model: HeadModel,
+    residual: Residual,
+    prompts: Sequence[AskedPrompt],
+    where: Sequence[tuple[int, int]],
+    lexicons: Lexicons,
+) -> tuple[_StatesAt, Tensor, AnswerReads]:
+    batch = batch_of([prompts[p].rows[r] for p, r in where], model.device)
+    reads = AnswerReads.of(prompts, where, lexicons, model.device)
+    states = _StatesAt(reads.rows, reads.tokens)
+    with watching_parts(model, residual, states.parts()):
+        logits = logits_at(model, batch, reads.rows, reads.tokens)
+    return states, logits.double(), reads
+
+
+class _GroupScores:
+    """Places of one readout and concept: n of them."""
+
+    def __init__(
+        self,
+        model: HeadModel,
+        residual: Residual,
+        states: _StatesAt,
+        logits: Tensor,
+        group: Group,
+        share: float,
+    ) -> None:
+        self._model, self._residual, self._states, self._share = model, residual, states, share
+        self._places, self._owners = group.places, np.array(group.owners)
+        self._n_words = len(group.concept.lexicon.ids)
+        ids = torch.tensor([*group.concept.lexicon.ids, *group.concept.control.ids], device=logits.device)
+        self._logits = logits[self._places][:, ids]  # [n, words]
+        norm, device = residual.norm, logits.device
+        self._weights = residual.unembedding.to(device)[ids].double() * residual.logit_scale  # [words, D]
+        self._biases = residual.unembedding_bias.to(device)[ids].double() * residual.logit_scale
+        x, y = states.x[self._places].cpu(), states.y[self._places].cpu()
+        scale, self._form_error = norm.scale(x, y)
+        self._scale = scale.to(device)  # [n, 1]
+        # One linear map from the stream to the words' logits: W_U w, centered where the norm centers. It is symmetric.
+        self._map = norm.center(self._weights * norm.weight.to(device))  # [words, D]
+
+    def _mean_difference(self, by_word: Tensor) -> Tensor:
+        """[...] of [..., words]: mean over the lexicon - mean over the control lexicon."""
+        return by_word[..., : self._n_words].mean(-1) - by_word[..., self._n_words :].mean(-1)
+
+    def contributions(self, found: dict[str, FloatArray]) -> float:
+        """Add the parts' shares; returns the error of their sum relative to the largest logit."""
+        states, residual = self._states, self._residual
+        direction = self._mean_difference(self._map.T) * self._scale  # [n, D]
+        parts = {"embedding": (states.embedding[self._places].to(direction.device) * direction).sum(-1)}
+        offset = self._weights @ residual.norm.bias.to(direction.device) + self._biases
+        parts["bias"] = self._mean_difference(offset).expand(len(self._places))
+        total = self._mean_difference(self._logits)
+        summed = parts["embedding"] + parts["bias"]
+        for layer in range(len(self._model.anatomy)):
+            weights, bias = attention_writes(self._model, layer)
+            m = residual.multiplier[layer]
+            along = torch.einsum("hdm,nm->nhd", weights.to(direction.device), direction)
+            heads = m * (states.z[layer][self._places].to(direction.device) * along).sum(-1)
+            biased = m * direction @ bias.to(direction.device)
+            self._add(found["heads"][:, layer, : heads.shape[1]], heads)
+            self._add(found["attention_bias"][:, layer], biased)
+            summed = summed + heads.sum(-1) + biased
+            if layer in states.feed_forward:
+                forward = m * (states.feed_forward[layer][self._places].to(direction.device) * direction).sum(-1)
+                self._add(found["feed_forward"][:, layer], forward)
+                summed = summed + forward
+        for name, values in (*parts.items(), ("total", total)):
+            self._add(found[name], values)
+        largest = self._logits.abs().max().clamp(min=1.0)
+        return max(self._form_error, float((summed - total).abs().max() / largest))
+
+    def effects(self, found: FloatArray, prompts: Sequence[AskedPrompt], states: ControlStates) -> None:
+        """Add the direct effect of the ``mean`` edit of every head."""
+        before = self._log_odds(self._logits)
+        for layer, n_heads in enumerate(self._model.heads_per_layer):
+            z = self._states.z[layer][self._places].to(self._map.device)
+            means = np.concatenate([states.values("mean", prompts[p], layer, None) for p in self._owners])
+            change = torch.from_numpy(means).to(z) - z  # [n, H, d]
+            weights, _ = attention_writes(self._model, layer)
+            to_words = torch.einsum("hdm,wm->hdw", weights.to(z.device), self._map)
+            moved = torch.einsum("nhd,hdw->nhw", change, to_words) * self._scale[:, None]
+            after = self._log_odds(self._logits[:, None] + self._residual.multiplier[layer] * moved)
+            self._add(found[:, layer, :n_heads], after - before[:, None])
+
+    def _log_odds(self, by_word: Tensor) -> Tensor:
+        return by_word[..., : self._n_words].logsumexp(-1) - by_word[..., self._n_words :].logsumexp(-1)
+
+    def _add(self, found: FloatArray, values: Tensor) -> None:
+        np.add.at(found, self._owners, self._share * values.cpu().numpy())
+
+
+def _check_additivity(model: HeadModel, error: float) -> None:
+    limit = ADDITIVITY.get(model.dtype, ADDITIVITY[torch.bfloat16])
+    if error > limit:
+        raise WorkError(
+            f'the parts of model "{model.name}" do not add up to its logits, so direct attribution would be wrong',
+            expected=f"a relative error of at most {limit:g}",
+            got=f"{error:.1e}",
+            fix="load it in float32; a model whose error stays is not the sum that direct attribution needs",
+        )

@@ -1,0 +1,294 @@
+"""Where what a head writes goes: the residual stream, found by a dry run and proved on the run's own numbers.
+
+A model is *plain* where the stream at its end is a sum, x = embedding + Σ_layers m (heads + b_O + feed-forward), with
+one number m a layer, and logits are k W_U norm(x) with a LayerNorm or RMSNorm, y = w ⊙ s (x - c mean(x)) + b, whose
+scale s depends on the token alone. With s frozen the logits are then linear in every part, and parts add up exactly.
+
+1. A block is the module of a module list that holds a layer's attention; its input and output are compared.
+2. The feed-forward module is the one whose output, with the attention's, explains what the block adds, up to m.
+3. The final norm is the module whose output is the output embedding's input. w, b and c are found by asking it about
+   vectors of known size, and it is plain if they explain what it did to the run's own last states.
+4. k is the ratio of the model's logits to the output embedding's; a soft cap has none.
+
+Norms after a block, gates and soft caps break one of these, and are refused with the place where it broke.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from headscope.errors import ModelError
+from headscope.models.anatomy import probe_ids
+from headscope.models.editing import watching_z
+from headscope.models.weights import head_weights
+
+if TYPE_CHECKING:
+    from headscope.models.head_model import HeadModel
+
+# Largest relative difference that is rounding.
+_TOLERANCE = {torch.float64: 1e-8, torch.float32: 1e-4, torch.float16: 2e-2, torch.bfloat16: 5e-2}
+_LARGE = 1e3  # beside it a norm's epsilon is nothing
+
+
+@dataclass(frozen=True)
+class FinalNorm:
+    """y = weight ⊙ s (x - centered mean(x)) + bias.
+
+    Attributes:
+        module: the norm.
+        weight: [D] float64.
+        bias: [D] float64.
+        centered: True for a LayerNorm, False for an RMSNorm.
+    """
+
+    module: nn.Module
+    weight: Tensor
+    bias: Tensor
+    centered: bool
+
+    def scale(self, x: Tensor, y: Tensor) -> tuple[Tensor, float]:
+        """s [..., 1] of each token by least squares, and how far y is from the norm's form, relative to y."""
+        direction = self.weight * self.center(x)
+        size = (direction * direction).sum(-1, keepdim=True)
+        scale = ((y - self.bias) * direction).sum(-1, keepdim=True) / size
+        return scale, _relative(scale * direction + self.bias, y)
+
+    def center(self, x: Tensor) -> Tensor:
+        """x - mean(x) for a LayerNorm, x for an RMSNorm."""
+        return x - x.mean(-1, keepdim=True) if self.centered else x
+
+
+@dataclass(frozen=True)
+class Residual:
+    """The residual stream of a plain model.
+
+    Attributes:
+        blocks: the module of each layer, whose input and output are the stream.
+        feed_forward: for each layer the module whose output is the other addend; None where there is none.
+        multiplier: m of each layer.
+        norm: the final norm.
+        unembedding: [V, D] float32, W_U.
+        unembedding_bias: [V] float32.
+        logit_scale: k.
+    """
+
+    blocks: tuple[nn.Module, ...]
+    feed_forward: tuple[nn.Module | None, ...]
+    multiplier: tuple[float, ...]
+    norm: FinalNorm
+    unembedding: Tensor
+    unembedding_bias: Tensor
+    logit_scale: float
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What was seen of the stream in one pass, handed on as it comes.
+
+    Attributes:
+        embedding: called with the first block's input.
+        z: called with (layer, z [B, T, H, d]).
+        feed_forward: called with (layer, output [B, T, D]).
+        final: called with the norm's input and output.
+    """
+
+    embedding: Callable[[Tensor], None]
+    z: Callable[[int, Tensor], None]
+    feed_forward: Callable[[int, Tensor], None]
+    final: Callable[[Tensor, Tensor], None]
+
+
+@contextmanager
+def watching_parts(model: HeadModel, residual: Residual, parts: Parts) -> Generator[None]:
+    """Show the stream's addends in every pass inside the block; nothing is stored here."""
+
+    shape: list[torch.Size] = []
+
+    def wrote(layer: int) -> Callable[[nn.Module, tuple[Any, ...], Any], None]:
+        return lambda _, args, output: parts.feed_forward(layer, _first(output).reshape(shape[-1]))
+
+    def began(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        stream = _given(args, kwargs)
+        shape[:] = [stream.shape]
+        parts.embedding(stream)
+
+    handles = [residual.blocks[0].register_forward_pre_hook(began, with_kwargs=True)]
+    handles.append(residual.norm.module.register_forward_hook(lambda _, args, output: parts.final(args[0], output)))
+    for layer, module in enumerate(residual.feed_forward):
+        if module is not None:
+            handles.append(module.register_forward_hook(wrote(layer)))
+    try:
+        with watching_z(model, parts.z):
+            yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+@torch.no_grad()
+def find_residual(model: HeadModel) -> Residual:
+    """Find the residual stream of a plain model.
+
+    Raises:
+        ModelError: the model is not plain; the message says where.
+    """
+    seen = _Seen(model)
+    blocks = [_block_of(model, layer) for layer in range(len(model.anatomy))]
+    tolerance = _TOLERANCE.get(model.dtype, _TOLERANCE[torch.bfloat16])
+    writers: list[nn.Module | None] = []
+    multipliers: list[float] = []
+    for layer, block in enumerate(blocks):
+        after = seen.given[blocks[layer + 1]] if layer + 1 < len(blocks) else seen.final_given
+        if _relative(seen.output[block], after) > tolerance:
+            raise not_plain(model, f"what layer {layer} gives is not what comes next: something stands between")
+        writer, multiplier = _writer(model, seen, layer, block, tolerance)
+        writers.append(writer)
+        multipliers.append(multiplier)
+    norm = _final_norm(model, seen, tolerance)
+    weight, bias, scale = _unembedding(model, seen, tolerance)
+    return Residual(tuple(blocks), tuple(writers), tuple(multipliers), norm, weight, bias, scale)
+
+
+def not_plain(model: HeadModel, why: str) -> ModelError:
+    """What to say of a model whose logits are no sum over its parts."""
+    return ModelError(
+        f'direct logit attribution is not defined for model "{model.name}"',
+        expected="a residual stream that is a plain sum, a LayerNorm or RMSNorm at its end, logits without a soft cap",
+        got=why,
+        fix="the gradient scores, ablation and sweep do not need this",
+    )
+
+
+class _Seen:
+    """Inputs and outputs of every module of a short pass, float64 [B, T, D] where they are such."""
+
+    def __init__(self, model: HeadModel) -> None:
+        self.given: dict[nn.Module, Tensor] = {}
+        self.output: dict[nn.Module, Tensor] = {}
+        self.order: list[nn.Module] = []
+        self.head_given = self.head_output = self.logits = torch.empty(0)
+        head: Any = model.hf.get_output_embeddings()
+        if head is None:
+            raise not_plain(model, "it has no output embedding")
+        inner = [module for module in model.hf.base_model.modules() if module is not head]
+        handles = [module.register_forward_hook(self._ran, with_kwargs=True) for module in inner]
+        handles.append(head.register_forward_hook(self._answered))
+        try:
+            ids = probe_ids(model.hf)
+            self.logits = model.hf(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False).logits.double()
+        finally:
+            for handle in handles:
+                handle.remove()
+        self.norm = next((m for m in self.order if _relative(self.output[m], self.head_given) == 0.0), None)
+        if self.norm is None or self.norm not in self.given:
+            raise not_plain(model, "no module's output is what the output embedding is given")
+        self.final_given = self.given[self.norm]
+
+    def _ran(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
+        given, gave = _given(args, kwargs), _first(output)
+        if isinstance(given, Tensor) and given.is_floating_point():
+            self.given[module] = given.detach().double()
+        if isinstance(gave, Tensor) and gave.is_floating_point():
+            self.output[module] = gave.detach().double().clone()
+            self.order.append(module)
+
+    def _answered(self, _: nn.Module, args: tuple[Any, ...], output: Tensor) -> None:
+        self.head_given, self.head_output = args[0].detach().double(), output.detach().double()
+
+
+def _given(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    return args[0] if args else kwargs.get("hidden_states")
+
+
+def _first(output: Any) -> Any:
+    return output[0] if isinstance(output, tuple) and output else output
+
+
+def _relative(got: Tensor, expected: Tensor) -> float:
+    """Largest difference relative to the largest value; infinite where shapes differ."""
+    if got.shape != expected.shape:
+        return float("inf")
+    return float((got - expected).abs().max() / expected.abs().max().clamp(min=1e-30))
+
+
+def _block_of(model: HeadModel, layer: int) -> nn.Module:
+    """The module of a module list that holds the layer's attention."""
+    names = model.anatomy.layers[layer].name.split(".")
+    for depth in range(1, len(names) + 1):
+        if isinstance(model.hf.get_submodule(".".join(names[: depth - 1])), nn.ModuleList):
+            return model.hf.get_submodule(".".join(names[:depth]))
+    raise not_plain(model, f"layer {layer} is no member of a list of blocks")
+
+
+def _writer(
+    model: HeadModel, seen: _Seen, layer: int, block: nn.Module, tolerance: float
+) -> tuple[nn.Module | None, float]:
+    """The feed-forward module of a block, and m, with block output - input = m (projection's output + module's)."""
+    if block not in seen.given:
+        raise not_plain(model, f"the input of layer {layer} is not one tensor")
+    added = seen.output[block] - seen.given[block]
+    attention = model.anatomy.layers[layer]
+    projected = seen.output[attention.projection].reshape(added.shape)
+    inside = set(attention.attention.modules())
+    holders = {module for module in block.modules() if attention.attention in set(module.modules())}
+    others = [m for m in block.modules() if m not in inside | holders and m in seen.output]
+    nothing = torch.zeros_like(added)
+    for module in (*others, None):
+        written = nothing if module is None else seen.output[module]
+        if written.numel() != added.numel():
+            continue
+        total = projected + written.reshape(added.shape)  # some families flatten rows and tokens
+        multiplier = float((added * total).sum() / (total * total).sum().clamp(min=1e-30))
+        # Against the stream's own size: what the block adds is known only as a difference of two states.
+        if float((added - multiplier * total).abs().max()) <= tolerance * float(seen.output[block].abs().max()):
+            return module, round(multiplier, 6) if model.dtype != torch.float64 else multiplier
+    raise not_plain(model, f"layer {layer} adds something else than its heads and one feed-forward module")
+
+
+def _final_norm(model: HeadModel, seen: _Seen, tolerance: float) -> FinalNorm:
+    module = seen.norm
+    assert module is not None  # noqa: S101 - checked as it was found
+    D = seen.final_given.shape[-1]
+    like = dict(device=model.device, dtype=model.dtype)
+    # Alternating signs, no two alike in size, mean 0: both kinds of norm divide it by its root mean square.
+    probe = torch.linspace(1.0, 2.0, D, dtype=torch.float64) * (1.0 - 2.0 * (torch.arange(D) % 2))
+    probe = _LARGE * (probe - probe.mean())
+    bias = module(torch.zeros(1, 1, D, **like))[0, 0].double().cpu()
+    probe = probe.to(model.dtype).double()
+    answer = module(probe.to(**like)[None, None])[0, 0].double().cpu()
+    weight = (answer - bias) * probe.square().mean().sqrt() / probe
+    x, y = seen.final_given.cpu(), seen.output[module].cpu()
+    for centered in (True, False):
+        norm = FinalNorm(module, weight, bias, centered)
+        if norm.scale(x, y)[1] <= tolerance:
+            return norm
+    raise not_plain(model, f"the module before the output embedding, {type(module).__name__}, is no such norm")
+
+
+def _unembedding(model: HeadModel, seen: _Seen, tolerance: float) -> tuple[Tensor, Tensor, float]:
+    head: Any = model.hf.get_output_embeddings()
+    raw, final = seen.head_output, seen.logits
+    scale = float((raw * final).sum() / (raw * raw).sum())
+    if _relative(scale * raw, final) > tolerance:
+        raise not_plain(model, "a soft cap or another function stands between the output embedding and the logits")
+    weight = getattr(head, "weight", None)
+    if not isinstance(weight, Tensor) or not weight.is_floating_point() or weight.shape[0] != raw.shape[-1]:
+        raise not_plain(model, "its output embedding has no plain matrix (quantized)")
+    bias = getattr(head, "bias", None)
+    matrix = weight.detach().float()
+    offset = torch.zeros_like(matrix[:, 0]) if bias is None else bias.detach().float()
+    if _relative(seen.head_given @ matrix.double().T + offset.double(), raw) > tolerance:
+        raise not_plain(model, "its output embedding does more than multiply by its matrix")
+    return matrix, offset, round(scale, 6)
+
+
+def attention_writes(model: HeadModel, layer: int) -> tuple[Tensor, Tensor]:
+    """W_O by head [H, d, D] and b_O [D] of a layer, float64."""
+    weights, bias = head_weights(model.anatomy.layers[layer])
+    return weights.double(), bias.double()

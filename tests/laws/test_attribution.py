@@ -1,0 +1,116 @@
+"""Gradients of every family, and direct attribution of every family whose stream is a plain sum."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+import torch
+
+from headscope.errors import ModelError
+from headscope.heads import Head
+from headscope.measure.direct import measure_direct
+from headscope.measure.gradients import GradientPasses
+from headscope.models.batches import Batch
+from headscope.models.editing import LayerEdit, editing
+from headscope.models.head_model import HeadModel
+from headscope.models.loading import load_model
+from headscope.models.residual import find_residual
+from headscope.models.running import logits_at
+from tests.laws import oracles
+from tests.laws.families import FAMILIES, make, word_tokenizer
+from tests.unit.measure.made_up import CONTROL, LEXICON, MadeUp, made_up
+
+NOT_PLAIN = {"gemma2": "layer 0", "gemma3": "layer 0", "olmo2": "layer 0"}  # a norm after the block
+RMS_NORMS = {
+    *("llama", "mistral", "mixtral", "qwen2", "qwen3", "qwen3_moe", "gemma", "phi3"),
+    *("granite", "gpt_oss", "deepseek_v3"),
+}
+
+
+@dataclass
+class Case:
+    family: str
+    model: HeadModel
+    asked: MadeUp
+
+
+@pytest.fixture(scope="module", params=list(FAMILIES))
+def case(request: pytest.FixtureRequest) -> Case:
+    model = load_model(make(request.param), tokenizer=word_tokenizer(), device="cpu")
+    return Case(request.param, model, made_up(model))
+
+
+def log_odds(logits: torch.Tensor) -> torch.Tensor:
+    logits = logits.double()
+    return logits[..., LEXICON].logsumexp(-1) - logits[..., CONTROL].logsumexp(-1)
+
+
+def test_a_gradient_is_the_slope_of_the_edited_outcome(case: Case) -> None:
+    """float32, so a wide tolerance (test_gradients.py is exact in float64); a step too small to change an expert."""
+    passes = GradientPasses(
+        case.model, case.asked.prompts, case.asked.lexicons, states=case.asked.states, partners={}, batch_tokens=512
+    )
+    found = passes.measure(steps=0).gate_gradient
+    assert np.isfinite(found).all()
+    assert np.abs(found).max() > 0.01, "the gradient under test must not be nothing"
+    largest = np.abs(found).max()
+    for head in (Head(0, 1), Head(len(case.model.anatomy) - 1, 2)):
+        slopes = []
+        for step in (1e-3, -1e-3):
+            gain = torch.ones(1, 1, case.model.heads_per_layer[head.layer])
+            gain[..., head.head] -= step
+            values = []
+            for sequence in case.asked.prompts[0].sequences:
+                batch = Batch.of_chains([sequence.ids])
+                with editing(case.model, {head.layer: LayerEdit(gain)}):
+                    values.append(log_odds(logits_at(case.model, batch, torch.zeros(1, dtype=torch.long), batch.ends())))
+            slopes.append(float(torch.stack(values).mean()))
+        expected = (slopes[0] - slopes[1]) / 2e-3
+        assert abs(found[0, head.layer, head.head] - expected) < 0.02 * max(largest, 1.0)
+
+
+def test_parts_add_up_to_the_models_own_logit_difference(case: Case) -> None:
+    if case.family in NOT_PLAIN:
+        with pytest.raises(ModelError, match="direct logit attribution is not defined") as refused:
+            find_residual(case.model)
+        assert NOT_PLAIN[case.family] in str(refused.value)
+        return
+    found = measure_direct(
+        case.model, case.asked.prompts, case.asked.lexicons, states=case.asked.states, batch_tokens=512
+    )
+    summed = found.heads.sum(axis=(1, 2)) + found.feed_forward.sum(1) + found.attention_bias.sum(1)
+    summed += found.embedding + found.bias
+    for p, prompt in enumerate(case.asked.prompts):
+        ends = torch.stack([oracles.logits(case.model.hf, sequence.ids)[-1] for sequence in prompt.sequences]).double()
+        own = float((ends[:, LEXICON].mean(-1) - ends[:, CONTROL].mean(-1)).mean())
+        size = max(1.0, float(ends.abs().max()))
+        assert abs(found.total[p] - own) < 1e-4 * size
+        assert abs(summed[p] - own) < 1e-4 * size
+    assert np.abs(found.heads).max() > 1e-3, "heads must say something for the sum to prove anything"
+    assert find_residual(case.model).norm.centered == (case.family not in RMS_NORMS)
+
+
+def test_what_a_last_layers_head_says_directly_is_its_own_slice_of_the_projection(case: Case) -> None:
+    """Contributions against the oracle's head outputs and the norm frozen by autograd, not by our formula."""
+    if case.family in NOT_PLAIN:
+        pytest.skip(f"{case.family} has a norm after its blocks: no direct attribution")
+    found = measure_direct(
+        case.model, case.asked.prompts, case.asked.lexicons, states=case.asked.states, batch_tokens=512
+    )
+    residual, layer = find_residual(case.model), len(case.model.anatomy) - 1
+    expected = np.zeros(4)
+    for sequence in case.asked.prompts[0].sequences:
+        kept: list[tuple[torch.Tensor, torch.Tensor]] = []
+        handle = residual.norm.module.register_forward_hook(lambda _, args, out, kept=kept: kept.append((args[0], out)))
+        oracles.logits(case.model.hf, sequence.ids)
+        handle.remove()
+        x, y = (one[0, -1].double() for one in kept[0])
+        weights = case.model.hf.get_output_embeddings().weight.double() * residual.logit_scale
+        u = weights[list(LEXICON)].mean(0) - weights[list(CONTROL)].mean(0)
+        scale = ((y - residual.norm.bias) / (residual.norm.weight * residual.norm.center(x))).median()
+        heads = oracles.head_outputs(case.model.hf, sequence.ids, layer, 4)[-1].double() * residual.multiplier[layer]
+        said = (residual.norm.weight * scale * residual.norm.center(heads)) @ u
+        expected += said.detach().numpy() / len(case.asked.prompts[0].sequences)
+    assert np.allclose(found.heads[0, layer], expected, atol=1e-3 * max(1.0, np.abs(expected).max()))
