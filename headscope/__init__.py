@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from headscope.profiles.loading import load_profile as load_profile
     from headscope.runs.folder import Run as Run
     from headscope.verbs.ablate import ablate as ablate
+    from headscope.verbs.attribute import attribute as attribute
     from headscope.verbs.curves import curves as curves
     from headscope.verbs.patch import patch as patch
     from headscope.verbs.rank import rank as rank
@@ -41,6 +42,7 @@ _HOME = {
     "load_model": "headscope.models.loading",
     "load_profile": "headscope.profiles.loading",
     "ablate": "headscope.verbs.ablate",
+    "attribute": "headscope.verbs.attribute",
     "curves": "headscope.verbs.curves",
     "patch": "headscope.verbs.patch",
     "rank": "headscope.verbs.rank",

@@ -1,8 +1,10 @@
 """The whole line in one call: screen every head, switch off every head, judge them, let the model speak, report.
 
-1. Screen: where heads look. 2. Sweep: what changes when each head is off alone. 3. For each concept the top heads
+1. Screen: where heads look. 2. Fast scores of every head by gradients. 3. Sweep: what changes when each head is off
+alone, every head (budget ``exact``) or the top of the fast scores and as many random ones (``fast``); fast and exact
+stand side by side. 4. For each concept the top heads
 together, chosen on one half of the templates and measured on the other, with text written by both arms, beside random
-sets of the same size; curves of growing sets. 4. Rank and judge. 5. Plots and report, from the run folder alone.
+sets of the same size; curves of growing sets. 5. Rank and judge. 6. Plots and report, from the run folder alone.
 """
 
 from __future__ import annotations
@@ -17,19 +19,19 @@ import pandas as pd
 import xarray as xr
 
 from headscope.errors import RequestError
-from headscope.heads import Head, HeadSet
+from headscope.heads import Head
 from headscope.measure.generation import Sampling
+from headscope.measure.gradients import check_gradients
 from headscope.measure.passes import Progress
 from headscope.models.head_model import HeadModel
 from headscope.plots.writing import write_plots
 from headscope.profiles.types import Profile
-from headscope.random_streams import generator
 from headscope.report.markdown import check_language
 from headscope.report.writing import write_report
 from headscope.runs.folder import Run
 from headscope.stats import effects_table
-from headscope.stats.ranking import primary_screen
 from headscope.verbs.ablate import AblationResult, ablate
+from headscope.verbs.attribute import DEFAULT_STEPS, attribute, random_others, top_heads, verified
 from headscope.verbs.causal import PRIMARY
 from headscope.verbs.curves import curves
 from headscope.verbs.generated import check_texts_fit
@@ -42,7 +44,7 @@ from headscope.verbs.screen import screen
 from headscope.verbs.smallest import check_share
 from headscope.verbs.sweep import DECIDING_EDIT, sweep
 
-HEADS = ("all", "top")
+BUDGETS = ("exact", "fast")
 
 
 def run(
@@ -52,7 +54,7 @@ def run(
     *,
     concepts: Sequence[str] | str | None = None,
     query: str | None = None,
-    heads: str = "all",
+    budget: str = "exact",
     edits: Sequence[str] = ("mean", "zero"),
     top_k: int = 4,
     top_n: int = 10,
@@ -84,8 +86,9 @@ def run(
         concepts: only these; all by default.
         query: which tokens look, see ``screen``; by default ``readout``, the place where the causal outcome is read, so
             that both kinds of evidence are about the same place; ``last`` where the profile has no readouts.
-        heads: ``all``: sweep every head; ``top``: only the ``top_n`` heads of each concept's screen and as many random
-            others (on models where a sweep of all heads would take hours). Then no row is confirmatory.
+        budget: ``exact``: sweep every head; ``fast``: only the ``top_n`` heads of each concept by the fast scores and
+            as many random others (on models where a sweep of all heads would take hours). Then no row is confirmatory,
+            and how many heads were missed is bounded from the random ones (``stats/fast_scores.py``).
         edits: kinds of edit; ``mean`` must be among them.
         top_k: heads switched off together.
         top_n: heads in the ranking of each concept.
@@ -115,14 +118,14 @@ def run(
     names = chosen_concepts(profile, concepts)
     query = query or ("readout" if profile.readouts else "last")
     Sampling(max_tokens, temperature, top_p, samples, greedy)
-    _check(heads, edits, top_k, top_n, model)
+    gradients = _check(budget, edits, top_k, top_n, model)
     check_language(*languages)
     check_texts_fit(model, profile, names, max_tokens, chat_template=chat_template)
     check_share(share)
-    budget = batch_budget(batch_tokens)
+    batch_plan = batch_budget(batch_tokens)
     common: dict[str, Any] = {
         "seed": seed,
-        "batch_tokens": budget,
+        "batch_tokens": batch_plan,
         "chat_template": chat_template,
         "progress": progress,
     }
@@ -131,13 +134,14 @@ def run(
         "sentiment": sentiment,
     }  # fmt: skip
     options = {
-        "concepts": list(names), "query": query, "heads": heads, "edits": list(edits), "top_k": top_k, "top_n": top_n,
-        "n_random": n_random, "sets": sets, "share": share, "allow_low_coverage": allow_low_coverage,
+        "concepts": list(names), "query": query, "budget": budget, "edits": list(edits), "top_k": top_k, "top_n": top_n,
+        "steps": DEFAULT_STEPS, "n_random": n_random, "sets": sets, "share": share,
+        "allow_low_coverage": allow_low_coverage,
         "chat_template": chat_template, "languages": list(languages), **writing,
     }  # fmt: skip
     folder = begin(
         "run", model, profile, options,
-        out=out, seed=seed, batch_tokens=budget, sources=sources, command=command, force=force,
+        out=out, seed=seed, batch_tokens=batch_plan, sources=sources, command=command, force=force,
     )  # fmt: skip
     with folder:
         clock = _Clock(folder)
@@ -146,9 +150,22 @@ def run(
             model, profile, query=query, concepts=names, allow_low_coverage=allow_low_coverage, **common
         )
         clock.lap("screen")
-        spec = "*" if heads == "all" else _top_and_random(model, screened.table, top_n, seed)
+        fast = None
+        if gradients is None:
+            fast = attribute(model, profile, concepts=names, steps=DEFAULT_STEPS, verify=0, **common)
+        clock.lap("attribute")
+        random: tuple[Head, ...] = ()
+        spec = "*"
+        if fast is not None and budget == "fast":
+            top = top_heads(fast.table, names, top_n)
+            random = random_others(model, top, seed=seed)
+            spec = ",".join(map(str, sorted((*top, *random))))
         results["sweep"] = swept = sweep(model, profile, concepts=names, edits=edits, heads=spec, **common)
         clock.lap("sweep")
+        if fast is None:
+            folder.warn(f"no fast scores: {gradients}")
+        else:
+            results["attribute"] = verified(fast, swept, seed=seed, random_heads=random)
         chosen = [one for name in names for one in choose_top(swept, name, top_k, seed=seed)]
         estimates: list[float] = []
         together: dict[str, AblationResult] = {}
@@ -165,7 +182,7 @@ def run(
         clock.lap("joint")
         results["nulls"] = joint(model, profile, swept, chosen, estimates, n_random=n_random, **common)
         clock.lap("nulls")
-        if sets and heads == "all":
+        if sets and budget == "exact":
             results["curves"] = curves(model, profile, swept, top_k=top_k, share=share, **common)
             clock.lap("curves")
         effects = pd.concat([r.tables["effects"] for r in results.values() if "effects" in r.tables], ignore_index=True)
@@ -189,9 +206,13 @@ class _Clock:
         self._last = now
 
 
-def _check(heads: str, edits: Sequence[str], top_k: int, top_n: int, model: HeadModel) -> None:
-    if heads not in HEADS:
-        raise RequestError(f'heads "{heads}" cannot be swept', expected=" or ".join(HEADS), got=heads)
+def _check(budget: str, edits: Sequence[str], top_k: int, top_n: int, model: HeadModel) -> str | None:
+    """Raise RequestError where the request does not fit; returns why there can be no fast scores, None where they can.
+
+    Without gradients a fast budget cannot be kept; an exact one does without them.
+    """
+    if budget not in BUDGETS:
+        raise RequestError(f'budget "{budget}" does not exist', expected=" or ".join(BUDGETS), got=budget)
     if DECIDING_EDIT not in edits:
         raise RequestError(f'the edit "{DECIDING_EDIT}" decides and cannot be left out', got=", ".join(edits))
     n_heads = sum(model.heads_per_layer)
@@ -200,21 +221,13 @@ def _check(heads: str, edits: Sequence[str], top_k: int, top_n: int, model: Head
             raise RequestError(
                 f"{name} does not fit the model", expected=f"1 to {n_heads}, its number of heads", got=str(value)
             )
-
-
-def _top_and_random(model: HeadModel, screen_table: pd.DataFrame, top_n: int, seed: int) -> str:
-    """The top heads of each concept's screen, and as many random others."""
-    table = primary_screen(screen_table)
-    top = {
-        Head(int(row["layer"]), int(row["head"]))
-        for _, rows in table.groupby("concept", sort=False)
-        for row in rows.reindex(rows["estimate"].abs().sort_values(ascending=False).index)
-        .head(top_n)
-        .to_dict("records")
-    }
-    others = [head for head in model.head_set("*") if head not in top]
-    drawn = generator(seed, "random_heads").permutation(len(others))[: len(top)]
-    return str(HeadSet.of([*top, *(others[int(i)] for i in drawn)]))
+    try:
+        check_gradients(model)
+    except RequestError as refused:
+        if budget == "fast":
+            raise
+        return refused.problem
+    return None
 
 
 def _without_effects(done: AblationResult) -> AblationResult:

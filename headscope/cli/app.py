@@ -9,7 +9,7 @@ from typing import Annotated, NoReturn
 import typer
 
 import headscope
-from headscope.cli import ablate, check, patch, plot, profiles, rank, report, run, screen, selfcheck, show, sweep
+from headscope.cli import ablate, attribute, check, patch, plot, profiles, rank, report, run, screen, selfcheck, show, sweep
 from headscope.cli.exits import DEBUG, run_and_exit
 
 app = typer.Typer(
@@ -24,6 +24,7 @@ for _name, _verb in {
     "ablate": ablate,
     "sweep": sweep,
     "patch": patch,
+    "attribute": attribute,
     "rank": rank,
     "plot": plot,
     "report": report,

@@ -153,11 +153,31 @@ AllowLowCoverage = Annotated[
         rich_help_panel=_MEASURE,
     ),
 ]
-Swept = Annotated[
+Budget = Annotated[
     str,
     typer.Option(
-        "--heads",
-        help="'all': every head, exactly; 'top': the best of the screen and as many random ones, for large models.",
+        "--budget",
+        help="'exact': switch off every head; 'fast': score all heads by gradients, switch off the --top-n best of "
+        "each concept and as many random ones, for large models.",
+        rich_help_panel=_MEASURE,
+    ),
+]
+Outcome = Annotated[
+    str,
+    typer.Option(
+        "--outcome", help="What is derived; only lexicon_logodds_nats has a derivative.", rich_help_panel=_MEASURE
+    ),
+]
+Steps = Annotated[
+    int,
+    typer.Option("--steps", min=0, help="Steps of the integrated gradient; 0 leaves it out.", rich_help_panel=_MEASURE),
+]
+Verify = Annotated[
+    int,
+    typer.Option(
+        "--verify",
+        min=0,
+        help="Heads of each concept, best scores first, that are also switched off, exactly.",
         rich_help_panel=_MEASURE,
     ),
 ]

@@ -54,6 +54,16 @@ EFFECTS = {
     "mde": "detectable",
     "status": "status",
 }
+SCORES = {
+    "concept": "concept",
+    "measure": "score",
+    "rank": "rank",
+    "name": "head",
+    "estimate": "predicted",
+    "exact_estimate": "exact (nats)",
+    "exact_sim_low": "from",
+    "exact_sim_high": "to",
+}
 RANKING = {
     "concept": "concept",
     "by": "by",

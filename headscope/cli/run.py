@@ -19,7 +19,7 @@ def command(
     prompts: options.Prompts = None,
     concept: options.Concepts = None,
     query: options.RunQuery = None,
-    heads: options.Swept = "all",
+    budget: options.Budget = "exact",
     edit: options.Edits = None,
     top_k: options.TopK = 4,
     n_random: options.RandomSets = 100,
@@ -59,13 +59,13 @@ def command(
     check_outputs(out)
     asked = ask_profile(profile, data_dir=data_dir, prompts=prompts, concepts=concept)
 
-    from headscope.pipeline import HEADS, run
+    from headscope.pipeline import BUDGETS, run
     from headscope.report.markdown import check_language
     from headscope.verbs.screen import QUERIES
 
     if query is not None:
         one_of("query", query, QUERIES)
-    one_of("heads", heads, HEADS)
+    one_of("budget", budget, BUDGETS)
     languages = tuple(language or ("en", "ja"))
     check_language(*languages)
     edits = ask_edits(edit)
@@ -81,7 +81,7 @@ def command(
                 out,
                 concepts=concept,
                 query=query,
-                heads=heads,
+                budget=budget,
                 edits=edits,
                 top_k=top_k,
                 top_n=top_n,

@@ -195,6 +195,7 @@ class _GroupScores:
     def contributions(self, found: dict[str, FloatArray]) -> float:
         """Add the parts' shares; returns the error of their sum relative to the largest logit."""
         states, residual = self._states, self._residual
+        m = residual.multiplier
         direction = self._mean_difference(self._map.T) * self._scale  # [n, D]
         parts = {"embedding": (states.embedding[self._places].to(direction.device) * direction).sum(-1)}
         offset = self._weights @ residual.norm.bias.to(direction.device) + self._biases
@@ -203,7 +204,6 @@ class _GroupScores:
         summed = parts["embedding"] + parts["bias"]
         for layer in range(len(self._model.anatomy)):
             weights, bias = attention_writes(self._model, layer)
-            m = residual.multiplier[layer]
             along = torch.einsum("hdm,nm->nhd", weights.to(direction.device), direction)
             heads = m * (states.z[layer][self._places].to(direction.device) * along).sum(-1)
             biased = m * direction @ bias.to(direction.device)
@@ -229,7 +229,7 @@ class _GroupScores:
             weights, _ = attention_writes(self._model, layer)
             to_words = torch.einsum("hdm,wm->hdw", weights.to(z.device), self._map)
             moved = torch.einsum("nhd,hdw->nhw", change, to_words) * self._scale[:, None]
-            after = self._log_odds(self._logits[:, None] + self._residual.multiplier[layer] * moved)
+            after = self._log_odds(self._logits[:, None] + self._residual.multiplier * moved)
             self._add(found[:, layer, :n_heads], after - before[:, None])
 
     def _log_odds(self, by_word: Tensor) -> Tensor:

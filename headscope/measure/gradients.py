@@ -32,7 +32,7 @@ from headscope.measure.asked import AskedPrompt
 from headscope.measure.edits import ControlStates
 from headscope.measure.passes import Progress, batch_of
 from headscope.measure.reads import AnswerReads, Lexicons
-from headscope.models.anatomy import vocabulary_size
+from headscope.models.anatomy import probe_ids, vocabulary_size
 from headscope.models.batches import Batch
 from headscope.models.editing import LayerEdit, editing, watching_z
 from headscope.models.head_model import HeadModel
@@ -246,9 +246,23 @@ class _BatchScores:
                     found[p, layer, : values.shape[1]] = np.where(np.isnan(before), 0.0, before) + values[b]
 
 
-def _at_strength(
-    leaves: Mapping[str, list[Tensor]], kinds: Mapping[str, list[Tensor] | None], layer: int
-) -> LayerEdit:
+def check_gradients(model: HeadModel) -> None:
+    """Prove on a few tokens that gradients reach every layer's heads from the logits.
+
+    Raises:
+        RequestError: they do not.
+    """
+    batch = Batch.of_chains(probe_ids(model.hf).tolist(), device=model.device)
+    gates = [
+        torch.ones(1, 1, n, device=model.device, dtype=model.dtype, requires_grad=True) for n in model.heads_per_layer
+    ]
+    with editing(model, {layer: LayerEdit(gate) for layer, gate in enumerate(gates)}):
+        logits = differentiable_logits_at(model, batch, torch.arange(len(batch), device=model.device), batch.ends())
+    for gradient in torch.autograd.grad(logits.logsumexp(-1).sum(), gates, allow_unused=True):
+        _checked(model, gradient)
+
+
+def _at_strength(leaves: Mapping[str, list[Tensor]], kinds: Mapping[str, list[Tensor] | None], layer: int) -> LayerEdit:
     gain = 1.0 - torch.stack([leaves[kind][layer] for kind in kinds]).sum(0)
     moved = [leaves[kind][layer][:, None, :, None] * value[layer] for kind, value in kinds.items() if value is not None]
     value = torch.stack(torch.broadcast_tensors(*moved)).sum(0) if moved else None

@@ -25,6 +25,7 @@ from torch import Tensor, nn
 
 from headscope.errors import ModelError
 from headscope.models.anatomy import probe_ids
+from headscope.models.blocks import blocks_of
 from headscope.models.editing import watching_z
 from headscope.models.weights import head_weights
 
@@ -71,7 +72,7 @@ class Residual:
     Attributes:
         blocks: the module of each layer, whose input and output are the stream.
         feed_forward: for each layer the module whose output is the other addend; None where there is none.
-        multiplier: m of each layer.
+        multiplier: m.
         norm: the final norm.
         unembedding: [V, D] float32, W_U.
         unembedding_bias: [V] float32.
@@ -80,7 +81,7 @@ class Residual:
 
     blocks: tuple[nn.Module, ...]
     feed_forward: tuple[nn.Module | None, ...]
-    multiplier: tuple[float, ...]
+    multiplier: float
     norm: FinalNorm
     unembedding: Tensor
     unembedding_bias: Tensor
@@ -118,8 +119,11 @@ def watching_parts(model: HeadModel, residual: Residual, parts: Parts) -> Genera
         shape[:] = [stream.shape]
         parts.embedding(stream)
 
+    def ended(_: nn.Module, args: tuple[Any, ...], output: Any) -> None:
+        parts.final(args[0], output)
+
     handles = [residual.blocks[0].register_forward_pre_hook(began, with_kwargs=True)]
-    handles.append(residual.norm.module.register_forward_hook(lambda _, args, output: parts.final(args[0], output)))
+    handles.append(residual.norm.module.register_forward_hook(ended))
     for layer, module in enumerate(residual.feed_forward):
         if module is not None:
             handles.append(module.register_forward_hook(wrote(layer)))
@@ -139,20 +143,22 @@ def find_residual(model: HeadModel) -> Residual:
         ModelError: the model is not plain; the message says where.
     """
     seen = _Seen(model)
-    blocks = [_block_of(model, layer) for layer in range(len(model.anatomy))]
+    all_blocks, indices = blocks_of(model)
+    blocks = [all_blocks[index] for index in indices]
     tolerance = _TOLERANCE.get(model.dtype, _TOLERANCE[torch.bfloat16])
-    writers: list[nn.Module | None] = []
-    multipliers: list[float] = []
     for layer, block in enumerate(blocks):
-        after = seen.given[blocks[layer + 1]] if layer + 1 < len(blocks) else seen.final_given
-        if _relative(seen.output[block], after) > tolerance:
+        if block not in seen.given:
+            raise not_plain(model, f"the input of layer {layer} is not one tensor")
+        after = seen.given.get(blocks[layer + 1]) if layer + 1 < len(blocks) else seen.final_given
+        if after is None or _relative(seen.output[block], after) > tolerance:
             raise not_plain(model, f"what layer {layer} gives is not what comes next: something stands between")
-        writer, multiplier = _writer(model, seen, layer, block, tolerance)
-        writers.append(writer)
-        multipliers.append(multiplier)
+    addends = [_Addends(model, seen, layer, block) for layer, block in enumerate(blocks)]
+    # One multiplier for all layers, from the layer that adds most: a layer that adds nothing here says nothing of it.
+    multiplier = max(addends, key=lambda one: one.size).multiplier()
+    writers = tuple(one.feed_forward(multiplier, tolerance) for one in addends)
     norm = _final_norm(model, seen, tolerance)
     weight, bias, scale = _unembedding(model, seen, tolerance)
-    return Residual(tuple(blocks), tuple(writers), tuple(multipliers), norm, weight, bias, scale)
+    return Residual(tuple(blocks), writers, multiplier, norm, weight, bias, scale)
 
 
 def not_plain(model: HeadModel, why: str) -> ModelError:
@@ -217,45 +223,52 @@ def _relative(got: Tensor, expected: Tensor) -> float:
     return float((got - expected).abs().max() / expected.abs().max().clamp(min=1e-30))
 
 
-def _block_of(model: HeadModel, layer: int) -> nn.Module:
-    """The module of a module list that holds the layer's attention."""
-    names = model.anatomy.layers[layer].name.split(".")
-    for depth in range(1, len(names) + 1):
-        if isinstance(model.hf.get_submodule(".".join(names[: depth - 1])), nn.ModuleList):
-            return model.hf.get_submodule(".".join(names[:depth]))
-    raise not_plain(model, f"layer {layer} is no member of a list of blocks")
+class _Addends:
+    """What one block adds to the stream, and the modules whose output may be the part that is not the heads'."""
 
+    def __init__(self, model: HeadModel, seen: _Seen, layer: int, block: nn.Module) -> None:
+        self._model, self._layer = model, layer
+        self._stream = seen.output[block]
+        self._added = self._stream - seen.given[block]
+        attention = model.anatomy.layers[layer]
+        projected = seen.output[attention.projection].reshape(self._added.shape)
+        inside = set(attention.attention.modules())
+        holders = {module for module in block.modules() if attention.attention in set(module.modules())}
+        others = [module for module in block.modules() if module not in inside | holders and module in seen.output]
+        # Some families flatten rows and tokens into one axis.
+        self._totals: list[tuple[nn.Module | None, Tensor]] = [
+            (module, projected + seen.output[module].reshape(self._added.shape))
+            for module in others
+            if seen.output[module].numel() == self._added.numel()
+        ]
+        self._totals.append((None, projected))
+        self.size = float(self._added.abs().max())
 
-def _writer(
-    model: HeadModel, seen: _Seen, layer: int, block: nn.Module, tolerance: float
-) -> tuple[nn.Module | None, float]:
-    """The feed-forward module of a block, and m, with block output - input = m (projection's output + module's)."""
-    if block not in seen.given:
-        raise not_plain(model, f"the input of layer {layer} is not one tensor")
-    added = seen.output[block] - seen.given[block]
-    attention = model.anatomy.layers[layer]
-    projected = seen.output[attention.projection].reshape(added.shape)
-    inside = set(attention.attention.modules())
-    holders = {module for module in block.modules() if attention.attention in set(module.modules())}
-    others = [m for m in block.modules() if m not in inside | holders and m in seen.output]
-    nothing = torch.zeros_like(added)
-    for module in (*others, None):
-        written = nothing if module is None else seen.output[module]
-        if written.numel() != added.numel():
-            continue
-        total = projected + written.reshape(added.shape)  # some families flatten rows and tokens
-        multiplier = float((added * total).sum() / (total * total).sum().clamp(min=1e-30))
-        # Against the stream's own size: what the block adds is known only as a difference of two states.
-        if float((added - multiplier * total).abs().max()) <= tolerance * float(seen.output[block].abs().max()):
-            return module, round(multiplier, 6) if model.dtype != torch.float64 else multiplier
-    raise not_plain(model, f"layer {layer} adds something else than its heads and one feed-forward module")
+    def multiplier(self) -> float:
+        """m of the candidate that explains best what is added, by least squares; 1 where nothing is added."""
+        if self.size == 0.0:
+            return 1.0
+        fits = [float((self._added * total).sum() / (total * total).sum()) for _, total in self._totals]
+        errors = [self._error(total, fit) for (_, total), fit in zip(self._totals, fits, strict=True)]
+        return round(fits[errors.index(min(errors))], 6)
+
+    def feed_forward(self, multiplier: float, tolerance: float) -> nn.Module | None:
+        """The module with added = m (heads and bias + its output); ModelError where there is none."""
+        errors = [self._error(total, multiplier) for _, total in self._totals]
+        # Against the stream's own size: what a block adds is known only as a difference of two states.
+        if min(errors) > tolerance * float(self._stream.abs().max()):
+            raise not_plain(self._model, f"layer {self._layer} adds something else than its heads and one module")
+        return self._totals[errors.index(min(errors))][0]
+
+    def _error(self, total: Tensor, multiplier: float) -> float:
+        return float((self._added - multiplier * total).abs().max())
 
 
 def _final_norm(model: HeadModel, seen: _Seen, tolerance: float) -> FinalNorm:
     module = seen.norm
     assert module is not None  # noqa: S101 - checked as it was found
     D = seen.final_given.shape[-1]
-    like = dict(device=model.device, dtype=model.dtype)
+    like: dict[str, Any] = {"device": model.device, "dtype": model.dtype}
     # Alternating signs, no two alike in size, mean 0: both kinds of norm divide it by its root mean square.
     probe = torch.linspace(1.0, 2.0, D, dtype=torch.float64) * (1.0 - 2.0 * (torch.arange(D) % 2))
     probe = _LARGE * (probe - probe.mean())

@@ -58,6 +58,12 @@ _TABLES = {
     "dissociation": "concept other direction own_heads other_heads own_estimate:float other_estimate:float "
     f"estimate:float unit {_INTERVAL} d_z:float p_value:float q_value:float mde:float {_COUNTS} double:bool "
     "family status",
+    "scores": "concept layer:int head:int measure edit rank:int estimate:float unit mean_abs:float "
+    "exact_estimate:float exact_sim_low:float exact_sim_high:float n_prompts:int n_templates:int",
+    "components": "concept component layer:int head:int estimate:float unit n_prompts:int n_templates:int",
+    "agreement": "concept measure edit k:int n_heads:int spearman_abs:float spearman_signed:float "
+    "rank_of_top_effect:float precision_at_k:float n_causal:int auroc:float recall:float recall_low:float "
+    "n_random:int threshold_nats:float note",
 }
 COLUMNS: dict[str, dict[str, Kind]] = {
     table: {name: kind or "text" for name, _, kind in (column.partition(":") for column in columns.split())}  # pyright: ignore[reportAssignmentType]

@@ -77,6 +77,10 @@ class Criteria:
     scope: str = "all"
     query: str | None = None
 
+    def threshold_nats(self, gap_nats: float) -> float:
+        """The smallest effect that matters, where the model's own concept gap is ``gap_nats`` (NaN: not known)."""
+        return float(np.nanmax([self.minimum_nats, self.gap_share * gap_nats]))
+
 
 @dataclass
 class _Evidence:
@@ -304,7 +308,7 @@ def _gather(
                 high=float(r["sim_high"]),
                 deviation=deviation,
                 n_family=n_family,
-                threshold=float(np.nanmax([rules.minimum_nats, rules.gap_share * own_gap.get(key[0], math.nan)])),
+                threshold=rules.threshold_nats(own_gap.get(key[0], math.nan)),
                 shown=shown.get(key[0]),
                 agreeing=agreeing.get(key, math.nan),
                 attends_q=q,

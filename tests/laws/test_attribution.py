@@ -65,7 +65,9 @@ def test_a_gradient_is_the_slope_of_the_edited_outcome(case: Case) -> None:
             for sequence in case.asked.prompts[0].sequences:
                 batch = Batch.of_chains([sequence.ids])
                 with editing(case.model, {head.layer: LayerEdit(gain)}):
-                    values.append(log_odds(logits_at(case.model, batch, torch.zeros(1, dtype=torch.long), batch.ends())))
+                    values.append(
+                        log_odds(logits_at(case.model, batch, torch.zeros(1, dtype=torch.long), batch.ends()))
+                    )
             slopes.append(float(torch.stack(values).mean()))
         expected = (slopes[0] - slopes[1]) / 2e-3
         assert abs(found[0, head.layer, head.head] - expected) < 0.02 * max(largest, 1.0)
@@ -110,7 +112,7 @@ def test_what_a_last_layers_head_says_directly_is_its_own_slice_of_the_projectio
         weights = case.model.hf.get_output_embeddings().weight.double() * residual.logit_scale
         u = weights[list(LEXICON)].mean(0) - weights[list(CONTROL)].mean(0)
         scale = ((y - residual.norm.bias) / (residual.norm.weight * residual.norm.center(x))).median()
-        heads = oracles.head_outputs(case.model.hf, sequence.ids, layer, 4)[-1].double() * residual.multiplier[layer]
+        heads = oracles.head_outputs(case.model.hf, sequence.ids, layer, 4)[-1].double() * residual.multiplier
         said = (residual.norm.weight * scale * residual.norm.center(heads)) @ u
         expected += said.detach().numpy() / len(case.asked.prompts[0].sequences)
     assert np.allclose(found.heads[0, layer], expected, atol=1e-3 * max(1.0, np.abs(expected).max()))

@@ -49,11 +49,15 @@ def test_the_direct_effect_of_a_head_is_what_the_head_alone_changes_behind_a_fro
             z = caught["z"][:, -1:].clone()
             place = slice(head.head * 8, head.head * 8 + 8)
             z[..., place] = mean.float()
-            delta = multiplier[head.layer] * (module(z) - module(caught["z"][:, -1:])).double()
+            delta = multiplier * (module(z) - module(caught["z"][:, -1:])).double()
             y = caught["y"].double()
             if norm.centered:
                 delta = delta - delta.mean(-1, keepdim=True)
-            variance = caught["x"][0, -1].double().var(unbiased=False) if norm.centered else caught["x"][0, -1].double().square().mean()
+            variance = (
+                caught["x"][0, -1].double().var(unbiased=False)
+                if norm.centered
+                else caught["x"][0, -1].double().square().mean()
+            )
             weight = norm.module.weight.detach().double()
             y[:, -1:] += weight * delta / variance.sqrt()
             handle = norm.module.register_forward_hook(lambda *_, y=y: y.float())

@@ -233,9 +233,7 @@ def test_bytes_a_token_grow_with_what_is_kept(exact_model: HeadModel) -> None:
 
     from headscope.models.running import differentiable_logits_at
 
-    gates = {
-        layer: LayerEdit(torch.ones(4, 1, 4, dtype=torch.float64, requires_grad=True)) for layer in range(3)
-    }
+    gates = {layer: LayerEdit(torch.ones(4, 1, 4, dtype=torch.float64, requires_grad=True)) for layer in range(3)}
     with editing(exact_model, gates), torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
         reads.outcomes(differentiable_logits_at(exact_model, batch, reads.rows, reads.tokens)).sum()
     per_token = sum(kept.values()) / batch.ids.numel()

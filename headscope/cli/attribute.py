@@ -1,0 +1,87 @@
+"""``headscope attribute``: fast scores of every head by gradients, the best verified exactly."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import typer
+
+from headscope.cli import console, options, results
+from headscope.cli.asking import ask_model, ask_profile, provenance
+from headscope.cli.inputs import check_outputs
+
+
+def command(
+    context: typer.Context,
+    model: options.Model,
+    profile: options.Profile = "baseline",
+    data_dir: options.DataDir = None,
+    prompts: options.Prompts = None,
+    concept: options.Concepts = None,
+    outcome: options.Outcome = "lexicon_logodds_nats",
+    steps: options.Steps = 8,
+    verify: options.Verify = 5,
+    chat_template: options.ChatTemplate = False,
+    seed: options.Seed = 0,
+    batch_tokens: options.BatchTokens = None,
+    device: options.Device = "auto",
+    dtype: options.Dtype = "auto",
+    bos: options.Bos = "auto",
+    unchecked: options.Unchecked = False,
+    trust_remote_code: options.TrustRemoteCode = False,
+    top_n: options.TopN = 10,
+    out: options.Out = None,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Score every head of every concept by a few passes back through the model, and measure the best exactly.
+
+    [bold]Examples[/bold]
+
+    headscope attribute --model demo --concept gratitude --out runs/attribute
+
+    headscope attribute --model gpt2 --steps 16 --verify 10
+    """
+    check_outputs(out)
+    asked = ask_profile(profile, data_dir=data_dir, prompts=prompts, concepts=concept)
+
+    from headscope.runs.folder import Run
+    from headscope.verbs.attribute import CHOOSING, attribute, check_request
+    from headscope.verbs.keep import begin, keep
+    from headscope.verbs.request import batch_budget, chosen_concepts
+
+    loaded = ask_model(
+        model, device=device, dtype=dtype, bos=bos, unchecked=unchecked, trust_remote_code=trust_remote_code
+    )
+    check_request(loaded, outcome, steps, verify)
+    request: dict[str, Any] = {
+        "concepts": list(chosen_concepts(asked, concept)),
+        "outcome": outcome,
+        "steps": steps,
+        "verify": verify,
+        "chat_template": chat_template,
+    }
+
+    def work() -> Run:
+        budget = batch_budget(batch_tokens)
+        folder = begin(
+            "attribute", loaded, asked, request, out=out, seed=seed, batch_tokens=budget, **provenance(context)
+        )
+        with folder, console.progress(quiet or json) as progress:
+            keep(
+                folder,
+                {"attribute": attribute(loaded, asked, **request, seed=seed, batch_tokens=budget, progress=progress)},
+            )
+        return folder
+
+    run = results.served(work)
+    scores = run.table("scores")
+    best = scores[(scores["measure"] == CHOOSING) & (scores["rank"] <= top_n)]
+    best = best.sort_values(["concept", "rank"], kind="stable")
+    if json:
+        console.print_json(results.facts(run) | {"scores": console.records(best)})
+        return
+    results.print_warnings(run)
+    if not quiet:
+        results.print_rows("Heads by their fast score", best, results.SCORES)
+    console.say(f"run: {run.path}")

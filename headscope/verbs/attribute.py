@@ -1,0 +1,196 @@
+"""Fast scores for every head: gradients of the edit's strength, direct attribution, and the top verified exactly.
+
+Every row of ``scores`` predicts one thing, the effect of removing the head (edited - baseline, negative where removal
+lowers the concept), so that it can be held against the exact effect of the same edit:
+
+- ``gate_gradient``, ``attribution_patching``, ``attribution_patching_matched``, ``integrated_gradient``: first order
+  and integrated, measure/gradients.py;
+- ``direct_effect``: the change of the log-odds while later heads and layers stay as they were, measure/direct.py;
+- ``direct_logit``: minus the head's contribution to the difference of mean logits; in logits.
+
+The effect of a head's removal that is not direct is what later heads and layers answer. ``effects`` sets both side by
+side for every head measured exactly, outcome ``self_repair_nats``: total - direct, from the same prompts and edit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+import xarray as xr
+
+from headscope.errors import ModelError, RequestError
+from headscope.heads import Head, HeadSet, every_head
+from headscope.measure.direct import DirectScores, measure_direct
+from headscope.measure.gradients import GradientPasses, check_gradients
+from headscope.measure.passes import Progress
+from headscope.models.head_model import HeadModel
+from headscope.profiles.types import Profile
+from headscope.random_streams import generator
+from headscope.stats import Criteria, EffectBlock, effects_table, head_tests
+from headscope.stats.fast_scores import beside_exact, fast_agreement
+from headscope.verbs.attributed import components_of, record_of, scores_of, values_of
+from headscope.verbs.causal import PRIMARY, CausalStudy
+from headscope.verbs.request import batch_budget
+from headscope.verbs.result import Result
+from headscope.verbs.sweep import DECIDING_EDIT, SweepResult, sweep
+
+SELF_REPAIR = "self_repair_nats"
+CHOOSING = "attribution_patching"
+"""The score whose top is verified: the one that predicts single effects under the deciding edit (docs/methods.md)."""
+
+DEFAULT_STEPS = 8
+
+
+class AttributeResult(Result):
+    """``tables``: scores, components, and where heads were measured exactly agreement and effects."""
+
+
+def attribute(
+    model: HeadModel,
+    profile: Profile,
+    *,
+    concepts: Sequence[str] | str | None = None,
+    outcome: str = PRIMARY,
+    steps: int = DEFAULT_STEPS,
+    verify: int = 5,
+    chat_template: bool = False,
+    pack: bool = True,
+    seed: int = 0,
+    batch_tokens: int | None = None,
+    progress: Progress | None = None,
+) -> AttributeResult:
+    """Score every head for every concept without editing each alone, and measure the top exactly.
+
+    Args:
+        model: the model.
+        profile: what is asked.
+        concepts: only these; all by default.
+        outcome: what is derived; only the primary outcome has a derivative.
+        steps: of the integrated form; 0 leaves it out.
+        verify: heads of each concept, the top by ``CHOOSING``, whose exact effect is measured too; 0 for none.
+        chat_template: wrap prompts in the tokenizer's chat template.
+        pack: lay readouts of a prompt into one row where the model allows it.
+        seed: of sign-flips.
+        batch_tokens: most tokens of a batch.
+        progress: told how far the work is.
+
+    Raises:
+        RequestError: another outcome, a number out of range, or gradients do not pass through the model.
+    """
+    check_request(model, outcome, steps, verify)
+    budget = batch_budget(batch_tokens)
+    common: dict[str, Any] = {"seed": seed, "chat_template": chat_template, "pack": pack, "progress": progress}
+    study = CausalStudy(model, profile, concepts=concepts, kinds=[DECIDING_EDIT], batch_tokens=budget, **common)
+    assert study.states is not None  # noqa: S101 - the mean edit needs them
+    prompts = [one for one in study.asked if one.concept != profile.control]
+    by_id = {one.id: one for one in study.asked}
+    partners = {p.id: by_id[p.pair] for p in profile.prompts if p.pair is not None and p.pair in by_id}
+    passes = GradientPasses(model, prompts, study.lexicons, states=study.states, partners=partners, batch_tokens=budget)
+    fast = passes.measure(steps=steps, progress=progress)
+    warnings = list(study.templates.warnings)
+    direct: DirectScores | None = None
+    try:
+        direct = measure_direct(
+            model, prompts, study.lexicons, states=study.states, batch_tokens=budget, progress=progress
+        )
+    except ModelError as refused:
+        warnings.append("no direct attribution: " + " ".join(str(refused).split()))
+    scores = scores_of(model, study.names, prompts, fast, direct)
+    tables = {"scores": scores}
+    if direct is not None:
+        tables["components"] = components_of(model, study.names, prompts, direct)
+    record = record_of(study.names, prompts, fast, direct, outcome, steps, verify) | {
+        "seed": seed, "batch_tokens": budget, "chat_template": chat_template, "warnings": warnings,
+    }  # fmt: skip
+    result = AttributeResult(tables, values_of(model, profile, prompts, fast, direct), record, "scores")
+    if verify == 0:
+        return result
+    chosen = top_heads(scores, study.names, verify)
+    swept = sweep(model, profile, concepts=study.names, heads=str(chosen), batch_tokens=budget, **common)
+    result = verified(result, swept, seed=seed)
+    effects = [table for table in (swept.table, result.tables.get("effects")) if table is not None]
+    tables = {**result.tables, "effects": pd.concat(effects, ignore_index=True), "assay": swept.tables["assay"]}
+    return AttributeResult(tables, result.values, result.record, "scores")
+
+
+def check_request(model: HeadModel, outcome: str, steps: int, verify: int) -> None:
+    """Raise RequestError where ``attribute`` cannot serve the request on this model."""
+    if outcome != PRIMARY:
+        raise RequestError(
+            f'outcome "{outcome}" has no gradient',
+            expected=PRIMARY,
+            got=outcome,
+            fix="counts and scores of generated text are measured exactly: headscope ablate",
+        )
+    n_heads = sum(model.heads_per_layer)
+    if not 0 <= verify <= n_heads:
+        raise RequestError("verify does not fit the model", expected=f"0 to {n_heads} heads", got=str(verify))
+    if steps < 0:
+        raise RequestError("steps cannot be negative", expected="0 (no integrated form) or more", got=str(steps))
+    check_gradients(model)
+
+
+def verified(
+    result: AttributeResult, swept: SweepResult, *, seed: int, random_heads: Sequence[Head] = (), k: int = 5
+) -> AttributeResult:
+    """``result`` with the exact effects of ``swept`` beside its scores; its ``effects`` are those of self-repair alone.
+
+    Args:
+        result: of ``attribute`` on the same model, profile and concepts.
+        swept: exact effects of some or all heads.
+        seed: of sign-flips.
+        random_heads: of the swept heads, those drawn at random from outside the top; they bound recall.
+        k: for precision.
+    """
+    scores = beside_exact(result.tables["scores"], swept.table)
+    assay = swept.tables["assay"].set_index("concept")["estimate"]
+    limits = {str(name): Criteria().threshold_nats(float(gap)) for name, gap in assay.items()}
+    agreement = fast_agreement(scores, thresholds_nats=limits, random_heads=frozenset(random_heads), k=k)
+    repair = _self_repair(result.values, swept.values)
+    tables = {**result.tables, "scores": scores, "agreement": agreement}
+    if repair:
+        tables["effects"] = effects_table(repair, seed=seed)
+    record = {**result.record, "verified": sorted(set(map(str, swept.values["heads"].to_numpy())))}
+    return AttributeResult(tables, result.values, record, "scores")
+
+
+def top_heads(scores: pd.DataFrame, concepts: Sequence[str], n: int) -> HeadSet:
+    """The ``n`` heads of each concept with the largest |score| by ``CHOOSING``, all concepts together."""
+    rows = scores[
+        (scores["measure"] == CHOOSING) & scores["concept"].isin(list(concepts)) & (scores["rank"] <= n)
+    ]
+    return HeadSet.of({Head(int(a), int(b)) for a, b in zip(rows["layer"], rows["head"], strict=True)})
+
+
+def random_others(model: HeadModel, chosen: HeadSet, *, seed: int) -> tuple[Head, ...]:
+    """As many heads as were chosen, drawn from the others; all others where there are fewer."""
+    others = [head for head in every_head(model.heads_per_layer) if head not in chosen]
+    drawn = generator(seed, "random_heads").permutation(len(others))[: len(chosen)]
+    return tuple(sorted(others[int(i)] for i in drawn))
+
+
+def _self_repair(values: xr.Dataset, swept: xr.Dataset) -> list[EffectBlock]:
+    """Direct and total effect of every swept head under the deciding edit, prompt by prompt."""
+    if "direct_effect" not in values:
+        return []
+    chosen = ((swept["kind"] == DECIDING_EDIT) & (swept["role"] == "single")).to_numpy()
+    heads = [Head(*map(int, str(spec).split(":"))) for spec in swept["heads"].to_numpy()[chosen]]
+    blocks: list[EffectBlock] = []
+    for name in dict.fromkeys(map(str, values["concept"].to_numpy())):
+        mine = values["prompt"].to_numpy()[(values["concept"] == name).to_numpy()]
+        direct = values["direct_effect"].sel(prompt=mine).to_numpy()
+        total = swept["edited"].sel(lexicon=name, prompt=mine) - swept["baseline"].sel(lexicon=name, prompt=mine)
+        blocks.append(
+            EffectBlock(
+                name, SELF_REPAIR, "nats", DECIDING_EDIT, "all",
+                [{**test, "heads": str(head), "role": "single", "k": 1}
+                 for test, head in zip(head_tests(heads), heads, strict=True)],
+                direct[:, [h.layer for h in heads], [h.head for h in heads]],
+                total.transpose("prompt", "edit").to_numpy()[:, chosen],
+                [str(t) for t in values["template"].sel(prompt=mine).to_numpy()],
+                family=f"attribute/{SELF_REPAIR}/{DECIDING_EDIT}",
+            )
+        )  # fmt: skip
+    return blocks
