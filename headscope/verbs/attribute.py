@@ -158,9 +158,7 @@ def verified(
 
 def top_heads(scores: pd.DataFrame, concepts: Sequence[str], n: int) -> HeadSet:
     """The ``n`` heads of each concept with the largest |score| by ``CHOOSING``, all concepts together."""
-    rows = scores[
-        (scores["measure"] == CHOOSING) & scores["concept"].isin(list(concepts)) & (scores["rank"] <= n)
-    ]
+    rows = scores[(scores["measure"] == CHOOSING) & scores["concept"].isin(list(concepts)) & (scores["rank"] <= n)]
     return HeadSet.of({Head(int(a), int(b)) for a, b in zip(rows["layer"], rows["head"], strict=True)})
 
 
