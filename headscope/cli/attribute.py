@@ -46,10 +46,11 @@ def command(
     asked = ask_profile(profile, data_dir=data_dir, prompts=prompts, concepts=concept)
 
     from headscope.runs.folder import Run
-    from headscope.verbs.attribute import CHOOSING, attribute, check_request
+    from headscope.verbs.attribute import CHOOSING, attribute, check_outcome, check_request
     from headscope.verbs.keep import begin, keep
     from headscope.verbs.request import batch_budget, chosen_concepts
 
+    check_outcome(outcome)
     loaded = ask_model(
         model, device=device, dtype=dtype, bos=bos, unchecked=unchecked, trust_remote_code=trust_remote_code
     )

@@ -115,8 +115,8 @@ def attribute(
     return AttributeResult(tables, result.values, result.record, "scores")
 
 
-def check_request(model: HeadModel, outcome: str, steps: int, verify: int) -> None:
-    """Raise RequestError where ``attribute`` cannot serve the request on this model."""
+def check_outcome(outcome: str) -> None:
+    """Raise RequestError where an outcome has no gradient."""
     if outcome != PRIMARY:
         raise RequestError(
             f'outcome "{outcome}" has no gradient',
@@ -124,6 +124,11 @@ def check_request(model: HeadModel, outcome: str, steps: int, verify: int) -> No
             got=outcome,
             fix="counts and scores of generated text are measured exactly: headscope ablate",
         )
+
+
+def check_request(model: HeadModel, outcome: str, steps: int, verify: int) -> None:
+    """Raise RequestError where ``attribute`` cannot serve the request on this model."""
+    check_outcome(outcome)
     n_heads = sum(model.heads_per_layer)
     if not 0 <= verify <= n_heads:
         raise RequestError("verify does not fit the model", expected=f"0 to {n_heads} heads", got=str(verify))

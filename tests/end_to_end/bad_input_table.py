@@ -81,7 +81,11 @@ OPTIONS: list[tuple[str, tuple[str, ...]]] = [
     ("screen --model demo --protocol phase7", ('protocol "phase7" does not exist', "matched, phase6")),
     ("screen --model demo --query first", ('query "first" does not exist', "last, after, self")),
     ("run --model demo --query first", ('query "first" does not exist',)),
-    ("run --model demo --heads some", ('heads "some" does not exist', "all, top")),
+    ("run --model demo --budget some", ('budget "some" does not exist', "exact, fast")),
+    ("attribute --model demo --outcome keyword_count", ('"keyword_count" has no gradient', "headscope ablate")),
+    ("attribute --model demo --steps -1", ("'--steps'", "greater than or equal to 0")),
+    ("attribute --model demo --verify -1", ("'--verify'", "greater than or equal to 0")),
+    ("attribute --model demo --concept joy", ('concept "joy"',)),
     ("run --model demo --language fr", ('no report can be written in "fr"', "en or ja")),
     ("run --model demo --language en --language EN", ('no report can be written in "EN"',)),
     ("report nowhere --language fr", ('no report can be written in "fr"',)),
@@ -145,6 +149,7 @@ OPTIONS: list[tuple[str, tuple[str, ...]]] = [
     ("profiles new /etc", ("exists already",)),
 ]
 
+    ("attribute --model demo --verify 17", ("verify does not fit the model", "0 to 16")),
 MODEL: list[tuple[str, tuple[str, ...]]] = [
     ("run --model demo --edit zero", ('"mean" decides',)),
     ("run --model demo --top-k 17", ("top_k does not fit the model", "1 to 16")),
