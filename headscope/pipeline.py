@@ -93,7 +93,7 @@ def run(
         top_k: heads switched off together.
         top_n: heads in the ranking of each concept.
         n_random: random sets beside each joint set.
-        sets: also measure cumulative curves, leave-one-in and the smallest set, see ``curves``; not with ``top``.
+        sets: also measure cumulative curves, leave-one-in and the smallest set, see ``curves``; not with a fast budget.
         share: of the concept that the smallest set is to remove.
         max_tokens: most new tokens a text; also ``temperature``, ``top_p``, ``samples``, ``greedy``: see ``ablate``.
         temperature: of sampling.
