@@ -149,11 +149,11 @@ OPTIONS: list[tuple[str, tuple[str, ...]]] = [
     ("profiles new /etc", ("exists already",)),
 ]
 
-    ("attribute --model demo --verify 17", ("verify does not fit the model", "0 to 16")),
 MODEL: list[tuple[str, tuple[str, ...]]] = [
     ("run --model demo --edit zero", ('"mean" decides',)),
     ("run --model demo --top-k 17", ("top_k does not fit the model", "1 to 16")),
     ("run --model demo --top-n 17", ("top_n does not fit the model", "1 to 16")),
+    ("attribute --model demo --verify 17", ("verify does not fit the model", "0 to 16")),
     ("run --model demo --max-tokens 1000", ("longer than the model's context", "192", "--max-tokens")),
     (f"{ABLATE} --max-tokens 1000", ("longer than the model's context", "192", "--max-tokens")),
     *(
