@@ -9,7 +9,21 @@ from typing import Annotated, NoReturn
 import typer
 
 import headscope
-from headscope.cli import ablate, attribute, check, patch, plot, profiles, rank, report, run, screen, selfcheck, show, sweep
+from headscope.cli import (
+    ablate,
+    attribute,
+    check,
+    patch,
+    plot,
+    profiles,
+    rank,
+    report,
+    run,
+    screen,
+    selfcheck,
+    show,
+    sweep,
+)
 from headscope.cli.exits import DEBUG, run_and_exit
 
 app = typer.Typer(

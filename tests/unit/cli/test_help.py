@@ -8,7 +8,20 @@ import pytest
 
 from headscope.cli import main
 
-VERBS = ("run", "screen", "ablate", "sweep", "patch", "attribute", "rank", "plot", "report", "show", "check", "selfcheck")
+VERBS = (
+    "run",
+    "screen",
+    "ablate",
+    "sweep",
+    "patch",
+    "attribute",
+    "rank",
+    "plot",
+    "report",
+    "show",
+    "check",
+    "selfcheck",
+)
 PROFILE_VERBS = ("profiles list", "profiles show", "profiles new", "profiles validate")
 
 
