@@ -8,6 +8,7 @@ import typer
 
 from headscope.cli import console, options, results
 from headscope.cli.asking import ask_edits, ask_model, ask_profile, one_of, provenance
+from headscope.cli.forecasting import print_forecast
 from headscope.cli.inputs import check_outputs
 from headscope.errors import RequestError
 
@@ -43,6 +44,7 @@ def command(
     unchecked: options.Unchecked = False,
     trust_remote_code: options.TrustRemoteCode = False,
     out: options.Out = None,
+    dry_run: options.DryRun = False,
     output: options.Output = None,
     json: options.Json = False,
     quiet: options.Quiet = False,
@@ -98,6 +100,16 @@ def command(
         "keyword_counting": keyword_counting,
         "chat_template": chat_template,
     }
+    if dry_run:
+        from headscope.verbs.forecast import forecast
+
+        found = forecast(
+            loaded, asked, heads=loaded.head_set(heads), edits=edits, concepts=concept, together=True,
+            text_tokens=0 if no_generate else max_tokens * samples,
+            chat_template=chat_template, batch_tokens=batch_tokens,
+        )  # fmt: skip
+        print_forecast(found, json=json)
+        return
 
     def work() -> Run:
         budget = batch_budget(batch_tokens)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from headscope.cli import console, options
+from headscope.errors import ProfileError
+
+if TYPE_CHECKING:
+    from headscope.models.head_model import HeadModel
 from headscope.cli.asking import ask_model
 
 
@@ -32,6 +36,7 @@ def command(
     headscope check ./my-checkpoint --dtype bfloat16 --json
     """
     from headscope.models.laws import check_laws
+    from headscope.verbs.forecast import weights_mib
 
     loaded = ask_model(
         model, device=device, device_map=device_map, dtype=dtype, bos=bos, unchecked=True,
@@ -39,12 +44,14 @@ def command(
     )  # fmt: skip
     report = check_laws(loaded)
     facts = loaded.describe()
-    facts["weights_mib"] = _weights_mib(loaded.hf)
+    facts["weights_mib"] = weights_mib(loaded)
+    facts["sweep"] = _of_a_sweep(loaded) if report.passed else {}
     if json:
         console.print_json(facts)
     else:
         _print_facts(facts)
         console.say(str(report))
+        _print_sweep(facts["sweep"])
         console.say(
             "load check passed" if report.passed else "load check FAILED: measurements on this model cannot be trusted"
         )
@@ -52,8 +59,27 @@ def command(
         raise typer.Exit(1)
 
 
-def _weights_mib(hf: Any) -> float:
-    return sum(weight.numel() * weight.element_size() for weight in hf.parameters()) / 2**20
+def _of_a_sweep(model: HeadModel) -> dict[str, Any]:
+    """What a sweep of every head with the bundled profile would take; why that cannot be said where it cannot."""
+    from headscope.profiles.loading import load_profile
+    from headscope.verbs.forecast import forecast
+
+    try:
+        found = forecast(model, load_profile("baseline"), heads=model.head_set("*"), edits=("mean", "zero"))
+    except ProfileError as error:
+        return {"none": str(error)}
+    return found.record()
+
+
+def _print_sweep(sweep: dict[str, Any]) -> None:
+    if "none" in sweep:
+        console.note(f"no estimate: the bundled profile does not fit this model: {sweep['none']}")
+    elif sweep:
+        console.say(
+            f"a sweep of every head with profile baseline: {sweep['forward_passes']:,} forward passes, about "
+            f"{sweep['seconds']:,.0f} s (an estimate from {sweep['calibration']['seconds']:.2f} s of calibration), "
+            f"{sweep['peak_mib']:,.0f} MiB held"
+        )
 
 
 def _print_facts(facts: dict[str, Any]) -> None:

@@ -406,6 +406,15 @@ Languages = Annotated[
         "--language", help="Language of the report, 'en' or 'ja'; repeatable; left out: both.", rich_help_panel=_OUTPUT
     ),
 ]
+DryRun = Annotated[
+    bool,
+    typer.Option(
+        "--dry-run",
+        help="Say how many passes, how long, how much memory, and the smallest effect these prompts can show; "
+        "measure nothing, write nothing.",
+        rich_help_panel=_OUTPUT,
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.", rich_help_panel=_OUTPUT)]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars and no tables.", rich_help_panel=_OUTPUT)]
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.", show_default=False)]

@@ -6,6 +6,7 @@ import typer
 
 from headscope.cli import console, options, results
 from headscope.cli.asking import ask_edits, ask_model, ask_profile, one_of, provenance
+from headscope.cli.forecasting import print_forecast
 from headscope.cli.inputs import check_outputs
 
 _SHOWN = 3  # heads of each concept; the report has them all
@@ -43,6 +44,7 @@ def command(
     trust_remote_code: options.TrustRemoteCode = False,
     top_n: options.TopN = 10,
     out: options.Out = None,
+    dry_run: options.DryRun = False,
     language: options.Languages = None,
     force: options.Force = False,
     json: options.Json = False,
@@ -73,6 +75,15 @@ def command(
         model, device=device, device_map=device_map, dtype=dtype, bos=bos, unchecked=unchecked,
         trust_remote_code=trust_remote_code,
     )  # fmt: skip
+    if dry_run:
+        from headscope.verbs.forecast import forecast
+
+        found = forecast(
+            loaded, asked, heads=loaded.head_set("*"), edits=edits, concepts=concept, joint=True, n_random=n_random,
+            sets=sets, text_tokens=max_tokens * samples, chat_template=chat_template, batch_tokens=batch_tokens,
+        )  # fmt: skip
+        print_forecast(found, json=json)
+        return
     with console.progress(quiet or json) as progress:
         done = results.served(
             lambda: run(

@@ -8,7 +8,9 @@ import typer
 
 from headscope.cli import console, options, results
 from headscope.cli.asking import ask_edits, ask_model, ask_profile, provenance
+from headscope.cli.forecasting import print_forecast
 from headscope.cli.inputs import check_outputs
+from headscope.errors import RequestError
 
 
 def command(
@@ -34,6 +36,7 @@ def command(
     trust_remote_code: options.TrustRemoteCode = False,
     top_n: options.TopN = 10,
     out: options.Out = None,
+    dry_run: options.DryRun = False,
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -56,9 +59,15 @@ def command(
     from headscope.verbs.rank import rank
     from headscope.verbs.request import batch_budget, chosen_concepts
     from headscope.verbs.result import Result
-    from headscope.verbs.sweep import sweep
+    from headscope.verbs.sweep import DECIDING_EDIT, sweep
 
     edits = ask_edits(edit)
+    if DECIDING_EDIT not in edits:
+        raise RequestError(
+            f'the edit "{DECIDING_EDIT}" decides and cannot be left out',
+            got=", ".join(edits),
+            fix="add --edit mean; headscope.sweep in Python takes any edits and ranks nothing",
+        )
     loaded = ask_model(
         model, device=device, device_map=device_map, dtype=dtype, bos=bos, unchecked=unchecked,
         trust_remote_code=trust_remote_code,
@@ -72,6 +81,15 @@ def command(
     of_sets: dict[str, Any] = {"top_k": top_k, "share": share} if sets else {}
     if sets:
         check_curves(loaded, heads=heads, **of_sets)
+    if dry_run:
+        from headscope.verbs.forecast import forecast
+
+        found = forecast(
+            loaded, asked, heads=loaded.head_set(heads), edits=edits, concepts=concept, sets=sets,
+            chat_template=chat_template, batch_tokens=batch_tokens,
+        )  # fmt: skip
+        print_forecast(found, json=json)
+        return
 
     def work() -> Run:
         budget = batch_budget(batch_tokens)

@@ -233,8 +233,6 @@ class ForcedPasses:
         scores = np.full((n_arms + 1, n_prompts, n_readouts, n_lexicons), np.nan)
         nll = np.full((n_arms + 1, n_prompts), np.nan)
         kl = np.full((n_arms, n_prompts), np.nan)
-        n_layers = len(self._model.heads_per_layer)
-        n_tokens, n_layer_tokens, seen = 0, 0, set[tuple[int, ...]]()
         for piece, result in zip(pieces, results, strict=True):
             places, edited = self._places(piece.rows), [1 + arm for arm in piece.arms]
             prompts = places.prompts[: places.n_ends]
@@ -244,15 +242,26 @@ class ForcedPasses:
                 scores[edited[index], prompts, places.readouts] = result["scores"][index]
                 nll[edited[index], places.damaged] = result["nll"][index]
                 kl[arm, places.damaged] = result["kl"][index]
-            in_batch, unedited = (
-                len(piece.rows) * max(len(self._row(row)) for row in piece.rows),
-                piece.rows not in seen,
-            )
+        _, n_tokens, n_layer_tokens = self.work_of(pieces)
+        means = scores.mean(axis=2)
+        return ForcedOutcomes(means[0], means[1:], kl, nll[0], nll[1:], n_tokens, n_layer_tokens)
+
+    def work_of(self, pieces: Sequence[Piece]) -> tuple[int, int, int]:
+        """Forward passes, tokens (padding included), and tokens times layers of a plan; unedited passes run once."""
+        n_layers = len(self._model.heads_per_layer)
+        n_passes, n_tokens, n_layer_tokens, seen = 0, 0, 0, set[tuple[int, ...]]()
+        for piece in pieces:
+            in_batch = len(piece.rows) * max(len(self._row(row)) for row in piece.rows)
+            unedited = piece.rows not in seen
+            n_passes += bool(piece.arms) + unedited
             n_tokens += in_batch * (len(piece.arms) + unedited)
             n_layer_tokens += in_batch * (len(piece.arms) * (n_layers - piece.first_layer) + unedited * n_layers)
             seen.add(piece.rows)
-        means = scores.mean(axis=2)
-        return ForcedOutcomes(means[0], means[1:], kl, nll[0], nll[1:], n_tokens, n_layer_tokens)
+        return n_passes, n_tokens, n_layer_tokens
+
+    def forget(self) -> None:
+        """Let go of the unedited pass that is kept for the next piece."""
+        self._latest = None
 
     def _row(self, row: int) -> Row:
         p, r = self._rows[row]

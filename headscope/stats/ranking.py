@@ -192,7 +192,7 @@ def _beside(
     )
     zeroed = single_effects(effects, edit="zero", scope=scope, outcome=outcome)
     parts.append(zeroed[[*_KEYS, "estimate"]].rename(columns={"estimate": "effect_zero_estimate"}))
-    if verdicts is not None:
+    if verdicts is not None and len(verdicts):
         alone = verdicts[~verdicts["heads"].str.contains(",")]
         place = alone["heads"].str.split(":", expand=True).astype("Int64")
         parts.append(alone.assign(layer=place[0], head=place[1])[[*_KEYS, "verdict"]])

@@ -111,7 +111,11 @@ class CausalStudy:
         """Run every prompt, or only those of ``rows``, unedited and under every edit."""
         arms = [edit.arm for edit in edits]
         check_distinct(arms)
-        passes = ForcedPasses(
+        return self.passes(rows).measure(arms, self._progress)
+
+    def passes(self, rows: Sequence[int] | None = None) -> ForcedPasses:
+        """The passes over every prompt, or only those of ``rows``, ready for any edits."""
+        return ForcedPasses(
             self.model,
             self.asked if rows is None else [self.asked[i] for i in rows],
             self.lexicons,
@@ -119,7 +123,6 @@ class CausalStudy:
             states=self.states,
             batch_tokens=self._batch_tokens,
         )
-        return passes.measure(arms, self._progress)
 
     def rows_of(self, concept: str) -> list[int]:
         """Indices of one class's prompts."""

@@ -1,0 +1,56 @@
+"""What a dry run says is what the run then does; and it leaves nothing behind."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from headscope.profiles.loading import load_profile
+from headscope.stats.power import smallest_detectable_d
+from tests.end_to_end.conftest import write_profile
+
+
+@pytest.fixture(scope="module")
+def tiny_profile(tmp_path_factory):
+    bundled = load_profile("baseline")
+    return write_profile(tmp_path_factory.mktemp("profiles") / "tiny", bundled.prompts, ("gratitude",), 4)
+
+
+def files(folder: Path) -> list[Path]:
+    return sorted(folder.rglob("*"))
+
+
+def test_the_work_foretold_is_the_work_done(headscope, small_profile, tmp_path):
+    request = ("sweep", "--model", "demo", "--profile", small_profile, "--concept", "anger", "--edit", "mean")
+    told = headscope(*request, "--heads", "3:*", "--out", "here", "--dry-run", "--json")
+    assert told.code == 0
+    assert files(tmp_path) == []
+    assert headscope(*request, "--heads", "3:*", "--out", "here", "--quiet").code == 0
+    done = json.loads((tmp_path / "here" / "manifest.json").read_text())["record"]["sweep"]
+    assert [stage["tokens"] for stage in told.json["stages"]] == [done["n_forward_tokens"]]
+    assert not told.json["stages"][0]["is_bound"]
+    assert told.json["seconds"] > 0
+    assert told.json["peak_mib"] > told.json["weights_mib"] > 0
+
+
+def test_a_sweep_without_the_deciding_edit_is_refused_before_the_model_is_loaded(headscope, small_profile, tmp_path):
+    refused = headscope("sweep", "--model", "nowhere", "--profile", small_profile, "--edit", "zero")
+    assert refused.code == 2
+    assert '"mean" decides' in refused.err
+    assert files(tmp_path) == []
+
+
+def test_a_run_is_foretold_stage_by_stage_and_writes_nothing(headscope, small_profile, tmp_path):
+    told = headscope("run", "--model", "demo", "--profile", small_profile, "--n-random", "3", "--dry-run")
+    assert told.code == 0, told.err
+    assert files(tmp_path) == []
+    for words in ("sweep", "random sets: anger", "growing sets: gratitude", "an estimate", "nothing was written"):
+        assert words in told.out
+    assert f"{smallest_detectable_d(7, n_tests=32):.3g}" in told.out
+
+
+def test_too_few_templates_are_told_before_the_run(headscope, tiny_profile, tmp_path):
+    told = headscope("ablate", "--model", "demo", "--profile", tiny_profile, "--heads", "3:3", "--dry-run")
+    assert told.code == 0, told.err
+    assert "4 templates are descriptive only" in told.err
+    assert files(tmp_path) == []
