@@ -6,6 +6,7 @@ No picture touches matplotlib's global state. Those of several panels have a fun
 from headscope.plots.ablation_comparison import ablation_comparison, ablation_comparison_figure
 from headscope.plots.curves import curves, curves_figure
 from headscope.plots.effect_heatmap import effect_heatmap, effect_heatmap_figure
+from headscope.plots.fast_vs_exact import fast_vs_exact
 from headscope.plots.forest import forest
 from headscope.plots.head_reaction_heatmap import head_reaction_heatmap, head_reaction_heatmap_figure
 from headscope.plots.naming import plot_name
@@ -20,6 +21,7 @@ __all__ = [
     "curves_figure",
     "effect_heatmap",
     "effect_heatmap_figure",
+    "fast_vs_exact",
     "forest",
     "head_reaction_heatmap",
     "head_reaction_heatmap_figure",

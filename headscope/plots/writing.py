@@ -18,6 +18,7 @@ from headscope.plots import style
 from headscope.plots.ablation_comparison import ablation_comparison_figure, compared_outcomes
 from headscope.plots.curves import curves_figure, has_curves
 from headscope.plots.effect_heatmap import effect_heatmap_figure
+from headscope.plots.fast_vs_exact import both_ways, fast_vs_exact
 from headscope.plots.forest import forest
 from headscope.plots.head_reaction_heatmap import head_reaction_heatmap, head_reaction_heatmap_figure
 from headscope.plots.naming import plot_name
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from headscope.runs.folder import Run
 
 KINDS = ("png", "svg")
-_TABLES = ("screen", "effects", "verdicts")
+_TABLES = ("screen", "effects", "verdicts", "scores")
 _SET_ROLES = ("requested", "joint_top")
 
 Plot = tuple[str, Callable[[], Figure | Axes]]
@@ -59,7 +60,7 @@ def plots_of(tables: Mapping[str, pd.DataFrame], model: str | None, top_n: int =
     """(file name without extension, a function that draws it) of every picture that ``tables`` allow.
 
     Args:
-        tables: any of ``screen``, ``effects``, ``verdicts``.
+        tables: any of ``screen``, ``effects``, ``verdicts``, ``scores``.
         model: the model's name for the file names; None leaves it out.
         top_n: as in ``write_plots``.
     """
@@ -73,6 +74,9 @@ def plots_of(tables: Mapping[str, pd.DataFrame], model: str | None, top_n: int =
             plot_name("screening_vs_effect", model=model),
             lambda: screening_vs_effect(screen, effects, tables.get("verdicts")),
         )
+    scores = tables.get("scores", pd.DataFrame())
+    if len(scores) and len(both_ways(scores)):
+        yield plot_name("fast_vs_exact", model=model), lambda: fast_vs_exact(scores)
 
 
 def _screen_plots(screen: pd.DataFrame, model: str | None, top_n: int) -> Iterator[Plot]:

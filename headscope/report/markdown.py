@@ -17,7 +17,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from headscope.errors import RequestError
 from headscope.plots.selecting import OVERALL
-from headscope.report import cells
+from headscope.report import cells, fast_cells
 from headscope.report.escaping import block, code, plain
 from headscope.report.facts import RunFacts, facts_of
 from headscope.report.findings import ConceptFindings, findings_of
@@ -81,6 +81,10 @@ def _context(
         "rankings": _rankings(tables),
         "layers": _layers(tables),
         "besides": [(found, cells.beside_cells(tables, found.concept, words)) for found in both],
+        "agreement": fast_cells.agreement_cells(tables),
+        "agreement_notes": fast_cells.agreement_notes(tables),
+        "disagreements": fast_cells.disagreement_cells(tables),
+        "repairs": fast_cells.repair_cells(tables),
         "verdict_counts": cells.verdict_counts(findings, words),
         "verdicts": [(found, cells.verdict_cells(found, words)) for found in findings if found.verdicts],
         "figures": [(path, _stem(path)) for path in facts.figures],

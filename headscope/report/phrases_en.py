@@ -50,6 +50,9 @@ _FILES = {
     "layers.csv": "screening and effects by layer",
     "verdicts.csv": "what each head is to each concept",
     "texts.csv": "continuations of both arms",
+    "scores.csv": "fast scores of every head, with the exact effect where it was measured",
+    "components.csv": "what adds up to the logit difference, part by part",
+    "agreement.csv": "how well each fast score agrees with exact effects",
     "nulls.csv": "sets beside random disjoint sets",
     "areas.csv": "areas of the cumulative curves",
     "smallest.csv": "the smallest set that removes a share of the concept",
@@ -63,6 +66,7 @@ _FIGURES = {
     "forest": "largest effects of single heads; thick: 95 % interval, thin: simultaneous",
     "ablation_comparison": "baseline beside both edits; bars: means, lines: 95 % interval of the paired difference",
     "curves": "removing the first k heads of the ranking, beside random sets",
+    "fast_vs_exact": "what gradients predict against what removing the head does",
     "screening_vs_effect": "looking against doing, one point a head and concept",
 }
 _OPTIONS = {

@@ -19,6 +19,7 @@ from headscope.plots import (
     curves_figure,
     effect_heatmap,
     effect_heatmap_figure,
+    fast_vs_exact,
     forest,
     head_reaction_heatmap,
     head_reaction_heatmap_figure,
@@ -265,3 +266,22 @@ def test_a_large_model_fits_its_panels() -> None:
     figure = head_reaction_heatmap_figure(fake_screen(*SHAPES[2], concepts=("anger", "joy")))
     assert [mesh_of(ax).shape for ax in figure.axes if ax.get_title()] == [SHAPES[2]] * 3
     assert len(image_bytes(figure, "png")) > 10_000
+
+
+def test_fast_vs_exact_draws_every_head_measured_both_ways_where_the_table_says() -> None:
+    scores = pd.DataFrame(
+        {
+            "concept": ["joy", "joy", "awe", "joy"],
+            "layer": [0, 1, 0, 2],
+            "head": [0, 1, 0, 2],
+            "measure": ["attribution_patching"] * 3 + ["gate_gradient"],
+            "estimate": [-1.0, 0.5, 2.0, 9.0],
+            "exact_estimate": [-2.0, np.nan, 1.0, 9.0],
+        }
+    )
+    ax = fast_vs_exact(scores)
+    points = [tuple(spot) for item in ax.collections if isinstance(item, PathCollection) for spot in item.get_offsets()]
+    assert sorted(points) == [(-1.0, -2.0), (2.0, 1.0)]
+    assert {text.get_text() for text in ax.texts} == {"L0H0"}
+    with pytest.raises(RequestError, match='table "scores" lacks'):
+        fast_vs_exact(scores.drop(columns="exact_estimate"))
