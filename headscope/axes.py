@@ -22,6 +22,8 @@ AXES = {
     "lexicon": "the concept whose words' probability is read",
     "sample": "one of several sampled continuations of a prompt",
     "arm": "baseline or edited",
+    "example": "one prompt whose attention is kept token by token",
+    "token": "position in an example's text, a BOS included",
 }
 
 

@@ -33,6 +33,7 @@ from headscope.models.head_model import HeadModel
 from headscope.profiles.types import Profile, Prompt
 from headscope.stats import ScreenBlock, screen_table
 from headscope.tokens import Encoder, Tokens
+from headscope.verbs.examples import Example, attention_examples
 from headscope.verbs.phase6_screen import screen_phase6
 from headscope.verbs.request import batch_budget, chosen_concepts, templates_of
 from headscope.verbs.result import Result
@@ -44,7 +45,9 @@ CONTROL_KINDS = ("paired_equal", "paired_unequal_per_token", "length_matched")
 
 
 class ScreenResult(Result):
-    """``tables``: screen, coverage. ``values``: each measure and its control, (prompt, layer, head)."""
+    """``tables``: screen, coverage. ``values``: each measure and its control, (prompt, layer, head), and the attention
+    rows of a few prompts, ``example_attention`` (example, layer, head, token).
+    """
 
 
 @dataclass(frozen=True)
@@ -126,6 +129,8 @@ def screen(
     read = read_probes(model, sequences, distinct, batch_tokens=budget, pack=pack, progress=progress)
     values = _dataset(model, comparisons, templates.of, {probe: i for i, probe in enumerate(distinct)}, read)
     table = screen_table(_blocks(model, names, comparisons, values, templates.of, query), seed=seed)
+    shown = [_example(prompt, views[prompt.id][0], templates.of) for prompt in prompts]
+    values = values.merge(attention_examples(model, shown, batch_tokens=budget, pack=pack))
     record: dict[str, Any] = {
         "protocol": protocol,
         "query": query,
@@ -159,6 +164,10 @@ def _views(encoder: Encoder, prompts: Sequence[Prompt], profile: Profile, query:
             n_sequences += 1
         views[prompt.id] = tuple(of_prompt)
     return views
+
+
+def _example(prompt: Prompt, view: _View, templates: dict[str, str]) -> Example:
+    return Example(prompt.id, prompt.concept, templates[prompt.id], view.tokens, view.span, view.queries)
 
 
 def _queries(last: int, span: tuple[int, ...], query: str) -> tuple[int, ...]:
