@@ -25,7 +25,7 @@ _PANELS_IN_A_ROW = 2
 
 def has_curves(effects: pd.DataFrame) -> bool:
     """Whether the table holds cumulative sets of the primary outcome."""
-    return bool(len(_rows(effects)))
+    return bool(len(curve_rows(effects)))
 
 
 def curves(effects: pd.DataFrame, ax: Axes | None = None, *, concept: str) -> Axes:
@@ -42,10 +42,10 @@ def curves(effects: pd.DataFrame, ax: Axes | None = None, *, concept: str) -> Ax
     Raises:
         RequestError: the table holds no cumulative sets of this concept.
     """
-    rows = _rows(effects)
+    rows = curve_rows(effects)
     rows = rows[rows["concept"] == concept]
     if rows.empty:
-        raise RequestError(f'no cumulative curves of "{concept}"', expected=", ".join(concepts_of(_rows(effects))))
+        raise RequestError(f'no cumulative curves of "{concept}"', expected=", ".join(concepts_of(curve_rows(effects))))
     with style.drawing(ax, style.COLUMN_INCHES, 2.5) as axes:
         band = rows[rows["role"] == _BAND].astype({"k": int}).groupby("k")["estimate"]
         if len(band):
@@ -69,7 +69,7 @@ def curves(effects: pd.DataFrame, ax: Axes | None = None, *, concept: str) -> Ax
 
 def curves_figure(effects: pd.DataFrame) -> Figure:
     """A panel a concept, one legend. Raises as ``curves``."""
-    concepts = concepts_of(_rows(effects))
+    concepts = concepts_of(curve_rows(effects))
     if not concepts:
         raise RequestError("the table holds no cumulative curves", expected="rows of role top_k")
     n_columns = min(len(concepts), _PANELS_IN_A_ROW)
@@ -86,7 +86,8 @@ def curves_figure(effects: pd.DataFrame) -> Figure:
     return figure
 
 
-def _rows(effects: pd.DataFrame) -> pd.DataFrame:
+def curve_rows(effects: pd.DataFrame) -> pd.DataFrame:
+    """The rows of cumulative sets: the primary outcome under the deciding edit; RequestError where a column is missing."""
     require_columns(effects, ("concept", "role", "k", "edit", "outcome", "estimate", "unit"), "effects")
     return effects[
         effects["role"].isin([*_LINES, _BAND])

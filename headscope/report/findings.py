@@ -133,6 +133,11 @@ class ConceptFindings:
         return [one for one in self.alone if one.direction == 0]
 
     @property
+    def carriers(self) -> list[Mapping[str, Any]]:
+        """Rows of ``verdicts`` of single heads that carry the concept, strongest first."""
+        return self.judged(*CARRIERS)
+
+    @property
     def has_verdicts(self) -> bool:
         """Whether heads may be judged: the concept shows, and there are verdicts."""
         return bool(self.verdicts) and self.assay_shown is not False

@@ -69,7 +69,7 @@ def _context(
         "words": words,
         "missing_tables": [name for name in EXPECTED_TABLES if name not in tables],
         "coverage": cells.coverage_table(findings),
-        "coverage_notes": _notes(tables),
+        "coverage_notes": coverage_notes(tables),
         "assay": cells.assay_cells(findings, words),
         "screens": [(found, cells.screen_cells(found, words)) for found in looked],
         "comparisons": [(one, cells.comparison_cells(one, words)) for one in sets],
@@ -88,13 +88,14 @@ def _context(
         "verdict_counts": cells.verdict_counts(findings, words),
         "verdicts": [(found, cells.verdict_cells(found, words)) for found in findings if found.verdicts],
         "figures": [(path, _stem(path)) for path in facts.figures],
-        "n_confirmatory": _confirmatory(tables),
-        "threshold": _threshold(findings),
+        "n_confirmatory": n_confirmatory(tables),
+        "threshold": thresholds(findings),
         "smallest_templates": min((one.n_templates for found in findings for one in found.looked), default=0),
     }
 
 
-def _notes(tables: Mapping[str, pd.DataFrame]) -> list[str]:
+def coverage_notes(tables: Mapping[str, pd.DataFrame]) -> list[str]:
+    """What the coverage table remarks, each remark once."""
     coverage = tables.get("coverage")
     if coverage is None or "note" not in coverage.columns:
         return []
@@ -116,12 +117,13 @@ def _layers(tables: Mapping[str, pd.DataFrame]) -> list[tuple[str, cells.Table]]
     return [(str(name), cells.layer_cells(layers, str(name))) for name in dict.fromkeys(layers["concept"])]
 
 
-def _confirmatory(tables: Mapping[str, pd.DataFrame]) -> int:
+def n_confirmatory(tables: Mapping[str, pd.DataFrame]) -> int:
+    """How many rows of the effects are confirmatory."""
     effects = tables.get("effects")
     return 0 if effects is None else int((effects["status"] == "confirmatory").sum())
 
 
-def _threshold(findings: list[ConceptFindings]) -> list[tuple[str, float]]:
+def thresholds(findings: list[ConceptFindings]) -> list[tuple[str, float]]:
     """The smallest effect that matters, for each concept with verdicts."""
     return [(found.concept, float(found.verdicts[0]["threshold_nats"])) for found in findings if found.verdicts]
 

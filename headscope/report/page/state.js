@@ -1,0 +1,108 @@
+// The run's data, the theme, and the look that all charts share.
+const data = JSON.parse(document.getElementById("data").textContent);
+const [nLayers, nHeads] = data.shape;
+const root = document.documentElement;
+const darkWanted = window.matchMedia("(prefers-color-scheme: dark)");
+root.dataset.theme = darkWanted.matches ? "dark" : "light";
+
+const redraws = [];
+// Runs `draw` now and again whenever the theme changes.
+function onTheme(draw) {
+  redraws.push(draw);
+  draw();
+}
+
+function setTheme(theme) {
+  if (root.dataset.theme === theme) return;
+  root.dataset.theme = theme;
+  redraws.forEach((draw) => draw());
+}
+
+function color(name) {
+  return getComputedStyle(root).getPropertyValue(`--${name}`).trim();
+}
+
+function divergingScale() {
+  return ["scale-low", "scale-low-mid", "scale-mid", "scale-high-mid", "scale-high"].map((name, i) => [i / 4, color(name)]);
+}
+
+// From "no evidence" (small -log10) to the strongest.
+function sequentialScale() {
+  return [[0, color("scale-mid")], [0.5, color("scale-low-mid")], [1, color("scale-low")]];
+}
+
+// Okabe and Ito's colors and a marker each, as in headscope.plots; gray where nothing is claimed.
+const VERDICT_STYLES = {
+  "carrier": ["#d55e00", "circle"],
+  "shared carrier": ["#e69f00", "diamond"],
+  "causal, not by this attention": ["#cc79a7", "square"],
+  "suppressor": ["#0072b2", "triangle-down"],
+  "causal, not specific": ["#009e73", "cross"],
+  "general damage": ["#888888", "x"],
+  "attends only": ["#56b4e9", "triangle-right"],
+  "undecided": ["#8c8c8c", "diamond-open"],
+  "no effect": ["#8c8c8c", "circle-open"],
+};
+
+function verdictStyle(verdict) {
+  return VERDICT_STYLES[verdict.split(" (")[0]] || ["#8c8c8c", "circle-open"];
+}
+
+const CONCEPT_COLORS = ["#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#8c8c8c"];
+function conceptColor(concept) {
+  return CONCEPT_COLORS[Math.max(0, data.concepts.indexOf(concept)) % CONCEPT_COLORS.length];
+}
+
+const PLOT_CONFIG = {responsive: true, displaylogo: false, displayModeBar: false, scrollZoom: false, doubleClick: false};
+
+function layout(extra = {}) {
+  const axis = {gridcolor: color("line"), zerolinecolor: color("soft"), linecolor: color("line"), automargin: true};
+  const {xaxis, yaxis, ...rest} = extra;
+  return {
+    paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
+    font: {family: getComputedStyle(document.body).fontFamily, size: 12, color: color("ink")},
+    margin: {l: 56, r: 16, t: 16, b: 48},
+    hoverlabel: {bgcolor: color("surface"), bordercolor: color("soft"), font: {color: color("ink"), size: 12}, align: "left"},
+    dragmode: false,
+    ...rest,
+    xaxis: {...axis, ...xaxis},
+    yaxis: {...axis, ...yaxis},
+  };
+}
+
+function measure(kind, name, edit = "") {
+  return data.measures.find((one) => one.kind === kind && one.name === name && one.edit === edit);
+}
+
+// The row of one head in a measure's columns for a concept; undefined where there is none.
+function rowOf(one, concept, layer, head) {
+  const columns = one && one.by_concept[concept];
+  if (!columns) return undefined;
+  const at = placeOf(columns).get(layer * nHeads + head);
+  return at === undefined ? undefined : Object.fromEntries(Object.entries(columns).map(([name, cells]) => [name, cells[at]]));
+}
+
+const places = new WeakMap();
+function placeOf(columns) {
+  if (!places.has(columns)) {
+    places.set(columns, new Map(columns.layer.map((layer, at) => [layer * nHeads + columns.head[at], at])));
+  }
+  return places.get(columns);
+}
+
+function rowsOf(columns) {
+  const names = Object.keys(columns);
+  return names.length ? columns[names[0]].map((_, at) => Object.fromEntries(names.map((name) => [name, columns[name][at]]))) : [];
+}
+
+const verdicts = rowsOf(data.verdicts);
+const verdictOf = new Map(verdicts.map((row) => [`${row.concept}\n${row.heads}`, row]));
+
+// The strictest p a row has, as headscope.report.evidence orders them.
+function strictestP(row) {
+  return row.p_max_t ?? row.q_value ?? row.p_value ?? null;
+}
+
+function empty(text) {
+  return make("p", {class: "empty"}, text);
+}

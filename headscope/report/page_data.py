@@ -1,0 +1,255 @@
+"""What the page draws, as one JSON-able mapping: the run's tables by head, its arrays by prompt, its texts with marks.
+
+Tables lie column by column, and numbers keep six digits, because the page is one file that a model of a thousand heads
+must fit into; ``tables/`` keeps them in full. A missing number is null. Values of single prompts are little-endian
+float32 in base64. Nothing is decided here: which row is which head's stands in ``plots.selecting``.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable, Mapping, Sequence
+from math import isfinite
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from headscope.plots.curves import curve_rows
+from headscope.plots.selecting import (
+    DAMAGE_OUTCOMES,
+    DECIDING_EDIT,
+    OVERALL,
+    PRIMARY_OUTCOME,
+    beside,
+    numbers,
+    screen_rows,
+)
+from headscope.report.facts import RunFacts
+from headscope.report.findings import ConceptFindings
+from headscope.report.page_texts import examples_of, prompt_texts, texts_of
+from headscope.report.phrases_en import English
+from headscope.stats.ranking import single_effects
+
+_DIGITS = 6
+_CELLS = ("estimate", "ci_low", "ci_high", "sim_low", "sim_high", "p_value", "q_value", "p_max_t", "mde")
+_VERDICT_NUMBERS = ("threshold_nats", "specificity", "specificity_low", "specificity_high", "perplexity_ratio_high")
+_LAYERS = "concept layer n_heads mean_delta mean_abs_delta max_delta max_delta_head n_attending effect_sum effect_min"
+
+
+def page_data(
+    tables: Mapping[str, pd.DataFrame],
+    arrays: Mapping[str, xr.Dataset],
+    facts: RunFacts,
+    findings: Sequence[ConceptFindings],
+) -> dict[str, Any]:
+    """Everything that the page's script reads.
+
+    Args:
+        tables: the run's tables by name; any may be missing.
+        arrays: the run's arrays by verb; any may be missing.
+        facts: of the manifest.
+        findings: of the concepts, in their order.
+    """
+    concepts = [found.concept for found in findings]
+    return {
+        "model": facts.model,
+        "shape": list(facts.shape),
+        "heads_per_layer": list(facts.heads_per_layer),
+        "concepts": concepts,
+        "measures": _measures(tables, concepts),
+        "verdicts": _verdicts(tables),
+        "pairs": _pairs(tables),
+        "strips": {"effect": _effect_strips(arrays, concepts), "screen": _screen_strips(arrays, concepts)},
+        "prompts": prompt_texts(tables),
+        "examples": examples_of(arrays),
+        "texts": texts_of(tables),
+        "sets": _sets(findings),
+        "curves": _curves(tables),
+        "layers": columns(tables.get("layers", pd.DataFrame(columns=_LAYERS.split())), _LAYERS.split()),
+    }
+
+
+def columns(table: pd.DataFrame, names: Iterable[str]) -> dict[str, list[Any]]:
+    """Some columns of a table, name -> cells; those it lacks are left out."""
+    return {name: [_cell(value) for value in table[name].tolist()] for name in names if name in table.columns}
+
+
+def packed(values: np.ndarray) -> str:
+    """An array as base64 of little-endian float32, in C order."""
+    return base64.b64encode(np.ascontiguousarray(values, dtype="<f4").tobytes()).decode("ascii")
+
+
+def _cell(value: Any) -> Any:
+    if value is None or value is pd.NA:
+        return None
+    if isinstance(value, str | bool | int):
+        return value
+    number = float(value)
+    if not isfinite(number):
+        return None
+    return float(f"{number:.{_DIGITS}g}")
+
+
+def _measures(tables: Mapping[str, pd.DataFrame], concepts: Sequence[str]) -> list[dict[str, Any]]:
+    """Each measure of single heads: name, unit, edit, and for each concept its heads' numbers, column by column."""
+    found: list[dict[str, Any]] = []
+    screen, effects = tables.get("screen"), tables.get("effects")
+    if screen is not None:
+        for measure in dict.fromkeys(map(str, screen["measure"])):
+            rows = screen_rows(screen, measure)
+            found += _measure("screen", measure, "", rows, concepts)
+    if effects is not None:
+        alone = effects[(effects["role"] == "single") | ((effects["role"] == "requested") & (effects["k"] == 1))]
+        for edit in dict.fromkeys(map(str, alone["edit"])):
+            for outcome in dict.fromkeys(map(str, alone.loc[alone["edit"] == edit, "outcome"])):
+                rows = single_effects(effects, edit=edit, outcome=outcome)
+                # Damage is measured on control prompts, whose class is no concept.
+                of_all = [None] if outcome in DAMAGE_OUTCOMES else concepts
+                found += _measure("effect", outcome, edit, rows, of_all)
+    return found
+
+
+def _measure(
+    kind: str, name: str, edit: str, rows: pd.DataFrame, concepts: Sequence[str | None]
+) -> list[dict[str, Any]]:
+    by_concept = {
+        concept or "": columns(part, ("layer", "head", *_CELLS, "n_templates"))
+        for concept in concepts
+        if len(part := rows if concept is None else rows[rows["concept"] == concept])
+    }
+    if not by_concept:
+        return []
+    first = rows.iloc[0]
+    words = English()
+    label = {"screen": _SCREEN_LABELS.get(name, name)}.get(kind) or words.outcome(name)
+    return [
+        {
+            "kind": kind,
+            "name": name,
+            "edit": edit,
+            "label": label,
+            "unit": words.unit(str(first["unit"])),
+            "query": str(first["query"]) if kind == "screen" else "",
+            "by_concept": by_concept,
+        }
+    ]
+
+
+_SCREEN_LABELS = {
+    "attention": "Δ attention",
+    "attention_without_sinks": "Δ attention without sinks",
+    "value_weighted": "Δ value-weighted attention",
+    "sink_share": "Δ share on the first token",
+    "self_share": "Δ share on the query itself",
+}
+
+
+def _verdicts(tables: Mapping[str, pd.DataFrame]) -> dict[str, list[Any]]:
+    verdicts = tables.get("verdicts")
+    if verdicts is None:
+        return {}
+    names = ("concept", "heads", "verdict", "reason", "estimate", "sim_low", "sim_high", "attends_q")
+    return columns(verdicts, (*names, *_VERDICT_NUMBERS, "templates_needed"))
+
+
+def _pairs(tables: Mapping[str, pd.DataFrame]) -> dict[str, list[Any]]:
+    """Looking beside doing, a row a concept and head."""
+    if "screen" not in tables or "effects" not in tables:
+        return {}
+    table = beside(tables["screen"], tables["effects"], tables.get("verdicts"))
+    return columns(table, ("concept", "layer", "head", "screen_delta", "effect_estimate", "verdict"))
+
+
+def _effect_strips(arrays: Mapping[str, xr.Dataset], concepts: Sequence[str]) -> dict[str, Any]:
+    """Edited - baseline of each concept's own log-odds, by head and prompt, under the deciding edit."""
+    parts: dict[str, dict[str, Any]] = {}
+    for dataset in arrays.values():
+        if not {"baseline", "edited"} <= set(dataset.data_vars) or "kind" not in dataset.coords:
+            continue
+        heads = [str(spec) for spec in dataset["heads"].to_numpy()]
+        kinds = [str(kind) for kind in dataset["kind"].to_numpy()]
+        chosen = [i for i, spec in enumerate(heads) if "," not in spec and kinds[i] == DECIDING_EDIT]
+        of_prompt = dataset["concept"].to_numpy()
+        lexicons = [str(name) for name in dataset["lexicon"].to_numpy()]
+        for concept in concepts:
+            rows = np.flatnonzero(of_prompt == concept)
+            if not chosen or not len(rows) or concept not in lexicons or concept in parts:
+                continue
+            column = lexicons.index(concept)
+            edited = dataset["edited"].to_numpy()[chosen][:, rows, column]
+            change = edited - dataset["baseline"].to_numpy()[rows, column]
+            parts[concept] = _strip([heads[i] for i in chosen], dataset["prompt"].to_numpy()[rows], change)
+    return parts
+
+
+def _screen_strips(arrays: Mapping[str, xr.Dataset], concepts: Sequence[str]) -> dict[str, Any]:
+    """Attention - its control's, by head and prompt."""
+    dataset = arrays.get("screen")
+    if dataset is None or not {"attention", "attention_control"} <= set(dataset.data_vars):
+        return {}
+    change = (dataset["attention"] - dataset["attention_control"]).to_numpy()  # [prompt, layer, head]
+    names = [f"{layer}:{head}" for layer in range(change.shape[1]) for head in range(change.shape[2])]
+    of_prompt, ids = dataset["concept"].to_numpy(), dataset["prompt"].to_numpy()
+    return {
+        concept: _strip(names, ids[rows], change[rows].reshape(len(rows), len(names)).T)
+        for concept in concepts
+        if len(rows := np.flatnonzero(of_prompt == concept))
+    }
+
+
+def _strip(heads: Sequence[str], prompts: np.ndarray, values: np.ndarray) -> dict[str, Any]:
+    return {"heads": list(heads), "prompts": [str(name) for name in prompts], "values": packed(values)}
+
+
+def _sets(findings: Sequence[ConceptFindings]) -> list[dict[str, Any]]:
+    """Baseline beside every edit of each set of heads, outcome by outcome."""
+    words = English()
+    found: list[dict[str, Any]] = []
+    for one in (one for concept in findings for one in concept.sets):
+        rows = [
+            {
+                "outcome": words.outcome(effect.outcome),
+                "key": effect.outcome,
+                "edit": words.edit(effect.edit),
+                "unit": words.unit(effect.unit),
+                "missing": words.missing(effect),
+                **{
+                    name: _cell(value)
+                    for name, value in (
+                        ("before", effect.before),
+                        ("after", effect.after),
+                        ("estimate", effect.estimate),
+                        ("low", effect.low),
+                        ("high", effect.high),
+                        ("p", effect.p_value),
+                        ("q", effect.q_value),
+                        ("mde", effect.mde),
+                    )
+                },
+            }
+            for effect in (*one.effects, *one.damage)
+        ]
+        found.append({"concept": one.concept, "heads": one.heads, "title": words.set_title(one), "rows": rows})
+    return found
+
+
+def _curves(tables: Mapping[str, pd.DataFrame]) -> dict[str, Any]:
+    """Cumulative sets of the primary outcome, role -> columns; ``random_band`` holds the range at each k."""
+    effects = tables.get("effects")
+    if effects is None:
+        return {}
+    rows = curve_rows(effects)
+    rows = rows[(rows["outcome"] == PRIMARY_OUTCOME) & (rows["concept"] != OVERALL)]
+    found: dict[str, Any] = {}
+    for concept, part in rows.groupby("concept", sort=False):
+        lines: dict[str, Any] = {}
+        for role, line in part.groupby("role", sort=False):
+            if role == "random_band":
+                band = line.assign(k=numbers(line, "k")).groupby("k")["estimate"].agg(["min", "max"]).reset_index()
+                lines[str(role)] = columns(band, ("k", "min", "max"))
+            else:
+                lines[str(role)] = columns(line.sort_values("k"), ("k", "heads", "estimate", "ci_low", "ci_high"))
+        found[str(concept)] = lines
+    return found
