@@ -8,7 +8,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test format lint types imports pytest test-long torture audit bench wheel clean
+.PHONY: help demo test format lint types imports pytest browser test-long torture audit bench wheel clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -44,8 +44,20 @@ types: $(VENV)/.installed-test
 imports: $(VENV)/.installed-test
 	@$(BIN)/lint-imports --no-logo
 
-pytest: $(VENV)/.installed-test
+pytest: $(VENV)/.installed-test browser
 	@$(PYTEST) -m "not slow" $(PYTEST_ARGS)
+
+# The page's tests need a browser. Where there is none and apt may install one, it does; elsewhere they skip.
+browser:
+	@if command -v chromedriver >/dev/null 2>&1; then exit 0; fi; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then \
+		echo "installing chromium for the tests of the page" >&2; \
+		{ apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+			chromium chromium-driver fonts-noto-cjk; } >/dev/null \
+			|| echo "chromium could not be installed; the tests of the page will skip" >&2; \
+	else \
+		echo "no chromium with chromedriver here; the tests of the page will skip" >&2; \
+	fi
 
 test-long: $(VENV)/.installed-test  ## the long forms of the tests alone
 	@$(PYTEST) -m slow $(PYTEST_ARGS)

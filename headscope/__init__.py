@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from headscope.models.loading import load_model as load_model
     from headscope.pipeline import run as run
     from headscope.profiles.loading import load_profile as load_profile
+    from headscope.report.showing import show as show
     from headscope.runs.folder import Run as Run
     from headscope.verbs.ablate import ablate as ablate
     from headscope.verbs.attribute import attribute as attribute
@@ -49,6 +50,7 @@ _HOME = {
     "screen": "headscope.verbs.screen",
     "sweep": "headscope.verbs.sweep",
     "run": "headscope.pipeline",
+    "show": "headscope.report.showing",
     "Run": "headscope.runs.folder",
 }
 _MODULES = ("errors",)

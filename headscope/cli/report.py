@@ -1,4 +1,4 @@
-"""``headscope report RUN``: the report, in each language. Reads the folder only."""
+"""``headscope report RUN``: the report, in each language, and the page. Reads the folder only."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ def command(
     force: options.Force = False,
     json: options.Json = False,
 ) -> None:
-    """Write a run's report from its tables, in English and Japanese.
+    """Write a run's report from its folder: Markdown in English and Japanese, and one HTML page.
 
     [bold]Examples[/bold]
 

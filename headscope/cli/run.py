@@ -115,7 +115,8 @@ def command(
                 **provenance(context),
             )
         )
-    report = done.path / "report.md"
+    page = done.path / "report.html"
+    report = page if page.is_file() else done.path / "report.md"  # a run of before there were pages
     if json:
         console.print_json(results.facts(done) | {"report": str(report)})
         return

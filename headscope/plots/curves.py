@@ -87,7 +87,7 @@ def curves_figure(effects: pd.DataFrame) -> Figure:
 
 
 def curve_rows(effects: pd.DataFrame) -> pd.DataFrame:
-    """The rows of cumulative sets: the primary outcome under the deciding edit; RequestError where a column is missing."""
+    """The rows of cumulative sets, of the primary outcome under the deciding edit."""
     require_columns(effects, ("concept", "role", "k", "edit", "outcome", "estimate", "unit"), "effects")
     return effects[
         effects["role"].isin([*_LINES, _BAND])

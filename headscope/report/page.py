@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from functools import lru_cache
 from importlib import resources
@@ -29,6 +30,7 @@ from headscope.report.page_data import page_data
 from headscope.report.phrases import text_of
 from headscope.report.phrases_en import English
 
+_HEAD = re.compile(r"\bL\d+H\d+\b")
 _SCRIPTS = ("format.js", "state.js", "heatmaps.js", "charts.js", "card.js", "tables.js", "main.js")
 
 
@@ -72,8 +74,9 @@ def render_page(
 
 
 def sentence(markdown: str) -> Markup:
-    """A sentence of the Markdown report as HTML; raw HTML in it stays text."""
-    return Markup(_markdown().renderInline(markdown))  # noqa: S704 - markdown-it escapes, with html off
+    """A sentence of the Markdown report as HTML, its heads as links to their cards; raw HTML in it stays text."""
+    html = _markdown().renderInline(markdown)
+    return Markup(_HEAD.sub(r'<a href="#\g<0>">\g<0></a>', html))  # noqa: S704 - markdown-it escapes, with html off
 
 
 def embedded(data: Any) -> Markup:

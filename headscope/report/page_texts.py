@@ -21,17 +21,30 @@ _LONGEST_COMPARED = 4000
 
 
 def difference(before: str, after: str) -> list[list[str]]:
-    """Pieces of two texts in order: ``["=", text]``, ``["-", only before]``, ``["+", only after]``."""
+    """Pieces of two texts in order: ``["=", text]``, ``["-", only before]``, ``["+", only after]``.
+
+    White space between two differences counts as part of them, so that sentences with nothing in common stand one
+    behind the other and not word beside word.
+    """
     if max(len(before), len(after)) > _LONGEST_COMPARED:
-        return [["=", before]] if before == after else [["-", before], ["+", after]]
+        return [["=", before]] if before == after else _changed(before, after)
     first, second = _WORDS.findall(before), _WORDS.findall(after)
+    opcodes = SequenceMatcher(None, first, second, autojunk=False).get_opcodes()
     pieces: list[list[str]] = []
-    for kind, a, b, c, d in SequenceMatcher(None, first, second, autojunk=False).get_opcodes():
-        if kind == "equal":
-            pieces.append(["=", "".join(first[a:b])])
-            continue
-        pieces += [[sign, "".join(part)] for sign, part in (("-", first[a:b]), ("+", second[c:d])) if part]
-    return pieces
+    removed, added = "", ""
+    for at, (kind, a, b, c, d) in enumerate(opcodes):
+        old, new = "".join(first[a:b]), "".join(second[c:d])
+        inner = 0 < at < len(opcodes) - 1
+        if kind == "equal" and (old.strip() or not inner):
+            pieces += [*_changed(removed, added), ["=", old]]
+            removed, added = "", ""
+        else:
+            removed, added = removed + old, added + new
+    return [*pieces, *_changed(removed, added)]
+
+
+def _changed(removed: str, added: str) -> list[list[str]]:
+    return [[sign, text] for sign, text in (("-", removed), ("+", added)) if text]
 
 
 def texts_of(tables: Mapping[str, pd.DataFrame]) -> list[dict[str, Any]]:
@@ -65,7 +78,8 @@ def examples_of(arrays: Mapping[str, xr.Dataset]) -> list[dict[str, Any]]:
     for index, values in enumerate(dataset["example_attention"].to_numpy()):
         query = int(dataset["example_query"].to_numpy()[index])
         seen = values[..., : query + 1]
-        thousandths = np.where(np.isnan(seen), None, np.rint(1000 * np.nan_to_num(seen)).astype(int))
+        thousandths = np.rint(1000 * np.nan_to_num(seen)).astype(int).astype(object)
+        thousandths[np.isnan(seen)] = None
         found.append(
             {
                 "id": str(dataset["example"].to_numpy()[index]),

@@ -1,4 +1,8 @@
-"""Write a run's reports into its folder: ``report.md`` in English, ``report.ja.md`` in Japanese."""
+"""Write a run's reports into its folder: the page ``report.html``; ``report.md``, in Japanese ``report.ja.md``.
+
+A table or the arrays that cannot be read (edited by hand, cut off) do not stop a report: it shows what there is, and
+names what it could not read among its warnings.
+"""
 
 from __future__ import annotations
 
@@ -6,42 +10,77 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from headscope.errors import RequestError
 from headscope.report.markdown import render_markdown
+from headscope.report.page import render_page
 
 if TYPE_CHECKING:
+    import pandas as pd
+    import xarray as xr
+
     from headscope.runs.folder import Run
 
+PAGE = "report.html"
 _NAMES = {"en": "report.md", "ja": "report.ja.md"}
 _FILES = ("manifest.json", "arrays.safetensors", "head_scores.json")
 
 
 def write_report(run: Run, languages: Sequence[str] = ("en", "ja")) -> list[Path]:
-    """Write the report in each language.
+    """Write the report in each language, and the page.
 
     Args:
-        run: a run opened to write; its manifest, tables and the names of its pictures are read.
-        languages: of ``en`` and ``ja``.
+        run: a run opened to write; its manifest, tables, arrays and the names of its pictures are read.
+        languages: of the Markdown, ``en`` and ``ja``; the page is in English.
 
     Returns:
-        The files written, in the order of the languages.
+        The files written: the languages in their order, then the page.
 
     Raises:
-        RequestError: an unknown language, a damaged table, or a report is there already with other content and the
-            run was not opened with ``force``.
+        RequestError: an unknown language, or a report is there already with other content and the run was not opened
+            with ``force``.
     """
-    tables = {name: run.table(name) for name in run.tables}
+    tables, problems = readable_tables(run)
+    arrays, more = _readable_arrays(run)
+    problems += more
     facts = facts_from(run)
-    texts = {language: render_markdown(tables, facts, language) for language in languages}
-    return [run.write_derived(_NAMES[language], text) for language, text in texts.items()]
+    facts["warnings"] = [*facts["warnings"], *problems]
+    texts = {_NAMES.get(language, language): render_markdown(tables, facts, language) for language in languages}
+    texts[PAGE] = render_page(tables, facts, arrays, tuple(problems))
+    return [run.write_derived(name, text) for name, text in texts.items()]
+
+
+def readable_tables(run: Run) -> tuple[dict[str, pd.DataFrame], list[str]]:
+    """The run's tables by name, and a sentence for each that is there and cannot be read."""
+    tables: dict[str, pd.DataFrame] = {}
+    problems: list[str] = []
+    for name in run.tables:
+        try:
+            tables[name] = run.table(name)
+        except RequestError as error:
+            problems.append(_problem(error, run))
+    return tables, problems
+
+
+def _readable_arrays(run: Run) -> tuple[dict[str, xr.Dataset], list[str]]:
+    try:
+        return run.read_arrays(), []
+    except RequestError as error:
+        return {}, [_problem(error, run)]
+
+
+def _problem(error: RequestError, run: Run) -> str:
+    """The error in one line, its places named from the folder on, so that a report holds no path of this machine."""
+    lines = str(error).replace(f"{run.path}/", "").split("\n")
+    return "; ".join(" ".join(line.split()) for line in lines) + "."
 
 
 def facts_from(run: Run) -> dict[str, Any]:
     """The manifest as a mapping, with the run's pictures and files, relative to its folder.
 
-    A report is written before its run is finished, and tells of the finished one.
+    A run writes its report before it is finished, and the report tells of the finished run.
     """
     facts = run.manifest.model_dump(mode="json")
-    if facts["status"] == "running":
+    if run.making:
         facts["status"] = "finished"
     figures = sorted((run.path / "plots").glob("*.png"), key=lambda path: path.name)
     facts["figures"] = [f"plots/{path.name}" for path in figures]

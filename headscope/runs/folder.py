@@ -27,6 +27,7 @@ import xarray as xr
 from headscope.errors import HeadscopeError, RequestError, WorkError
 from headscope.runs.arrays import arrays_to_bytes, read_arrays
 from headscope.runs.atomic import TEMPORARY_PREFIX, check_folder_writable, plain, write_bytes_atomic, write_json_atomic
+from headscope.runs.display import run_html
 from headscope.runs.lock import LOCK_NAME, FolderLock
 from headscope.runs.manifest import Manifest, Request, differences, read_manifest
 from headscope.runs.tables import COLUMNS, DERIVED_TABLES, read_table, table_to_text
@@ -60,12 +61,15 @@ class Run:
         path: the folder.
         manifest: its record; ``update`` changes and writes it.
         resumed: True where ``create`` found an unfinished run of the same request.
+        making: True where ``create`` made this object; leaving a ``with`` block then ends the run. A run that was
+            opened keeps its status.
     """
 
     def __init__(self, path: Path, manifest: Manifest, lock: FolderLock | None, *, force: bool = False) -> None:
         self.path = path
         self.manifest = manifest
         self.resumed = False
+        self.making = False
         self._lock = lock
         self._force = force
         self._made_folders: list[Path] = []
@@ -101,7 +105,7 @@ class Run:
                 **{name: plain(value) for name, value in facts.items()},
             )
             run = cls(folder, manifest, lock, force=force)
-            run._made_folders = made
+            run._made_folders, run.making = made, True
             if former is not None:
                 run.resumed = True
                 run._clear()
@@ -126,6 +130,9 @@ class Run:
         folder = Path(path)
         manifest = read_manifest(_inside(folder, MANIFEST))
         return cls(folder, manifest, FolderLock(folder) if write else None, force=force)
+
+    def _repr_html_(self) -> str:
+        return run_html(self)
 
     def finish(self) -> None:
         """Mark the run as finished, and let its folder go."""
@@ -155,7 +162,7 @@ class Run:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if self._lock is None or self.manifest.status == "finished":
+        if self._lock is None or not self.making or self.manifest.status == "finished":
             self.close()
         elif isinstance(error, RequestError) and not self.resumed and not any(map(self._present, (*_MADE, SHARDS))):
             (self.path / MANIFEST).unlink()
@@ -228,11 +235,11 @@ class Run:
         path = _inside(self.path, name)
         if self._lock is None:
             raise WorkError("run was opened to read", got=f"a write of {name}", where=str(self.path))
-        if self.manifest.status == "finished":
+        if self.manifest.status == "finished" or not self.making:
             if path.exists() and path.read_bytes() == data:
                 return path
             if not derived:
-                raise WorkError("a finished run's measured files do not change", got=name, where=str(self.path))
+                raise WorkError("a run's measured files do not change", got=name, where=str(self.path))
             if path.exists() and not self._force:
                 raise RequestError(
                     f"{name} is there already", where=str(self.path), fix="--force replaces derived files"

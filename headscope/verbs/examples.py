@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import xarray as xr
@@ -109,4 +110,4 @@ def _texts(tokens: Tokens) -> list[str]:
     ends = [0]
     for _, end in tokens.offsets:
         ends.append(max(end, ends[-1]))
-    return [tokens.text[first:last] for first, last in zip(ends, ends[1:], strict=False)]
+    return [tokens.text[first:last] for first, last in pairwise(ends)]

@@ -19,9 +19,9 @@ def _contents(folder: Path) -> dict[str, bytes]:
 def test_run_leaves_the_whole_folder_and_ends_with_the_path_of_the_report(small_run: tuple[Path, Outcome]) -> None:
     folder, ended = small_run
     assert ended.code == 0, ended.err
-    assert ended.out.splitlines()[-1] == f"report: {folder / 'report.md'}"
+    assert ended.out.splitlines()[-1] == f"report: {folder / 'report.html'}"
     made = _contents(folder)
-    for name in ("manifest.json", "arrays.safetensors", "head_scores.json", "report.md", "report.ja.md"):
+    for name in ("manifest.json", "arrays.safetensors", "head_scores.json", "report.md", "report.ja.md", "report.html"):
         assert made[name], name
     for table in ("coverage", "screen", "assay", "effects", "ranking", "layers", "verdicts", "texts", "nulls"):
         assert f"tables/{table}.csv" in made
@@ -54,7 +54,7 @@ def test_the_same_request_again_says_so_and_changes_nothing(
     again = headscope("run", "--model", "demo", "--profile", small_profile, "--out", folder, *SMALL)
     assert again.code == 0
     assert "finished already" in again.err
-    assert again.out.splitlines()[-1] == f"report: {folder / 'report.md'}"
+    assert again.out.splitlines()[-1] == f"report: {folder / 'report.html'}"
     assert _contents(folder) == before
 
 
@@ -75,12 +75,12 @@ def test_the_same_request_gives_the_same_bytes(
     command = ("run", "--model", "demo", "--profile", small_profile, "--out", tmp_path / "again", *SMALL)
     again = headscope(*command, "--json")
     assert again.code == 0, again.err
-    assert again.json["report"] == str(tmp_path / "again" / "report.md")
+    assert again.json["report"] == str(tmp_path / "again" / "report.html")
     assert again.json["status"] == "finished"
     first, second = _contents(small_run[0]), _contents(tmp_path / "again")
     assert set(first) == set(second)
     # The manifest holds times; the report the command, which names the folder.
-    for name in set(first) - {"manifest.json", "report.md", "report.ja.md"}:
+    for name in set(first) - {"manifest.json", "report.md", "report.ja.md", "report.html"}:
         assert first[name] == second[name], name
 
 
@@ -89,7 +89,7 @@ def test_quiet_prints_the_report_alone(
 ) -> None:
     folder, _ = small_run
     quiet = headscope("run", "--model", "demo", "--profile", small_profile, "--out", folder, "--quiet", *SMALL)
-    assert quiet.out == f"report: {folder / 'report.md'}\n"
+    assert quiet.out == f"report: {folder / 'report.html'}\n"
 
 
 def test_a_five_prompt_profile_runs_and_is_called_descriptive(headscope: Callable[..., Outcome]) -> None:

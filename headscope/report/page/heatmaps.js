@@ -38,7 +38,7 @@ function gridOf(one, concept) {
 function meanGrid(one, grids) {
   const cells = Array.from({length: nLayers}, (_, layer) => Array.from({length: nHeads}, (_, head) => {
     const values = grids.map((grid) => grid.cells[layer][head]?.value).filter((value) => value !== undefined && value !== null);
-    return values.length ? {value: values.reduce((a, b) => a + b, 0) / values.length, shown: true, row: null} : undefined;
+    return values.length ? {value: values.reduce((a, b) => a + b, 0) / values.length, shown: null, row: null} : undefined;
   }));
   return {title: "mean over concepts", concept: null, cells};
 }
@@ -59,14 +59,13 @@ function cellText(one, grid, layer, head) {
 
 function drawMap(box, one, grid, limit) {
   const z = grid.cells.map((row) => row.map((cell) => cell?.value ?? null));
-  const veil = grid.cells.map((row) => row.map((cell) => (cell && !cell.shown ? 1 : null)));
-  const text = grid.cells.map((row, layer) => row.map((_, head) => forPlotly(cellText(one, grid, layer, head).join("\n"), 400).replaceAll("\n", "<br>")));
+  const veil = grid.cells.map((row) => row.map((cell) => (cell && cell.shown === false ? 1 : null)));
   const hover = grid.cells.map((row, layer) => row.map((_, head) => cellText(one, grid, layer, head).map((line) => forPlotly(line)).join("<br>")));
   const size = Math.max(3, Math.min(64, (box.clientWidth - 54) / nHeads));
   const legible = size >= 34 && nHeads <= 16;
   const height = Math.min(620, Math.max(140, size * nLayers)) + 46;
   const traces = [{
-    type: "heatmap", z, customdata: text, text: z.map((row) => row.map((value) => (value === null || !legible ? "" : number(value)))), hovertext: hover, hoverinfo: "text",
+    type: "heatmap", z, text: grid.cells.map((row) => row.map((cell) => (!cell || !legible ? "" : cell.shown ? `<b>${number(cell.value)}</b>` : number(cell.value)))), hovertext: hover, hoverinfo: "text",
     texttemplate: legible ? "%{text}" : undefined, textfont: {size: 11}, zmin: one.diverging ? -limit : 0, zmax: limit,
     colorscale: one.diverging ? divergingScale() : sequentialScale(), showscale: false, xgap: size > 12 ? 1 : 0, ygap: size > 12 ? 1 : 0,
   }, {type: "heatmap", z: veil, zmin: 0, zmax: 1, colorscale: [[0, color("veil")], [1, color("veil")]], showscale: false, hoverinfo: "skip", xgap: size > 12 ? 1 : 0, ygap: size > 12 ? 1 : 0}];
@@ -107,7 +106,7 @@ function drawLegend(one, limit) {
   ramp.style.background = `linear-gradient(90deg, ${scale.map(([at, tone]) => `${tone} ${at * 100}%`).join(", ")})`;
   document.getElementById("map-legend").replaceChildren(
     make("span", {}, number(one.diverging ? -limit : 0)), ramp, make("span", {}, `${number(limit)} ${one.unit}`),
-    make("span", {class: "veil", "aria-hidden": "true"}), make("span", {}, "not shown to differ"),
+    make("span", {class: "veil", "aria-hidden": "true"}), make("span", {}, "veiled: not shown to differ"),
   );
 }
 

@@ -1,7 +1,8 @@
 // Tables that can be searched, sorted and saved as CSV; rows beyond the first hundred come on demand.
 const ROWS_SHOWN = 100;
 
-// columns: {key, title, show(row) -> text, value(row) -> number or text to sort and save}.
+// columns: {key, title, show(row) -> text, value(row) -> number or text to sort by and save; saved, where it is not
+// [[key, value]], lists the cells of the CSV file}.
 function dataTable(title, columns, rows, onRow = null) {
   let order = null;
   let limit = ROWS_SHOWN;
@@ -26,7 +27,7 @@ function dataTable(title, columns, rows, onRow = null) {
   function draw() {
     const found = chosen();
     body.replaceChildren(...found.slice(0, limit).map((row) => {
-      const cells = columns.map((column, at) => make(at ? "td" : "th", at ? {class: column.wide ? "wrap" : column.left ? "left" : null} : {scope: "row"}, column.show(row)));
+      const cells = columns.map((column, at) => make(at ? "td" : "th", at ? {class: column.wide ? "wrap" : column.left ? "left" : null} : {scope: "row"}, column.why?.(row) ? make("span", {title: column.why(row)}, column.show(row)) : column.show(row)));
       const line = make("tr", onRow ? {class: "open", tabindex: 0, onclick: () => onRow(row), onkeydown: (event) => { if (event.key === "Enter") onRow(row); }} : {}, cells);
       return line;
     }));
@@ -55,7 +56,8 @@ function csvText(columns, rows) {
     const text = /^[=+\-@\t\r]/.test(value) ? `'${value}` : String(value);
     return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
   };
-  return [columns.map((column) => cell(column.key)), ...rows.map((row) => columns.map((column) => cell(column.value(row))))].map((line) => `${line.join(",")}\n`).join("");
+  const saved = columns.flatMap((column) => column.saved ?? [[column.key, column.value]]);
+  return [saved.map(([key]) => cell(key)), ...rows.map((row) => saved.map(([, value]) => cell(value(row))))].map((line) => `${line.join(",")}\n`).join("");
 }
 
 function saveCsv(name, columns, rows) {
@@ -66,9 +68,10 @@ function saveCsv(name, columns, rows) {
 
 const plainColumn = (key, title = key, extra = {}) => ({key, title, show: (row) => String(row[key] ?? MISSING), value: (row) => row[key], ...extra});
 const numberColumn = (key, title = key, show = number) => ({key, title, show: (row) => show(row[key]), value: (row) => row[key]});
-const rangeColumns = (key, low, high, title) => [{key: low, title: `${title} from`, show: (row) => number(row[low]), value: (row) => row[low]}, {key: high, title: `${title} to`, show: (row) => number(row[high]), value: (row) => row[high]}];
+// Both ends in one cell on the page, in two of the CSV file; sorted by the lower end.
+const rangeColumn = (low, high, title) => ({key: low, title, show: (row) => interval(row[low], row[high]), value: (row) => row[low], saved: [[low, (row) => row[low]], [high, (row) => row[high]]]});
 
-// Everything about each head and concept, a row each.
+// Everything about each head and concept, a row each, the largest effects first.
 function headRows() {
   const effect = measure("effect", "lexicon_logodds_nats", "mean");
   const zero = measure("effect", "lexicon_logodds_nats", "zero");
@@ -81,17 +84,17 @@ function headRows() {
       name: headName(layer, head), layer, head, concept, delta: looked?.estimate, delta_low: looked?.ci_low, delta_high: looked?.ci_high, q: looked?.q_value, value_weighted: written?.estimate,
       effect: done?.estimate, low: done?.ci_low, high: done?.ci_high, sim_low: done?.sim_low, sim_high: done?.sim_high, p: done?.p_max_t, zero: nought?.estimate, specificity: verdict?.specificity, verdict: verdict?.verdict ?? "",
     } : null;
-  })).filter(Boolean));
+  })).filter(Boolean)).sort((a, b) => Math.abs(b.effect ?? 0) - Math.abs(a.effect ?? 0));
 }
 
 const HEAD_COLUMNS = [
-  plainColumn("name", "head"), plainColumn("concept", "concept", {left: true}), numberColumn("delta", "Δ attention"), ...rangeColumns("delta", "delta_low", "delta_high", "Δ attention"), numberColumn("q", "q", probability), numberColumn("value_weighted", "Δ value-weighted"),
-  numberColumn("effect", "effect (nats)"), ...rangeColumns("effect", "low", "high", "effect"), ...rangeColumns("effect", "sim_low", "sim_high", "simultaneous"), numberColumn("p", "family-wise p", probability), numberColumn("zero", "effect, zero"), numberColumn("specificity", "specificity"), plainColumn("verdict", "verdict", {left: true}),
+  plainColumn("name", "head"), plainColumn("concept", "concept", {left: true}), numberColumn("delta", "Δ attention"), rangeColumn("delta_low", "delta_high", "95 % CI"), numberColumn("q", "q", probability), numberColumn("value_weighted", "Δ value-weighted"),
+  numberColumn("effect", "effect (nats)"), rangeColumn("low", "high", "95 % CI"), rangeColumn("sim_low", "sim_high", "simultaneous CI"), numberColumn("p", "family-wise p", probability), numberColumn("zero", "effect, zero"), numberColumn("specificity", "specificity"), plainColumn("verdict", "verdict", {left: true}),
 ];
 
 const SET_COLUMNS = [
-  plainColumn("outcome", "metric"), plainColumn("edit", "edit", {left: true}), numberColumn("before", "baseline"), numberColumn("after", "ablation"), numberColumn("estimate", "Δ"), ...rangeColumns("estimate", "low", "high", "95 % CI"),
-  {...numberColumn("p", "p", probability), show: (row) => (row.p === null ? row.missing || MISSING : probability(row.p))}, numberColumn("q", "q", probability), numberColumn("mde", "smallest detectable"), plainColumn("unit", "unit", {left: true}),
+  plainColumn("outcome", "metric"), plainColumn("edit", "edit", {left: true}), numberColumn("before", "baseline"), numberColumn("after", "ablation"), numberColumn("estimate", "Δ"), rangeColumn("low", "high", "95 % CI"),
+  {...numberColumn("p", "p", probability), why: (row) => (row.p === null ? row.missing : "")}, numberColumn("q", "q", probability), numberColumn("mde", "smallest detectable"), plainColumn("unit", "unit", {left: true}),
 ];
 
 const LAYER_COLUMNS = [

@@ -33,7 +33,9 @@ def test_the_span_holds_what_the_screen_measured(screened: ScreenResult):
 
 def test_tokens_put_together_give_the_prompt(screened: ScreenResult):
     texts = {prompt.id: prompt.text for prompt in load_profile("baseline").prompts}
-    for name, tokens in zip(screened.values["example"].to_numpy(), screened.values["token_text"].to_numpy(), strict=True):
+    for name, tokens in zip(
+        screened.values["example"].to_numpy(), screened.values["token_text"].to_numpy(), strict=True
+    ):
         assert "".join(tokens) == texts[str(name)]
 
 
