@@ -13,6 +13,7 @@ from headscope.cli import (
     ablate,
     attribute,
     check,
+    compare,
     patch,
     plot,
     profiles,
@@ -43,6 +44,7 @@ for _name, _verb in {
     "plot": plot,
     "report": report,
     "show": show,
+    "compare": compare,
     "check": check,
     "selfcheck": selfcheck,
 }.items():

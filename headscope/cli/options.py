@@ -393,6 +393,14 @@ Out = Annotated[
         rich_help_panel=_OUTPUT,
     ),
 ]
+CompareOut = Annotated[
+    Path | None,
+    typer.Option(
+        "--out",
+        help="Folder of the comparison; left out: runs/compare-<request>-<request>.",
+        rich_help_panel=_OUTPUT,
+    ),
+]
 Output = Annotated[
     Path | None,
     typer.Option("--output", help="Also write the study's file here.", rich_help_panel=_OUTPUT),
@@ -403,7 +411,10 @@ Force = Annotated[
 Languages = Annotated[
     list[str] | None,
     typer.Option(
-        "--language", help="Language of the report, 'en' or 'ja'; repeatable; left out: both.", rich_help_panel=_OUTPUT
+        "--language",
+        "--lang",
+        help="Language of the report, 'en' or 'ja'; repeatable; left out: both.",
+        rich_help_panel=_OUTPUT,
     ),
 ]
 DryRun = Annotated[

@@ -152,7 +152,7 @@ class ConceptFindings:
         """Whether heads that look more also lower the concept more when removed; None below five heads."""
         effect_of_head = {one.heads: -one.estimate for one in self.alone}
         pairs = [(one.estimate, effect_of_head[one.heads]) for one in self.looked if one.heads in effect_of_head]
-        return _spearman(pairs)
+        return spearman(pairs)
 
     def shared_top(self, n: int) -> int:
         """How many of the ``n`` heads that look most are shown to lower the concept when removed."""
@@ -254,7 +254,8 @@ def _set(
     )
 
 
-def _spearman(pairs: list[tuple[float, float]]) -> Correlation | None:
+def spearman(pairs: list[tuple[float, float]]) -> Correlation | None:
+    """Spearman's rho of pairs; None below five of them, or where one side does not vary."""
     if len(pairs) < _FEWEST_HEADS:
         return None
     first, second = zip(*pairs, strict=True)

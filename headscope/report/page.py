@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from importlib import resources
 from typing import Any
@@ -31,7 +31,9 @@ from headscope.report.phrases import text_of
 from headscope.report.phrases_en import English
 
 _HEAD = re.compile(r"\bL\d+H\d+\b")
-_SCRIPTS = ("format.js", "state.js", "heatmaps.js", "charts.js", "card.js", "tables.js", "main.js")
+_SCRIPTS = (
+    "format.js", "state.js", "map.js", "heatmaps.js", "charts.js", "card.js", "data_table.js", "tables.js", "main.js",
+)  # fmt: skip
 
 
 def render_page(
@@ -53,7 +55,7 @@ def render_page(
     findings = findings_of(present)
     data = page_data(present, arrays or {}, known, findings)
     return (
-        _environment()
+        environment()
         .get_template("page.html.j2")
         .render(
             facts=known,
@@ -66,11 +68,18 @@ def render_page(
             n_confirmatory=n_confirmatory(present),
             thresholds=thresholds(findings),
             data=embedded(data),
-            plotly=Markup(plotly_script()),  # noqa: S704 - plotly's own file, no text of ours or of a run
-            script=Markup("\n".join(map(_own, _SCRIPTS))),  # noqa: S704 - our own files
-            style=Markup(_own("page.css")),  # noqa: S704 - our own file
+            **assets(_SCRIPTS),
         )
     )
+
+
+def assets(scripts: Sequence[str]) -> dict[str, Markup]:
+    """What a page needs beside its data: plotly's script, ours, and our style."""
+    return {
+        "plotly": Markup(plotly_script()),  # noqa: S704 - plotly's own file, no text of a run
+        "script": Markup("\n".join(map(_own, scripts))),  # noqa: S704 - our own files
+        "style": Markup(_own("page.css")),  # noqa: S704 - our own file
+    }
 
 
 def sentence(markdown: str) -> Markup:
@@ -110,7 +119,8 @@ def _markdown() -> MarkdownIt:
 
 
 @lru_cache(maxsize=1)
-def _environment() -> Environment:
+def environment() -> Environment:
+    """Templates whose every variable is escaped."""
     environment = Environment(
         loader=PackageLoader("headscope.report"),
         autoescape=True,

@@ -99,7 +99,8 @@ def _measures(tables: Mapping[str, pd.DataFrame], concepts: Sequence[str]) -> li
     if screen is not None:
         for measure in dict.fromkeys(map(str, screen["measure"])):
             rows = screen_rows(screen, measure)
-            found += _measure("screen", measure, "", rows, concepts)
+            if len(rows):
+                found.append(head_measure("screen", measure, "", rows, concepts))
     if effects is not None:
         alone = effects[(effects["role"] == "single") | ((effects["role"] == "requested") & (effects["k"] == 1))]
         for edit in dict.fromkeys(map(str, alone["edit"])):
@@ -107,34 +108,29 @@ def _measures(tables: Mapping[str, pd.DataFrame], concepts: Sequence[str]) -> li
                 rows = single_effects(effects, edit=edit, outcome=outcome)
                 # Damage is measured on control prompts, whose class is no concept.
                 of_all = [None] if outcome in DAMAGE_OUTCOMES else concepts
-                found += _measure("effect", outcome, edit, rows, of_all)
+                if len(rows):
+                    found.append(head_measure("effect", outcome, edit, rows, of_all))
     return found
 
 
-def _measure(
-    kind: str, name: str, edit: str, rows: pd.DataFrame, concepts: Sequence[str | None]
-) -> list[dict[str, Any]]:
+def head_measure(kind: str, name: str, edit: str, rows: pd.DataFrame, concepts: Sequence[str | None]) -> dict[str, Any]:
+    """One measure of single heads: what it is called, and its rows for each concept (None for all), by column."""
     by_concept = {
         concept or "": columns(part, ("layer", "head", *_CELLS, "n_templates"))
         for concept in concepts
         if len(part := rows if concept is None else rows[rows["concept"] == concept])
     }
-    if not by_concept:
-        return []
     first = rows.iloc[0]
     words = English()
     label = {"screen": _SCREEN_LABELS.get(name, name)}.get(kind) or words.outcome(name)
-    return [
-        {
-            "kind": kind,
-            "name": name,
-            "edit": edit,
-            "label": label,
-            "unit": words.unit(str(first["unit"])),
-            "query": str(first["query"]) if kind == "screen" else "",
-            "by_concept": by_concept,
-        }
-    ]
+    return {
+        "kind": kind,
+        "name": name,
+        "edit": edit,
+        "label": label,
+        "unit": words.unit(str(first["unit"])),
+        "by_concept": by_concept,
+    }
 
 
 _SCREEN_LABELS = {

@@ -11,6 +11,9 @@ import pytest
 from selenium.webdriver.common.keys import Keys
 
 from headscope.plots.selecting import lone_effects, screen_rows
+from headscope.report.compare_page import render_comparison
+from headscope.report.comparing import RunSide, compare_runs
+from headscope.report.facts import facts_of
 from headscope.report.numbers import interval, number, probability
 from tests.browser.conftest import Page, Write
 from tests.browser.fake_arrays import fake_arrays
@@ -338,4 +341,27 @@ def test_a_model_of_80_layers_is_drawn_and_its_tables_stay_short(page: Page, wri
     # What keeps it fast: cells are one picture each, and rows beyond the first hundred wait until they are asked for.
     assert len(_heads_table(page)) == 100
     assert page.run("return document.querySelectorAll('*').length") < 8000
+    assert page.run(NO_OVERFLOW)
+
+
+def test_two_runs_beside_each_other(page: Page, tables: dict[str, pd.DataFrame], tmp_path: Path) -> None:
+    others = fake_tables(4, 4, seed=1)
+    first, second = (
+        RunSide(name, of, facts_of(fake_facts(4, 4), of)) for name, of in (("one <b>", tables), ("two", others))
+    )
+    path = tmp_path / "compare.html"
+    path.write_text(render_comparison(first, second, compare_runs(first, second)), encoding="utf-8")
+    page.open(path)
+    assert page.errors() == []
+    assert {url.split("#")[0] for url in page.requests()} == {path.as_uri()}
+    drawn = page.each("#pairs [role=application]", "one.data[0].z")
+    expected = [_grid(lone_effects(of["effects"]), concept) for concept in CONCEPTS for of in (tables, others)]
+    np.testing.assert_allclose(drawn, expected, rtol=1e-5, atol=1e-6)
+    page.run("document.querySelector('[data-measure=attention]').click()")
+    drawn = page.each("#pairs [role=application]", "one.data[0].z")
+    expected = [_grid(screen_rows(of["screen"]), concept) for concept in CONCEPTS for of in (tables, others)]
+    np.testing.assert_allclose(drawn, expected, rtol=1e-5, atol=1e-6)
+    page.run("document.getElementById('theme').click()")
+    assert page.errors() == []
+    page.open(path, width=390)
     assert page.run(NO_OVERFLOW)

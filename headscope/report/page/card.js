@@ -96,7 +96,7 @@ function tokensOf(example, layer, head) {
     const share = (shares[i] ?? 0) / 1000;
     const bos = i === 0 && token === "";
     const word = make("span", {class: [example.in_span[i] ? "span" : "", i === example.query ? "query" : "", bos ? "bos" : ""].join(" ").trim(), title: `${(share * 100).toFixed(1)} % of attention`}, bos ? "BOS" : token);
-    word.style.backgroundColor = `rgba(${color("shade")}, ${Math.min(0.85, share).toFixed(3)})`;
+    word.style.backgroundColor = `rgba(${color("shade")}, ${(0.6 * share).toFixed(3)})`;
     return word;
   });
   return make("div", {class: "tokens", dir: "auto"}, words, make("span", {class: "who"}, `  ${example.concept}, ${(100 * onSpan).toFixed(1)} % on its words`));

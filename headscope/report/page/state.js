@@ -103,6 +103,10 @@ function strictestP(row) {
   return row.p_max_t ?? row.q_value ?? row.p_value ?? null;
 }
 
+function strictestName(row) {
+  return (row.p_max_t ?? null) !== null ? "family-wise p" : (row.q_value ?? null) !== null ? "q" : "p";
+}
+
 function empty(text) {
   return make("p", {class: "empty"}, text);
 }

@@ -1,0 +1,67 @@
+"""``headscope compare RUN RUN``: do two runs order heads alike, which verdicts changed? Reads the folders only."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from headscope.cli import console, options
+from headscope.cli.inputs import check_outputs
+
+_AGREEMENT = {
+    "concept": "concept",
+    "measure": "measure",
+    "n_heads": "heads",
+    "rho": "rank correlation",
+    "ci_low": "from",
+    "ci_high": "to",
+    "largest_difference": "largest difference",
+    "at_head": "at head",
+}
+_CHANGED = {
+    "concept": "concept",
+    "heads": "heads",
+    "verdict_first": "first run",
+    "verdict_second": "second run",
+    "estimate_first": "effect, first (nats)",
+    "estimate_second": "effect, second (nats)",
+}
+
+
+def command(
+    first: options.RunFolder,
+    second: Annotated[Path, typer.Argument(metavar="RUN", help="Another run folder.", show_default=False)],
+    out: options.CompareOut = None,
+    force: options.Force = False,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Put two runs beside each other: two models, two seeds, two protocols.
+
+    Writes a page and its tables: rank correlation of every measure over the heads, verdicts that changed, heatmaps side
+    by side.
+
+    [bold]Examples[/bold]
+
+    headscope compare runs/demo runs/demo-seed-1
+
+    headscope compare runs/gpt2 runs/gpt2-finetuned --out comparisons/finetuning
+    """
+    check_outputs(out)
+    from headscope.report.compare_page import compare, default_folder
+
+    folder = default_folder(first, second) if out is None else out
+    found, page = compare(first, second, folder, force=force)
+    for note in found.notes:
+        console.warn(note)
+    if json:
+        tables = {"agreement": found.agreement, "changed_verdicts": found.changed, "verdict_counts": found.counts}
+        rows = {name: console.records(table) for name, table in tables.items()}
+        console.print_json({"page": str(page), "notes": list(found.notes), **rows})
+        return
+    if not quiet:
+        console.print_table("Do the runs order the heads alike?", console.records(found.agreement), _AGREEMENT)
+        console.print_table("Verdicts that changed", console.records(found.changed), _CHANGED)
+    console.say(f"comparison: {page}")
