@@ -73,7 +73,7 @@ def test_every_requirement_is_pinned_for_make() -> None:
 
 
 def _canonical(requirement: str) -> str:
-    return re.sub(r"[-_.]+", "-", re.split(r"[><=]", requirement)[0]).lower()
+    return re.sub(r"[-_.]+", "-", re.split(r"[><=\[]", requirement)[0]).lower()
 
 
 def test_wheel_holds_the_package_and_nothing_else(tmp_path: Path) -> None:
