@@ -11,13 +11,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from headscope.measure.memory import in_halves
 from headscope.measure.passes import Progress, batch_of
 from headscope.models.head_model import HeadModel
 from headscope.models.reading import RowQueries, read_attention
@@ -74,6 +75,7 @@ def read_probes(
     batch_tokens: int,
     pack: bool,
     progress: Progress | None = None,
+    halved: Callable[[int], None] | None = None,
 ) -> dict[str, FloatArray]:
     """Every measure of ``MEASURES`` for every probe and head.
 
@@ -84,6 +86,7 @@ def read_probes(
         batch_tokens: most tokens of a batch, padding included.
         pack: share prefixes between sequences, where the model's load check found this equal.
         progress: told after each batch.
+        halved: told where a batch had to be halved, how often, because it did not fit into memory.
 
     Returns:
         Measure -> [n_probes, n_layers, n_heads]; the mean over a probe's queries; NaN where a probe has no query or
@@ -98,7 +101,10 @@ def read_probes(
     values = {measure: np.full(shape, np.nan) for measure in MEASURES}
     plan = plan_batches([len(row) for row, _ in rows], batch_tokens)
     for done, members in enumerate(plan):
-        _read_batch(model, [rows[index] for index in members], probes, by_sequence, values)
+        batch = [rows[index] for index in members]
+        n_halved = in_halves(batch, lambda some: _read_batch(model, some, probes, by_sequence, values))
+        if n_halved and halved is not None:
+            halved(n_halved)
         if progress is not None:
             progress("attention", done + 1, len(plan))
     return values

@@ -25,6 +25,7 @@ import torch
 from headscope.errors import RequestError
 from headscope.heads import HeadSet
 from headscope.measure.asked import AskedPrompt
+from headscope.measure.memory import in_halves
 from headscope.measure.passes import Progress, batch_of
 from headscope.models.editing import LayerEdit, value_bias, watching_z
 from headscope.models.head_model import HeadModel
@@ -71,7 +72,8 @@ class ControlStates:
     """What each head puts out on the control prompts, as far as the edits need it.
 
     Built in one pass over the control prompts, each followed by each readout. For every control prompt and layer it
-    keeps the sum of z over the tokens of its sequences and, for edits by position, z itself.
+    keeps the sum of z over the tokens of its sequences and, for edits by position, z itself. ``n_halved``: how many
+    batches of the pass did not fit into memory and ran in halves.
     """
 
     def __init__(
@@ -101,27 +103,37 @@ class ControlStates:
         self._sequences: dict[tuple[int, int, int], Array] = {}  # (layer, control, readout) -> [n, H, d]
         self._means: dict[tuple[int, str], Array] = {}
         self._position_means: dict[tuple[int, str], Array] = {}
+        self.n_halved = 0
         self._run(model, batch_tokens, progress)
 
     def _run(self, model: HeadModel, batch_tokens: int, progress: Progress | None) -> None:
         places = [(c, r) for c, control in enumerate(self._controls) for r in range(len(control.rows))]
         plan = plan_batches([len(self._controls[c].rows[r]) for c, r in places], batch_tokens)
         for done, members in enumerate(plan):
-            batch_places = [places[index] for index in members]
-            rows = [self._controls[c].rows[r] for c, r in batch_places]
-            with watching_z(model, lambda layer, z, where=batch_places: self._keep(layer, z, where)):
-                run_hidden(model, batch_of(rows, model.device))
+            batch = [places[index] for index in members]
+            self.n_halved += in_halves(batch, lambda some: self._run_batch(model, some))
             if progress is not None:
                 progress("control states", done + 1, len(plan))
 
-    def _keep(self, layer: int, z: torch.Tensor, places: Sequence[tuple[int, int]]) -> None:
+    def _run_batch(self, model: HeadModel, places: Sequence[tuple[int, int]]) -> None:
+        sums: list[tuple[int, int, Array]] = []  # taken over when the whole pass has run, so that it may be run again
+        rows = [self._controls[c].rows[r] for c, r in places]
+        with watching_z(model, lambda layer, z: self._keep(layer, z, places, sums)):
+            run_hidden(model, batch_of(rows, model.device))
+        for layer, c, total in sums:
+            self._sums[layer][c] += total
+
+    def _keep(
+        self, layer: int, z: torch.Tensor, places: Sequence[tuple[int, int]], sums: list[tuple[int, int, Array]]
+    ) -> None:
         """Take what the edits need of one layer; the pass ends at the last."""
         values = z.float().cpu().numpy()
         for b, (c, r) in enumerate(places):
             control = self._controls[c]
             row = control.rows[r]
             weights = row.n_sequences_through().astype(np.float64)
-            self._sums[layer][c] += np.tensordot(weights, values[b, : len(row)].astype(np.float64), axes=(0, 0))
+            total = np.tensordot(weights, values[b, : len(row)].astype(np.float64), axes=(0, 0))
+            sums.append((layer, c, total))
             if self._by_token:
                 for path, readout in zip(row.paths, control.members[r], strict=True):
                     self._sequences[layer, c, readout] = values[b][path]

@@ -15,7 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -28,18 +28,19 @@ from headscope.errors import RequestError
 from headscope.measure.asked import AskedPrompt
 from headscope.measure.edits import Arm, ControlStates, Places, layer_edits, places_of
 from headscope.measure.lexicons import ConceptTokens, log_odds
+from headscope.measure.memory import fits, halves
 from headscope.measure.passes import Progress, batch_of, repeated
 from headscope.measure.patches import PatchStates
+from headscope.measure.read_places import FloatArray, ReadPlaces, mean_kl, mean_nll
 from headscope.models.anatomy import vocabulary_size
 from headscope.models.batches import Batch
 from headscope.models.blocks import keeping_inputs, repeated_rows, starting_at
 from headscope.models.editing import editing
 from headscope.models.head_model import HeadModel
 from headscope.models.running import logits_at
-from headscope.tokens import IntArray, Row, plan_batches
+from headscope.tokens import Row, plan_batches
 
-FloatArray = npt.NDArray[np.float64]
-
+_DAMAGE = ("nll", "kl", "unedited_nll")
 LOGIT_BYTES = 2**28
 """Most bytes of float32 logits one pass may give."""
 
@@ -56,6 +57,7 @@ class ForcedOutcomes:
         edited_nll_nats_per_token: [n_arms, n_prompts], likewise.
         n_forward_tokens: tokens that went through the model, padding included.
         n_layer_tokens: the same, each counted once for every layer that ran on it.
+        n_halved: batches that did not fit into memory and ran in halves.
     """
 
     baseline: FloatArray
@@ -65,6 +67,7 @@ class ForcedOutcomes:
     edited_nll_nats_per_token: FloatArray
     n_forward_tokens: int
     n_layer_tokens: int
+    n_halved: int
 
 
 @dataclass(frozen=True)
@@ -90,40 +93,12 @@ Work = Callable[[Sequence[Piece], Callable[[Piece], Result]], Iterable[Result]]
 
 
 @dataclass(frozen=True)
-class _Places:
-    """Where logits are read in a batch, and to whom each belongs: first the ends of sequences, then damage.
-
-    Attributes:
-        rows: [n_ends + n_damage] row of the batch.
-        tokens: [n_ends + n_damage] token of the row.
-        prompts: [n_ends + n_damage] index of the prompt.
-        readouts: [n_ends] the readout that ends there.
-        targets: [n_damage] the token that follows, -1 where the prompt ends.
-    """
-
-    rows: IntArray
-    tokens: IntArray
-    prompts: IntArray
-    readouts: IntArray
-    targets: IntArray
-
-    @property
-    def n_ends(self) -> int:
-        return len(self.readouts)
-
-    @property
-    def damaged(self) -> IntArray:
-        """Prompts whose damage is measured, in order."""
-        return np.unique(self.prompts[self.n_ends :])
-
-
-@dataclass(frozen=True)
 class _Unedited:
     """A batch and what the model says on it with every head on."""
 
     rows: tuple[int, ...]
     batch: Batch
-    places: _Places
+    places: ReadPlaces
     log_probabilities: Tensor  # [n_damage, V]
     entering: dict[int, Any]  # what enters the layers that arms begin at
     result: Result
@@ -206,8 +181,32 @@ class ForcedPasses:
 
         Returns:
             ``scores`` [n_arms, n_ends, n_lexicons], ``nll`` [n_arms, n_damaged] and ``kl`` [n_arms, n_damaged] of the
-            piece's arms; ``unedited_scores`` [n_ends, n_lexicons] and ``unedited_nll`` [n_damaged].
+            piece's arms; ``unedited_scores`` [n_ends, n_lexicons] and ``unedited_nll`` [n_damaged]; ``n_halved``, how
+            many batches of it had to be halved to fit into memory.
         """
+        found: list[Result] = []
+        if fits(lambda: found.append(self._run_whole(piece, arms))):
+            return found[0]
+        if self._latest is not None and len(piece.arms) > 1:  # the unedited pass did fit
+            parts = [replace(piece, arms=tuple(half)) for half in halves(piece.arms)]
+            return self._joined_arms([self.run(part, arms) for part in parts])
+        self._latest = None
+        parts = [replace(piece, rows=tuple(half)) for half in halves(piece.rows)]
+        return self._joined_rows(parts, [self.run(part, arms) for part in parts])
+
+    def _joined_arms(self, results: Sequence[Result]) -> Result:
+        edited = {name: np.concatenate([one[name] for one in results]) for name in ("scores", "nll", "kl")}
+        return results[0] | edited | {"n_halved": np.asarray(1 + sum(int(one["n_halved"]) for one in results))}
+
+    def _joined_rows(self, parts: Sequence[Piece], results: Sequence[Result]) -> Result:
+        damaged = np.concatenate([self._places(part.rows).damaged for part in parts])
+        order = np.argsort(damaged, kind="stable")
+        joined = {name: np.concatenate([one[name] for one in results], axis=-1)[..., order] for name in _DAMAGE}
+        for name in ("scores", "unedited_scores"):
+            joined[name] = np.concatenate([one[name] for one in results], axis=-2)
+        return joined | {"n_halved": np.asarray(1 + sum(int(one["n_halved"]) for one in results))}
+
+    def _run_whole(self, piece: Piece, arms: Sequence[Arm]) -> Result:
         layers = frozenset(self._first_layer(arm) for arm in arms) - {0}
         unedited = self._unedited(piece.rows, layers)
         places = unedited.places
@@ -221,10 +220,9 @@ class ForcedPasses:
             log_probabilities = logits[:, places.n_ends :].log_softmax(-1)
             for index, edited in enumerate(log_probabilities):
                 scores[index] = self._scores(logits[index], places)
-                nll[index] = _nll(edited, places)
-                divergence = (unedited.log_probabilities.exp() * (unedited.log_probabilities - edited)).sum(-1)
-                kl[index] = _by_prompt(divergence, places)
-        return result | {"scores": scores, "nll": nll, "kl": kl}
+                nll[index] = mean_nll(edited, places)
+                kl[index] = mean_kl(unedited.log_probabilities, edited, places)
+        return result | {"scores": scores, "nll": nll, "kl": kl, "n_halved": np.zeros((), dtype=np.int64)}
 
     def assemble(self, pieces: Sequence[Piece], results: Iterable[Result]) -> ForcedOutcomes:
         """Put the results of all pieces of a plan, in its order, together."""
@@ -233,6 +231,7 @@ class ForcedPasses:
         scores = np.full((n_arms + 1, n_prompts, n_readouts, n_lexicons), np.nan)
         nll = np.full((n_arms + 1, n_prompts), np.nan)
         kl = np.full((n_arms, n_prompts), np.nan)
+        n_halved = 0
         for piece, result in zip(pieces, results, strict=True):
             places, edited = self._places(piece.rows), [1 + arm for arm in piece.arms]
             prompts = places.prompts[: places.n_ends]
@@ -242,9 +241,10 @@ class ForcedPasses:
                 scores[edited[index], prompts, places.readouts] = result["scores"][index]
                 nll[edited[index], places.damaged] = result["nll"][index]
                 kl[arm, places.damaged] = result["kl"][index]
+            n_halved += int(result["n_halved"])
         _, n_tokens, n_layer_tokens = self.work_of(pieces)
         means = scores.mean(axis=2)
-        return ForcedOutcomes(means[0], means[1:], kl, nll[0], nll[1:], n_tokens, n_layer_tokens)
+        return ForcedOutcomes(means[0], means[1:], kl, nll[0], nll[1:], n_tokens, n_layer_tokens, n_halved)
 
     def work_of(self, pieces: Sequence[Piece]) -> tuple[int, int, int]:
         """Forward passes, tokens (padding included), and tokens times layers of a plan; unedited passes run once."""
@@ -267,19 +267,8 @@ class ForcedPasses:
         p, r = self._rows[row]
         return self._prompts[p].rows[r]
 
-    def _places(self, rows: Sequence[int]) -> _Places:
-        ends: list[tuple[int, int, int, int]] = []  # (row of the batch, token, prompt, readout)
-        damage: list[tuple[int, int, int, int]] = []  # (row of the batch, token, prompt, the token that follows or -1)
-        for b, (p, r) in enumerate(self._rows[row] for row in rows):
-            prompt = self._prompts[p]
-            ends += [(b, token, p, k) for k, (row, token) in enumerate(prompt.ends()) if row == r]
-            row, tokens = prompt.prompt_places()
-            if prompt.id in self._damage_on and row == r:
-                following = [*prompt.tokens.ids[1:], -1]
-                damage += [(b, int(token), p, after) for token, after in zip(tokens, following, strict=True)]
-        n_ends = len(ends)
-        rows_, tokens_, prompts, last = np.array(ends + damage, dtype=np.int64).reshape(-1, 4).T
-        return _Places(rows_, tokens_, prompts, last[:n_ends], last[n_ends:])
+    def _places(self, rows: Sequence[int]) -> ReadPlaces:
+        return ReadPlaces.of(self._prompts, [self._rows[row] for row in rows], self._damage_on)
 
     def _unedited(self, rows: tuple[int, ...], layers: frozenset[int]) -> _Unedited:
         """The unedited pass; always a batch of its own, so it does not matter whether it was kept or is run again."""
@@ -291,7 +280,7 @@ class ForcedPasses:
             log_probabilities = logits[places.n_ends :].log_softmax(-1)
             result = {
                 "unedited_scores": self._scores(logits, places),
-                "unedited_nll": _nll(log_probabilities, places),
+                "unedited_nll": mean_nll(log_probabilities, places),
             }
             self._latest = _Unedited(rows, batch, places, log_probabilities, entering, result)
         return self._latest
@@ -306,7 +295,7 @@ class ForcedPasses:
         self,
         rows: Sequence[int],
         batch: Batch,
-        places: _Places,
+        places: ReadPlaces,
         arms: Sequence[Arm | None],
         started: AbstractContextManager[None] | None = None,
     ) -> Tensor:
@@ -328,7 +317,7 @@ class ForcedPasses:
             return self._states.edited(rows)
         return editing(self._model, layer_edits(self._model, self._states, rows))
 
-    def _scores(self, logits: Tensor, places: _Places) -> FloatArray:
+    def _scores(self, logits: Tensor, places: ReadPlaces) -> FloatArray:
         """[n_ends, n_lexicons] log-odds of each lexicon."""
         scores = np.empty((places.n_ends, len(self._lexicons[0])))
         for readout in np.unique(places.readouts):
@@ -343,20 +332,6 @@ def _blocks(members: Sequence[int], size: int) -> list[tuple[int, ...]]:
     """Members in blocks of at most ``size``, as equal as can be."""
     n_blocks = max(1, math.ceil(len(members) / size))
     return [tuple(block.tolist()) for block in np.array_split(np.asarray(members, dtype=np.int64), n_blocks)]
-
-
-def _nll(log_probabilities: Tensor, places: _Places) -> FloatArray:
-    """[n_damaged] mean negative log-likelihood of each prompt's own tokens; NaN where it has a single one."""
-    targets = torch.from_numpy(places.targets).to(log_probabilities.device)
-    own = log_probabilities.gather(1, targets.clamp(min=0)[:, None])[:, 0]
-    return _by_prompt(-own, places, known=places.targets >= 0)
-
-
-def _by_prompt(values: Tensor, places: _Places, known: npt.NDArray[np.bool_] | None = None) -> FloatArray:
-    """[n_damaged] means over each prompt's damage places, or over the ``known`` ones of them."""
-    prompts, as_array = places.prompts[places.n_ends :], values.double().cpu().numpy()
-    chosen = [(prompts == p) & (True if known is None else known) for p in places.damaged]
-    return np.array([as_array[mine].mean() if mine.any() else np.nan for mine in chosen])
 
 
 def check_distinct(arms: Sequence[Arm]) -> None:

@@ -275,6 +275,7 @@ class CausalStudy:
             "packed": all(len(one.rows) == 1 for one in self.asked) and len(self.profile.readouts) > 1,
             "n_forward_tokens": outcomes.n_forward_tokens,
             "n_layer_tokens": outcomes.n_layer_tokens,
+            "n_batches_halved": outcomes.n_halved + (0 if self.states is None else self.states.n_halved),
             "seed": self.seed,
             "warnings": list(self.templates.warnings),
         }

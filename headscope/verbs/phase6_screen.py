@@ -71,7 +71,10 @@ def screen_phase6(
         positions = found or (len(tokens) - 1,)
         probes.append(Probe(len(sequences), positions, positions, exclude_query=False))
         sequences.append(tokens.ids)
-    read = read_probes(model, sequences, probes, batch_tokens=batch_tokens, pack=False, progress=progress)
+    halvings: list[int] = []
+    read = read_probes(
+        model, sequences, probes, batch_tokens=batch_tokens, pack=False, progress=progress, halved=halvings.append
+    )
     sizes = np.array([len(probe.keys) for probe in probes])
     values = read["attention"] / sizes[:, None, None]
 
@@ -96,6 +99,7 @@ def screen_phase6(
         "concepts": list(names),
         "seed": seed,
         "batch_tokens": batch_tokens,
+        "n_batches_halved": sum(halvings),
         "packed": False,
         "warnings": [CONFOUNDED, *coverage["note"].tolist(), *templates.warnings],
     }

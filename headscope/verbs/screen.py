@@ -126,7 +126,10 @@ def screen(
 
     distinct = list(dict.fromkeys(probe for one in comparisons for probe in (*one.probes, *one.controls)))
     sequences = [view.tokens.ids for of_prompt in views.values() for view in of_prompt]
-    read = read_probes(model, sequences, distinct, batch_tokens=budget, pack=pack, progress=progress)
+    halvings: list[int] = []
+    read = read_probes(
+        model, sequences, distinct, batch_tokens=budget, pack=pack, progress=progress, halved=halvings.append
+    )
     values = _dataset(model, comparisons, templates.of, {probe: i for i, probe in enumerate(distinct)}, read)
     table = screen_table(_blocks(model, names, comparisons, values, templates.of, query), seed=seed)
     shown = [_example(prompt, views[prompt.id][0], templates.of) for prompt in prompts]
@@ -137,6 +140,7 @@ def screen(
         "concepts": list(names),
         "seed": seed,
         "batch_tokens": budget,
+        "n_batches_halved": sum(halvings),
         "packed": bool(pack and model.tree_row_limit is not None),
         "chat_template": chat_template,
         "low_coverage_allowed": allow_low_coverage,
