@@ -224,6 +224,14 @@ def test_the_csv_holds_the_tables_numbers(
         np.testing.assert_allclose(both[mine], both[theirs], rtol=1e-5)
 
 
+def test_every_chart_stays_within_its_tile(page: Page, report: Path) -> None:
+    page.open(report)
+    for tiles in ("#maps .map", "#curves .map"):
+        widths = page.each(tiles, "[one.querySelector('.main-svg').clientWidth, one.clientWidth]")
+        assert len(widths) >= len(CONCEPTS)
+        assert all(drawn <= tile for drawn, tile in widths)
+
+
 def test_dark_and_light(page: Page, report: Path) -> None:
     page.open(report, scheme="dark")
     shade = "return getComputedStyle(document.body).backgroundColor.match(/\\d+/g).slice(0, 3).map(Number)"

@@ -63,9 +63,14 @@ function drawCurves() {
     return;
   }
   const place = document.getElementById("curves");
-  concepts.forEach((concept) => {
+  // All tiles first: a chart takes the width its tile has when it is drawn.
+  const boxes = concepts.map((concept) => {
     const box = make("div", {role: "img", "aria-label": `Cumulative curves of ${concept}`});
     place.append(make("div", {class: "map"}, make("h3", {}, concept), box));
+    return box;
+  });
+  concepts.forEach((concept, at) => {
+    const box = boxes[at];
     onTheme(() => {
       const lines = data.curves[concept];
       const traces = [];
