@@ -37,6 +37,8 @@ from headscope.verbs.curves import curves
 from headscope.verbs.generated import check_texts_fit
 from headscope.verbs.joint import choose_top, joint
 from headscope.verbs.keep import begin, keep
+from headscope.verbs.patch import patch
+from headscope.verbs.patch_plan import patchable_concepts
 from headscope.verbs.rank import rank
 from headscope.verbs.request import batch_budget, chosen_concepts
 from headscope.verbs.result import Result
@@ -60,6 +62,7 @@ def run(
     top_n: int = 10,
     n_random: int = 100,
     sets: bool = True,
+    patching: bool = True,
     share: float = 0.5,
     max_tokens: int = 30,
     temperature: float = 1.0,
@@ -100,6 +103,7 @@ def run(
         top_p: of sampling.
         samples: texts for each prompt and arm.
         greedy: most probable tokens instead of sampling.
+        patching: also patch every swept head, both directions, where prompts match their controls token by token.
         sentiment: ``vader``, or a transformers classifier.
         allow_low_coverage: see ``screen``.
         chat_template: wrap prompts in the tokenizer's chat template.
@@ -135,9 +139,9 @@ def run(
     }  # fmt: skip
     options = {
         "concepts": list(names), "query": query, "budget": budget, "edits": list(edits), "top_k": top_k, "top_n": top_n,
-        "steps": DEFAULT_STEPS, "n_random": n_random, "sets": sets, "share": share,
-        "allow_low_coverage": allow_low_coverage,
-        "chat_template": chat_template, "languages": list(languages), **writing,
+        "steps": DEFAULT_STEPS, "n_random": n_random, "sets": sets, "share": share, "patching": patching,
+        "allow_low_coverage": allow_low_coverage, "chat_template": chat_template, "languages": list(languages),
+        **writing,
     }  # fmt: skip
     folder = begin(
         "run", model, profile, options,
@@ -185,6 +189,9 @@ def run(
         if sets and budget == "exact":
             results["curves"] = curves(model, profile, swept, top_k=top_k, share=share, **common)
             clock.lap("curves")
+        if patching:
+            results["patch"] = _patched(model, profile, names, spec, common)
+            clock.lap("patch")
         effects = pd.concat([r.tables["effects"] for r in results.values() if "effects" in r.tables], ignore_index=True)
         results["rank"] = rank(screened, effects, assay=swept.tables["assay"], top_n=top_n)
         keep(folder, results)
@@ -192,6 +199,20 @@ def run(
         write_report(folder, languages=tuple(languages))
         clock.lap("report")
     return folder
+
+
+def _patched(model: HeadModel, profile: Profile, names: Sequence[str], spec: str, common: Mapping[str, Any]) -> Result:
+    """Every swept head patched alone; concepts that cannot be patched are left out, and the record says so."""
+    can = patchable_concepts(model, profile, names, chat_template=common["chat_template"])
+    said = [
+        f"{name} was not patched: none of its prompts matches a control token by token"
+        for name in names
+        if name not in can
+    ]
+    if not can:
+        return Result({}, xr.Dataset(), {"warnings": said}, "patching")
+    done = patch(model, profile, spec, concepts=can, each=True, alignment="exact", **common)
+    return Result(done.tables, done.values, dict(done.record) | {"warnings": [*said, *done.warnings]}, done.main)
 
 
 class _Clock:

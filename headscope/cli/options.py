@@ -190,6 +190,12 @@ SweptSpec = Annotated[
         rich_help_panel=_MEASURE,
     ),
 ]
+Patching = Annotated[
+    bool,
+    typer.Option(
+        "--patch/--no-patch", help="Also patch every swept head, in both directions.", rich_help_panel=_MEASURE
+    ),
+]
 PatchedSpec = Annotated[
     str,
     typer.Option(

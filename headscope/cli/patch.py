@@ -33,6 +33,7 @@ def command(
     seed: options.Seed = 0,
     batch_tokens: options.BatchTokens = None,
     device: options.Device = "auto",
+    device_map: options.DeviceMap = None,
     dtype: options.Dtype = "auto",
     bos: options.Bos = "auto",
     unchecked: options.Unchecked = False,
@@ -64,8 +65,9 @@ def command(
     one_of("alignment", alignment, ALIGNMENTS)
     recipe = Recipe(STUDY_NAMES.get(what, what), target, alpha)
     loaded = ask_model(
-        model, device=device, dtype=dtype, bos=bos, unchecked=unchecked, trust_remote_code=trust_remote_code
-    )
+        model, device=device, device_map=device_map, dtype=dtype, bos=bos, unchecked=unchecked,
+        trust_remote_code=trust_remote_code,
+    )  # fmt: skip
     request: dict[str, Any] = {
         "concepts": list(chosen_concepts(asked, concept)),
         "heads": str(loaded.head_set(heads)),

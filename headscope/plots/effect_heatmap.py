@@ -62,14 +62,14 @@ def effect_heatmap(
     part = rows[rows["concept"] == concept]
     if part.empty:
         raise RequestError(f'no single-head effects on "{concept}"', expected=", ".join(concepts_of(rows)), got=concept)
-    values, p_values = _panel(part, grid_shape(rows))
+    values, p_values = panel_of(part, grid_shape(rows))
     scale = limit if limit is not None else symmetric_limit(values)
     with style.drawing(ax, style.COLUMN_INCHES, panel_height(values.shape, 1)) as axes:
         draw_head_heatmap(axes, values, p_values, limit=scale, title=style.printable(concept))
         if ax is None:
             figure = style.figure_of(axes)
             add_scale(figure, [axes], scale, _scale_label(rows))
-            add_key(figure, _veil_label(p_values), missing=bool(np.isnan(values).any()))
+            add_key(figure, veil_label(p_values), missing=bool(np.isnan(values).any()))
     return axes
 
 
@@ -77,8 +77,8 @@ def effect_heatmap_figure(effects: pd.DataFrame, edit: str = DECIDING_EDIT, outc
     """A panel a concept on one scale. Raises as ``effect_heatmap``."""
     rows = _rows(effects, edit, outcome)
     shape = grid_shape(rows)
-    panels = {concept: _panel(rows[rows["concept"] == concept], shape) for concept in concepts_of(rows)}
-    veil = _veil_label(*(p_values for _, p_values in panels.values()))
+    panels = {concept: panel_of(rows[rows["concept"] == concept], shape) for concept in concepts_of(rows)}
+    veil = veil_label(*(p_values for _, p_values in panels.values()))
     return panels_figure(panels, scale=_scale_label(rows), veil=veil)
 
 
@@ -91,7 +91,8 @@ def _rows(effects: pd.DataFrame, edit: str, outcome: str) -> pd.DataFrame:
     return rows
 
 
-def _panel(rows: pd.DataFrame, shape: tuple[int, int]) -> Panel:
+def panel_of(rows: pd.DataFrame, shape: tuple[int, int]) -> Panel:
+    """Estimates of one concept's rows and their family-wise p, else q; no p where nothing was tested."""
     p_values = head_grid(rows, "p_max_t", shape)
     if np.isnan(p_values).all():
         p_values = head_grid(rows, "q_value", shape)
@@ -102,7 +103,8 @@ def _scale_label(rows: pd.DataFrame) -> str:
     return f"effect of {rows['edit'].iloc[0]} ablation ({style.printable(str(rows['unit'].iloc[0]))})"
 
 
-def _veil_label(*p_values: np.ndarray | None) -> str | None:
+def veil_label(*p_values: np.ndarray | None) -> str | None:
+    """What a veiled cell of these panels means; None where no cell is veiled."""
     tested = [grid for grid in p_values if grid is not None]
     if not tested:
         return "no test was made"

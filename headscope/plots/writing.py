@@ -22,6 +22,7 @@ from headscope.plots.fast_vs_exact import both_ways, fast_vs_exact
 from headscope.plots.forest import forest
 from headscope.plots.head_reaction_heatmap import head_reaction_heatmap, head_reaction_heatmap_figure
 from headscope.plots.naming import plot_name
+from headscope.plots.patch_heatmap import lone_patches, patch_heatmap_figure
 from headscope.plots.screening_vs_effect import screening_vs_effect
 from headscope.plots.selecting import OVERALL, beside, concepts_of, head_sets, lone_effects, screen_rows
 from headscope.plots.top_heads import top_heads
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from headscope.runs.folder import Run
 
 KINDS = ("png", "svg")
-_TABLES = ("screen", "effects", "verdicts", "scores")
+_TABLES = ("screen", "effects", "verdicts", "scores", "patching")
 _SET_ROLES = ("requested", "joint_top")
 
 Plot = tuple[str, Callable[[], Figure | Axes]]
@@ -60,7 +61,7 @@ def plots_of(tables: Mapping[str, pd.DataFrame], model: str | None, top_n: int =
     """(file name without extension, a function that draws it) of every picture that ``tables`` allow.
 
     Args:
-        tables: any of ``screen``, ``effects``, ``verdicts``, ``scores``.
+        tables: any of ``screen``, ``effects``, ``verdicts``, ``scores``, ``patching``.
         model: the model's name for the file names; None leaves it out.
         top_n: as in ``write_plots``.
     """
@@ -69,6 +70,9 @@ def plots_of(tables: Mapping[str, pd.DataFrame], model: str | None, top_n: int =
         yield from _screen_plots(screen, model, top_n)
     if len(effects):
         yield from _effect_plots(effects, model, top_n, _threshold(tables))
+    patching = tables.get("patching", pd.DataFrame())
+    if len(patching) and len(lone_patches(patching)):
+        yield plot_name("patch_heatmap", model=model), lambda: patch_heatmap_figure(patching)
     if len(screen) and len(effects) and len(beside(screen, effects)):
         yield (
             plot_name("screening_vs_effect", model=model),

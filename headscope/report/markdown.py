@@ -17,7 +17,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from headscope.errors import RequestError
 from headscope.plots.selecting import OVERALL
-from headscope.report import cells, fast_cells
+from headscope.report import cells, fast_cells, patch_cells
 from headscope.report.escaping import block, code, plain
 from headscope.report.facts import RunFacts, facts_of
 from headscope.report.findings import ConceptFindings, findings_of
@@ -27,7 +27,19 @@ from headscope.report.phrases_en import English
 from headscope.report.phrases_ja import Japanese
 
 LANGUAGES: Mapping[str, Language] = {"en": English(), "ja": Japanese()}
-EXPECTED_TABLES = ("coverage", "screen", "assay", "effects", "ranking", "layers", "verdicts", "texts", "nulls", "areas")
+EXPECTED_TABLES = (
+    "coverage",
+    "screen",
+    "assay",
+    "effects",
+    "ranking",
+    "layers",
+    "verdicts",
+    "texts",
+    "nulls",
+    "areas",
+    "patching",
+)
 
 
 def check_language(*languages: str) -> None:
@@ -85,12 +97,23 @@ def _context(
         "agreement_notes": fast_cells.agreement_notes(tables),
         "disagreements": fast_cells.disagreement_cells(tables),
         "repairs": fast_cells.repair_cells(tables),
+        **_patching(tables, findings, words),
         "verdict_counts": cells.verdict_counts(findings, words),
         "verdicts": [(found, cells.verdict_cells(found, words)) for found in findings if found.verdicts],
         "figures": [(path, _stem(path)) for path in facts.figures],
         "n_confirmatory": n_confirmatory(tables),
         "threshold": thresholds(findings),
         "smallest_templates": min((one.n_templates for found in findings for one in found.looked), default=0),
+    }
+
+
+def _patching(tables: Mapping[str, pd.DataFrame], findings: list[ConceptFindings], words: Language) -> dict[str, Any]:
+    patching, dissociation = tables.get("patching"), tables.get("dissociation")
+    known = [] if patching is None else [(one, patch_cells.patch_cells(patching, one)) for one in findings]
+    return {
+        "patches": [(found, rows) for found, rows in known if rows.rows],
+        "patch_agreement": cells.Table() if patching is None else patch_cells.agreement_cells(patching, findings),
+        "dissociation": cells.Table() if dissociation is None else patch_cells.dissociation_cells(dissociation, words),
     }
 
 

@@ -54,6 +54,10 @@ class Language(Protocol):
         """Which heads to patch next, and on what ground."""
         ...
 
+    def direction(self, name: str) -> str:
+        """The name of a direction of patching."""
+        ...
+
     def set_title(self, found: SetFindings) -> str:
         """Heading of the section on one set of heads."""
         ...

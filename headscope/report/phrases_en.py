@@ -54,6 +54,8 @@ _FILES = {
     "components.csv": "what adds up to the logit difference, part by part",
     "agreement.csv": "how well each fast score agrees with exact effects",
     "nulls.csv": "sets beside random disjoint sets",
+    "patching.csv": "patching between concept prompts and controls, both directions",
+    "dissociation.csv": "each concept patched through its own head and through others'",
     "areas.csv": "areas of the cumulative curves",
     "smallest.csv": "the smallest set that removes a share of the concept",
     "orders.csv": "heads as each half of the templates orders them",
@@ -63,6 +65,7 @@ _FIGURES = {
     "value_weighted_heatmap": "Δ value-weighted attention of every head; gray: q ≥ 0.05",
     "top_heads": "heads with the largest Δ attention, 95 % intervals",
     "effect_heatmap": "effect of removing each head alone; gray: family-wise p ≥ 0.05",
+    "patch_heatmap": "patching each head alone, both directions, against the control patch; gray: family-wise p ≥ 0.05",
     "forest": "largest effects of single heads; thick: 95 % interval, thin: simultaneous",
     "ablation_comparison": "baseline beside both edits; bars: means, lines: 95 % interval of the paired difference",
     "curves": "removing the first k heads of the ranking, beside random sets",
@@ -330,6 +333,10 @@ class English:
             listed = _listed([f"{named(one.heads)}, Δ {self.evidence(one)}" for one in found.attending])
             return f"by attention only, no effect is shown: {listed}"
         return "none is shown by attention or by effect"
+
+    def direction(self, name: str) -> str:
+        """The name of a direction of patching."""
+        return name
 
     def set_title(self, found: SetFindings) -> str:
         """Heading of the section on one set of heads."""

@@ -74,6 +74,8 @@ _FILES = {
     "scores.csv": "全ヘッドの高速スコア（測定した場合は正確な効果も）",
     "components.csv": "ロジット差を成分ごとに分けた内訳",
     "agreement.csv": "高速スコアと正確な効果との一致度",
+    "patching.csv": "概念文と対照文の間のパッチング（両方向）",
+    "dissociation.csv": "各概念を自概念のヘッドと他概念のヘッドを通してパッチした結果",
     "nulls.csv": "ヘッド集合と、互いに素なランダム集合との比較",
     "areas.csv": "累積曲線の面積",
     "smallest.csv": "概念の一定割合を取り除く最小の集合",
@@ -84,6 +86,7 @@ _FIGURES = {
     "value_weighted_heatmap": "全ヘッドの値重みつき Δ 注意（灰色：q ≥ 0.05）",
     "top_heads": "Δ 注意の大きいヘッドと 95 % 信頼区間",
     "effect_heatmap": "ヘッドを単独で除いたときの効果（灰色：族単位 p ≥ 0.05）",
+    "patch_heatmap": "ヘッドを 1 つずつパッチした効果（両方向、対照パッチとの差、灰色：族単位 p ≥ 0.05）",
     "forest": "単独ヘッドの大きな効果（太線：95 % 信頼区間、細線：同時信頼区間）",
     "ablation_comparison": "ベースラインと両編集の比較（棒：平均、線：対応のある差の 95 % 信頼区間）",
     "curves": "順位の上から k 個のヘッドを除いたときの効果とランダム集合",
@@ -357,6 +360,10 @@ class Japanese:
             listed = _listed([f"{named(one.heads)}：Δ {self.evidence(one)}" for one in found.attending])
             return f"注意のみに基づく候補（効果は示されていない）：{listed}"
         return "注意からも効果からも候補は示されない"
+
+    def direction(self, name: str) -> str:
+        """The name of a direction of patching."""
+        return {"sufficiency": "十分性", "necessity": "必要性"}.get(name, plain(name))
 
     def set_title(self, found: SetFindings) -> str:
         """Heading of the section on one set of heads."""

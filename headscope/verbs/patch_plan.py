@@ -17,11 +17,38 @@ from headscope.errors import ProfileError, RequestError
 from headscope.measure.alignment import Slot, slot_of
 from headscope.measure.asked import AskedPrompt, encoder_of
 from headscope.measure.patches import Patch, Placed
+from headscope.models.head_model import HeadModel
+from headscope.profiles.types import Profile, Prompt
 from headscope.random_streams import generator
 from headscope.verbs.causal import CausalStudy
+from headscope.verbs.request import templates_of
 
 DIRECTIONS = ("sufficiency", "necessity")
 ALIGNMENTS = ("end", "exact")
+
+
+def patchable_concepts(
+    model: HeadModel, profile: Profile, concepts: Sequence[str], *, chat_template: bool
+) -> list[str]:
+    """Concepts with a prompt that matches its control token by token, and at least two templates on both sides."""
+    encoder = encoder_of(model, chat_template=chat_template)
+    by_id = {prompt.id: prompt for prompt in profile.prompts}
+    slots = {
+        one.id: slot_of(one, encoder.encode(one.text, name=f"prompt {one.id}"), encoder) for one in profile.prompts
+    }
+    templates = templates_of(profile.prompts).of
+
+    def many(name: str) -> bool:
+        return len({templates[one.id] for one in profile.prompts_of(name) if slots[one.id] is not None}) > 1
+
+    def fits(prompt: Prompt) -> bool:
+        slot = slots[prompt.id]
+        return prompt.pair is not None and slot is not None and slots[by_id[prompt.pair].id] == slot
+
+    return [
+        name for name in concepts
+        if many(name) and many(profile.control) and any(fits(one) for one in profile.prompts_of(name))
+    ]  # fmt: skip
 
 
 @dataclass(frozen=True)

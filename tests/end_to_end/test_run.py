@@ -23,10 +23,21 @@ def test_run_leaves_the_whole_folder_and_ends_with_the_path_of_the_report(small_
     made = _contents(folder)
     for name in ("manifest.json", "arrays.safetensors", "head_scores.json", "report.md", "report.ja.md", "report.html"):
         assert made[name], name
-    for table in ("coverage", "screen", "assay", "effects", "ranking", "layers", "verdicts", "texts", "nulls"):
+    for table in (
+        "coverage",
+        "screen",
+        "assay",
+        "effects",
+        "ranking",
+        "layers",
+        "verdicts",
+        "texts",
+        "nulls",
+        "patching",
+    ):
         assert f"tables/{table}.csv" in made
     pictures = {name.split("/")[1].split("_demo")[0] for name in made if name.startswith("plots/")}
-    assert {"head_reaction_heatmap", "top_heads", "ablation_comparison", "effect_heatmap"} <= pictures
+    assert {"head_reaction_heatmap", "top_heads", "ablation_comparison", "effect_heatmap", "patch_heatmap"} <= pictures
     assert not {name for name in made if "tmp" in name or name.startswith("shards") or name == "lock"}
 
 

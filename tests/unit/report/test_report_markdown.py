@@ -47,7 +47,7 @@ def test_every_section_of_the_study_is_there(reports: dict[str, str]) -> None:
         "Purpose", "Artifacts", "Commands", "Data and coverage", "Assay sensitivity", "Screening: where heads look",
         "Ablation: what the model says", "Settings", "Joint effect, sum of single effects, random sets",
         "Overall ranking", "Statistics by layer", "Screening beside the causal effect", "Verdicts", "Figures",
-        "Discussion", "Preparation for patching", "Notes",
+        "Discussion", "Patching: what heads bring", "Notes",
     ):  # fmt: skip
         assert re.search(rf"^#+ .*{words}", reports["en"], re.M), words
     for words in ("目的", "成果物", "コマンド", "カバレッジ", "測定感度", "スクリーニング", "アブレーション", "順位"):

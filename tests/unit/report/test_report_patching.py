@@ -1,0 +1,103 @@
+"""Patching in report and picture: the numbers of the tables, nothing else."""
+
+import numpy as np
+import pytest
+
+from headscope.plots.patch_heatmap import lone_patches, patch_heatmap, patch_heatmap_figure
+from headscope.report.findings import findings_of
+from headscope.report.markdown import LANGUAGES, render_markdown
+from headscope.report.numbers import number
+from headscope.report.patch_cells import agreement_cells, dissociation_cells, patch_cells
+from headscope.stats.patching import PatchBlock, dissociation_table, patching_table
+from tests.unit.report.fake_tables import CONCEPTS, fake_tables
+
+SETTINGS = {"what": "z", "source": "partner", "target": "from_span", "alpha": 1.0}
+HEADS = [(layer, head) for layer in range(4) for head in range(4)]
+TESTS = [{"layer": l, "head": h, "heads": f"{l}:{h}", "role": "single", "k": 1} for l, h in HEADS]  # noqa: E741
+TEMPLATES = [f"t{i // 2}" for i in range(24)]
+
+
+def blocks():
+    made = []
+    for c, concept in enumerate(CONCEPTS):
+        for direction, sign in (("necessity", -1.0), ("sufficiency", 1.0)):
+            rng = np.random.default_rng([c, int(sign > 0)])
+            effect = sign * np.linspace(0.0, 3.0, len(HEADS))[rng.permutation(len(HEADS))]
+            control = rng.normal(-3.0, 0.1, (24, len(HEADS)))
+            made.append(
+                PatchBlock(
+                    concept=concept, direction=direction, outcome="lexicon_logodds_nats", unit="nats",
+                    compared_with="control_patch", tests=TESTS, settings=SETTINGS, unpatched=np.full(24, -3.0),
+                    patched=control + effect + rng.normal(0.0, 0.1, control.shape), control_patched=control,
+                    gap=np.full(24, sign * 6.0), templates=TEMPLATES,
+                )
+            )  # fmt: skip
+    return made
+
+
+@pytest.fixture(scope="module")
+def tables():
+    made = blocks()
+    return fake_tables() | {
+        "patching": patching_table(made, seed=0),
+        "dissociation": dissociation_table(made, seed=0),
+    }
+
+
+@pytest.mark.parametrize("language", ["en", "ja"])
+def test_the_report_shows_both_directions_in_place_of_the_preparation(tables, language):
+    text = render_markdown(tables, {}, language)
+    section = text.split("## 14. ")[1].split("## 15. ")[0]
+    rows = lone_patches(tables["patching"])
+    for concept in CONCEPTS:
+        for direction in ("sufficiency", "necessity"):
+            part = rows[(rows["concept"] == concept) & (rows["direction"] == direction)]
+            strongest = part.loc[part["estimate"].abs().idxmax()]
+            assert number(strongest["estimate"]) in section
+    for row in tables["dissociation"].to_dict("records"):
+        assert number(row["estimate"]) in section
+    without = render_markdown({k: v for k, v in tables.items() if k not in ("patching", "dissociation")}, {}, language)
+    assert without.split("## 14. ")[1] != text.split("## 14. ")[1]
+    assert "`patching`" in without
+
+
+def test_cells_are_sorted_by_size_and_stand_beside_the_removal(tables):
+    found = findings_of(tables)
+    for one in found:
+        cells = patch_cells(tables["patching"], one, top_n=16)
+        sizes = [max(abs(float(row[2].replace("−", "-"))), abs(float(row[6].replace("−", "-")))) for row in cells.rows]
+        assert sizes == sorted(sizes, reverse=True)
+        removed = {effect.heads: number(effect.estimate) for effect in one.alone}
+        assert [row[1] for row in cells.rows] == [removed[f"{row[0][1]}:{row[0][3]}"] for row in cells.rows]
+
+
+def test_agreement_names_the_strongest_head_of_each_kind(tables):
+    found = findings_of(tables)
+    rows = lone_patches(tables["patching"])
+    for one, cells in zip(found, agreement_cells(tables["patching"], found).rows, strict=True):
+        mine = rows[rows["concept"] == one.concept].set_index("heads")
+        brings = mine.loc[mine["direction"] == "sufficiency", "estimate"].idxmax()
+        takes = mine.loc[mine["direction"] == "necessity", "estimate"].idxmin()
+        layers = [f"L{heads.replace(':', 'H')}" for heads in (one.alone[0].heads, brings, takes)]
+        assert [cells[1], cells[2], cells[4]] == layers
+
+
+def test_dissociation_marks_only_double_wins(tables):
+    cells = dissociation_cells(tables["dissociation"], LANGUAGES["en"])
+    assert [row[-1] == "✓" for row in cells.rows] == tables["dissociation"]["double"].tolist()
+
+
+@pytest.mark.parametrize("direction", ["sufficiency", "necessity"])
+def test_a_panel_holds_the_tables_numbers(tables, direction):
+    ax = patch_heatmap(tables["patching"], concept="anger", direction=direction)
+    rows = lone_patches(tables["patching"])
+    rows = rows[(rows["concept"] == "anger") & (rows["direction"] == direction)]
+    drawn = ax.collections[0].get_array()
+    for row in rows.to_dict("records"):
+        assert drawn[row["layer"], row["head"]] == row["estimate"]
+
+
+def test_what_is_brought_stands_left_of_what_is_taken(tables):
+    figure = patch_heatmap_figure(tables["patching"])
+    titles = [ax.get_title() for ax in figure.axes if ax.get_title()]
+    assert titles == [f"{concept}, {direction}" for concept in CONCEPTS for direction in ("sufficiency", "necessity")]
