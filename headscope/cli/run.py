@@ -81,7 +81,8 @@ def command(
 
         found = forecast(
             loaded, asked, heads=loaded.head_set("*"), edits=edits, concepts=concept, joint=True, n_random=n_random,
-            sets=sets, text_tokens=max_tokens * samples, chat_template=chat_template, batch_tokens=batch_tokens,
+            sets=sets, patching=patching, text_tokens=max_tokens * samples, chat_template=chat_template,
+            batch_tokens=batch_tokens,
         )  # fmt: skip
         print_forecast(found, json=json)
         return

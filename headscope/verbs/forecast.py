@@ -86,6 +86,7 @@ def forecast(
     joint: bool = False,
     n_random: int = 0,
     sets: bool = False,
+    patching: bool = False,
     text_tokens: int = 0,
     chat_template: bool = False,
     batch_tokens: int | None = None,
@@ -102,6 +103,7 @@ def forecast(
         joint: also top sets, as in ``run``.
         n_random: random sets beside each top set.
         sets: also curves, leave-one-in and the smallest set.
+        patching: also every head patched alone, in both directions.
         text_tokens: new tokens of one prompt under one arm; 0 where no text is written.
         chat_template: wrap prompts in the tokenizer's chat template.
         batch_tokens: most tokens of a batch.
@@ -125,6 +127,11 @@ def forecast(
             searched = min(n_heads, MOST_CANDIDATES) * (MOST_HEADS - 1)
             n_sets = (3 + _BAND) * len(curve_sizes(n_heads)) + n_heads + searched
             stages.append(_stage(f"growing sets: {name}", of_concept, [low] * n_sets, bound=True))
+        if patching:  # patch and control patch of each head, and their two sources
+            both = study.passes(_paired_rows(study, name))
+            stages.append(
+                _stage(f"patching: {name}", both, [*[Arm(one, "zero") for one in alone] * 2, low, low], bound=True)
+            )
     rate, calibration = _calibrate(model, whole, arms)
     n_written = (len(edits) + 1) * (_SETS_A_CONCEPT if joint else 1)
     n_prompts = sum(len(study.rows_of(name)) for name in study.names)
@@ -138,6 +145,13 @@ def forecast(
         tuple(_reach(study, name, len(alone) * len(study.names)) for name in study.names),
         (*study.templates.warnings, *_too_few(study)),
     )
+
+
+def _paired_rows(study: CausalStudy, concept: str) -> list[int]:
+    """The concept's prompts, and each control once for every prompt whose partner it is: the targets of patching."""
+    index = {one.id: i for i, one in enumerate(study.asked)}
+    pairs = [prompt.pair for prompt in study.profile.prompts_of(concept)]
+    return [*study.rows_of(concept), *(index[pair] for pair in pairs if pair is not None)]
 
 
 def weights_mib(model: HeadModel) -> float:
