@@ -7,6 +7,7 @@ import pytest
 
 from headscope.errors import ProfileError, RequestError
 from headscope.verbs.causal import PRIMARY
+from headscope.verbs.forecast import forecast
 from headscope.verbs.patch import patch
 from headscope.worlds.catalog import worlds
 from headscope.worlds.texts import make_profile
@@ -133,3 +134,12 @@ def test_the_same_request_gives_the_same_numbers(model, profile):
     first, again = (patch(model, profile, "1:2,2:0", seed=5, n_random=3) for _ in range(2))
     for name in first.tables:
         assert first.tables[name].equals(again.tables[name])
+
+
+def test_the_forecast_of_a_run_holds_for_patching(model, profile):
+    """What is counted beforehand is what the patches of a concept send through the model, and not twice that."""
+    heads = model.head_set("*")
+    counted = forecast(model, profile, heads=heads, edits=["mean"], concepts="gratitude", patching=True)
+    stage = next(one for one in counted.stages if one.stage == "patching: gratitude")
+    done = patch(model, profile, "*", concepts="gratitude").record["n_forward_tokens"]
+    assert done <= stage.tokens * 1.05 < 2 * done
