@@ -40,6 +40,7 @@ from headscope.verbs.keep import begin, keep
 from headscope.verbs.patch import patch
 from headscope.verbs.patch_plan import patchable_concepts
 from headscope.verbs.rank import rank
+from headscope.verbs.reliability import reliability
 from headscope.verbs.request import batch_budget, chosen_concepts
 from headscope.verbs.result import Result
 from headscope.verbs.screen import screen
@@ -193,6 +194,7 @@ def run(
             results["patch"] = _patched(model, profile, names, spec, common)
             clock.lap("patch")
         effects = pd.concat([r.tables["effects"] for r in results.values() if "effects" in r.tables], ignore_index=True)
+        results["reliability"] = reliability(screened, swept, top_k=top_k, seed=seed)
         results["rank"] = rank(screened, effects, assay=swept.tables["assay"], top_n=top_n)
         keep(folder, results)
         write_plots(folder)

@@ -57,6 +57,7 @@ def command(
     from headscope.verbs.curves import check_curves, curves
     from headscope.verbs.keep import begin, keep
     from headscope.verbs.rank import rank
+    from headscope.verbs.reliability import reliability
     from headscope.verbs.request import batch_budget, chosen_concepts
     from headscope.verbs.result import Result
     from headscope.verbs.sweep import DECIDING_EDIT, sweep
@@ -101,6 +102,7 @@ def command(
             found: dict[str, Result] = {"sweep": swept}
             if sets:
                 found["curves"] = curves(loaded, asked, swept, chat_template=chat_template, **of_sets, **common)
+            found["reliability"] = reliability(None, swept, seed=seed)
             keep(folder, found | {"rank": rank(None, swept, top_n=top_n)})
         return folder
 

@@ -264,6 +264,29 @@ def set_cells(findings: Sequence[ConceptFindings], language: Language) -> Table:
     return table
 
 
+def reliability_cells(tables: Mapping[str, pd.DataFrame]) -> Table:
+    """Would other templates rank the heads alike? A row a concept and ranking."""
+    rows: list[list[str]] = []
+    stability = tables.get("stability")
+    for row in tables["reliability"].to_dict("records") if "reliability" in tables else []:
+        alone = MISSING
+        if stability is not None and row["by"] == "effect":
+            shares = stability.loc[stability["concept"] == row["concept"], "stable_share"]
+            alone = f"{int((shares < 1.0).sum())} / {int(shares.notna().sum())}"
+        rows.append(
+            [
+                plain(str(row["concept"])),
+                str(row["by"]),
+                str(row["n_templates"]),
+                _with_interval(row["spearman_brown"], row["spearman_brown_low"], row["spearman_brown_high"]),
+                str(row["k"]),
+                _with_interval(row["jaccard"], row["jaccard_low"], row["jaccard_high"]),
+                alone,
+            ]
+        )
+    return Table(rows)
+
+
 def area_cells(findings: Sequence[ConceptFindings]) -> Table:
     """Areas of the cumulative curves, a row a concept."""
     rows: list[list[str]] = []

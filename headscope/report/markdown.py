@@ -86,6 +86,7 @@ def _context(
         "screens": [(found, cells.screen_cells(found, words)) for found in looked],
         "comparisons": [(one, cells.comparison_cells(one, words)) for one in sets],
         "joint": cells.set_cells(findings, words),
+        "reliability": cells.reliability_cells(tables),
         "areas": cells.area_cells(findings),
         "smallest": cells.smallest_cells(findings),
         "marginals": [(found, cells.marginal_cells(found)) for found in findings if found.marginals],

@@ -59,6 +59,8 @@ _FILES = {
     "areas.csv": "areas of the cumulative curves",
     "smallest.csv": "the smallest set that removes a share of the concept",
     "orders.csv": "heads as each half of the templates orders them",
+    "reliability.csv": "whether other templates would rank the heads alike",
+    "stability.csv": "answers with each template left out",
 }
 _FIGURES = {
     "head_reaction_heatmap": "Δ attention of every head; gray: q ≥ 0.05",

@@ -80,6 +80,8 @@ _FILES = {
     "areas.csv": "累積曲線の面積",
     "smallest.csv": "概念の一定割合を取り除く最小の集合",
     "orders.csv": "テンプレートの各半分によるヘッドの順序",
+    "reliability.csv": "ほかのテンプレートでも同じ順位になるか",
+    "stability.csv": "テンプレートを 1 つ除いたときの答え",
 }
 _FIGURES = {
     "head_reaction_heatmap": "全ヘッドの Δ 注意（灰色：q ≥ 0.05）",

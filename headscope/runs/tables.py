@@ -50,6 +50,9 @@ _TABLES = {
     "areas": "concept area estimate:float ci_low:float ci_high:float n_heads:int sizes n_templates:int note",
     "smallest": "concept half:int heads k:int share_asked:float share_chosen_on:float share:float share_ci_low:float "
     "share_ci_high:float reached:bool n_templates:int note",
+    "reliability": "concept by n_heads:int n_templates:int split_half_r:float spearman_brown:float "
+    "spearman_brown_low:float spearman_brown_high:float k:int jaccard:float jaccard_low:float jaccard_high:float",
+    "stability": "concept layer:int head:int answer stable_share:float changes_without",
     "orders": "concept half:int rank:int layer:int head:int effect_nats:float",
     "patching": "concept direction layer:int head:int heads role k:int what source target alpha:float outcome "
     "compared_with estimate:float unit unpatched_mean:float patched_mean:float control_patched_mean:float "

@@ -6,8 +6,10 @@ import pytest
 import headscope as hs
 from headscope.errors import RequestError
 from headscope.heads import HeadSet
+from headscope.runs.tables import COLUMNS
 from headscope.verbs.joint import choose_top
 from headscope.verbs.orders import concept_gaps, orders
+from headscope.verbs.reliability import reliability
 from headscope.verbs.smallest import Changes
 from headscope.worlds.catalog import worlds
 from headscope.worlds.texts import make_profile
@@ -143,3 +145,17 @@ def test_curves_need_every_head(asked):
     part = hs.sweep(model, profile, concepts="gratitude", edits=("mean",), heads="1:*")
     with pytest.raises(RequestError, match="every head"):
         hs.curves(model, profile, part)
+
+
+def test_a_reliable_ranking_is_told_and_an_answer_that_holds_without_any_template(asked):
+    model, profile, sweep = asked
+    screen = hs.screen(model, profile, query="readout", concepts="gratitude")
+    tables = reliability(screen, sweep, top_k=1).tables
+    assert list(tables["reliability"]["by"]) == ["screen", "effect"]
+    assert set(tables["reliability"].columns) == set(COLUMNS["reliability"])
+    looked = tables["reliability"].iloc[0]
+    assert looked["n_templates"] == 32
+    assert looked["spearman_brown"] > 0.99  # the main head's attention is planted and large in every template
+    assert looked["jaccard"] == 1.0
+    backup = tables["stability"].set_index(["layer", "head"]).loc[(2, 2)]
+    assert (backup["answer"], backup["stable_share"]) == ("no effect", 1.0)

@@ -1,0 +1,70 @@
+"""Would other prompts of this kind have ranked the heads alike, and does one template decide an answer?
+
+From what ``screen`` and ``sweep`` measured, without a further pass (``stats.reliability``):
+
+1. ``reliability``, a row a concept and way of ranking (``by``: screen, effect): split-half reliability with
+   Spearman-Brown, and how much of the top k stays when templates are resampled.
+2. ``stability``, a row a concept and head: the answer of the simultaneous interval (causal, no effect, undecided) and
+   the share of templates without which it stays.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from headscope.heads import Head
+from headscope.stats import FamilyBlock, leave_one_template_out, reliability_table
+from headscope.stats.verdicts import Criteria
+from headscope.verbs.causal import PRIMARY
+from headscope.verbs.orders import single_effects
+from headscope.verbs.result import Result
+from headscope.verbs.sweep import DECIDING_EDIT, SweepResult
+
+
+class ReliabilityResult(Result):
+    """``tables``: reliability, stability."""
+
+
+def reliability(screen: Result | None, sweep: SweepResult, *, top_k: int = 4, seed: int = 0) -> ReliabilityResult:
+    """How firm the rankings and the answers of a run are.
+
+    Args:
+        screen: result of ``screen``; None where none was made.
+        sweep: result of ``sweep``.
+        top_k: size of the top whose stability is given.
+        seed: of splits and resamples.
+    """
+    names: list[str] = sweep.record["concepts"]
+    effects = {name: _effect_block(sweep, name) for name in names}
+    parts = [reliability_table(effects, seed=seed, k=top_k).assign(by="effect")]
+    if screen is not None and "attention" in screen.values:
+        looked = {name: _screen_block(screen.values, name) for name in names}
+        parts.insert(0, reliability_table(looked, seed=seed, k=top_k).assign(by="screen"))
+    assay = sweep.tables["assay"].set_index("concept")["estimate"]
+    rules = Criteria()
+    limits = [float(np.nanmax([rules.minimum_nats, rules.gap_share * float(assay[name])])) for name in names]
+    family = f"sweep/{PRIMARY}/{DECIDING_EDIT}"
+    stability = leave_one_template_out(list(effects.values()), limits, seed=seed, family=family)
+    tables = {"reliability": pd.concat(parts, ignore_index=True), "stability": stability}
+    return ReliabilityResult(tables, xr.Dataset(), {"top_k": top_k, "seed": seed}, "reliability")
+
+
+def _effect_block(sweep: SweepResult, concept: str) -> FamilyBlock:
+    effects = single_effects(sweep, concept)
+    heads = [Head(*map(int, str(spec).split(":"))) for spec in effects["heads"].to_numpy()]
+    keys = [{"concept": concept, "layer": head.layer, "head": head.head} for head in heads]
+    return FamilyBlock(effects.to_numpy().T, [str(t) for t in effects["template"].to_numpy()], keys)
+
+
+def _screen_block(values: xr.Dataset, concept: str) -> FamilyBlock:
+    """Differences over the best kind of control that ranks heads; places without a head stay out."""
+    kinds, concepts = values["control"].to_numpy(), values["concept"].to_numpy()
+    best = next((kind for kind in ("paired_equal", "length_matched") if (kinds[concepts == concept] == kind).any()), "")
+    mine = values.isel(prompt=np.flatnonzero((concepts == concept) & (kinds == best)))
+    delta = (mine["attention"] - mine["attention_control"]).stack(address=("layer", "head")).to_numpy()
+    delta = delta[:, ~np.isnan(delta).all(axis=0)]
+    known = ~np.isnan(delta).any(axis=1)
+    templates = [str(t) for t in mine["template"].to_numpy()[known]]
+    return FamilyBlock(delta[known], templates, [{"concept": concept}] * delta.shape[1])
