@@ -8,7 +8,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test format lint types imports pytest browser test-long torture audit bench wheel clean
+.PHONY: help demo test format lint types imports pytest browser test-long torture audit bench wheel methods clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -73,6 +73,9 @@ bench: $(VENV)/.installed  ## race headscope and its rivals on this machine (BEN
 
 wheel: $(VENV)/.installed-test  ## build the wheel into dist/
 	@$(BIN)/python -m build --wheel --outdir dist .
+
+methods: $(VENV)/.installed  ## write docs/methods.md anew: which score finds the heads that matter (minutes)
+	@$(BIN)/python docs/methods.py $(METHODS_MODELS)
 
 clean:  ## remove the environment and the caches (runs/ and results/ stay)
 	@rm -rf $(VENV) build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache *.egg-info
