@@ -62,6 +62,9 @@ browser:
 test-long: $(VENV)/.installed-test  ## the long forms of the tests alone
 	@$(PYTEST) -m slow $(PYTEST_ARGS)
 
+torture: $(VENV)/.installed-test  ## kill a sweep 50 times and compare every byte
+	@HEADSCOPE_TEST_KILLS=50 $(BIN)/python -m pytest tests/faults $(PYTEST_ARGS)
+
 # No part of `make test`: without a network there is nothing to look up, and it would pass blindly.
 audit: $(VENV)/.installed-test  ## look the pinned versions up among known vulnerabilities (needs a network)
 	@$(INSTALL) pip-audit

@@ -18,6 +18,8 @@ from typing import Any
 import pandas as pd
 import xarray as xr
 
+from headscope.engines.engine import Engine, Runner, in_process
+from headscope.engines.parts import Part
 from headscope.errors import RequestError
 from headscope.heads import Head
 from headscope.measure.generation import Sampling
@@ -80,6 +82,9 @@ def run(
     sources: Mapping[str, str] | None = None,
     command: Sequence[str] = (),
     progress: Progress | None = None,
+    resume: str = "auto",
+    runner: Runner = in_process,
+    part: Part | None = None,
 ) -> Run:
     """Screen, sweep, joint sets with text, ranking, verdicts, plots and report, kept in one run folder.
 
@@ -115,8 +120,12 @@ def run(
         sources: where each option came from, for the record.
         command: the command line, for the record.
         progress: told how far the work is.
+        resume: ``auto``: an unfinished run goes on; ``never``: it begins anew; ``require``: there must be one.
+        runner: who runs the pieces of sweep, sets and texts; this process by default.
+        part: run only these pieces of the sweep and keep them, for ``gather``.
 
     Raises:
+        PartDone: the part is done.
         RunFinished: this request was served before; the folder stays as it is.
         RequestError, ProfileError: before anything is written.
     """
@@ -146,10 +155,11 @@ def run(
     }  # fmt: skip
     folder = begin(
         "run", model, profile, options,
-        out=out, seed=seed, batch_tokens=batch_plan, sources=sources, command=command, force=force,
+        out=out, seed=seed, batch_tokens=batch_plan, sources=sources, command=command, resume=resume, force=force,
     )  # fmt: skip
     with folder:
         clock = _Clock(folder)
+        causal: dict[str, Any] = {**common, "engine": Engine(folder.shards, runner, part)}
         results: dict[str, Result] = {}
         results["screen"] = screened = screen(
             model, profile, query=query, concepts=names, allow_low_coverage=allow_low_coverage, **common
@@ -165,7 +175,7 @@ def run(
             top = top_heads(fast.table, names, top_n)
             random = random_others(model, top, seed=seed)
             spec = ",".join(map(str, sorted((*top, *random))))
-        results["sweep"] = swept = sweep(model, profile, concepts=names, edits=edits, heads=spec, **common)
+        results["sweep"] = swept = sweep(model, profile, concepts=names, edits=edits, heads=spec, **causal)
         clock.lap("sweep")
         if fast is None:
             folder.warn(f"no fast scores: {gradients}")
@@ -177,7 +187,7 @@ def run(
         for number, one in enumerate(chosen):
             together[f"joint-{number}"] = done = ablate(
                 model, profile, one.heads, concept=one.concept, prompts=one.prompts, role="joint_top", edits=edits,
-                **writing, **common,
+                **writing, **causal,
             )  # fmt: skip
             estimates.append(_joint_estimate(done))
         # All top sets are one choice of the run, so each outcome's tests of them are one family.
@@ -185,10 +195,10 @@ def run(
         results |= {name: _without_effects(done) for name, done in together.items()}
         results["joint"] = Result({"effects": effects_table(blocks, seed=seed)}, xr.Dataset(), {}, "effects")
         clock.lap("joint")
-        results["nulls"] = joint(model, profile, swept, chosen, estimates, n_random=n_random, **common)
+        results["nulls"] = joint(model, profile, swept, chosen, estimates, n_random=n_random, **causal)
         clock.lap("nulls")
         if sets and budget == "exact":
-            results["curves"] = curves(model, profile, swept, top_k=top_k, share=share, **common)
+            results["curves"] = curves(model, profile, swept, top_k=top_k, share=share, **causal)
             clock.lap("curves")
         if patching:
             results["patch"] = _patched(model, profile, names, spec, common)

@@ -7,7 +7,7 @@ from typing import Any
 import typer
 
 from headscope.cli import console, options, results
-from headscope.cli.asking import ask_edits, ask_model, ask_profile, one_of, provenance
+from headscope.cli.asking import ask_edits, ask_model, ask_profile, ask_runner, one_of, provenance
 from headscope.cli.forecasting import print_forecast
 from headscope.cli.inputs import check_outputs
 from headscope.errors import RequestError
@@ -43,6 +43,9 @@ def command(
     bos: options.Bos = "auto",
     unchecked: options.Unchecked = False,
     trust_remote_code: options.TrustRemoteCode = False,
+    engine: options.EngineName = "local",
+    address: options.Address = None,
+    resume: options.Resume = "auto",
     out: options.Out = None,
     dry_run: options.DryRun = False,
     output: options.Output = None,
@@ -66,8 +69,9 @@ def command(
         prompts = [*(prompts or ()), f"{concept}={prompts_file}"]
     asked = ask_profile(profile, data_dir=data_dir, prompts=prompts, concepts=None if concept is None else [concept])
 
+    from headscope.engines.engine import Engine
     from headscope.measure.generation import Sampling
-    from headscope.runs.folder import Run
+    from headscope.runs.folder import RESUME, Run
     from headscope.runs.phase6 import write_ablation
     from headscope.verbs.ablate import ablate
     from headscope.verbs.ablation_file import ablation_document
@@ -75,14 +79,17 @@ def command(
     from headscope.verbs.keep import begin, keep
     from headscope.verbs.request import batch_budget
 
+    one_of("resume", resume, RESUME)
     edits = ask_edits(edit)
     one_of("value bias", value_bias, ("zero", "keep"))
     one_of("keyword counting", keyword_counting, KEYWORD_COUNTING)
     Sampling(max_tokens, temperature, top_p, samples, greedy, stop_at_eos, scope, seed)
-    loaded = ask_model(
-        model, device=device, device_map=device_map, dtype=dtype, bos=bos, unchecked=unchecked,
-        trust_remote_code=trust_remote_code,
-    )  # fmt: skip
+    runner_for = ask_runner(engine, address)
+    loading: dict[str, Any] = {
+        "device": device, "device_map": device_map, "dtype": dtype, "bos": bos, "unchecked": unchecked,
+        "trust_remote_code": trust_remote_code,
+    }  # fmt: skip
+    loaded = ask_model(model, **loading)
     request: dict[str, Any] = {
         "heads": str(loaded.head_set(heads)),
         "concept": concept,
@@ -113,9 +120,13 @@ def command(
 
     def work() -> Run:
         budget = batch_budget(batch_tokens)
-        folder = begin("ablate", loaded, asked, request, out=out, seed=seed, batch_tokens=budget, **provenance(context))
+        folder = begin(
+            "ablate", loaded, asked, request,
+            out=out, seed=seed, batch_tokens=budget, resume=resume, **provenance(context),
+        )  # fmt: skip
         with folder, console.progress(quiet or json) as progress:
-            result = ablate(loaded, asked, **request, seed=seed, batch_tokens=budget, progress=progress)
+            works = Engine(folder.shards, runner_for(loaded, loading))
+            result = ablate(loaded, asked, **request, seed=seed, batch_tokens=budget, progress=progress, engine=works)
             keep(folder, {"ablate": result})
         return folder
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,8 @@ from headscope.cli.inputs import prompt_files, read_profile
 from headscope.errors import RequestError
 
 if TYPE_CHECKING:
+    from headscope.engines.engine import Runner
+    from headscope.engines.parts import Part
     from headscope.models.head_model import HeadModel
     from headscope.profiles.types import Profile
 
@@ -73,6 +76,51 @@ def ask_edits(edits: Sequence[str] | None) -> tuple[str, ...]:
     if len(set(kinds)) < len(kinds):
         raise RequestError("an edit is asked for twice", expected="each edit once", got=", ".join(kinds))
     return kinds
+
+
+def ask_part(shard: str | None, out: Path | None) -> tuple[Path | None, Part | None]:
+    """The folder and the part of ``--shard``: the folder of a part has the part's number in its name.
+
+    Raises:
+        RequestError: the part is malformed, or no folder was named that the parts have in common.
+    """
+    if shard is None:
+        return out, None
+    from headscope.engines.parts import Part
+    from headscope.runs.gathering import part_folder
+
+    if out is None:
+        raise RequestError("--shard needs --out, the same for all parts", fix="add --out DIR")
+    part = Part.parse(shard)
+    return part_folder(out, part.number, part.of), part
+
+
+def ask_runner(engine: str, address: str | None) -> Callable[[HeadModel, Mapping[str, Any]], Runner]:
+    """Who runs the passes: a function of the model and of how it was loaded (keywords of ``load_model``).
+
+    Raises:
+        RequestError: no such engine, an address without Ray, or Ray is not installed.
+    """
+    one_of("engine", engine, ("local", "ray"))
+    if engine == "local":
+        if address is not None:
+            raise RequestError("--address is of a Ray cluster", fix="add --engine ray, or leave it out")
+        from headscope.engines.engine import in_process
+
+        return lambda _model, _options: in_process
+    from headscope.engines.ray import require_ray, runner_of
+
+    require_ray()
+    _use_one_thread()
+    return lambda model, options: runner_of(model, options, address)
+
+
+def _use_one_thread() -> None:
+    """Ray gives a worker one CPU; the request says how many threads, so the driver counts with as many."""
+    if "OMP_NUM_THREADS" not in os.environ:
+        import torch
+
+        torch.set_num_threads(1)
 
 
 def provenance(context: typer.Context) -> dict[str, Any]:

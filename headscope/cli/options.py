@@ -390,6 +390,43 @@ TrustRemoteCode = Annotated[
     typer.Option("--trust-remote-code", help="Let code that comes with a checkpoint run.", rich_help_panel=_MACHINE),
 ]
 
+Resume = Annotated[
+    str,
+    typer.Option(
+        "--resume",
+        help="An unfinished run of the same request: 'auto' goes on with it, 'never' begins anew, 'require' wants one.",
+        rich_help_panel=_MACHINE,
+    ),
+]
+EngineName = Annotated[
+    str,
+    typer.Option(
+        "--engine",
+        help="Where the passes run: 'local', in this process, or 'ray', on the workers of a Ray cluster.",
+        rich_help_panel=_MACHINE,
+    ),
+]
+Address = Annotated[
+    str | None,
+    typer.Option(
+        "--address",
+        help="With --engine ray: of the cluster, e.g. 'auto' or 'head:6379'; left out: Ray starts on this machine.",
+        rich_help_panel=_MACHINE,
+        show_default=False,
+    ),
+]
+Shard = Annotated[
+    str | None,
+    typer.Option(
+        "--shard",
+        metavar="K/N",
+        help="Run only the K-th of N parts of the sweep, into the folder --out names with '.part-K-of-N' added; "
+        "'headscope gather' puts the parts together.",
+        rich_help_panel=_MACHINE,
+        show_default=False,
+    ),
+]
+
 # Output
 Out = Annotated[
     Path | None,

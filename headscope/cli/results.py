@@ -115,6 +115,10 @@ def served(work: Callable[[], Run]) -> Run:
     except RunFinished as finished:
         console.note(str(finished))
         return finished.run
+    except BaseException as error:
+        for note in getattr(error, "__notes__", ()):
+            console.note(note)
+        raise
 
 
 def facts(run: Run) -> dict[str, Any]:
@@ -172,3 +176,6 @@ def print_warnings(run: Run) -> None:
     """What a reader of the numbers must know, on standard error."""
     for warning in run.manifest.warnings:
         console.warn(warning)
+    shards: Any = run.manifest.record.get("shards", {})
+    for name in shards.get("damaged", ()):
+        console.warn(f"a kept piece was damaged or of another version and was run again: {name}")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import typer
 
 from headscope.cli import console, options, results
-from headscope.cli.asking import ask_edits, ask_model, ask_profile, one_of, provenance
+from headscope.cli.asking import ask_edits, ask_model, ask_part, ask_profile, ask_runner, one_of, provenance
 from headscope.cli.forecasting import print_forecast
 from headscope.cli.inputs import check_outputs
 
@@ -43,6 +45,10 @@ def command(
     bos: options.Bos = "auto",
     unchecked: options.Unchecked = False,
     trust_remote_code: options.TrustRemoteCode = False,
+    engine: options.EngineName = "local",
+    address: options.Address = None,
+    resume: options.Resume = "auto",
+    shard: options.Shard = None,
     top_n: options.TopN = 10,
     out: options.Out = None,
     dry_run: options.DryRun = False,
@@ -59,23 +65,28 @@ def command(
 
     headscope run --model gpt2 --profile ./joy --concept joy --seed 1
     """
+    out, part = ask_part(shard, out)
     check_outputs(out)
     asked = ask_profile(profile, data_dir=data_dir, prompts=prompts, concepts=concept)
 
     from headscope.pipeline import BUDGETS, run
     from headscope.report.markdown import check_language
+    from headscope.runs.folder import RESUME
     from headscope.verbs.screen import QUERIES
 
     if query is not None:
         one_of("query", query, QUERIES)
+    one_of("resume", resume, RESUME)
     one_of("budget", budget, BUDGETS)
     languages = tuple(language or ("en", "ja"))
     check_language(*languages)
     edits = ask_edits(edit)
-    loaded = ask_model(
-        model, device=device, device_map=device_map, dtype=dtype, bos=bos, unchecked=unchecked,
-        trust_remote_code=trust_remote_code,
-    )  # fmt: skip
+    runner_for = ask_runner(engine, address)
+    loading: dict[str, Any] = {
+        "device": device, "device_map": device_map, "dtype": dtype, "bos": bos, "unchecked": unchecked,
+        "trust_remote_code": trust_remote_code,
+    }  # fmt: skip
+    loaded = ask_model(model, **loading)
     if dry_run:
         from headscope.verbs.forecast import forecast
 
@@ -115,6 +126,9 @@ def command(
                 languages=languages,
                 force=force,
                 progress=progress,
+                resume=resume,
+                runner=runner_for(loaded, loading),
+                part=part,
                 **provenance(context),
             )
         )

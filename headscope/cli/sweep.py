@@ -7,7 +7,7 @@ from typing import Any
 import typer
 
 from headscope.cli import console, options, results
-from headscope.cli.asking import ask_edits, ask_model, ask_profile, provenance
+from headscope.cli.asking import ask_edits, ask_model, ask_part, ask_profile, ask_runner, one_of, provenance
 from headscope.cli.forecasting import print_forecast
 from headscope.cli.inputs import check_outputs
 from headscope.errors import RequestError
@@ -34,6 +34,10 @@ def command(
     bos: options.Bos = "auto",
     unchecked: options.Unchecked = False,
     trust_remote_code: options.TrustRemoteCode = False,
+    engine: options.EngineName = "local",
+    address: options.Address = None,
+    resume: options.Resume = "auto",
+    shard: options.Shard = None,
     top_n: options.TopN = 10,
     out: options.Out = None,
     dry_run: options.DryRun = False,
@@ -50,10 +54,12 @@ def command(
 
     headscope sweep --model demo --concept gratitude --sets --share 0.8
     """
+    out, part = ask_part(shard, out)
     check_outputs(out)
     asked = ask_profile(profile, data_dir=data_dir, prompts=prompts, concepts=concept)
 
-    from headscope.runs.folder import Run
+    from headscope.engines.engine import Engine
+    from headscope.runs.folder import RESUME, Run
     from headscope.verbs.curves import check_curves, curves
     from headscope.verbs.keep import begin, keep
     from headscope.verbs.rank import rank
@@ -62,6 +68,7 @@ def command(
     from headscope.verbs.result import Result
     from headscope.verbs.sweep import DECIDING_EDIT, sweep
 
+    one_of("resume", resume, RESUME)
     edits = ask_edits(edit)
     if DECIDING_EDIT not in edits:
         raise RequestError(
@@ -69,10 +76,12 @@ def command(
             got=", ".join(edits),
             fix="add --edit mean; headscope.sweep in Python takes any edits and ranks nothing",
         )
-    loaded = ask_model(
-        model, device=device, device_map=device_map, dtype=dtype, bos=bos, unchecked=unchecked,
-        trust_remote_code=trust_remote_code,
-    )  # fmt: skip
+    runner_for = ask_runner(engine, address)
+    loading: dict[str, Any] = {
+        "device": device, "device_map": device_map, "dtype": dtype, "bos": bos, "unchecked": unchecked,
+        "trust_remote_code": trust_remote_code,
+    }  # fmt: skip
+    loaded = ask_model(model, **loading)
     request: dict[str, Any] = {
         "concepts": list(chosen_concepts(asked, concept)),
         "heads": str(loaded.head_set(heads)),
@@ -95,9 +104,13 @@ def command(
     def work() -> Run:
         budget = batch_budget(batch_tokens)
         options = request | ({"sets": of_sets} if sets else {})
-        folder = begin("sweep", loaded, asked, options, out=out, seed=seed, batch_tokens=budget, **provenance(context))
+        folder = begin(
+            "sweep", loaded, asked, options,
+            out=out, seed=seed, batch_tokens=budget, resume=resume, **provenance(context),
+        )  # fmt: skip
         with folder, console.progress(quiet or json) as progress:
             common: dict[str, Any] = {"seed": seed, "batch_tokens": budget, "progress": progress}
+            common["engine"] = Engine(folder.shards, runner_for(loaded, loading), part)
             swept = sweep(loaded, asked, **request, **common)
             found: dict[str, Result] = {"sweep": swept}
             if sets:

@@ -13,14 +13,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -29,7 +28,7 @@ from headscope.measure.asked import AskedPrompt
 from headscope.measure.edits import Arm, ControlStates, Places, layer_edits, places_of
 from headscope.measure.lexicons import ConceptTokens, log_odds
 from headscope.measure.memory import fits, halves
-from headscope.measure.passes import Progress, batch_of, repeated
+from headscope.measure.passes import Progress, Result, Work, batch_of, here, repeated
 from headscope.measure.patches import PatchStates
 from headscope.measure.read_places import FloatArray, ReadPlaces, mean_kl, mean_nll
 from headscope.models.anatomy import vocabulary_size
@@ -86,12 +85,6 @@ class Piece:
     first_layer: int
 
 
-Result = dict[str, npt.NDArray[Any]]
-"""What a piece measured, plain arrays; "unedited" ones are equal in all pieces of the same rows."""
-Work = Callable[[Sequence[Piece], Callable[[Piece], Result]], Iterable[Result]]
-"""Called as ``work(pieces, run)``; gives the pieces' results in their order, wherever and whenever they are run."""
-
-
 @dataclass(frozen=True)
 class _Unedited:
     """A batch and what the model says on it with every head on."""
@@ -132,9 +125,7 @@ class ForcedPasses:
         self._rows = [(p, r) for p, prompt in enumerate(self._prompts) for r in range(len(prompt.rows))]
         self._latest: _Unedited | None = None
 
-    def measure(
-        self, arms: Sequence[Arm], progress: Progress | None = None, work: Work | None = None
-    ) -> ForcedOutcomes:
+    def measure(self, arms: Sequence[Arm], progress: Progress | None = None, work: Work = here) -> ForcedOutcomes:
         """Run every prompt unedited and under every arm.
 
         Args:
@@ -146,7 +137,7 @@ class ForcedPasses:
         total, done = sum(len(piece.arms) for piece in pieces), 0
         run = partial(self.run, arms=arms)
         results: list[Result] = []
-        for piece, result in zip(pieces, map(run, pieces) if work is None else work(pieces, run), strict=True):
+        for piece, result in zip(pieces, work(pieces, run), strict=True):
             results.append(result)
             done += len(piece.arms)
             if progress is not None:
@@ -181,7 +172,7 @@ class ForcedPasses:
 
         Returns:
             ``scores`` [n_arms, n_ends, n_lexicons], ``nll`` [n_arms, n_damaged] and ``kl`` [n_arms, n_damaged] of the
-            piece's arms; ``unedited_scores`` [n_ends, n_lexicons] and ``unedited_nll`` [n_damaged]; ``n_halved``, how
+            piece's arms; ``unedited_scores`` [n_ends, n_lexicons] and ``unedited_nll`` [n_damaged], equal in all pieces of the same rows; ``n_halved``, how
             many batches of it had to be halved to fit into memory.
         """
         found: list[Result] = []

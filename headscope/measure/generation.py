@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ from torch import Tensor
 from headscope.errors import ProfileError, RequestError
 from headscope.measure.asked import AskedPrompt
 from headscope.measure.edits import Arm, ControlStates, Places, layer_edits
-from headscope.measure.passes import Progress
+from headscope.measure.passes import Progress, Result, Work, here
 from headscope.models.batches import Batch
 from headscope.models.editing import editing
 from headscope.models.head_model import HeadModel
@@ -74,6 +75,17 @@ class Sampling:
 
 
 @dataclass(frozen=True)
+class TextPiece:
+    """A unit of work: texts that are written as one batch.
+
+    Attributes:
+        units: (prompt, sample) of each; every arm writes each of them.
+    """
+
+    units: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True)
 class _Job:
     """One text to write."""
 
@@ -101,6 +113,7 @@ def generate(
     states: ControlStates | None,
     batch_tokens: int,
     progress: Progress | None = None,
+    work: Work = here,
 ) -> list[list[list[tuple[int, ...]]]]:
     """New token ids of every text.
 
@@ -111,7 +124,8 @@ def generate(
         sampling: how tokens are chosen.
         states: needed by arms that take values from control prompts.
         batch_tokens: most tokens of a batch, new ones included. All arms of a prompt share a batch.
-        progress: told after each step.
+        progress: told after each piece.
+        work: who runs the pieces; this process by default, one after the other.
 
     Returns:
         ``texts[arm][prompt][sample]``: token ids, without the EOS that ended them.
@@ -125,14 +139,34 @@ def generate(
     # A unit's arms stand together, so that a difference between arms is never one between batches.
     widths = [(prompts[p].n_prompt + sampling.max_tokens) * len(arms) for p, _ in units]
     plan = plan_batches(widths, batch_tokens)
-    for done, members in enumerate(plan):
-        jobs = [_Job(arm, *units[index]) for index in members for arm in range(len(arms))]
-        written = _write(model, prompts, arms, jobs, sampling, states)
-        for job, ids in zip(jobs, written, strict=True):
-            texts[job.arm][job.prompt][job.sample] = ids
+    pieces = [TextPiece(tuple(units[index] for index in members)) for members in plan]
+    writer = partial(_run, model=model, prompts=prompts, arms=arms, sampling=sampling, states=states)
+    for done, (piece, result) in enumerate(zip(pieces, work(pieces, writer), strict=True)):
+        ends = result["lengths"].cumsum()
+        for job, end, length in zip(_jobs(piece, len(arms)), ends, result["lengths"], strict=True):
+            texts[job.arm][job.prompt][job.sample] = tuple(result["ids"][end - length : end].tolist())
         if progress is not None:
             progress("generation", done + 1, len(plan))
     return texts
+
+
+def _jobs(piece: TextPiece, n_arms: int) -> list[_Job]:
+    return [_Job(arm, prompt, sample) for prompt, sample in piece.units for arm in range(n_arms)]
+
+
+def _run(
+    piece: TextPiece,
+    *,
+    model: HeadModel,
+    prompts: Sequence[AskedPrompt],
+    arms: Sequence[Arm | None],
+    sampling: Sampling,
+    states: ControlStates | None,
+) -> Result:
+    """``ids``: the new tokens of all texts, one after the other; ``lengths``: how many each text has."""
+    written = _write(model, prompts, arms, _jobs(piece, len(arms)), sampling, states)
+    ids = np.array([token for text in written for token in text], dtype=np.int64)
+    return {"ids": ids, "lengths": np.array([len(text) for text in written], dtype=np.int64)}
 
 
 def check_room(model: HeadModel, lengths: Mapping[str, int], max_tokens: int) -> None:

@@ -6,9 +6,11 @@ batches, and with them the same bits.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from headscope.models.batches import Batch
@@ -18,6 +20,24 @@ Progress = Callable[[str, int, int], None]
 """Called as ``progress(stage, done, total)``."""
 
 DEFAULT_BATCH_TOKENS = 8192
+
+Result = dict[str, npt.NDArray[Any]]
+"""What a piece of work measured: plain arrays that depend on the piece alone."""
+
+P = TypeVar("P")
+
+
+class Work(Protocol):
+    """Who runs the pieces of a plan, wherever and whenever."""
+
+    def __call__(self, pieces: Sequence[P], run: Callable[[P], Result]) -> Iterable[Result]:
+        """Give the pieces' results in their order."""
+        ...
+
+
+def here(pieces: Sequence[P], run: Callable[[P], Result]) -> Iterable[Result]:
+    """The ``work`` where none is named: in this process, one piece after the other, nothing kept."""
+    return map(run, pieces)
 
 
 def batch_of(rows: Sequence[Row], device: torch.device) -> Batch:

@@ -2,17 +2,19 @@
 
 1. ``Run.create`` makes the folder, takes its lock and writes the manifest as ``running``. On a folder that is there
    already it compares requests: another request is refused with what differs; the same one, finished, raises
-   ``RunFinished`` and changes nothing; the same one, unfinished, starts over what was derived and keeps ``shards/``.
+   ``RunFinished`` and changes nothing; the same one, unfinished, goes on: what was derived is made anew, the pieces in
+   ``shards/`` are used.
 2. What the verbs made is written, each file in one step.
 3. ``finish`` writes the manifest as ``finished``. From then on measured files never change; ranking, layers, verdicts,
    plots and reports may be added, and replaced with ``force``.
 
-A run is a context manager: an exception leaves it ``failed``; a request that turns out wrong before anything was
-written leaves no folder.
+A run is a context manager: an exception leaves it ``failed``, a signal ``stopped``; a request that turns out wrong
+before anything was written leaves no folder.
 """
 
 from __future__ import annotations
 
+import hashlib
 import re
 import shutil
 from collections.abc import Mapping
@@ -26,10 +28,18 @@ import xarray as xr
 
 from headscope.errors import HeadscopeError, RequestError, WorkError
 from headscope.runs.arrays import arrays_to_bytes, read_arrays
-from headscope.runs.atomic import TEMPORARY_PREFIX, check_folder_writable, plain, write_bytes_atomic, write_json_atomic
+from headscope.runs.atomic import (
+    TEMPORARY_PREFIX,
+    canonical_json,
+    check_folder_writable,
+    plain,
+    write_bytes_atomic,
+    write_json_atomic,
+)
 from headscope.runs.display import run_html
 from headscope.runs.lock import LOCK_NAME, FolderLock
 from headscope.runs.manifest import Manifest, Request, differences, read_manifest
+from headscope.runs.shards import PartDone, Shards
 from headscope.runs.tables import COLUMNS, DERIVED_TABLES, read_table, table_to_text
 
 MANIFEST = "manifest.json"
@@ -38,6 +48,7 @@ HEAD_SCORES = "head_scores.json"
 TABLES = "tables"
 PLOTS = "plots"
 SHARDS = "shards"
+RESUME = ("auto", "never", "require")
 REPORTS = ("report.md", "report.ja.md", "report.html")
 
 _MADE = (ARRAYS, HEAD_SCORES, *REPORTS, TABLES, PLOTS)
@@ -63,6 +74,7 @@ class Run:
         resumed: True where ``create`` found an unfinished run of the same request.
         making: True where ``create`` made this object; leaving a ``with`` block then ends the run. A run that was
             opened keeps its status.
+        shards: finished pieces of it, while it is unfinished.
     """
 
     def __init__(self, path: Path, manifest: Manifest, lock: FolderLock | None, *, force: bool = False) -> None:
@@ -73,14 +85,20 @@ class Run:
         self._lock = lock
         self._force = force
         self._made_folders: list[Path] = []
+        guard = canonical_json([manifest.request.model_dump(), manifest.versions])
+        self.shards = Shards(_inside(path, SHARDS), hashlib.sha256(guard.encode("utf-8")).hexdigest())
 
     @classmethod
-    def create(cls, path: str | Path, request: Request, *, force: bool = False, **facts: Any) -> Run:
+    def create(
+        cls, path: str | Path, request: Request, *, resume: str = "auto", force: bool = False, **facts: Any
+    ) -> Run:
         """Begin the run of ``request`` in the folder ``path``, which may hold an unfinished run of the same request.
 
         Args:
             path: a folder that does not exist, is empty, or holds a run.
             request: what is asked.
+            resume: ``auto``: an unfinished run goes on from its shards; ``never``: it begins anew; ``require``: there
+                must be one.
             force: derived files may be replaced.
             facts: fields of ``Manifest`` (model, profile, versions, …).
 
@@ -89,8 +107,13 @@ class Run:
             RequestError: the folder holds something else or another request, cannot be written to, or another
                 process is writing it.
         """
+        if resume not in RESUME:
+            raise RequestError(f'resume "{resume}" does not exist', expected=", ".join(RESUME), got=resume)
         folder = Path(path)
-        _former(folder, request)
+        if _former(folder, request) is None and resume == "require":
+            raise RequestError(
+                "there is no run to go on with", expected="an unfinished run of this request", where=str(folder)
+            )
         check_folder_writable(folder)
         made = _make_folders(folder)
         lock: FolderLock | None = None
@@ -109,6 +132,8 @@ class Run:
             if former is not None:
                 run.resumed = True
                 run._clear()
+                if resume == "never":
+                    shutil.rmtree(folder / SHARDS, ignore_errors=True)
             run._write_manifest()
         except BaseException:
             _unmake_folders(made, lock)
@@ -137,16 +162,23 @@ class Run:
     def finish(self) -> None:
         """Mark the run as finished, and let its folder go."""
         try:
+            self.update(record={"shards": self.shards.record()})
             shutil.rmtree(self.path / SHARDS, ignore_errors=True)
             self.update(status="finished", ended=_now(), error=None)
         finally:
             self.close()
 
     def fail(self, error: BaseException) -> None:
-        """Mark the run as failed by ``error``, and let its folder go."""
+        """Mark the run as failed, or as stopped from outside, by ``error``, and let its folder go.
+
+        What is kept is added to the error as a note, for whoever shows it.
+        """
         try:
+            if kept := len(self.shards):
+                error.add_note(f"{kept} finished pieces are kept in {self.path}; the same command again goes on there")
             text = str(error) if isinstance(error, HeadscopeError) else repr(error)
-            self.update(status="failed", ended=_now(), error=text)
+            stopped = isinstance(error, KeyboardInterrupt | SystemExit | PartDone)
+            self.update(status="stopped" if stopped else "failed", ended=_now(), error=text)
         finally:
             self.close()
 

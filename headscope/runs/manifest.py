@@ -22,7 +22,7 @@ from headscope.runs.atomic import canonical_json, plain
 SCHEMA_VERSION = 1
 MANIFEST_LIMIT_BYTES = 64 * 2**20
 
-Status = Literal["running", "finished", "failed"]
+Status = Literal["running", "finished", "failed", "stopped"]
 _ABSENT = "(not set)"
 
 

@@ -10,6 +10,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from headscope.engines.engine import Engine
 from headscope.errors import RequestError
 from headscope.heads import HeadSet
 from headscope.measure.generation import Sampling
@@ -67,6 +68,7 @@ def ablate(
     seed: int = 0,
     batch_tokens: int | None = None,
     progress: Progress | None = None,
+    engine: Engine | None = None,
 ) -> AblationResult:
     """Effect of editing one set of heads.
 
@@ -95,6 +97,7 @@ def ablate(
         seed: of everything random.
         batch_tokens: most tokens of a batch.
         progress: told how far the work is.
+        engine: runs the passes and keeps their results; this process by default, nothing kept.
     """
     kinds = [edits] if isinstance(edits, str) else list(edits)
     kinds = [_kind(kind, value_bias) for kind in kinds]
@@ -110,10 +113,10 @@ def ablate(
         check_texts_fit(model, profile, chosen_concepts(profile, concept), max_tokens, chat_template=chat_template)
     study = CausalStudy(
         model, profile, concepts=concept, kinds=kinds, seed=seed, batch_tokens=budget,
-        chat_template=chat_template, pack=pack, progress=progress, prompts=prompts,
+        chat_template=chat_template, pack=pack, progress=progress, prompts=prompts, engine=engine,
     )  # fmt: skip
     edited = edited_sets([chosen], kinds, role)
-    outcomes = study.measure(edited)
+    outcomes = study.measure(edited, stage=role)
     blocks = study.blocks(edited, outcomes, family=role)
     tables = {"assay": study.assay(outcomes)}
     record: dict[str, Any] = study.record(outcomes) | {"heads": str(chosen), "edits": kinds, "batch_tokens": budget}

@@ -21,13 +21,14 @@ import numpy.typing as npt
 import pandas as pd
 import xarray as xr
 
+from headscope.engines.engine import Engine
 from headscope.errors import ProfileError
 from headscope.heads import HeadSet
-from headscope.measure.asked import ask, encoder_of
+from headscope.measure.asked import AskedPrompt, ask, encoder_of
 from headscope.measure.edits import Arm, ControlStates
 from headscope.measure.forced import ForcedOutcomes, ForcedPasses, check_distinct
 from headscope.measure.lexicons import ConceptTokens, concept_tokens
-from headscope.measure.passes import Progress
+from headscope.measure.passes import Progress, Work
 from headscope.models.head_model import HeadModel
 from headscope.profiles.types import Profile
 from headscope.stats import EffectBlock, assay_table
@@ -69,10 +70,12 @@ class CausalStudy:
         pack: bool,
         progress: Progress | None,
         prompts: Collection[str] | None = None,
+        engine: Engine | None = None,
     ) -> None:
         """Lay out the prompts and run the control prompts once, where an edit takes values from them.
 
-        ``prompts`` keeps only these ids of the concepts' prompts; control prompts always stay.
+        ``prompts`` keeps only these ids of the concepts' prompts; control prompts always stay. ``engine`` runs the
+        passes and keeps their results; this process by default, nothing kept.
 
         Raises:
             RequestError: an unknown concept or edit, or too few controls for an edit.
@@ -100,6 +103,7 @@ class CausalStudy:
             else None
         )
         self._batch_tokens = batch_tokens
+        self._engine = engine or Engine()
 
     def _lexicons(self, encoder: Any) -> list[list[ConceptTokens]]:
         names = tuple(self.profile.concepts)
@@ -107,17 +111,28 @@ class CausalStudy:
             return [concept_tokens(encoder, self.profile, names, readout) for readout in self.profile.readouts]
         return [concept_tokens(encoder, self.profile, names, self.asked[0].tokens.text)]
 
-    def measure(self, edits: Sequence[Edited], rows: Sequence[int] | None = None) -> ForcedOutcomes:
+    def work(self, stage: str, edits: Sequence[Edited], asked: Sequence[AskedPrompt], **about: Any) -> Work:
+        """Who runs the passes of ``edits`` over ``asked``; ``about`` tells what else the results depend on."""
+        arms, prompts = [str(edit.arm) for edit in edits], [one.id for one in asked]
+        return self._engine.stage(stage, {"arms": arms, "prompts": prompts, **about})
+
+    def measure(
+        self, edits: Sequence[Edited], rows: Sequence[int] | None = None, *, stage: str = "edited"
+    ) -> ForcedOutcomes:
         """Run every prompt, or only those of ``rows``, unedited and under every edit."""
         arms = [edit.arm for edit in edits]
         check_distinct(arms)
-        return self.passes(rows).measure(arms, self._progress)
+        asked = self._chosen(rows)
+        return self.passes(rows).measure(arms, self._progress, self.work(stage, edits, asked))
+
+    def _chosen(self, rows: Sequence[int] | None) -> list[AskedPrompt]:
+        return list(self.asked) if rows is None else [self.asked[i] for i in rows]
 
     def passes(self, rows: Sequence[int] | None = None) -> ForcedPasses:
         """The passes over every prompt, or only those of ``rows``, ready for any edits."""
         return ForcedPasses(
             self.model,
-            self.asked if rows is None else [self.asked[i] for i in rows],
+            self._chosen(rows),
             self.lexicons,
             damage_on=frozenset(one.id for one in self.controls),
             states=self.states,

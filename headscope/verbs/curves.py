@@ -24,6 +24,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from headscope.engines.engine import Engine
 from headscope.errors import RequestError
 from headscope.heads import HeadSet, every_head
 from headscope.measure.passes import Progress
@@ -61,6 +62,7 @@ def curves(
     seed: int = 0,
     batch_tokens: int | None = None,
     progress: Progress | None = None,
+    engine: Engine | None = None,
 ) -> CurvesResult:
     """Cumulative curves, their areas, leave-one-in, and the smallest set that removes a share of the concept.
 
@@ -76,6 +78,7 @@ def curves(
         seed: of the halves and of the draws.
         batch_tokens: most tokens of a batch.
         progress: told how far the work is.
+        engine: runs the passes and keeps their results; this process by default, nothing kept.
 
     Raises:
         RequestError: the sweep left heads out, ``top_k`` is larger than the number of heads, ``share`` is outside
@@ -86,7 +89,7 @@ def curves(
     chosen = {name: choose_top(sweep, name, top_k, seed=seed) for name in names}
     study = CausalStudy(
         model, profile, concepts=names, kinds=[DECIDING_EDIT], seed=seed, batch_tokens=batch_budget(batch_tokens),
-        chat_template=chat_template, pack=pack, progress=progress,
+        chat_template=chat_template, pack=pack, progress=progress, engine=engine,
     )  # fmt: skip
     areas: list[pd.DataFrame] = []
     searches: list[pd.DataFrame] = []

@@ -72,8 +72,9 @@ def write_texts(
     prompts = [study.asked[i] for i in rows]
     arms = [None, *(edit.arm for edit in edits)]
     ids = generate(
-        study.model, prompts, arms, sampling, states=study.states, batch_tokens=batch_tokens, progress=progress
-    )
+        study.model, prompts, arms, sampling, states=study.states, batch_tokens=batch_tokens, progress=progress,
+        work=study.work("texts", edits, prompts, sampling=vars(sampling)),
+    )  # fmt: skip
     decode: Callable[..., str] = study.model.tokenizer.decode
     texts = [
         [

@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from headscope.engines.engine import Engine
 from headscope.errors import RequestError
 from headscope.heads import HeadSet
 from headscope.measure.passes import Progress
@@ -74,6 +75,7 @@ def joint(
     seed: int = 0,
     batch_tokens: int | None = None,
     progress: Progress | None = None,
+    engine: Engine | None = None,
 ) -> JointResult:
     """Place the joint effect of each chosen set among random sets, and beside the sum of its heads' single effects.
 
@@ -89,6 +91,7 @@ def joint(
         seed: of the draws.
         batch_tokens: most tokens of a batch.
         progress: told how far the work is.
+        engine: runs the passes and keeps their results; this process by default, nothing kept.
     """
     rows: list[pd.DataFrame] = []
     blocks: list[EffectBlock] = []
@@ -99,10 +102,11 @@ def joint(
             model, profile, concepts=one.concept, kinds=[DECIDING_EDIT], seed=seed,
             batch_tokens=batch_budget(batch_tokens),
             chat_template=chat_template, pack=pack, progress=progress, prompts=frozenset(one.prompts),
+            engine=engine,
         )  # fmt: skip
         edited = edited_sets(sets.sets, [DECIDING_EDIT], "random_disjoint")
         mine = study.rows_of(one.concept)
-        outcomes = study.measure(edited, rows=mine)
+        outcomes = study.measure(edited, rows=mine, stage="nulls")
         column = study.lexicon_column(one.concept)
         deltas = (outcomes.edited[:, :, column] - outcomes.baseline[None, :, column]).T
         means = equal_weight_mean(template_means(deltas, study.labels_of(mine)).means)

@@ -30,6 +30,7 @@ def begin(
     batch_tokens: int,
     sources: Mapping[str, str] | None = None,
     command: Sequence[str] = (),
+    resume: str = "auto",
     force: bool = False,
 ) -> Run:
     """The run folder of a request, made or found again.
@@ -44,6 +45,7 @@ def begin(
         batch_tokens: the batch plan's budget.
         sources: where each option came from.
         command: the command line, if there was one.
+        resume: see ``Run.create``.
         force: derived files may be replaced.
 
     Raises:
@@ -67,6 +69,7 @@ def begin(
     return Run.create(
         path,
         request,
+        resume=resume,
         force=force,
         model=model.describe(),
         profile={

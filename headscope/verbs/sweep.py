@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from headscope.engines.engine import Engine
 from headscope.heads import HeadSet, every_head
 from headscope.measure.passes import Progress
 from headscope.models.head_model import HeadModel
@@ -37,6 +38,7 @@ def sweep(
     seed: int = 0,
     batch_tokens: int | None = None,
     progress: Progress | None = None,
+    engine: Engine | None = None,
 ) -> SweepResult:
     """Effect of switching off each head alone.
 
@@ -52,15 +54,16 @@ def sweep(
         seed: of sign-flips and of ``resample``.
         batch_tokens: most tokens of a batch.
         progress: told how far the work is.
+        engine: runs the passes and keeps their results; this process by default, nothing kept.
     """
     budget = batch_budget(batch_tokens)
     chosen = model.head_set(heads)
     study = CausalStudy(
         model, profile, concepts=concepts, kinds=edits, seed=seed, batch_tokens=budget,
-        chat_template=chat_template, pack=pack, progress=progress,
+        chat_template=chat_template, pack=pack, progress=progress, engine=engine,
     )  # fmt: skip
     edited = edited_sets([HeadSet((head,)) for head in chosen], edits, "single")
-    outcomes = study.measure(edited)
+    outcomes = study.measure(edited, stage="sweep")
     is_whole = chosen.heads == every_head(model.heads_per_layer)
     blocks = study.blocks(edited, outcomes, family="sweep", confirmatory=DECIDING_EDIT if is_whole else None)
     tables = {"effects": effects_table(blocks, seed=seed), "assay": study.assay(outcomes)}

@@ -38,7 +38,7 @@ def test_a_stopped_run_leaves_no_half_file_and_can_be_asked_again(
         error = process.communicate(timeout=120)[1]
         assert process.returncode == code, error
         assert "Traceback" not in error
-    assert json.loads((folder / "manifest.json").read_text())["status"] == "failed"
+    assert json.loads((folder / "manifest.json").read_text())["status"] == "stopped"
     assert not [path for path in folder.rglob("*") if "tmp" in path.name or path.name == "lock"]
     again = type_command(*command)
     assert again.code == 0, again.err

@@ -102,7 +102,7 @@ def test_an_unfinished_run_of_the_same_request_goes_on(tmp_path: Path) -> None:
         (run.path / "mine.txt").write_text("kept too")
         (run.path / "tables" / ".headscope-tmp-0").write_text("half")
         raise KeyboardInterrupt
-    assert Run.open(run.path).manifest.status == "failed"
+    assert Run.open(run.path).manifest.status == "stopped"
     with Run.create(run.path, request()) as again:
         assert again.resumed
         assert again.tables == ()

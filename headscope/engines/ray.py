@@ -1,0 +1,226 @@
+"""Pieces of work on a Ray cluster: one model an actor, results to the driver, which keeps them like its own.
+
+1. Each actor loads the model once, on the device that Ray gives it, with the driver's number of threads, and proves
+   that its fingerprint is the driver's.
+2. What a stage shares (prompts, lexicons, control states, edits) is put into Ray's store once; where it refers to the
+   model, each actor puts its own in the place. A piece is then a few numbers.
+3. A piece whose actor, worker or node died goes to another one. A piece that ends three workers ends the run.
+
+The batch plan is the driver's, and a piece's bits depend on the piece, threads and kind of machine alone, so the bytes
+are those of a run in one process.
+"""
+
+from __future__ import annotations
+
+import importlib
+import io
+import pickle
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+
+from headscope.errors import HeadscopeError, RequestError, WorkError
+from headscope.measure.passes import Result
+from headscope.models.head_model import HeadModel
+from headscope.models.loading import load_model
+
+P = TypeVar("P")
+
+TRIES = 3
+_MODEL = "model"
+
+
+@dataclass(frozen=True)
+class RayRunner:
+    """A runner for ``Engine``. Pieces go to ``workers`` actors.
+
+    Attributes:
+        load: loads the model on a worker, on the driver's kind of device; pickled by Ray.
+        fingerprint: of the driver's model; a worker whose model has another is refused.
+        address: of a running cluster; None starts Ray on this machine.
+        on_gpu: whether each worker needs a GPU of its own.
+        workers: how many actors; None for as many as the cluster has GPUs, or CPUs.
+        threads: of each worker; None for the driver's.
+        options: further options of the actors, as Ray names them.
+        lost: what was told of workers that died while this runner ran.
+    """
+
+    load: Callable[[], HeadModel]
+    fingerprint: str
+    address: str | None = None
+    on_gpu: bool = False
+    workers: int | None = None
+    threads: int | None = None
+    options: dict[str, Any] = field(default_factory=dict[str, Any])
+    lost: list[str] = field(default_factory=list[str])
+
+    def __call__(self, pieces: Sequence[P], run: Callable[[P], Result]) -> Iterator[tuple[int, Result]]:
+        """Give (index, result) of every piece, as they are done.
+
+        Raises:
+            RequestError: Ray is not installed, the cluster cannot be reached, or its workers load another model.
+            WorkError: a piece ended ``TRIES`` workers.
+        """
+        if not pieces:
+            return
+        ray = connect(self.address)
+        pool = _Pool(ray, self, len(pieces))
+        try:
+            yield from pool.results(list(pieces), ray.put(_without_model(run)))
+        finally:
+            pool.close()
+
+
+def require_ray() -> Any:
+    """The module ``ray``; RequestError where it is not installed."""
+    try:
+        return importlib.import_module("ray")
+    except ImportError as error:
+        raise RequestError("Ray is not installed", fix='pip install "headscope[ray]"') from error
+
+
+def runner_of(model: HeadModel, options: Mapping[str, Any], address: str | None) -> RayRunner:
+    """A runner whose workers load ``model`` as the driver did, with the same ``options`` of ``load_model``.
+
+    A checkpoint's folder must be reachable under the same path on every node.
+    """
+    name = str(Path(model.name).resolve()) if model.source == "folder" else model.name
+    load = partial(load_model, name, **{**options, "device": model.device.type})
+    return RayRunner(load, model.fingerprint, address, on_gpu=model.device.type == "cuda")
+
+
+def connect(address: str | None) -> Any:
+    """The module ``ray``, connected.
+
+    Raises:
+        RequestError: it is not installed, or no cluster answers at ``address``.
+    """
+    ray = require_ray()
+    if not ray.is_initialized():
+        try:
+            ray.init(address=address, log_to_driver=False, include_dashboard=False, logging_level="ERROR")
+        except (ConnectionError, ValueError, RuntimeError) as error:
+            raise RequestError(
+                "the Ray cluster cannot be reached",
+                got=str(error).splitlines()[0],
+                where=address or "this machine",
+                fix="start it with: ray start --head; or leave out --address to use this machine",
+            ) from error
+    return ray
+
+
+class _Worker:
+    """What an actor does."""
+
+    def __init__(self, load: Callable[[], HeadModel], fingerprint: str, threads: int) -> None:
+        torch.set_num_threads(threads)
+        self._model = load()
+        if self._model.fingerprint != fingerprint:
+            raise RequestError(
+                "a worker loaded another model", expected=fingerprint[:16], got=self._model.fingerprint[:16]
+            )
+        self._stage: tuple[bytes, Callable[[Any], Result]] | None = None
+
+    def run(self, stage: bytes, piece: Any) -> Result:
+        """One piece of a stage; the stage is unpacked once."""
+        if self._stage is None or self._stage[0] != stage:
+            self._stage = stage, _with_model(stage, self._model)
+        return self._stage[1](piece)
+
+
+class _Pool:
+    """The actors of one stage."""
+
+    def __init__(self, ray: Any, runner: RayRunner, n_pieces: int) -> None:
+        self._ray = ray
+        self._runner = runner
+        resources = ray.cluster_resources()
+        self._kind = ray.remote(num_gpus=int(runner.on_gpu), num_cpus=1, max_restarts=0, **runner.options)(_Worker)
+        available = runner.workers or int(resources.get("GPU" if runner.on_gpu else "CPU", 1))
+        self._actors = [self._new() for _ in range(max(1, min(available, n_pieces)))]
+
+    def results(self, pieces: list[Any], stage: Any) -> Iterator[tuple[int, Result]]:
+        ray, waiting, tries = self._ray, deque(range(len(pieces))), [0] * len(pieces)
+        busy: dict[Any, tuple[int, Any]] = {}
+        idle = list(self._actors)
+        while waiting or busy:
+            while waiting and idle:
+                index, actor = waiting.popleft(), idle.pop()
+                busy[actor.run.remote(stage, pieces[index])] = index, actor
+            (reference,), _ = ray.wait(list(busy), num_returns=1)
+            index, actor = busy.pop(reference)
+            try:
+                result: Result = ray.get(reference)
+            except (ray.exceptions.RayActorError, ray.exceptions.ObjectLostError) as error:
+                tries[index] += 1
+                self._runner.lost.append(str(error).splitlines()[0])
+                self._refuse(error, index, tries[index])
+                with suppress(ray.exceptions.RayError):
+                    ray.kill(actor)
+                self._actors = [each for each in self._actors if each is not actor]
+                self._actors.append(fresh := self._new())
+                idle.append(fresh)
+                waiting.appendleft(index)
+            except ray.exceptions.RayTaskError as error:
+                raise _own(error) from error
+            else:
+                idle.append(actor)
+                yield index, {name: array.copy() for name, array in result.items()}
+
+    def close(self) -> None:
+        """End the actors."""
+        for actor in self._actors:
+            with suppress(self._ray.exceptions.RayError):
+                self._ray.kill(actor)
+
+    def _new(self) -> Any:
+        threads = self._runner.threads or torch.get_num_threads()
+        return self._kind.remote(self._runner.load, self._runner.fingerprint, threads)
+
+    def _refuse(self, error: Exception, index: int, tries: int) -> None:
+        cause = error.__cause__
+        if isinstance(cause, HeadscopeError):
+            raise cause
+        if tries >= TRIES:
+            raise WorkError(
+                f"piece {index} ended {tries} workers",
+                got=str(error).splitlines()[0],
+                fix="look at Ray's logs; where memory ran out, ask for a smaller --batch-tokens",
+            ) from error
+
+
+def _own(error: Any) -> Exception:
+    """What a worker raised, as if it had been raised here."""
+    cause = error.cause
+    return cause if isinstance(cause, HeadscopeError) else WorkError("a worker failed", got=f"{cause!r}"[:300])
+
+
+class _Pickler(pickle.Pickler):
+    def persistent_id(self, obj: Any, /) -> str | None:
+        return _MODEL if isinstance(obj, HeadModel) else None
+
+
+class _Unpickler(pickle.Unpickler):
+    def __init__(self, data: bytes, model: HeadModel) -> None:
+        super().__init__(io.BytesIO(data))
+        self._model = model
+
+    def persistent_load(self, pid: Any, /) -> HeadModel:
+        return self._model
+
+
+def _without_model(run: Callable[[Any], Result]) -> bytes:
+    buffer = io.BytesIO()
+    _Pickler(buffer, protocol=pickle.HIGHEST_PROTOCOL).dump(run)
+    return buffer.getvalue()
+
+
+def _with_model(data: bytes, model: HeadModel) -> Callable[[Any], Result]:
+    # From the driver, over the cluster's own connection, which carries pickles anyway; nothing is read from a file.
+    return _Unpickler(data, model).load()
