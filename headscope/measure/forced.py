@@ -172,8 +172,8 @@ class ForcedPasses:
 
         Returns:
             ``scores`` [n_arms, n_ends, n_lexicons], ``nll`` [n_arms, n_damaged] and ``kl`` [n_arms, n_damaged] of the
-            piece's arms; ``unedited_scores`` [n_ends, n_lexicons] and ``unedited_nll`` [n_damaged], equal in all pieces of the same rows; ``n_halved``, how
-            many batches of it had to be halved to fit into memory.
+            piece's arms; ``unedited_scores`` [n_ends, n_lexicons] and ``unedited_nll`` [n_damaged], equal in all
+            pieces of the same rows; ``n_halved``, how many batches of it had to be halved to fit into memory.
         """
         found: list[Result] = []
         if fits(lambda: found.append(self._run_whole(piece, arms))):
