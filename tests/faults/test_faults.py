@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -17,7 +17,7 @@ import torch
 
 from headscope.runs import folder as folder_module
 from tests.end_to_end.conftest import type_command
-from tests.faults.conftest import Sweep, assert_same_as, n_kept, record, status, wait_for
+from tests.faults.conftest import ROOT, Sweep, assert_same_as, n_kept, record, status, wait_for
 
 NOBODY = 65534
 
@@ -133,19 +133,31 @@ def test_a_full_disk_is_told_and_the_run_goes_on_when_there_is_room(
     assert_same_as(clean, folder, tell, "sweep on a disk that was full")
 
 
+AS_NOBODY = """
+import os, sys
+import headscope.cli, headscope.runs.atomic
+os.setgroups([]); os.setgid({id}); os.setuid({id})
+headscope.cli.main(sys.argv[1:])
+"""
+
+
 def test_a_folder_of_somebody_else_is_refused_before_work(sweep: Sweep) -> None:
-    """Root may write everywhere, so the process is another user's."""
+    """Root may write everywhere, so the process becomes another user once it has imported what it needs."""
     if os.geteuid() != 0:
         pytest.skip("only root can become another user")
     with tempfile.TemporaryDirectory() as root:
+        Path(root).chmod(0o755)
         folder = Path(root) / "run"
         folder.mkdir()
-        Path(root).chmod(0o755)
-        profile = Path(root) / "profile"
-        shutil.copytree(sweep.profile, profile)
-        code, error = Sweep(profile).done(folder, user=NOBODY, group=NOBODY, extra_groups=[], cwd="/")
-        assert code == 2, error
-        assert "output folder cannot be written to" in error
+        ended = subprocess.run(
+            [sys.executable, "-c", AS_NOBODY.format(id=NOBODY), *sweep.words(folder)],
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=ROOT,
+        )
+        assert ended.returncode == 2, ended.stderr
+        assert "output folder cannot be written to" in ended.stderr
         assert list(folder.iterdir()) == []
 
 
