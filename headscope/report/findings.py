@@ -21,9 +21,11 @@ from scipy import stats
 from headscope.plots.selecting import DAMAGE_OUTCOMES, DECIDING_EDIT, OVERALL, PRIMARY_OUTCOME, concepts_of
 from headscope.report.evidence import ALPHA, Effect, effect_of, effects_of
 from headscope.stats.ranking import primary_screen, single_effects
+from headscope.stats.verdicts import CARRIER, CARRIER_UNTESTED, SHARED_CARRIER
 
 SET_ROLES = ("requested", "joint_top")
-CARRIERS = ("carrier", "shared carrier", "carrier (specificity not tested)")
+OWN_CARRIERS = (CARRIER, CARRIER_UNTESTED)
+CARRIERS = (*OWN_CARRIERS, SHARED_CARRIER)
 _FEWEST_HEADS = 5
 
 

@@ -9,9 +9,10 @@ from typing import Any
 from headscope.plots.selecting import PRIMARY_OUTCOME
 from headscope.report.escaping import plain
 from headscope.report.evidence import Effect
-from headscope.report.findings import CARRIERS, ConceptFindings, SetFindings
+from headscope.report.findings import CARRIERS, OWN_CARRIERS, ConceptFindings, SetFindings
 from headscope.report.numbers import as_float, count, equation, interval, number, share
 from headscope.report.phrases import NAMED, figure_kind, named
+from headscope.stats.verdicts import CARRIER_UNTESTED, SHARED_CARRIER
 
 _UNITS = {
     "attention_share": "of attention",
@@ -152,7 +153,13 @@ class English:
                 f"(gap {self.evidence(found.assay)}), so nothing can be said about any head."
             )
         parts = [self._carried(found, name)] if found.has_verdicts else []
-        parts += [self._together(one, name if not parts else "") for one in found.sets if one.role == "joint_top"]
+        top_sets = [one for one in found.sets if one.role == "joint_top"]
+        chosen = (
+            "chosen on one half of the templates, measured on the other"
+            if len(top_sets) > 1
+            else "as both halves of the templates choose them"
+        )
+        parts += [self._together(one, name if not parts else "", f" ({chosen})") + self._among(one) for one in top_sets]
         if not parts and found.sets:
             parts += [self._together(one, name) for one in found.sets]
         if not parts and found.looked:
@@ -162,15 +169,19 @@ class English:
         return " ".join(parts) or f"{name}: nothing was measured."
 
     def _carried(self, found: ConceptFindings, name: str) -> str:
-        carriers = found.judged(*CARRIERS)
+        own, shared = found.judged(*OWN_CARRIERS), found.judged(SHARED_CARRIER)
         n_judged = sum("," not in str(row["heads"]) for row in found.verdicts)
-        if carriers:
-            text = (
-                f"{name}: {len(carriers)} of {n_judged} heads {_plural(len(carriers), 'carries', 'carry')} it — "
-                f"{_listed([self._verdict_words(row) for row in carriers])}."
-            )
+        if own:
+            text = f"{name}: {len(own)} of {n_judged} heads {_plural(len(own), 'carries', 'carry')} it — "
+            text += f"{_listed([self._verdict_words(row) for row in own])}."
+        elif shared:
+            text = f"{name}: no single head of {n_judged} is shown to carry this concept and no other."
         else:
             text = f"{name}: no single head of {n_judged} is shown to carry it{self._blind_below(found)}."
+        if shared:
+            text += f" {len(shared)} {_plural(len(shared), 'acts', 'act')} on it and on other concepts too (shared "
+            text += f"{_plural(len(shared), 'carrier', 'carriers')}) — "
+            text += f"{_listed([self._verdict_words(row) for row in shared])}."
         others = [(len(found.judged(verdict)), one, many) for verdict, one, many in _COUNTED]
         counted = [f"{n} {_plural(n, one, many)}" for n, one, many in others if n]
         if counted:
@@ -190,11 +201,17 @@ class English:
         return text + "."
 
     def _verdict_words(self, row: Mapping[str, Any]) -> str:
-        kind = "" if row["verdict"] == "carrier" else f"{self.verdict(str(row['verdict']))}; "
-        return (
-            f"{named(str(row['heads']))} ({kind}{number(row['estimate'])} nats, "
-            f"simultaneous 95 % CI {interval(row['sim_low'], row['sim_high'])})"
+        parts = ["specificity not tested"] if row["verdict"] == CARRIER_UNTESTED else []
+        parts.append(
+            f"{number(row['estimate'])} nats, simultaneous 95 % CI {interval(row['sim_low'], row['sim_high'])}"
         )
+        if isfinite(as_float(row["specificity"])):
+            ends = interval(row["specificity_low"], row["specificity_high"])
+            parts.append(f"loss beyond that of any other concept {number(row['specificity'])} {ends}")
+        if isfinite(as_float(row["perplexity_ratio_high"])):
+            ends = interval(row["perplexity_ratio_low"], row["perplexity_ratio_high"])
+            parts.append(f"perplexity ratio of control text {ends}")
+        return f"{named(str(row['heads']))} ({'; '.join(parts)})"
 
     def _blind_below(self, found: ConceptFindings) -> str:
         detectable = [one.mde for one in found.silent if isfinite(one.mde)]
@@ -202,12 +219,12 @@ class English:
             return ""
         return f" (effects smaller than {number(max(detectable))} nats could have gone unseen)"
 
-    def _together(self, one: SetFindings, name: str) -> str:
+    def _together(self, one: SetFindings, name: str, chosen: str = "") -> str:
         effect = one.primary
         start = f"{name}: " if name else ""
         if effect is None:
             return ""
-        who = f"{'removing' if name else 'Removing'} {named(one.heads)}{' together' if one.n_heads > 1 else ''}"
+        who = f"{'removing' if name else 'Removing'} {named(one.heads)}{' together' if one.n_heads > 1 else ''}{chosen}"
         done = {-1: "lowers its log-odds", 1: "raises its log-odds", 0: "is not shown to change its log-odds"}
         text = f"{start}{who} {done[effect.direction]}: {self.evidence(effect)}"
         return text + (f"; {self._power(effect)}" if effect.direction == 0 else "") + "."
@@ -308,13 +325,18 @@ class English:
         text, primary = "", one.primary
         if one.total is not None and primary is not None and one.n_heads > 1:
             text += f" The same heads removed one at a time sum to {self.evidence(one.total)}."
-        if one.null is not None and isfinite(as_float(one.null["percentile"])):
-            beyond = 1 - as_float(one.null["percentile"]) / 100
-            text += (
-                f" Among {count(one.null['n_random'])} random disjoint sets of its size it stands at "
-                f"{equation('p', beyond)} (smallest reachable {number(one.null['floor'])})."
-            )
-        return text
+        return text + self._among(one)
+
+    def _among(self, one: SetFindings) -> str:
+        """Where a set stands among random ones; empty where that was not measured."""
+        if one.null is None or not isfinite(as_float(one.null["percentile"])):
+            return ""
+        matched = "in the same layers" if one.null["layer_matched"] else "from any layer"
+        beyond = 1 - as_float(one.null["percentile"]) / 100
+        return (
+            f" Among {count(one.null['n_random'])} random disjoint sets of its size ({matched}) it stands at "
+            f"{equation('p', beyond)} (smallest reachable {number(one.null['floor'])})."
+        )
 
     def _generated(self, one: SetFindings, effect: Effect) -> str:
         done = {-1: "fall", 1: "rise", 0: "are not shown to change"}[effect.direction]

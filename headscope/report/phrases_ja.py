@@ -9,9 +9,10 @@ from typing import Any
 from headscope.plots.selecting import PRIMARY_OUTCOME
 from headscope.report.escaping import plain
 from headscope.report.evidence import Effect
-from headscope.report.findings import CARRIERS, ConceptFindings, SetFindings
+from headscope.report.findings import CARRIERS, OWN_CARRIERS, ConceptFindings, SetFindings
 from headscope.report.numbers import as_float, count, equation, interval, number, share
 from headscope.report.phrases import NAMED, figure_kind, named
+from headscope.stats.verdicts import CARRIER_UNTESTED, SHARED_CARRIER
 
 _UNITS = {
     "attention_share": "注意の割合",
@@ -174,7 +175,9 @@ class Japanese:
                 f"（差 {self.evidence(found.assay)}）。したがって、どのヘッドについても結論は出せない。"
             )
         parts = [self._carried(found, name)] if found.has_verdicts else []
-        parts += [self._together(one, name if not parts else "") for one in found.sets if one.role == "joint_top"]
+        top_sets = [one for one in found.sets if one.role == "joint_top"]
+        chosen = "（テンプレートの半分で選び、残りの半分で測定）" if len(top_sets) > 1 else "（どちらの半分も同じ選択）"
+        parts += [self._together(one, name if not parts else "", chosen) + self._among(one) for one in top_sets]
         if not parts and found.sets:
             parts += [self._together(one, name) for one in found.sets]
         if not parts and found.looked:
@@ -184,17 +187,20 @@ class Japanese:
         return "".join(parts) or f"{name}：何も測定されていない。"
 
     def _carried(self, found: ConceptFindings, name: str) -> str:
-        carriers = found.judged(*CARRIERS)
+        own, shared = found.judged(*OWN_CARRIERS), found.judged(SHARED_CARRIER)
         n_judged = sum("," not in str(row["heads"]) for row in found.verdicts)
-        if carriers:
-            text = (
-                f"{name}：{n_judged} ヘッドのうち {len(carriers)} 個がこの概念を担う — "
-                f"{_listed([self._verdict_words(row) for row in carriers])}。"
-            )
+        if own:
+            text = f"{name}：{n_judged} ヘッドのうち {len(own)} 個がこの概念を担う — "
+            text += f"{_listed([self._verdict_words(row) for row in own])}。"
+        elif shared:
+            text = f"{name}：{n_judged} ヘッドのうち、この概念だけを担うと示されたものはない。"
         else:
             text = (
                 f"{name}：{n_judged} ヘッドのうち、単独でこの概念を担うと示されたものはない{self._blind_below(found)}。"
             )
+        if shared:
+            text += f"{len(shared)} 個はこの概念とほかの概念の両方に効く（共有の担い手） — "
+            text += f"{_listed([self._verdict_words(row) for row in shared])}。"
         others = [(len(found.judged(verdict)), words) for verdict, words in _COUNTED]
         counted = [f"{words}が {n} 個" for n, words in others if n]
         if counted:
@@ -214,11 +220,15 @@ class Japanese:
         return text + "。"
 
     def _verdict_words(self, row: Mapping[str, Any]) -> str:
-        kind = "" if row["verdict"] == "carrier" else f"{self.verdict(str(row['verdict']))}、"
-        return (
-            f"{named(str(row['heads']))}（{kind}{number(row['estimate'])} nats、"
-            f"同時 95 % 信頼区間 {interval(row['sim_low'], row['sim_high'])}）"
-        )
+        parts = ["特異性は未検定"] if row["verdict"] == CARRIER_UNTESTED else []
+        parts.append(f"{number(row['estimate'])} nats、同時 95 % 信頼区間 {interval(row['sim_low'], row['sim_high'])}")
+        if isfinite(as_float(row["specificity"])):
+            ends = interval(row["specificity_low"], row["specificity_high"])
+            parts.append(f"ほかのどの概念の低下よりも {number(row['specificity'])} {ends} 大きい")
+        if isfinite(as_float(row["perplexity_ratio_high"])):
+            ends = interval(row["perplexity_ratio_low"], row["perplexity_ratio_high"])
+            parts.append(f"対照文のパープレキシティ比 {ends}")
+        return f"{named(str(row['heads']))}（{'、'.join(parts)}）"
 
     def _blind_below(self, found: ConceptFindings) -> str:
         detectable = [one.mde for one in found.silent if isfinite(one.mde)]
@@ -226,12 +236,12 @@ class Japanese:
             return ""
         return f"（{number(max(detectable))} nats より小さい効果は見逃している可能性がある）"
 
-    def _together(self, one: SetFindings, name: str) -> str:
+    def _together(self, one: SetFindings, name: str, chosen: str = "") -> str:
         effect = one.primary
         start = f"{name}：" if name else ""
         if effect is None:
             return ""
-        who = f"{named(one.heads)} を{'同時に' if one.n_heads > 1 else ''}"
+        who = f"{named(one.heads)}{chosen}を{'同時に' if one.n_heads > 1 else ''}"
         done = {
             -1: "除くと、対数オッズは下がる",
             1: "除くと、対数オッズは上がる",
@@ -335,13 +345,18 @@ class Japanese:
         text, primary = "", one.primary
         if one.total is not None and primary is not None and one.n_heads > 1:
             text += f"同じヘッドを 1 個ずつ除いたときの効果の和は {self.evidence(one.total)}である。"
-        if one.null is not None and isfinite(as_float(one.null["percentile"])):
-            beyond = 1 - as_float(one.null["percentile"]) / 100
-            text += (
-                f"同じ大きさで互いに素なランダム集合 {count(one.null['n_random'])} 組と比べると "
-                f"{equation('p', beyond)}（到達しうる最小値 {number(one.null['floor'])}）である。"
-            )
-        return text
+        return text + self._among(one)
+
+    def _among(self, one: SetFindings) -> str:
+        """Where a set stands among random ones; empty where that was not measured."""
+        if one.null is None or not isfinite(as_float(one.null["percentile"])):
+            return ""
+        matched = "層をそろえた" if one.null["layer_matched"] else "層を問わない"
+        beyond = 1 - as_float(one.null["percentile"]) / 100
+        return (
+            f"同じ大きさで互いに素な、{matched}ランダム集合 {count(one.null['n_random'])} 組と比べると "
+            f"{equation('p', beyond)}（到達しうる最小値 {number(one.null['floor'])}）である。"
+        )
 
     def _generated(self, one: SetFindings, effect: Effect) -> str:
         done = {-1: "は減少する", 1: "は増加する", 0: "の変化は示されない"}[effect.direction]
