@@ -37,7 +37,7 @@ from headscope.verbs.attribute import DEFAULT_STEPS, attribute, random_others, t
 from headscope.verbs.causal import PRIMARY
 from headscope.verbs.curves import curves
 from headscope.verbs.generated import check_texts_fit
-from headscope.verbs.joint import choose_top, joint
+from headscope.verbs.joint import ChosenSet, choose_top, joint
 from headscope.verbs.keep import begin, keep
 from headscope.verbs.patch import patch
 from headscope.verbs.patch_plan import patchable_concepts
@@ -182,18 +182,8 @@ def run(
         else:
             results["attribute"] = verified(fast, swept, seed=seed, random_heads=random)
         chosen = [one for name in names for one in choose_top(swept, name, top_k, seed=seed)]
-        estimates: list[float] = []
-        together: dict[str, AblationResult] = {}
-        for number, one in enumerate(chosen):
-            together[f"joint-{number}"] = done = ablate(
-                model, profile, one.heads, concept=one.concept, prompts=one.prompts, role="joint_top", edits=edits,
-                **writing, **causal,
-            )  # fmt: skip
-            estimates.append(_joint_estimate(done))
-        # All top sets are one choice of the run, so each outcome's tests of them are one family.
-        blocks = [block for done in together.values() for block in done.blocks]
-        results |= {name: _without_effects(done) for name, done in together.items()}
-        results["joint"] = Result({"effects": effects_table(blocks, seed=seed)}, xr.Dataset(), {}, "effects")
+        together, estimates = _top_sets(model, profile, chosen, edits, writing | causal)
+        results |= together
         clock.lap("joint")
         results["nulls"] = joint(model, profile, swept, chosen, estimates, n_random=n_random, **causal)
         clock.lap("nulls")
@@ -211,6 +201,32 @@ def run(
         write_report(folder, languages=tuple(languages))
         clock.lap("report")
     return folder
+
+
+def _top_sets(
+    model: HeadModel, profile: Profile, chosen: Sequence[ChosenSet], edits: Sequence[str], settings: Mapping[str, Any]
+) -> tuple[dict[str, Result], list[float]]:
+    """Each chosen set off together, on the prompts it was not chosen on; and its effect on the primary outcome."""
+    done = [
+        ablate(
+            model,
+            profile,
+            one.heads,
+            concept=one.concept,
+            prompts=one.prompts,
+            role="joint_top",
+            edits=edits,
+            **settings,
+        )
+        for one in chosen
+    ]
+    # All top sets are one choice of the run, so each outcome's tests of them are one family.
+    effects = effects_table([block for one in done for block in one.blocks], seed=settings["seed"])
+    results: dict[str, Result] = {"joint": Result({"effects": effects}, xr.Dataset(), {}, "effects")}
+    for number, one in enumerate(done):
+        tables = {name: table for name, table in one.tables.items() if name != "effects"}
+        results[f"joint-{number}"] = replace(one, tables=tables)
+    return results, [_joint_estimate(one) for one in done]
 
 
 def _patched(model: HeadModel, profile: Profile, names: Sequence[str], spec: str, common: Mapping[str, Any]) -> Result:
@@ -261,10 +277,6 @@ def _check(budget: str, edits: Sequence[str], top_k: int, top_n: int, model: Hea
             raise
         return refused.problem
     return None
-
-
-def _without_effects(done: AblationResult) -> AblationResult:
-    return replace(done, tables={name: table for name, table in done.tables.items() if name != "effects"})
 
 
 def _joint_estimate(done: AblationResult) -> float:
