@@ -251,7 +251,7 @@ def _detectable(
         critical = flips.critical_t
     else:
         critical = np.asarray(stats.t.isf(alpha / (2 * table.means.shape[1]), satterthwaite_df(table.counts)))
-    return np.where(deviation == 0.0, 0.0, smallest_detectable(deviation, table.n_templates, critical))
+    return smallest_detectable(deviation, table.n_templates, critical)
 
 
 def _to_scale(columns: dict[str, NDArray[np.generic]], scale: Scale) -> None:

@@ -87,11 +87,14 @@ def smallest_detectable_d(
 def smallest_detectable(
     deviations: FloatArray, n_templates: IntArray, critical_t: FloatArray, *, power: float = POWER
 ) -> FloatArray:
-    """[n_tests]: smallest detectable effect in the outcome's unit, d times the standard deviation over templates."""
+    """[n_tests]: smallest detectable effect in the outcome's unit, d times the standard deviation over templates.
+
+    NaN where no template varied: that the templates measured agree does not say that any effect would be found.
+    """
     pairs = np.stack([n_templates.astype(np.float64), np.round(critical_t, 9)], axis=1)
     distinct, index = np.unique(pairs, axis=0, return_inverse=True)
     d = np.array([_d_or_nan(int(n), float(critical), power) for n, critical in distinct])
-    return d[index.ravel()] * deviations
+    return np.where(deviations > 0.0, d[index.ravel()] * deviations, np.nan)
 
 
 def _d_or_nan(n_templates: int, critical_t: float, power: float) -> float:

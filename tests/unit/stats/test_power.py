@@ -80,6 +80,10 @@ def test_the_smallest_effect_is_in_the_outcomes_unit():
     np.testing.assert_allclose(found, [2 * d, 0.5 * d, np.nan, np.nan])
 
 
+def test_without_spread_over_templates_no_smallest_effect_is_claimed():
+    assert np.isnan(smallest_detectable(np.zeros(1), np.array([30]), np.array([2.5]))).all()
+
+
 def test_smallest_p_and_q_are_those_of_a_sign_flip_test():
     assert smallest_reachable_p(6) == 2 / 2**6
     assert smallest_reachable_q(20, 432) == pytest.approx(432 * 2 / 2**20)
