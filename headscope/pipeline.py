@@ -25,6 +25,7 @@ from headscope.heads import Head
 from headscope.measure.generation import Sampling
 from headscope.measure.gradients import check_gradients
 from headscope.measure.passes import Progress
+from headscope.measure.texts import load_sentiment
 from headscope.models.head_model import HeadModel
 from headscope.plots.writing import write_plots
 from headscope.profiles.types import Profile
@@ -136,6 +137,7 @@ def run(
     check_language(*languages)
     check_texts_fit(model, profile, names, max_tokens, chat_template=chat_template)
     check_share(share)
+    load_sentiment(sentiment)  # a scorer that is not there stops the run here, not hours later
     batch_plan = batch_budget(batch_tokens)
     common: dict[str, Any] = {
         "seed": seed,

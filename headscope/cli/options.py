@@ -275,6 +275,15 @@ Share = Annotated[
         rich_help_panel=_MEASURE,
     ),
 ]
+RequireVerdicts = Annotated[
+    bool,
+    typer.Option(
+        "--require-verdicts",
+        help="Refuse concepts with too few templates for any verdict, before anything runs; "
+        "without it they are described only.",
+        rich_help_panel=_MEASURE,
+    ),
+]
 ChatTemplate = Annotated[
     bool,
     typer.Option("--chat-template", help="Wrap prompts in the tokenizer's chat template.", rich_help_panel=_MEASURE),

@@ -30,6 +30,7 @@ def command(
     share: options.Share = 0.5,
     patching: options.Patching = True,
     allow_low_coverage: options.AllowLowCoverage = False,
+    require_verdicts: options.RequireVerdicts = False,
     chat_template: options.ChatTemplate = False,
     seed: options.Seed = 0,
     max_tokens: options.MaxTokens = 30,
@@ -72,6 +73,7 @@ def command(
     from headscope.pipeline import BUDGETS, run
     from headscope.report.markdown import check_language
     from headscope.runs.folder import RESUME
+    from headscope.verbs.request import require_verdicts as refuse_too_few
     from headscope.verbs.screen import QUERIES
 
     if query is not None:
@@ -80,6 +82,8 @@ def command(
     one_of("budget", budget, BUDGETS)
     languages = tuple(language or ("en", "ja"))
     check_language(*languages)
+    if require_verdicts:
+        refuse_too_few(asked, concept)
     edits = ask_edits(edit)
     runner_for = ask_runner(engine, address)
     loading: dict[str, Any] = {

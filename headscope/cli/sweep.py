@@ -25,6 +25,7 @@ def command(
     sets: options.Sets = False,
     top_k: options.TopK = 4,
     share: options.Share = 0.5,
+    require_verdicts: options.RequireVerdicts = False,
     chat_template: options.ChatTemplate = False,
     seed: options.Seed = 0,
     batch_tokens: options.BatchTokens = None,
@@ -65,10 +66,13 @@ def command(
     from headscope.verbs.rank import rank
     from headscope.verbs.reliability import reliability
     from headscope.verbs.request import batch_budget, chosen_concepts
+    from headscope.verbs.request import require_verdicts as refuse_too_few
     from headscope.verbs.result import Result
     from headscope.verbs.sweep import DECIDING_EDIT, sweep
 
     one_of("resume", resume, RESUME)
+    if require_verdicts:
+        refuse_too_few(asked, concept)
     edits = ask_edits(edit)
     if DECIDING_EDIT not in edits:
         raise RequestError(

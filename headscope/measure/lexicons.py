@@ -71,7 +71,7 @@ def concept_tokens(encoder: Encoder, profile: Profile, concepts: Sequence[str], 
         context: text before the word: a readout, or the end of a prompt.
 
     Raises:
-        ProfileError: fewer than three tokens of a lexicon are left, or two concepts' lexicons are the same tokens.
+        ProfileError: fewer than three tokens of a lexicon are left, or all of them are another concept's too.
     """
     reference = _reference(profile)
     found: list[ConceptTokens] = []
@@ -211,11 +211,12 @@ def _check_size(tokens: ConceptTokens, context: str, concept: Concept) -> None:
 
 
 def _check_distinct(found: Sequence[ConceptTokens]) -> None:
-    for index, one in enumerate(found):
-        for other in found[:index]:
-            if one.lexicon.ids == other.lexicon.ids:
+    for one in found:
+        for other in found:
+            if one is not other and set(one.lexicon.ids) <= set(other.lexicon.ids):
                 raise ProfileError(
-                    f'the lexicons of "{other.concept}" and "{one.concept}" are the same tokens',
-                    expected="lexicons that differ",
+                    f'every token of the lexicon of "{one.concept}" is also in that of "{other.concept}"',
+                    expected="lexicons that this tokenizer can tell apart",
                     got=", ".join(sorted(one.lexicon.kept)),
+                    fix=f'add words that carry "{one.concept}" alone, or drop one of the two concepts',
                 )

@@ -19,7 +19,6 @@ from headscope.stats.multiplicity import benjamini_hochberg as benjamini_hochber
 from headscope.stats.nulls import draw_disjoint_sets as draw_disjoint_sets
 from headscope.stats.nulls import null_row as null_row
 from headscope.stats.power import reach as reach
-from headscope.stats.power import require_reach as require_reach
 from headscope.stats.ranking import layer_table as layer_table
 from headscope.stats.ranking import rank_heads as rank_heads
 from headscope.stats.reliability import leave_one_template_out as leave_one_template_out

@@ -215,19 +215,3 @@ def reach(n_templates: int, n_tests: int = 1, *, alpha: float = 0.05) -> Reach:
         templates_to_reach=templates_to_reach(n_tests, alpha),
         templates_for_half_d=templates_for_power(0.5, n_tests=n_tests, alpha=alpha),
     )
-
-
-def require_reach(n_templates: int, n_tests: int, *, alpha: float = 0.05, what: str = "a verdict on a head") -> None:
-    """Refuse, before a run, what these templates cannot show.
-
-    Raises:
-        RequestError: no result could make one of ``n_tests`` tests significant; names the number that could.
-    """
-    needed = templates_to_reach(n_tests, alpha)
-    if n_templates < needed:
-        raise RequestError(
-            f"{what} cannot be reached with {n_templates} templates",
-            expected=f"at least {needed} templates for a family of {n_tests} tests at level {alpha:g}",
-            got=f"{n_templates} templates",
-            fix="add templates, or test fewer heads; estimates alone (descriptive) need no minimum",
-        )

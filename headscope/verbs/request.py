@@ -9,6 +9,7 @@ from headscope.errors import RequestError
 from headscope.measure.passes import DEFAULT_BATCH_TOKENS
 from headscope.profiles.types import Profile, Prompt
 from headscope.stats import label_templates
+from headscope.stats.clusters import MIN_TEMPLATES
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,26 @@ def templates_of(prompts: Sequence[Prompt]) -> Templates:
     )
     of = {prompt.id: label for prompt, label in zip(prompts, labels.labels, strict=True)}
     return Templates(of, () if labels.warning is None else (labels.warning,))
+
+
+def require_verdicts(profile: Profile, concepts: Sequence[str] | str | None) -> None:
+    """Refuse, before anything runs, a concept whose templates can give no verdict on any head, whatever is found.
+
+    Sign-flips of n templates reach a family-wise p of 2 / 2^n, whatever the size of the family, so six are the least.
+
+    Raises:
+        RequestError: names the concept, how many templates it has, and how many would do.
+    """
+    for name in chosen_concepts(profile, concepts):
+        prompts = profile.prompts_of(name)
+        n_templates = len(set(templates_of(prompts).of.values()))
+        if n_templates < MIN_TEMPLATES:
+            raise RequestError(
+                f'no verdict on "{name}" can be reached with {n_templates} templates',
+                expected=f"at least {MIN_TEMPLATES} templates",
+                got=f"{n_templates} templates, {len(prompts)} prompts",
+                fix="add templates, or leave out --require-verdicts: estimates alone (descriptive) need no minimum",
+            )
 
 
 def batch_budget(batch_tokens: int | None) -> int:

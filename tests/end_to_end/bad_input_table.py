@@ -152,6 +152,7 @@ OPTIONS: list[tuple[str, tuple[str, ...]]] = [
 MODEL: list[tuple[str, tuple[str, ...]]] = [
     ("run --model demo --edit zero", ('"mean" decides',)),
     ("run --model demo --top-k 17", ("top_k does not fit the model", "1 to 16")),
+    ("sweep --model demo --sets --top-k 17", ("top_k does not fit the model", "1 to 16")),
     ("run --model demo --top-n 17", ("top_n does not fit the model", "1 to 16")),
     ("attribute --model demo --verify 17", ("verify does not fit the model", "0 to 16")),
     ("run --model demo --max-tokens 1000", ("longer than the model's context", "192", "--max-tokens")),
@@ -176,6 +177,7 @@ MODEL: list[tuple[str, tuple[str, ...]]] = [
             "0:0,0:0": ("0:0 stands twice",),
             "0:0,L0H0": ("0:0 stands twice",),
             "0:*,0:1": ("0:1 stands twice",),
+            "0:1-3,1:0,0:2": ("0:2 stands twice",),
             "3:3-2": ("runs backwards",),
         }.items()
     ),

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from headscope.profiles.loading import load_profile
 from tests.end_to_end.bad_input_table import table
 from tests.end_to_end.conftest import Outcome
+from tests.mistakes.test_what_models_write import classifier
 
 Headscope = Callable[..., Outcome]
 SCREEN = ("screen", "--model", "demo")
@@ -138,6 +140,55 @@ def test_low_coverage_is_an_error_that_names_prompts_unless_it_is_allowed(headsc
     allowed = headscope(*command, "--allow-low-coverage", "--json")
     assert allowed.code == 0, allowed.err
     assert any("low coverage was allowed" in warning for warning in allowed.json["warnings"])
+
+
+@pytest.mark.parametrize("verb", ["run", "sweep"])
+def test_templates_too_few_for_any_verdict_are_refused_on_request_with_the_number_that_would_do(
+    verb: str, headscope: Headscope, tmp_path: Path
+) -> None:
+    rows = [{"text": f"On day {i} we were grateful to all.", "template": f"t{i % 5}"} for i in range(9)]
+    (tmp_path / "few.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    _refused(
+        headscope(verb, "--model", "demo", "--prompts", "gratitude=few.jsonl", "--require-verdicts"),
+        tmp_path,
+        '"gratitude"',
+        "5 templates, 9 prompts",
+        "at least 6 templates",
+        kept=("few.jsonl",),
+    )
+    asked = (verb, "--model", "demo", "--concept", "anger", "--prompts", "gratitude=few.jsonl", "--require-verdicts")
+    assert headscope(*asked, "--dry-run").code == 0, "only the concepts asked for count"
+
+
+def test_control_prompts_that_are_measured_prompts_are_named(headscope: Headscope, tmp_path: Path) -> None:
+    texts = [prompt.text for prompt in load_profile("baseline").prompts_of("gratitude")[:3]]
+    (tmp_path / "mine.txt").write_text("A plain day went by.\n" + texts[2] + "\n")
+    ended = headscope("sweep", "--model", "demo", "--prompts", "neutral=mine.txt", "--concept", "gratitude")
+    _refused(ended, tmp_path, "are the same text", texts[2], "gratitude-003", "mine.txt", kept=("mine.txt",))
+
+
+@pytest.mark.parametrize("held", ["all of them", "some of them"])
+def test_a_lexicon_inside_another_concepts_is_named(
+    held: str, headscope: Headscope, tmp_path: Path, small_profile: Path
+) -> None:
+    content = json.loads((small_profile / "profile.yaml").read_text())
+    words = content["concepts"]["gratitude"]["lexicon"]
+    flat = [word for part in words.values() for word in part]
+    content["concepts"]["anger"]["lexicon"] = flat if held == "all of them" else flat[: len(flat) - 2]
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "profile.yaml").write_text(json.dumps(content))
+    (tmp_path / "mine" / "prompts.jsonl").write_bytes((small_profile / "prompts.jsonl").read_bytes())
+    ended = headscope("sweep", "--model", "demo", "--profile", "mine")
+    _refused(ended, tmp_path, "every token of the lexicon of", '"anger"', '"gratitude"', flat[0], kept=("mine",))
+
+
+@pytest.mark.parametrize("verb", [("run",), ("ablate", "--heads", "0:0")], ids=lambda words: words[0])
+def test_a_classifier_whose_labels_are_unknown_is_refused_before_the_run(
+    verb: tuple[str, ...], headscope: Headscope, tmp_path: Path
+) -> None:
+    classifier(tmp_path / "stars", ("1 star", "5 stars"))
+    ended = headscope(*verb, "--model", "demo", "--concept", "anger", "--sentiment", "./stars")
+    _refused(ended, tmp_path, "sign is unknown", "1 star, 5 stars", "positive", "id2label", kept=("stars",))
 
 
 def test_a_classifier_that_cannot_be_loaded_stops_the_run(
