@@ -18,14 +18,18 @@ from typing import Any
 import pandas as pd
 from scipy import stats
 
+from headscope.plots.fast_vs_exact import DRAWN
 from headscope.plots.selecting import DAMAGE_OUTCOMES, DECIDING_EDIT, OVERALL, PRIMARY_OUTCOME, concepts_of
 from headscope.report.evidence import ALPHA, Effect, effect_of, effects_of
+from headscope.stats.patching import primary_patches
 from headscope.stats.ranking import primary_screen, single_effects
 from headscope.stats.verdicts import CARRIER, CARRIER_UNTESTED, SHARED_CARRIER
 
 SET_ROLES = ("requested", "joint_top")
 OWN_CARRIERS = (CARRIER, CARRIER_UNTESTED)
 CARRIERS = (*OWN_CARRIERS, SHARED_CARRIER)
+WAY = {"sufficiency": 1, "necessity": -1}
+"""The sign of a patch that does what its direction asks: bring the concept, or take it away."""
 _FEWEST_HEADS = 5
 
 
@@ -92,7 +96,8 @@ class ConceptFindings:
     """What a run found about one concept. Empty where something was not measured.
 
     ``areas``: area -> row. ``smallest``: a row a direction. ``marginals``: head, what its removal adds once the others
-    of its set are off, and its single effect.
+    of its set are off, and its single effect. ``patched``: direction -> patches, those that move the concept most in
+    the direction's way first. ``predicted``: head and what a gradient predicts of removing it, largest first.
     """
 
     concept: str
@@ -108,6 +113,8 @@ class ConceptFindings:
     areas: Mapping[str, Mapping[str, Any]] = field(default_factory=dict[str, Mapping[str, Any]])
     smallest: list[Mapping[str, Any]] = field(default_factory=list[Mapping[str, Any]])
     marginals: list[tuple[str, Effect, Effect | None]] = field(default_factory=list[tuple[str, Effect, Effect | None]])
+    patched: dict[str, list[Effect]] = field(default_factory=dict[str, list[Effect]])
+    predicted: list[tuple[str, float]] = field(default_factory=list[tuple[str, float]])
 
     @cached_property
     def attending(self) -> list[Effect]:
@@ -184,12 +191,14 @@ def findings_of(tables: Mapping[str, pd.DataFrame]) -> list[ConceptFindings]:
     _add_screen(found, tables.get("screen"))
     _add_effects(found, tables)
     _add_marginals(found, tables.get("effects"))
+    _add_patches(found, tables.get("patching"))
+    _add_predictions(found, tables.get("scores"))
     return list(found.values())
 
 
 def _concepts(tables: Mapping[str, pd.DataFrame]) -> list[str]:
     names: dict[str, None] = {}
-    for table in ("coverage", "screen", "assay", "effects"):
+    for table in ("coverage", "screen", "assay", "effects", "patching", "scores"):
         rows = tables.get(table)
         if rows is not None and len(rows):
             on_concepts = rows[~rows["outcome"].isin(DAMAGE_OUTCOMES)] if table == "effects" else rows
@@ -236,6 +245,27 @@ def _add_marginals(found: Mapping[str, ConceptFindings], effects: pd.DataFrame |
         one = found[added.concept]
         alone = next((effect for effect in one.alone if effect.heads == head), None)
         one.marginals.append((head, added, alone))
+
+
+def _add_patches(found: Mapping[str, ConceptFindings], patching: pd.DataFrame | None) -> None:
+    if patching is None or patching.empty:
+        return
+    for direction, rows in primary_patches(patching).groupby("direction", sort=False):
+        for patch in effects_of(rows, patching):
+            found[patch.concept].patched.setdefault(str(direction), []).append(patch)
+    for one in found.values():
+        for direction, patches in one.patched.items():
+            patches.sort(key=lambda patch: -WAY[direction] * patch.estimate)
+
+
+def _add_predictions(found: Mapping[str, ConceptFindings], scores: pd.DataFrame | None) -> None:
+    if scores is None or scores.empty:
+        return
+    for row in scores[scores["measure"] == DRAWN].to_dict("records"):
+        predicted = (f"{int(row['layer'])}:{int(row['head'])}", float(row["estimate"]))
+        found[str(row["concept"])].predicted.append(predicted)
+    for one in found.values():
+        one.predicted.sort(key=lambda predicted: -abs(predicted[1]))
 
 
 def _set(

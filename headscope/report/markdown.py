@@ -66,12 +66,13 @@ def render_markdown(tables: Mapping[str, pd.DataFrame], facts: Mapping[str, Any]
     present = {name: table for name, table in tables.items() if len(table)}
     known = facts_of(facts, present)
     template = _environment().get_template(f"report.{language}.md.j2")
-    return template.render(_context(present, known, findings_of(present), words)).strip() + "\n"
+    return template.render(report_context(present, known, findings_of(present), words)).strip() + "\n"
 
 
-def _context(
+def report_context(
     tables: Mapping[str, pd.DataFrame], facts: RunFacts, findings: list[ConceptFindings], words: Language
 ) -> dict[str, Any]:
+    """What the templates are filled with; cells and sentences are Markdown."""
     looked = [found for found in findings if found.looked]
     sets = [one for found in findings for one in found.sets]
     both = [found for found in looked if found.alone]

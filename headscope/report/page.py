@@ -24,7 +24,7 @@ from markupsafe import Markup
 
 from headscope.report.facts import facts_of
 from headscope.report.findings import ConceptFindings, findings_of
-from headscope.report.markdown import EXPECTED_TABLES, coverage_notes, n_confirmatory, thresholds
+from headscope.report.markdown import report_context
 from headscope.report.numbers import count, number, share
 from headscope.report.page_data import page_data
 from headscope.report.phrases import text_of
@@ -58,15 +58,10 @@ def render_page(
         environment()
         .get_template("page.html.j2")
         .render(
-            facts=known,
-            findings=findings,
+            **report_context(present, known, findings, English()),
             headlines=[(found.concept, sentence(English().headline(found)), _tone(found)) for found in findings],
             discussion=[(found.concept, list(map(sentence, English().discussion(found)))) for found in findings],
-            missing_tables=[name for name in EXPECTED_TABLES if name not in present],
             problems=problems,
-            coverage_notes=coverage_notes(present),
-            n_confirmatory=n_confirmatory(present),
-            thresholds=thresholds(findings),
             data=embedded(data),
             **assets(_SCRIPTS),
         )
@@ -133,5 +128,5 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(number=number, count=count, share=share, text_of=text_of)
+    environment.filters.update(number=number, count=count, share=share, text_of=text_of, sentence=sentence)
     return environment

@@ -17,6 +17,8 @@ import pandas as pd
 import xarray as xr
 
 from headscope.plots.curves import curve_rows
+from headscope.plots.fast_vs_exact import both_ways
+from headscope.plots.patch_heatmap import lone_patches
 from headscope.plots.selecting import (
     DAMAGE_OUTCOMES,
     DECIDING_EDIT,
@@ -58,9 +60,10 @@ def page_data(
         "shape": list(facts.shape),
         "heads_per_layer": list(facts.heads_per_layer),
         "concepts": concepts,
-        "measures": _measures(tables, concepts),
+        "measures": [*_measures(tables, concepts), *_more_measures(tables, concepts)],
         "verdicts": _verdicts(tables),
         "pairs": _pairs(tables),
+        "predicted": _predicted(tables),
         "strips": {"effect": _effect_strips(arrays, concepts), "screen": _screen_strips(arrays, concepts)},
         "prompts": prompt_texts(tables),
         "examples": examples_of(arrays),
@@ -113,6 +116,20 @@ def _measures(tables: Mapping[str, pd.DataFrame], concepts: Sequence[str]) -> li
     return found
 
 
+def _more_measures(tables: Mapping[str, pd.DataFrame], concepts: Sequence[str]) -> list[dict[str, Any]]:
+    """What patching single heads does in each direction, and what gradients predict of removing them."""
+    found: list[dict[str, Any]] = []
+    patching, scores = tables.get("patching"), tables.get("scores")
+    if patching is not None:
+        rows = lone_patches(patching)
+        parts = {direction: rows[rows["direction"] == direction] for direction in _PATCH_LABELS}
+        found += [head_measure("patch", name, "", part, concepts) for name, part in parts.items() if len(part)]
+    if scores is not None:
+        for (measure, edit), part in scores.groupby(["measure", "edit"], sort=False):
+            found.append(head_measure("score", str(measure), str(edit), part, concepts))
+    return found
+
+
 def head_measure(kind: str, name: str, edit: str, rows: pd.DataFrame, concepts: Sequence[str | None]) -> dict[str, Any]:
     """One measure of single heads: what it is called, and its rows for each concept (None for all), by column."""
     by_concept = {
@@ -122,7 +139,7 @@ def head_measure(kind: str, name: str, edit: str, rows: pd.DataFrame, concepts: 
     }
     first = rows.iloc[0]
     words = English()
-    label = {"screen": _SCREEN_LABELS.get(name, name)}.get(kind) or words.outcome(name)
+    label = _LABELS.get(kind, {}).get(name) or (name.replace("_", " ") if kind == "score" else words.outcome(name))
     return {
         "kind": kind,
         "name": name,
@@ -133,6 +150,7 @@ def head_measure(kind: str, name: str, edit: str, rows: pd.DataFrame, concepts: 
     }
 
 
+_PATCH_LABELS = {"sufficiency": "brings it (sufficiency)", "necessity": "takes it away (necessity)"}
 _SCREEN_LABELS = {
     "attention": "Δ attention",
     "attention_without_sinks": "Δ attention without sinks",
@@ -140,6 +158,7 @@ _SCREEN_LABELS = {
     "sink_share": "Δ share on the first token",
     "self_share": "Δ share on the query itself",
 }
+_LABELS = {"screen": _SCREEN_LABELS, "patch": _PATCH_LABELS}
 
 
 def _verdicts(tables: Mapping[str, pd.DataFrame]) -> dict[str, list[Any]]:
@@ -156,6 +175,14 @@ def _pairs(tables: Mapping[str, pd.DataFrame]) -> dict[str, list[Any]]:
         return {}
     table = beside(tables["screen"], tables["effects"], tables.get("verdicts"))
     return columns(table, ("concept", "layer", "head", "screen_delta", "effect_estimate", "verdict"))
+
+
+def _predicted(tables: Mapping[str, pd.DataFrame]) -> dict[str, list[Any]]:
+    """What a gradient predicts beside the exact effect of the same edit, a row a head measured both ways."""
+    if "scores" not in tables:
+        return {}
+    names = ("concept", "layer", "head", "estimate", "exact_estimate", "exact_sim_low", "exact_sim_high")
+    return columns(both_ways(tables["scores"]), names)
 
 
 def _effect_strips(arrays: Mapping[str, xr.Dataset], concepts: Sequence[str]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from headscope.report.evidence import Effect
 from headscope.report.findings import CARRIERS, OWN_CARRIERS, ConceptFindings, SetFindings
 from headscope.report.numbers import as_float, count, equation, interval, number, share
 from headscope.report.phrases import NAMED, figure_kind, named
+from headscope.report.phrases_partial import patching_en, prediction_en
 from headscope.stats.verdicts import CARRIER_UNTESTED, SHARED_CARRIER
 
 _UNITS = {
@@ -166,7 +167,16 @@ class English:
             parts.append(
                 f"{name}: {self._looking(found)} Whether removing them changes anything was not measured in this run."
             )
+        if not parts:
+            parts = [f"{name}: {text}" for text in self._without_verdicts(found)]
         return " ".join(parts) or f"{name}: nothing was measured."
+
+    def _without_verdicts(self, found: ConceptFindings) -> list[str]:
+        """What a run says that neither judges nor screens heads."""
+        texts = [self._alone(found)] if found.alone else []
+        texts += [prediction_en(found)] if found.predicted else []
+        texts += [patching_en(found, self)] if found.patched else []
+        return [" ".join([texts[0], *map(_capital, texts[1:])])] if texts else []
 
     def _carried(self, found: ConceptFindings, name: str) -> str:
         own, shared = found.judged(*OWN_CARRIERS), found.judged(SHARED_CARRIER)
@@ -271,6 +281,10 @@ class English:
             points.append(self._doing(found))
         if found.agreement is not None:
             points.append(self._looking_and_doing(found))
+        if found.predicted and found.assay_shown is not False:
+            points.append(f"*Predicting.* {_capital(prediction_en(found))}")
+        if found.patched and found.assay_shown is not False:
+            points.append(f"*Patching.* {_capital(patching_en(found, self))}")
         for one in found.sets:
             points += self._on_set(one)
         return points
@@ -283,17 +297,20 @@ class English:
         return text + ("" if found.assay_shown else " The concept is not shown, so no effect below is interpreted.")
 
     def _doing(self, found: ConceptFindings) -> str:
-        n_heads = len(found.alone)
-        strongest = [f"{named(one.heads)}, {self.evidence(one)}" for one in found.lowering[:1]]
-        text = f"*Doing.* Removed alone, {len(found.lowering)} of {n_heads} heads are shown to lower the log-odds"
-        text += f" (strongest: {strongest[0]})" if strongest else self._blind_below(found)
-        text += f", {len(found.raising)} to raise them."
+        text = f"*Doing.* {_capital(self._alone(found))}"
         shown = [*found.lowering, *found.raising]
         both = [one for one in shown if one.heads in found.alone_zero]
         if both:
             same = sum(one.estimate * found.alone_zero[one.heads].estimate > 0 for one in both)
             text += f" Zero ablation has the same sign for {same} of these {len(both)}."
         return text
+
+    def _alone(self, found: ConceptFindings) -> str:
+        n_heads = len(found.alone)
+        strongest = [f"{named(one.heads)}, {self.evidence(one)}" for one in found.lowering[:1]]
+        text = f"removed alone, {len(found.lowering)} of {n_heads} heads are shown to lower the log-odds"
+        text += f" (strongest: {strongest[0]})" if strongest else self._blind_below(found)
+        return f"{text}, {len(found.raising)} to raise them."
 
     def _looking_and_doing(self, found: ConceptFindings) -> str:
         agreement = found.agreement

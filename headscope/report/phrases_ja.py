@@ -12,6 +12,7 @@ from headscope.report.evidence import Effect
 from headscope.report.findings import CARRIERS, OWN_CARRIERS, ConceptFindings, SetFindings
 from headscope.report.numbers import as_float, count, equation, interval, number, share
 from headscope.report.phrases import NAMED, figure_kind, named
+from headscope.report.phrases_partial import patching_ja, prediction_ja
 from headscope.stats.verdicts import CARRIER_UNTESTED, SHARED_CARRIER
 
 _UNITS = {
@@ -184,7 +185,16 @@ class Japanese:
             parts.append(
                 f"{name}：{self._looking(found)}それらのヘッドを除くと何が変わるかは、この実行では測定していない。"
             )
+        if not parts:
+            parts = [f"{name}：{text}" for text in self._without_verdicts(found)]
         return "".join(parts) or f"{name}：何も測定されていない。"
+
+    def _without_verdicts(self, found: ConceptFindings) -> list[str]:
+        """What a run says that neither judges nor screens heads."""
+        texts = [self._alone(found)] if found.alone else []
+        texts += [prediction_ja(found)] if found.predicted else []
+        texts += [patching_ja(found, self)] if found.patched else []
+        return ["".join(texts)] if texts else []
 
     def _carried(self, found: ConceptFindings, name: str) -> str:
         own, shared = found.judged(*OWN_CARRIERS), found.judged(SHARED_CARRIER)
@@ -290,6 +300,10 @@ class Japanese:
             points.append(self._doing(found))
         if found.agreement is not None:
             points.append(self._looking_and_doing(found))
+        if found.predicted and found.assay_shown is not False:
+            points.append(f"**予測**：{prediction_ja(found)}")
+        if found.patched and found.assay_shown is not False:
+            points.append(f"**パッチング**：{patching_ja(found, self)}")
         for one in found.sets:
             points += self._on_set(one)
         return points
@@ -302,18 +316,20 @@ class Japanese:
         return text + ("" if found.assay_shown else "この概念は示されていないため、以下の効果は解釈しない。")
 
     def _doing(self, found: ConceptFindings) -> str:
-        n_heads = len(found.alone)
-        strongest = [f"{named(one.heads)} の {self.evidence(one)}" for one in found.lowering[:1]]
-        text = f"**効果**：単独で除いたとき対数オッズを下げると示されたヘッドは、{n_heads} 個のうち "
-        text += f"{len(found.lowering)} 個"
-        text += f"（最大：{strongest[0]}）" if strongest else self._blind_below(found)
-        text += f"、上げると示されたヘッドは {len(found.raising)} 個である。"
+        text = f"**効果**：{self._alone(found)}"
         shown = [*found.lowering, *found.raising]
         both = [one for one in shown if one.heads in found.alone_zero]
         if both:
             same = sum(one.estimate * found.alone_zero[one.heads].estimate > 0 for one in both)
             text += f"このうちゼロ置換でも符号が一致するのは {len(both)} 個中 {same} 個である。"
         return text
+
+    def _alone(self, found: ConceptFindings) -> str:
+        n_heads = len(found.alone)
+        strongest = [f"{named(one.heads)} の {self.evidence(one)}" for one in found.lowering[:1]]
+        text = f"単独で除いたとき対数オッズを下げると示されたヘッドは、{n_heads} 個のうち {len(found.lowering)} 個"
+        text += f"（最大：{strongest[0]}）" if strongest else self._blind_below(found)
+        return f"{text}、上げると示されたヘッドは {len(found.raising)} 個である。"
 
     def _looking_and_doing(self, found: ConceptFindings) -> str:
         agreement = found.agreement

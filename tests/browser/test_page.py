@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from selenium.webdriver.common.keys import Keys
 
+from headscope.plots.patch_heatmap import lone_patches
 from headscope.plots.selecting import lone_effects, screen_rows
 from headscope.report.compare_page import render_comparison
 from headscope.report.comparing import RunSide, compare_runs
@@ -17,6 +18,7 @@ from headscope.report.facts import facts_of
 from headscope.report.numbers import interval, number, probability
 from tests.browser.conftest import Page, Write
 from tests.browser.fake_arrays import fake_arrays
+from tests.unit.report.fake_patching import fake_patching, fake_scores
 from tests.unit.report.fake_tables import CONCEPTS, fake_facts, fake_screen, fake_tables, planted_heads
 
 pytestmark = pytest.mark.browser
@@ -349,6 +351,39 @@ def test_a_model_of_80_layers_is_drawn_and_its_tables_stay_short(page: Page, wri
     # What keeps it fast: cells are one picture each, and rows beyond the first hundred wait until they are asked for.
     assert len(_heads_table(page)) == 100
     assert page.run("return document.querySelectorAll('*').length") < 8000
+    assert page.run(NO_OVERFLOW)
+
+
+def test_patches_and_predictions_are_maps_and_points_of_their_own(
+    page: Page, tables: dict[str, pd.DataFrame], write_page: Write
+) -> None:
+    scores = fake_scores(lone_effects(tables["effects"]))
+    page.open(write_page(tables | fake_patching() | {"scores": scores}, fake_facts(4, 4)), "#L1H3")
+    patches = lone_patches(fake_patching()["patching"])
+    for measure, rows in (
+        ("brings", patches[patches["direction"] == "sufficiency"]),
+        ("takes", patches[patches["direction"] == "necessity"]),
+        ("predicted", scores),
+    ):
+        page.run(f"document.querySelector('[data-measure={measure}]').click()")
+        expected = [_grid(rows, concept) for concept in CONCEPTS]
+        np.testing.assert_allclose(page.run(MAP_VALUES)[:-1], expected, rtol=1e-5, atol=1e-6)
+        veils = [np.array(veil, float) == 1 for veil in page.run(VEILS)[:-1]]
+        hidden = (
+            [_grid(rows, concept, "p_max_t") >= 0.05 for concept in CONCEPTS] if measure != "predicted" else [[[0]]]
+        )
+        np.testing.assert_array_equal(veils, np.broadcast_to(hidden, np.shape(veils)))
+    both = scores[scores["exact_estimate"].notna()]
+    points = page.run("return document.getElementById('predicted').data.filter((one) => one.mode === 'markers')")
+    assert len(points) == len(CONCEPTS)
+    for trace, concept in zip(points, CONCEPTS, strict=True):
+        part = both[both["concept"] == concept]
+        np.testing.assert_allclose([trace["x"], trace["y"]], part[["estimate", "exact_estimate"]].T, rtol=1e-5)
+    brought = patches[(patches["layer"] == 1) & (patches["head"] == 3) & (patches["direction"] == "sufficiency")]
+    told = page.text("#card")
+    assert "brings it (sufficiency)" in told
+    assert all(number(value) in told for value in brought["estimate"])
+    assert page.errors() == []
     assert page.run(NO_OVERFLOW)
 
 

@@ -54,6 +54,28 @@ function drawForest() {
   return undefined;
 }
 
+function drawPredicted() {
+  const box = document.getElementById("predicted");
+  if (!box) return undefined;
+  const rows = rowsOf(data.predicted);
+  if (!rows.length) return noChart("predicted", "No head was both scored by a gradient and removed in this run.");
+  const reach = (key) => rows.map((row) => row[key]);
+  const ends = [Math.min(...reach("estimate"), ...reach("exact_estimate")), Math.max(...reach("estimate"), ...reach("exact_estimate"))];
+  onTheme(() => Plotly.react(box, [
+    {type: "scatter", mode: "lines", x: ends, y: ends, line: {color: color("soft"), dash: "dash", width: 1}, name: "as predicted", hoverinfo: "skip"},
+    ...data.concepts.map((concept, at) => {
+      const of = rows.filter((row) => row.concept === concept);
+      return {
+        type: "scatter", mode: "markers", name: forPlotly(concept, 24), x: of.map((row) => row.estimate), y: of.map((row) => row.exact_estimate), marker: {color: conceptColor(concept), symbol: ["circle", "square", "triangle-up", "diamond", "cross", "x"][at % 6], size: 9},
+        customdata: of.map((row) => [row.layer, row.head, row.concept]), hoverinfo: "text",
+        hovertext: of.map((row) => [`${headName(row.layer, row.head)}, ${row.concept}`, `predicted ${number(row.estimate)} nats`, `exact ${number(row.exact_estimate)} nats`, `simultaneous CI ${interval(row.exact_sim_low, row.exact_sim_high)}`].map((line) => forPlotly(line)).join("<br>")),
+      };
+    }),
+  ], layout({height: 480, legend: {orientation: "h", y: -0.16, font: {size: 11}}, xaxis: {title: {text: "predicted by attribution patching (nats)"}, fixedrange: true}, yaxis: {title: {text: "exact effect (nats)"}, fixedrange: true}}), PLOT_CONFIG));
+  box.on("plotly_click", (event) => event.points[0].customdata && openCard(...event.points[0].customdata));
+  return undefined;
+}
+
 const CURVES = {top_k: ["top k", "#d55e00", "circle"], bottom_k: ["bottom k", "#0072b2", "square"]};
 
 function drawCurves() {

@@ -2,9 +2,10 @@
 // Each map measure gives for a concept's head its value, whether it is shown, and the lines a reader sees on hovering.
 function mapMeasures() {
   const found = [];
-  const of = (id, label, one, note, significance) => one && found.push({id, label, unit: one.unit, note, diverging: true, mean: true, cell: (concept, layer, head) => {
+  const of = (id, label, one, note, significance) => one && found.push({id, label, unit: one.unit, note, tested: Boolean(significance), diverging: true, mean: true, cell: (concept, layer, head) => {
     const row = rowOf(one, concept, layer, head);
-    return row && {value: row.estimate, shown: significance(row) !== null && significance(row) < 0.05, row, pName: one.kind === "screen" ? "q" : strictestName(row), p: significance(row)};
+    const p = row && significance ? significance(row) : null;
+    return row && {value: row.estimate, shown: significance ? p !== null && p < 0.05 : null, row, pName: one.kind === "screen" ? "q" : strictestName(row), p};
   }});
   const attention = measure("screen", "attention");
   const effect = measure("effect", "lexicon_logodds_nats", "mean");
@@ -19,6 +20,9 @@ function mapMeasures() {
     }});
   }
   of("zero", "Effect, zero", measure("effect", "lexicon_logodds_nats", "zero"), "The same with the head's output set to zero, which moves the model further off its data. Must agree in sign. Gray veil: p ≥ .05 in its own family.", strictestP);
+  of("brings", "Brings it (sufficiency)", measure("patch", "sufficiency"), "The head's output on a concept prompt put into its matched control, minus the control patch. Red: it brings the concept. Exploratory. Gray veil: family-wise p ≥ .05.", strictestP);
+  of("takes", "Takes it away (necessity)", measure("patch", "necessity"), "The head's output on a control put into its matched concept prompt, minus the control patch. Blue: it takes the concept away. Exploratory. Gray veil: family-wise p ≥ .05.", strictestP);
+  of("predicted", "Predicted effect", data.measures.find((one) => one.kind === "score" && one.name === "attribution_patching"), "What a gradient predicts of removing the head, to first order (attribution patching). No test belongs to a prediction, so nothing is veiled.", null);
   const evidence = (id, label, one, note, p, pName) => one && found.push({id, label, unit: "−log₁₀", note, diverging: false, mean: false, cell: (concept, layer, head) => {
     const row = rowOf(one, concept, layer, head);
     if (!row || p(row) === null) return undefined;
@@ -57,7 +61,7 @@ function startMaps() {
   const options = mapMeasures();
   const place = document.getElementById("measures");
   if (!options.length || !nLayers) {
-    document.getElementById("maps").append(empty("No head was screened or edited alone in this run."));
+    document.getElementById("maps").append(empty("No head was screened, scored, edited or patched alone in this run."));
     document.getElementById("find").hidden = true;
     return;
   }

@@ -23,6 +23,7 @@ document.getElementById("find-head").addEventListener("input", (event) => event.
 startMaps();
 requestAnimationFrame(() => setTimeout(() => {
   drawScatter();
+  drawPredicted();
   drawForest();
   drawCurves();
   startSets();

@@ -20,7 +20,7 @@ function cellText(one, grid, layer, head) {
   const lines = [start];
   if (!cell.row) return [...lines, `${number(cell.value)} ${one.unit}`, "a mean over concepts: no test belongs to it"];
   lines.push(`${one.diverging ? `${number(cell.value)} ${one.unit}` : `${cell.pName} ${probability(cell.p)}`}`);
-  if (cell.row.ci_low !== null) lines.push(`95 % CI ${interval(cell.row.ci_low, cell.row.ci_high)}`);
+  if ((cell.row.ci_low ?? null) !== null) lines.push(`95 % CI ${interval(cell.row.ci_low, cell.row.ci_high)}`);
   if (cell.p !== null) lines.push(`${cell.pName} ${probability(cell.p)}`);
   const verdict = verdictOf.get(`${grid.concept}\n${layer}:${head}`);
   if (verdict) lines.push(verdict.verdict);
@@ -76,7 +76,7 @@ function drawLegend(one, limit) {
   ramp.style.background = `linear-gradient(90deg, ${scale.map(([at, tone]) => `${tone} ${at * 100}%`).join(", ")})`;
   document.getElementById("map-legend").replaceChildren(
     make("span", {}, number(one.diverging ? -limit : 0)), ramp, make("span", {}, `${number(limit)} ${one.unit}`),
-    make("span", {class: "veil", "aria-hidden": "true"}), make("span", {}, "veiled: not shown to differ"),
+    ...(one.tested === false ? [] : [make("span", {class: "veil", "aria-hidden": "true"}), make("span", {}, "veiled: not shown to differ")]),
   );
 }
 

@@ -1,16 +1,21 @@
 // The tables of a run: heads, sets, layers, verdicts, and its texts.
+// Measures that many runs lack: key, title, kind and name; a column each where the run has them.
+const MORE_OF_HEADS = [["brings", "brings (nats)", "patch", "sufficiency"], ["takes", "takes (nats)", "patch", "necessity"], ["predicted", "predicted (nats)", "score", "attribution_patching"]];
+
 // Everything about each head and concept, a row each, the largest effects first.
 function headRows() {
   const effect = measure("effect", "lexicon_logodds_nats", "mean");
   const zero = measure("effect", "lexicon_logodds_nats", "zero");
   const attention = measure("screen", "attention");
   const value = measure("screen", "value_weighted");
+  const more = MORE_OF_HEADS.map(([key, , kind, name]) => [key, data.measures.find((one) => one.kind === kind && one.name === name)]);
   return data.concepts.flatMap((concept) => data.heads_per_layer.flatMap((n, layer) => Array.from({length: n}, (_, head) => {
     const [done, nought, looked, written] = [effect, zero, attention, value].map((one) => rowOf(one, concept, layer, head));
     const verdict = verdictOf.get(`${concept}\n${layer}:${head}`);
-    return done || looked ? {
+    const others = more.map(([key, one]) => [key, rowOf(one, concept, layer, head)?.estimate]);
+    return done || looked || others.some(([, estimate]) => estimate !== undefined) ? {
       name: headName(layer, head), layer, head, concept, delta: looked?.estimate, delta_low: looked?.ci_low, delta_high: looked?.ci_high, q: looked?.q_value, value_weighted: written?.estimate,
-      effect: done?.estimate, low: done?.ci_low, high: done?.ci_high, sim_low: done?.sim_low, sim_high: done?.sim_high, p: done?.p_max_t, zero: nought?.estimate, specificity: verdict?.specificity, verdict: verdict?.verdict ?? "",
+      effect: done?.estimate, low: done?.ci_low, high: done?.ci_high, sim_low: done?.sim_low, sim_high: done?.sim_high, p: done?.p_max_t, zero: nought?.estimate, specificity: verdict?.specificity, verdict: verdict?.verdict ?? "", ...Object.fromEntries(others),
     } : null;
   })).filter(Boolean)).sort((a, b) => Math.abs(b.effect ?? 0) - Math.abs(a.effect ?? 0));
 }
@@ -32,7 +37,8 @@ const LAYER_COLUMNS = [
 function startTables() {
   const place = document.getElementById("table-list");
   const rows = headRows();
-  const heads = rows.length ? dataTable("heads", HEAD_COLUMNS, rows, (row) => openCard(row.layer, row.head, row.concept)) : empty("No head was screened or edited alone in this run.");
+  const added = MORE_OF_HEADS.filter(([key]) => rows.some((row) => row[key] !== undefined)).map(([key, title]) => numberColumn(key, title));
+  const heads = rows.length ? dataTable("heads", [...HEAD_COLUMNS, ...added], rows, (row) => openCard(row.layer, row.head, row.concept)) : empty("No head was screened, scored, edited or patched alone in this run.");
   if (rows.length) heads.open = true;
   const layers = rowsOf(data.layers);
   place.append(heads, layers.length ? dataTable("layers", LAYER_COLUMNS, layers) : empty("There are no layer statistics in this run (table layers is missing)."));

@@ -1,6 +1,5 @@
 """Patching in report and picture: the numbers of the tables, nothing else."""
 
-import numpy as np
 import pytest
 
 from headscope.plots.patch_heatmap import lone_patches, patch_heatmap, patch_heatmap_figure
@@ -8,40 +7,13 @@ from headscope.report.findings import findings_of
 from headscope.report.markdown import LANGUAGES, render_markdown
 from headscope.report.numbers import number
 from headscope.report.patch_cells import agreement_cells, dissociation_cells, patch_cells
-from headscope.stats.patching import PatchBlock, dissociation_table, patching_table
+from tests.unit.report.fake_patching import fake_patching
 from tests.unit.report.fake_tables import CONCEPTS, fake_tables
-
-SETTINGS = {"what": "z", "source": "partner", "target": "from_span", "alpha": 1.0}
-HEADS = [(layer, head) for layer in range(4) for head in range(4)]
-TESTS = [{"layer": l, "head": h, "heads": f"{l}:{h}", "role": "single", "k": 1} for l, h in HEADS]  # noqa: E741
-TEMPLATES = [f"t{i // 2}" for i in range(24)]
-
-
-def blocks():
-    made = []
-    for c, concept in enumerate(CONCEPTS):
-        for direction, sign in (("necessity", -1.0), ("sufficiency", 1.0)):
-            rng = np.random.default_rng([c, int(sign > 0)])
-            effect = sign * np.linspace(0.0, 3.0, len(HEADS))[rng.permutation(len(HEADS))]
-            control = rng.normal(-3.0, 0.1, (24, len(HEADS)))
-            made.append(
-                PatchBlock(
-                    concept=concept, direction=direction, outcome="lexicon_logodds_nats", unit="nats",
-                    compared_with="control_patch", tests=TESTS, settings=SETTINGS, unpatched=np.full(24, -3.0),
-                    patched=control + effect + rng.normal(0.0, 0.1, control.shape), control_patched=control,
-                    gap=np.full(24, sign * 6.0), templates=TEMPLATES,
-                )
-            )  # fmt: skip
-    return made
 
 
 @pytest.fixture(scope="module")
 def tables():
-    made = blocks()
-    return fake_tables() | {
-        "patching": patching_table(made, seed=0),
-        "dissociation": dissociation_table(made, seed=0),
-    }
+    return fake_tables() | fake_patching()
 
 
 @pytest.mark.parametrize("language", ["en", "ja"])

@@ -1,0 +1,134 @@
+"""The page's tables of evidence are the Markdown report's, cell by cell; a run of one verb says what it found."""
+
+from __future__ import annotations
+
+import re
+from html import unescape
+
+import pandas as pd
+import pytest
+
+from headscope.plots.selecting import lone_effects
+from headscope.report import render_markdown, render_page
+from headscope.report.facts import facts_of
+from headscope.report.findings import WAY, findings_of
+from headscope.report.markdown import report_context
+from headscope.report.numbers import number
+from headscope.report.page import plotly_script, sentence
+from headscope.report.phrases_en import English
+from headscope.report.phrases_ja import Japanese
+from headscope.runs.tables import COLUMNS
+from tests.unit.report.fake_patching import fake_patching, fake_scores
+from tests.unit.report.fake_tables import CONCEPTS, fake_facts, fake_tables
+
+
+def _row(table: str, **values: object) -> dict[str, object]:
+    """A row of a table whose other numbers are distinct, so that no cell can pass for another."""
+    kinds = COLUMNS[table]
+    filled = {
+        "text": lambda at: f"{table} text {at}",
+        "int": lambda at: 10 + at,
+        "float": lambda at: 0.1234 + at / 100,
+        "bool": lambda at: True,
+    }
+    return {name: values.get(name, filled[kind](at)) for at, (name, kind) in enumerate(kinds.items())}
+
+
+@pytest.fixture(scope="module")
+def tables() -> dict[str, pd.DataFrame]:
+    made = fake_tables() | fake_patching()
+    made["scores"] = fake_scores(lone_effects(made["effects"]))
+    made["agreement"] = pd.DataFrame([_row("agreement", concept=concept) for concept in CONCEPTS])
+    areas = [("cpr", 0.9), ("cmd", 0.1), ("removed_top", 0.8), ("removed_bottom", 0.2)]
+    made["areas"] = pd.DataFrame(
+        [_row("areas", concept=one, area=area, estimate=value) for one in CONCEPTS for area, value in areas]
+    )
+    made["smallest"] = pd.DataFrame([_row("smallest", concept="anger", heads="1:2,2:3", note="")])
+    made["reliability"] = pd.DataFrame([_row("reliability", concept="anger", by="effect")])
+    made["stability"] = pd.DataFrame([_row("stability", concept="anger", layer=0, head=1, stable_share=0.5)])
+    return made
+
+
+def _shown(page: str) -> dict[str, list[list[str]]]:
+    """Every table of the page's markup: title -> rows of cells as text."""
+    found: dict[str, list[list[str]]] = {}
+    markup = page.replace(plotly_script(), "")
+    for title, body in re.findall(r"<summary>(.*?)</summary>.*?<tbody>(.*?)</tbody>", markup, re.S):
+        rows = re.findall(r"<tr>(.*?)</tr>", body, re.S)
+        found[unescape(title)] = [
+            [unescape(re.sub(r"<[^>]+>", "", cell)) for cell in re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row, re.S)]
+            for row in rows
+        ]
+    return found
+
+
+def test_the_pages_tables_are_the_markdown_reports(tables: dict[str, pd.DataFrame]) -> None:
+    context = report_context(tables, facts_of(fake_facts(), tables), findings_of(tables), English())
+    shown = _shown(render_page(tables, fake_facts()))
+    expected = {
+        "Joint effect, sum of single effects, random sets": context["joint"],
+        "Areas of the curves": context["areas"],
+        "The smallest set": context["smallest"],
+        "Do removal and patching name the same heads?": context["patch_agreement"],
+        "Whose heads bring which concept?": context["dissociation"],
+        "Fast scores beside exact effects": context["agreement"],
+        "Where prediction and exact effect differ most": context["disagreements"],
+        "Would other templates rank the heads alike?": context["reliability"],
+        **{found.concept: rows for found, rows in context["patches"]},
+    }
+    for title, table in expected.items():
+        text = [[unescape(re.sub(r"<[^>]+>", "", str(sentence(cell)))) for cell in row] for row in table.rows]
+        assert text, title
+        assert shown[title] == text
+
+
+def test_headings_and_cells_of_the_pages_tables_are_as_many(tables: dict[str, pd.DataFrame]) -> None:
+    markup = render_page(tables, fake_facts()).replace(plotly_script(), "")
+    found = re.findall(r'<table class="plain">\s*<thead>(.*?)</thead>\s*<tbody>(.*?)</tbody>', markup, re.S)
+    assert len(found) > 8
+    for heading, body in found:
+        widths = {len(re.findall(r"<t[hd]", row)) for row in re.findall(r"<tr>(.*?)</tr>", body, re.S)}
+        assert widths == {heading.count("<th ")}
+
+
+def test_what_was_not_measured_is_named() -> None:
+    page = render_page(fake_tables(), fake_facts())
+    for sentence_of in ("table patching is missing", "table areas is missing"):
+        assert sentence_of in page
+    assert "Fast scores beside" not in page
+    assert "Would other templates" not in page
+
+
+@pytest.mark.parametrize("words", [English(), Japanese()], ids=["en", "ja"])
+@pytest.mark.parametrize("name", ["patching", "scores", "effects"])
+def test_a_run_of_one_verb_says_what_it_found(
+    tables: dict[str, pd.DataFrame], words: English | Japanese, name: str
+) -> None:
+    rows = tables[name] if name != "effects" else lone_effects(tables["effects"])
+    found = findings_of({name: rows})
+    report = render_markdown({name: rows}, {}, words.code)
+    assert [one.concept for one in found] == list(CONCEPTS)
+    for one in found:
+        headline = words.headline(one)
+        assert headline in report
+        assert "nothing was measured" not in headline
+        assert "何も測定されていない" not in headline
+        strongest = {
+            "patching": [patches[0].estimate for patches in one.patched.values()],
+            "scores": [value for _, value in one.predicted[:1]],
+            "effects": [effect.estimate for effect in one.lowering[:1]],
+        }[name]
+        assert strongest
+        assert all(number(value) in headline for value in strongest)
+
+
+def test_patches_against_their_direction_are_not_called_shown(tables: dict[str, pd.DataFrame]) -> None:
+    wrong = tables["patching"].assign(
+        **{name: -tables["patching"][name] for name in ("estimate",)},
+        ci_low=-tables["patching"]["ci_high"],
+        ci_high=-tables["patching"]["ci_low"],
+    )
+    for one in findings_of({"patching": wrong}):
+        for direction, patches in one.patched.items():
+            assert all(patch.direction != WAY[direction] for patch in patches)
+        assert English().headline(one).count("0 of 16 heads patched are shown") == len(WAY)
