@@ -67,4 +67,4 @@ def equation(name: str, value: Any) -> str:
 def share(value: Any) -> str:
     """A share as percent: ``94.3 %``."""
     quantity = as_float(value)
-    return MISSING if isnan(quantity) else f"{100 * quantity:.1f} %"
+    return MISSING if isnan(quantity) else f"{100 * quantity:.1f} %".replace("-", MINUS)
