@@ -1,0 +1,123 @@
+"""Batch size, order of the prompts and who runs which piece: numbers within 1e-5, and the same verdicts beside limits.
+
+A verdict may differ only where one of the numbers it compares lies within 1e-5 of the limit it is compared with.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from headscope.engines.engine import Engine
+from headscope.engines.parts import Part
+from headscope.models.head_model import HeadModel
+from headscope.models.loading import load_model
+from headscope.profiles.loading import load_profile
+from headscope.profiles.types import Profile
+from headscope.runs.shards import PartDone, Shards
+from headscope.verbs.rank import rank
+from headscope.verbs.screen import screen
+from headscope.verbs.sweep import sweep
+
+TOLERANCE = 1e-5
+KEYS = ["concept", "heads", "edit", "outcome"]
+NUMBERS = ["estimate", "baseline_mean", "edited_mean", "ci_low", "ci_high", "sim_low", "sim_high"]
+
+
+@dataclass(frozen=True)
+class Line:
+    """Effects by key, verdicts by concept and heads, and each prompt's edited log-odds by name."""
+
+    effects: pd.DataFrame
+    verdicts: pd.DataFrame
+    edited: Any
+
+
+def line(model: HeadModel, profile: Profile, *, batch_tokens: int = 8192, engine: Engine | None = None) -> Line:
+    looked = screen(model, profile, query="readout", batch_tokens=batch_tokens)
+    swept = sweep(model, profile, batch_tokens=batch_tokens, engine=engine)
+    judged = rank(looked, swept).tables["verdicts"].set_index(["concept", "heads"]).sort_index()
+    effects = swept.table.set_index(KEYS).sort_index()
+    return Line(effects, judged, swept.values["edited"].sortby(["edit", "prompt"]))
+
+
+def shuffled(pieces: Sequence[Any], run: Callable[[Any], Any]) -> Iterator[tuple[int, Any]]:
+    """A runner that finishes pieces in another order, as machines do."""
+    order = list(enumerate(pieces))
+    random.Random(0).shuffle(order)
+    return ((index, run(piece)) for index, piece in order)
+
+
+@pytest.fixture(scope="module")
+def model() -> HeadModel:
+    return load_model("demo")
+
+
+@pytest.fixture(scope="module")
+def profile(small_profile: Path) -> Profile:
+    return load_profile(small_profile)
+
+
+@pytest.fixture(scope="module")
+def usual(model: HeadModel, profile: Profile) -> Line:
+    return line(model, profile)
+
+
+def same(usual: Line, other: Line, *, tolerance: float = TOLERANCE) -> None:
+    assert usual.effects.index.equals(other.effects.index)
+    first, second = (one.effects[NUMBERS].to_numpy(dtype=np.float64) for one in (usual, other))
+    np.testing.assert_allclose(first, second, rtol=0.0, atol=tolerance)
+    np.testing.assert_allclose(usual.edited, other.edited, rtol=0.0, atol=tolerance)
+    assert usual.verdicts.index.equals(other.verdicts.index)
+    clear = ~near_a_limit(usual.verdicts)
+    assert clear.mean() > 0.9, "nearly all verdicts are compared"
+    assert usual.verdicts["verdict"].nunique() > 1
+    assert usual.verdicts.loc[clear, "verdict"].tolist() == other.verdicts.loc[clear, "verdict"].tolist()
+
+
+def near_a_limit(verdicts: pd.DataFrame) -> pd.Series:
+    """Rows in which a number that decides lies within the tolerance of the limit it is compared with."""
+    threshold = verdicts["threshold_nats"]
+    gaps = [
+        verdicts[["sim_low", "sim_high"]].abs().sub(threshold, axis=0),
+        verdicts[["specificity_low", "specificity_high"]].sub(threshold, axis=0),
+        verdicts[["perplexity_ratio_low"]] - 1.0,
+        verdicts[["perplexity_ratio_high"]] - 1.05,
+        verdicts[["attends_q"]] - 0.05,
+    ]
+    return (pd.concat(gaps, axis=1).abs() < TOLERANCE).any(axis=1)
+
+
+@pytest.mark.parametrize("batch_tokens", [400, 50_000])
+def test_the_size_of_batches_changes_nothing_beyond_the_tolerance(
+    batch_tokens: int, model: HeadModel, profile: Profile, usual: Line
+) -> None:
+    same(usual, line(model, profile, batch_tokens=batch_tokens))
+
+
+def test_the_order_of_prompts_changes_nothing_beyond_the_tolerance(
+    model: HeadModel, profile: Profile, usual: Line
+) -> None:
+    prompts = list(profile.prompts)
+    random.Random(1).shuffle(prompts)
+    same(usual, line(model, dataclasses.replace(profile, prompts=tuple(prompts))))
+
+
+def test_pieces_in_parts_out_of_order_change_nothing_at_all(
+    model: HeadModel, profile: Profile, usual: Line, tmp_path: Path
+) -> None:
+    for number in (3, 1, 2):
+        with pytest.raises(PartDone):
+            line(model, profile, engine=Engine(Shards(tmp_path, "g"), shuffled, Part(number, 3)))
+    kept = len(Shards(tmp_path, "g"))
+    gathered = line(model, profile, engine=Engine(Shards(tmp_path, "g"), shuffled))
+    assert len(Shards(tmp_path, "g")) == kept > 3, "nothing was left to run"
+    same(usual, gathered, tolerance=0.0)

@@ -1,0 +1,86 @@
+"""Both arms write from the same random numbers: an edit that changes nothing changes no token, and what else is in the
+batch changes no text."""
+
+import pytest
+import torch
+
+from headscope.heads import Head, HeadSet
+from headscope.measure import generation
+from headscope.measure.asked import ask
+from headscope.measure.edits import EDIT_KINDS, Arm, ControlStates
+from headscope.measure.generation import Sampling, generate
+from headscope.models.editing import LayerEdit, watching_z
+from headscope.models.loading import load_model
+from headscope.profiles.loading import load_profile
+from tests.reference import slow
+from tests.unit.measure.conftest import TEMPLATES
+
+SAMPLED = Sampling(max_tokens=12, samples=3, top_p=0.95, seed=4)
+MATTERS = Head(2, 1)
+
+
+@pytest.fixture(scope="module")
+def inert(model):
+    """The bundled model with the rows of W_O that belong to one head set to 0: nothing the head says is heard."""
+    return load_model(slow.without_heads(model.hf, (MATTERS,)), tokenizer=model.tokenizer, device="cpu")
+
+
+def asked_of(model):
+    profile = load_profile("baseline")
+    prompts = [prompt for prompt in profile.prompts if prompt.template in TEMPLATES]
+    asked = ask(model, prompts, (), {prompt.id: prompt.template for prompt in prompts})
+    controls = [one for one in asked if one.concept == profile.control]
+    states = ControlStates(model, controls, kinds=EDIT_KINDS, seed=0, batch_tokens=1024)
+    return [one for one in asked if one.concept != profile.control][:6], states
+
+
+def texts_of(model, arms, sampling=SAMPLED, *, prompts=None, batch_tokens=4096):
+    asked, states = asked_of(model)
+    chosen = asked if prompts is None else [asked[i] for i in prompts]
+    return generate(model, chosen, arms, sampling, states=states, batch_tokens=batch_tokens)
+
+
+@pytest.mark.parametrize("scope", ["all", "generated"])
+def test_an_edit_of_a_head_that_nothing_hears_changes_no_token(model, inert, scope):
+    arms = [None, *(Arm(HeadSet((MATTERS,)), kind) for kind in EDIT_KINDS)]
+    sampling = Sampling(max_tokens=12, samples=3, top_p=0.95, seed=4, scope=scope)
+    unedited, *edited = texts_of(inert, arms, sampling)
+    assert all(one == unedited for one in edited)
+    assert all(len({*samples}) > 1 for samples in unedited), "samples differ, so the numbers are random"
+    heard, *changed = texts_of(model, arms, sampling)
+    assert all(one != heard for one in changed), "where the head is heard, the same edits change tokens"
+
+
+def test_z_replaced_by_itself_changes_no_token(model, monkeypatch):
+    """Every head at every step: gain 0, and as value the very z that the gain takes away."""
+    seen = {}
+
+    def itself(_, states, rows):
+        edited = torch.tensor([arm is not None for arm, _, _ in rows])
+        return {
+            layer: LayerEdit(
+                torch.where(edited, 0.0, 1.0)[:, None, None].expand(-1, 1, anatomy.n_heads),
+                lambda layer=layer: seen[layer] * edited[:, None, None, None],
+            )
+            for layer, anatomy in enumerate(model.anatomy.layers)
+        }
+
+    monkeypatch.setattr(generation, "layer_edits", itself)
+    everything = Arm(HeadSet.parse("*", model.heads_per_layer), "zero")
+    with watching_z(model, seen.__setitem__):
+        unedited, edited = texts_of(model, [None, everything])
+    assert sorted(seen) == list(range(len(model.anatomy)))
+    assert edited == unedited
+    monkeypatch.undo()
+    unedited, edited = texts_of(model, [None, everything])
+    assert edited != unedited, "without the value the same gain changes tokens"
+
+
+def test_a_text_depends_on_its_prompt_sample_and_arm_alone(model):
+    """Not on the other arms, on other prompts, on their order, or on how many share a batch."""
+    arms = [None, Arm(HeadSet((MATTERS,)), "mean"), Arm(HeadSet.parse("1:*", model.heads_per_layer), "zero")]
+    whole = texts_of(model, arms)
+    assert texts_of(model, arms[:2]) == whole[:2]
+    assert texts_of(model, arms, batch_tokens=1) == whole
+    backwards = texts_of(model, arms[::-1], prompts=[5, 4, 2, 1, 0])
+    assert [[of_arm[i] for i in (0, 1, 2, 4, 5)] for of_arm in whole] == [one[::-1] for one in backwards[::-1]]
