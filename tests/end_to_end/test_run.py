@@ -90,6 +90,21 @@ def test_the_same_request_gives_the_same_bytes(
     assert again.json["status"] == "finished"
     first, second = _contents(small_run[0]), _contents(tmp_path / "again")
     assert set(first) == set(second)
+    tables = (
+        "effects",
+        "verdicts",
+        "texts",
+        "nulls",
+        "areas",
+        "orders",
+        "smallest",
+        "reliability",
+        "stability",
+        "scores",
+    )
+    for name in (*tables, "agreement", "components", "patching", "dissociation"):
+        assert len(first[f"tables/{name}.csv"].splitlines()) > 1, f"{name} is empty, so its bytes show nothing"
+    assert len(first["arrays.safetensors"]) > 10_000
     # The manifest holds times; the report the command, which names the folder.
     for name in set(first) - {"manifest.json", "report.md", "report.ja.md", "report.html"}:
         assert first[name] == second[name], name

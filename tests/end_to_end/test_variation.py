@@ -73,14 +73,21 @@ def usual(model: HeadModel, profile: Profile) -> Line:
 
 def same(usual: Line, other: Line, *, tolerance: float = TOLERANCE) -> None:
     assert usual.effects.index.equals(other.effects.index)
-    first, second = (one.effects[NUMBERS].to_numpy(dtype=np.float64) for one in (usual, other))
-    np.testing.assert_allclose(first, second, rtol=0.0, atol=tolerance)
+    np.testing.assert_allclose(in_nats(usual.effects), in_nats(other.effects), rtol=0.0, atol=tolerance)
     np.testing.assert_allclose(usual.edited, other.edited, rtol=0.0, atol=tolerance)
     assert usual.verdicts.index.equals(other.verdicts.index)
     clear = ~near_a_limit(usual.verdicts)
     assert clear.mean() > 0.9, "nearly all verdicts are compared"
     assert usual.verdicts["verdict"].nunique() > 1
     assert usual.verdicts.loc[clear, "verdict"].tolist() == other.verdicts.loc[clear, "verdict"].tolist()
+
+
+def in_nats(effects: pd.DataFrame) -> Any:
+    """The effects' numbers; perplexities and their ratios as logs, because the tolerance is one of nats."""
+    numbers = effects[NUMBERS].to_numpy(dtype=np.float64)
+    ratios = (effects["unit"] == "ratio").to_numpy()
+    numbers[ratios] = np.log(numbers[ratios])
+    return numbers
 
 
 def near_a_limit(verdicts: pd.DataFrame) -> pd.Series:
