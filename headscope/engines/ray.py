@@ -15,7 +15,7 @@ from __future__ import annotations
 import importlib
 import io
 import pickle
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -34,6 +34,7 @@ P = TypeVar("P")
 
 TRIES = 3
 _MODEL = "model"
+_START = -1
 
 
 @dataclass(frozen=True)
@@ -119,17 +120,25 @@ class _Worker:
     """What an actor does."""
 
     def __init__(self, load: Callable[[], HeadModel], fingerprint: str, threads: int) -> None:
-        torch.set_num_threads(threads)
-        self._model = load()
-        if self._model.fingerprint != fingerprint:
-            raise RequestError(
-                "a worker loaded another model", expected=fingerprint[:16], got=self._model.fingerprint[:16]
-            )
+        self._load, self._fingerprint, self._threads = load, fingerprint, threads
+        self._model: HeadModel | None = None
         self._stage: tuple[bytes, Callable[[Any], Result]] | None = None
+
+    def ready(self) -> None:
+        """Load the model; here and not before, so that what goes wrong is told as it is."""
+        torch.set_num_threads(self._threads)
+        model = self._load()
+        if model.fingerprint != self._fingerprint:
+            raise RequestError(
+                "a worker loaded another model", expected=self._fingerprint[:16], got=model.fingerprint[:16]
+            )
+        self._model = model
 
     def run(self, stage: bytes, piece: Any) -> Result:
         """One piece of a stage; the stage is unpacked once."""
         if self._stage is None or self._stage[0] != stage:
+            if self._model is None:
+                raise AssertionError("a piece before the model")
             self._stage = stage, _with_model(stage, self._model)
         return self._stage[1](piece)
 
@@ -146,32 +155,40 @@ class _Pool:
         self._actors = [self._new() for _ in range(max(1, min(available, n_pieces)))]
 
     def results(self, pieces: list[Any], stage: Any) -> Iterator[tuple[int, Result]]:
-        ray, waiting, tries = self._ray, deque(range(len(pieces))), [0] * len(pieces)
-        busy: dict[Any, tuple[int, Any]] = {}
-        idle = list(self._actors)
-        while waiting or busy:
+        ray, waiting, tries = self._ray, deque(range(len(pieces))), Counter[int]()
+        # A worker for which there is no room yet has no piece, so nobody waits for it: it is busy with starting.
+        busy: dict[Any, tuple[int, Any]] = {actor.ready.remote(): (_START, actor) for actor in self._actors}
+        idle: list[Any] = []
+        while waiting or any(index != _START for index, _ in busy.values()):
             while waiting and idle:
                 index, actor = waiting.popleft(), idle.pop()
                 busy[actor.run.remote(stage, pieces[index])] = index, actor
             (reference,), _ = ray.wait(list(busy), num_returns=1)
             index, actor = busy.pop(reference)
             try:
-                result: Result = ray.get(reference)
+                result: Result | None = ray.get(reference)
             except (ray.exceptions.RayActorError, ray.exceptions.ObjectLostError) as error:
                 tries[index] += 1
-                self._runner.lost.append(str(error).splitlines()[0])
                 self._refuse(error, index, tries[index])
-                with suppress(ray.exceptions.RayError):
-                    ray.kill(actor)
-                self._actors = [each for each in self._actors if each is not actor]
-                self._actors.append(fresh := self._new())
-                idle.append(fresh)
-                waiting.appendleft(index)
+                self._runner.lost.append(str(error).splitlines()[0])
+                fresh = self._replaced(actor)
+                busy[fresh.ready.remote()] = _START, fresh
+                if index != _START:
+                    waiting.appendleft(index)
             except ray.exceptions.RayTaskError as error:
                 raise _own(error) from error
             else:
                 idle.append(actor)
-                yield index, {name: array.copy() for name, array in result.items()}
+                if result is not None:
+                    tries[_START] = 0
+                    yield index, {name: array.copy() for name, array in result.items()}
+
+    def _replaced(self, actor: Any) -> Any:
+        with suppress(self._ray.exceptions.RayError):
+            self._ray.kill(actor)
+        fresh = self._new()
+        self._actors = [fresh if each is actor else each for each in self._actors]
+        return fresh
 
     def close(self) -> None:
         """End the actors."""
@@ -184,12 +201,9 @@ class _Pool:
         return self._kind.remote(self._runner.load, self._runner.fingerprint, threads)
 
     def _refuse(self, error: Exception, index: int, tries: int) -> None:
-        cause = error.__cause__
-        if isinstance(cause, HeadscopeError):
-            raise cause
         if tries >= TRIES:
             raise WorkError(
-                f"piece {index} ended {tries} workers",
+                "no worker starts" if index == _START else f"piece {index} ended {tries} workers",
                 got=str(error).splitlines()[0],
                 fix="look at Ray's logs; where memory ran out, ask for a smaller --batch-tokens",
             ) from error
