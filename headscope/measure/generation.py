@@ -6,14 +6,15 @@
    and top-p leave. The noise comes from a stream named by (seed, prompt, sample) and is the same in every arm, so arms
    that agree on the probabilities agree on the token, and an edit that changes nothing changes no token.
 3. A row that has said EOS is dropped from the batch, unless EOS is not to stop it.
+4. A row that is patched from another prompt has that prompt beside it, unedited, followed by the patched row's own new
+   tokens: what the heads do there is what the patch puts in (``patched_rows``).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
-from dataclasses import dataclass
-from functools import partial
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,8 @@ from headscope.errors import ProfileError, RequestError
 from headscope.measure.asked import AskedPrompt
 from headscope.measure.edits import Arm, ControlStates, Places, layer_edits
 from headscope.measure.passes import Progress, Result, Work, here
+from headscope.measure.patched_rows import patched_between_rows
+from headscope.measure.patches import PatchStates
 from headscope.models.batches import Batch
 from headscope.models.editing import editing
 from headscope.models.head_model import HeadModel
@@ -87,11 +90,12 @@ class TextPiece:
 
 @dataclass(frozen=True)
 class _Job:
-    """One text to write."""
+    """One text to write; or, ``is_source``, the row from which that text is patched."""
 
     arm: int
     prompt: int
     sample: int
+    is_source: bool = False
 
 
 @dataclass
@@ -110,7 +114,7 @@ def generate(
     arms: Sequence[Arm | None],
     sampling: Sampling,
     *,
-    states: ControlStates | None,
+    states: ControlStates | PatchStates | None,
     batch_tokens: int,
     progress: Progress | None = None,
     work: Work = here,
@@ -122,7 +126,7 @@ def generate(
         prompts: what is continued.
         arms: None is the unedited model.
         sampling: how tokens are chosen.
-        states: needed by arms that take values from control prompts.
+        states: needed by arms that take values from other prompts.
         batch_tokens: most tokens of a batch, new ones included. All arms of a prompt share a batch.
         progress: told after each piece.
         work: who runs the pieces; this process by default, one after the other.
@@ -131,42 +135,28 @@ def generate(
         ``texts[arm][prompt][sample]``: token ids, without the EOS that ended them.
 
     Raises:
-        ProfileError: a prompt and its new tokens do not fit the model's context.
+        ProfileError: a prompt, or the source of a patch, and its new tokens do not fit the model's context.
+        RequestError: patterns or values are to be patched.
     """
-    check_room(model, {prompt.id: prompt.n_prompt for prompt in prompts}, sampling.max_tokens)
+    writer = _Writer(model, prompts, arms, sampling, states)
+    if isinstance(states, PatchStates) and states.recipe.what != "z":
+        raise RequestError(f'text cannot be written with "{states.recipe.what}" patched', fix='patch "z"')
+    running = [[writer.asked(job) for job in writer.jobs(p, 0)] for p in range(len(prompts))]
+    check_room(model, {one.id: one.n_prompt for unit in running for one in unit}, sampling.max_tokens)
     texts: list[list[list[tuple[int, ...]]]] = [[[() for _ in range(sampling.samples)] for _ in prompts] for _ in arms]
     units = [(p, s) for p in range(len(prompts)) for s in range(sampling.samples)]
     # A unit's arms stand together, so that a difference between arms is never one between batches.
-    widths = [(prompts[p].n_prompt + sampling.max_tokens) * len(arms) for p, _ in units]
+    widths = [(max(one.n_prompt for one in running[p]) + sampling.max_tokens) * len(running[p]) for p, _ in units]
     plan = plan_batches(widths, batch_tokens)
     pieces = [TextPiece(tuple(units[index] for index in members)) for members in plan]
-    writer = partial(_run, model=model, prompts=prompts, arms=arms, sampling=sampling, states=states)
-    for done, (piece, result) in enumerate(zip(pieces, work(pieces, writer), strict=True)):
+    for done, (piece, result) in enumerate(zip(pieces, work(pieces, writer.run), strict=True)):
         ends = result["lengths"].cumsum()
-        for job, end, length in zip(_jobs(piece, len(arms)), ends, result["lengths"], strict=True):
+        jobs = [job for unit in piece.units for job in writer.jobs(*unit) if not job.is_source]
+        for job, end, length in zip(jobs, ends, result["lengths"], strict=True):
             texts[job.arm][job.prompt][job.sample] = tuple(result["ids"][end - length : end].tolist())
         if progress is not None:
             progress("generation", done + 1, len(plan))
     return texts
-
-
-def _jobs(piece: TextPiece, n_arms: int) -> list[_Job]:
-    return [_Job(arm, prompt, sample) for prompt, sample in piece.units for arm in range(n_arms)]
-
-
-def _run(
-    piece: TextPiece,
-    *,
-    model: HeadModel,
-    prompts: Sequence[AskedPrompt],
-    arms: Sequence[Arm | None],
-    sampling: Sampling,
-    states: ControlStates | None,
-) -> Result:
-    """``ids``: the new tokens of all texts, one after the other; ``lengths``: how many each text has."""
-    written = _write(model, prompts, arms, _jobs(piece, len(arms)), sampling, states)
-    ids = np.array([token for text in written for token in text], dtype=np.int64)
-    return {"ids": ids, "lengths": np.array([len(text) for text in written], dtype=np.int64)}
 
 
 def check_room(model: HeadModel, lengths: Mapping[str, int], max_tokens: int) -> None:
@@ -181,61 +171,96 @@ def check_room(model: HeadModel, lengths: Mapping[str, int], max_tokens: int) ->
             )
 
 
-def _write(
-    model: HeadModel,
-    prompts: Sequence[AskedPrompt],
-    arms: Sequence[Arm | None],
-    jobs: list[_Job],
-    sampling: Sampling,
-    states: ControlStates | None,
-) -> list[tuple[int, ...]]:
-    rows = [prompts[job.prompt].tokens.ids for job in jobs]
-    batch = Batch.of_chains(rows, device=model.device, padding="left")
-    noise = {
-        (job.prompt, job.sample): generator(sampling.seed, "generation", prompts[job.prompt].id, job.sample)
-        for job in jobs
-    }
-    eos = _eos_ids(model) if sampling.stop_at_eos else frozenset[int]()
-    written: list[list[int]] = [[] for _ in jobs]
-    place = {job: index for index, job in enumerate(jobs)}
-    edits = (
-        {} if sampling.scope == "generated" else layer_edits(model, states, _prompt_rows(jobs, prompts, arms, batch))
-    )
-    with editing(model, edits) if edits else nullcontext():
-        logits, cache = prefill(model, batch)
-    live = _Live(list(jobs), batch.attention_mask, batch.attention_mask.sum(dim=1), cache)
-    for count in range(sampling.max_tokens):
-        chosen = _choose(logits, live.jobs, noise, sampling)
-        going = [index for index, token in enumerate(chosen) if token not in eos]
-        for index in going:
-            written[place[live.jobs[index]]].append(chosen[index])
-        if count + 1 == sampling.max_tokens or not going:
-            break
-        ids = torch.tensor([[chosen[index]] for index in going], device=model.device)
-        _drop(live, going)
-        live.mask = torch.cat([live.mask, live.mask.new_ones(len(going), 1)], dim=1)
-        at = [Places(np.array([int(p)]), np.array([-1])) for p in live.positions]
-        edits = layer_edits(
-            model,
-            states,
-            [(arms[job.arm], prompts[job.prompt], where) for job, where in zip(live.jobs, at, strict=True)],
-        )
-        with editing(model, edits) if edits else nullcontext():
-            logits, live.cache = step(model, live.cache, ids, live.positions[:, None], live.mask)
-        live.positions = live.positions + 1
-    return [tuple(ids) for ids in written]
+@dataclass(frozen=True)
+class _Writer:
+    """Writes the texts of a piece; what all pieces have in common, see ``generate``."""
+
+    model: HeadModel
+    prompts: Sequence[AskedPrompt]
+    arms: Sequence[Arm | None]
+    sampling: Sampling
+    states: ControlStates | PatchStates | None
+
+    def jobs(self, prompt: int, sample: int) -> list[_Job]:
+        """The rows of one prompt and sample: its arms, then the sources of those that are patched."""
+        arms = [_Job(arm, prompt, sample) for arm in range(len(self.arms))]
+        return [*arms, *(replace(job, is_source=True) for job in arms if self._source(job) is not None)]
+
+    def _source(self, job: _Job) -> AskedPrompt | None:
+        if not isinstance(self.states, PatchStates):
+            return None
+        return self.states.source_of(self.arms[job.arm], self.prompts[job.prompt])
+
+    def asked(self, job: _Job) -> AskedPrompt:
+        """The prompt that stands in the job's row."""
+        source = self._source(job) if job.is_source else None
+        return self.prompts[job.prompt] if source is None else source
+
+    def _next_token(self, job: _Job, chosen: Mapping[_Job, int]) -> int | None:
+        """What the job's row goes on with, a source with what its target wrote; None where it is not run any more."""
+        if job.is_source and isinstance(self.states, PatchStates) and not self.states.recipe.patches_new_tokens:
+            return None
+        return chosen.get(replace(job, is_source=False))
+
+    def _editing(self, jobs: Sequence[_Job], places: Sequence[Places]) -> AbstractContextManager[object]:
+        """The edits of one pass over the rows ``jobs``, whose tokens stand at ``places``."""
+        rows = [
+            (None if job.is_source else self.arms[job.arm], self.prompts[job.prompt], where)
+            for job, where in zip(jobs, places, strict=True)
+        ]
+        if isinstance(self.states, PatchStates):
+            row_of = {job: row for row, job in enumerate(jobs)}
+            twins = [None if job.is_source else row_of.get(replace(job, is_source=True)) for job in jobs]
+            return patched_between_rows(self.model, self.states, rows, twins)
+        edits = layer_edits(self.model, self.states, rows)
+        return editing(self.model, edits) if edits else nullcontext()
+
+    def run(self, piece: TextPiece) -> Result:
+        """``ids``: the new tokens of all texts, one after the other; ``lengths``: how many each text has."""
+        written = self._write([job for unit in piece.units for job in self.jobs(*unit)])
+        ids = np.array([token for text in written for token in text], dtype=np.int64)
+        return {"ids": ids, "lengths": np.array([len(text) for text in written], dtype=np.int64)}
+
+    def _write(self, jobs: list[_Job]) -> list[list[int]]:
+        """New tokens of each text of ``jobs``."""
+        model, sampling = self.model, self.sampling
+        batch = Batch.of_chains([self.asked(job).tokens.ids for job in jobs], device=model.device, padding="left")
+        noise = {
+            (job.prompt, job.sample): generator(sampling.seed, "generation", self.prompts[job.prompt].id, job.sample)
+            for job in jobs
+        }
+        eos = _eos_ids(model) if sampling.stop_at_eos else frozenset[int]()
+        written: dict[_Job, list[int]] = {job: [] for job in jobs if not job.is_source}
+        places = [_prompt_places(self.asked(job).n_prompt, batch.width) for job in jobs]
+        with nullcontext() if sampling.scope == "generated" else self._editing(jobs, places):
+            logits, cache = prefill(model, batch)
+        live = _Live(list(jobs), batch.attention_mask, batch.attention_mask.sum(dim=1), cache)
+        for count in range(sampling.max_tokens):
+            writers = [row for row, job in enumerate(live.jobs) if not job.is_source]
+            tokens = _choose(logits[writers], [live.jobs[row] for row in writers], noise, sampling)
+            chosen = {live.jobs[row]: token for row, token in zip(writers, tokens, strict=True) if token not in eos}
+            for job, token in chosen.items():
+                written[job].append(token)
+            if count + 1 == sampling.max_tokens or not chosen:
+                break
+            follows = [self._next_token(job, chosen) for job in live.jobs]
+            _drop(live, [row for row, token in enumerate(follows) if token is not None])
+            ids = torch.tensor([[token] for token in follows if token is not None], device=model.device)
+            live.mask = torch.cat([live.mask, live.mask.new_ones(len(live.jobs), 1)], dim=1)
+            at = [Places(np.array([int(p)]), np.array([-1])) for p in live.positions]
+            with self._editing(live.jobs, at):
+                logits, live.cache = step(model, live.cache, ids, live.positions[:, None], live.mask)
+            live.positions = live.positions + 1
+        return list(written.values())
 
 
-def _prompt_rows(
-    jobs: Sequence[_Job], prompts: Sequence[AskedPrompt], arms: Sequence[Arm | None], batch: Batch
-) -> list[tuple[Arm | None, AskedPrompt, Places]]:
-    rows: list[tuple[Arm | None, AskedPrompt, Places]] = []
-    for job in jobs:
-        prompt = prompts[job.prompt]
-        position = np.full(batch.width, -1, dtype=np.int64)
-        position[batch.width - prompt.n_prompt :] = np.arange(prompt.n_prompt)
-        rows.append((arms[job.arm], prompt, Places(position, np.full(batch.width, -1, dtype=np.int64))))
-    return rows
+
+
+def _prompt_places(n_prompt: int, width: int) -> Places:
+    """The places of a prompt's tokens in a row padded on the left."""
+    position = np.full(width, -1, dtype=np.int64)
+    position[width - n_prompt :] = np.arange(n_prompt)
+    return Places(position, np.full(width, -1, dtype=np.int64))
 
 
 def _choose(

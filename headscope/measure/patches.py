@@ -86,6 +86,11 @@ class Recipe:
             )
         is_patched(self.where, Slot(0, 1, 1), np.zeros(0, dtype=np.int64))
 
+    @property
+    def patches_new_tokens(self) -> bool:
+        """Whether what follows the prompt is patched, too."""
+        return self.where in ("from_span", "generated")
+
 
 class PatchStates:
     """What the sources' heads did, and the edits that put it into the targets."""
@@ -106,7 +111,7 @@ class PatchStates:
             ModelError: patterns or values are to be patched where a gate or norm stands between attention and z.
             RequestError: patterns or values are to be patched between prompts of different length, or from a mean.
         """
-        self._model, self._recipe, self._batch_tokens = model, recipe, batch_tokens
+        self._model, self.recipe, self._batch_tokens = model, recipe, batch_tokens
         self._layers = tuple(sorted(set(layers)))
         self._patches = {patch.target.asked.id: patch for patch in patches}
         self._loaded: dict[str, tuple[str, ...]] = {}
@@ -118,13 +123,22 @@ class PatchStates:
         averaged = {one.asked.id: one for p in patches for s in p.sources.values() if len(s) > 1 for one in s}
         self._sums = self._summed(list(averaged.values()))
 
+    def patch_of(self, prompt: AskedPrompt) -> Patch:
+        """The patch whose target this is."""
+        return self._patches[prompt.id]
+
+    def source_of(self, arm: Arm | None, prompt: AskedPrompt) -> AskedPrompt | None:
+        """The prompt whose z an arm puts into a target; None where nothing is patched, or from a mean."""
+        sources = () if arm is None else self.patch_of(prompt).sources[arm.kind]
+        return sources[0].asked if len(sources) == 1 else None
+
     @contextmanager
     def edited(self, rows: PatchRows) -> Generator[None]:
         """Inside the block, row b of each forward pass is patched as its arm says; None leaves it alone."""
         self._load(rows)
         edits, live = self.edits(rows)
         with ExitStack() as stack:
-            if self._recipe.what != "z" and edits:
+            if self.recipe.what != "z" and edits:
                 shape = len(rows), len(rows[0][2].position)
                 stack.enter_context(
                     watching_attention(self._model, lambda layer, *seen: live.update({layer: seen[0]}), shape)
@@ -139,10 +153,10 @@ class PatchStates:
         return {layer: self._edit(layer, rows, live) for layer in touched}, live
 
     def _edit(self, layer: int, rows: PatchRows, live: dict[int, Attention]) -> LayerEdit:
-        anatomy, alpha = self._model.anatomy.layers[layer], self._recipe.alpha
+        anatomy, alpha = self._model.anatomy.layers[layer], self.recipe.alpha
         B, T, H = len(rows), len(rows[0][2].position), anatomy.n_heads
         gain = torch.ones(B, T, H)
-        shape = (B, H, T, T) if self._recipe.what == "pattern" else (B, T, H, anatomy.head_size)
+        shape = (B, H, T, T) if self.recipe.what == "pattern" else (B, T, H, anatomy.head_size)
         given = torch.zeros(shape, device=self._model.device)
         chosen = torch.zeros(B, T, H)
         for b, (arm, prompt, places) in enumerate(rows):
@@ -150,21 +164,21 @@ class PatchStates:
             if arm is None or not heads:
                 continue
             patch = self._patches[prompt.id]
-            tokens = np.flatnonzero(is_patched(self._recipe.where, patch.target.slot, places.position))
+            tokens = np.flatnonzero(is_patched(self.recipe.where, patch.target.slot, places.position))
             at = torch.from_numpy(tokens)[:, None], torch.tensor(heads)[None, :]
             chosen[b][at] = 1.0
-            if self._recipe.what == "pattern":
+            if self.recipe.what == "pattern":
                 source = self._seen[arm.kind, layer, patch.sources[arm.kind][0].asked.id]
                 self._put_rows(given[b], source, prompt, places, tokens, heads)
             else:
                 values = self._values(layer, patch, arm.kind, places, tokens)
                 given[b][at[0].to(given.device), at[1].to(given.device)] = values[:, heads]
-        if self._recipe.what == "v":
+        if self.recipe.what == "v":
             # z + alpha A (v_source - v) at the patched keys: every query that sees one of them changes.
             keys = alpha * chosen[..., None].to(given)
             return LayerEdit(gain.to(given.device), lambda: _attended(live.pop(layer), keys, given))
         gain = (gain - alpha * chosen).to(given.device)
-        if self._recipe.what == "pattern":
+        if self.recipe.what == "pattern":
             return LayerEdit(gain, lambda: alpha * (given @ _values_of(live.pop(layer), H)).transpose(1, 2))
         return LayerEdit(gain, alpha * given)
 
@@ -172,7 +186,7 @@ class PatchStates:
         """[n, H, d] of the source at the counterparts of the target's ``tokens``."""
         sources = patch.sources[kind]
         if len(sources) > 1:
-            return self._mean(layer, sources).expand(len(tokens), -1, -1)
+            return self.mean(layer, sources).expand(len(tokens), -1, -1)
         source = sources[0]
         sequences = self._seen[kind, layer, source.asked.id]
         counterparts = matched(patch.target.slot, source.slot, places.position[tokens])
@@ -229,7 +243,7 @@ class PatchStates:
             for b, (source, r) in enumerate(places[index] for index in members):
                 for path, readout in zip(source.rows[r].paths, source.members[r], strict=True):
                     along = torch.from_numpy(path).to(values.device)
-                    mine = values[b][:, along][:, :, along] if self._recipe.what == "pattern" else values[b][along]
+                    mine = values[b][:, along][:, :, along] if self.recipe.what == "pattern" else values[b][along]
                     self._seen[kind, layer, source.id][readout] = mine
 
         self._watch([source.rows[r] for source, r in places], keep)
@@ -247,7 +261,7 @@ class PatchStates:
                 if layer == self._layers[-1]:
                     raise Stop
 
-            if self._recipe.what == "z":
+            if self.recipe.what == "z":
                 with watching_z(self._model, saw, self._layers):
                     run_hidden(self._model, batch)
                 continue
@@ -258,7 +272,7 @@ class PatchStates:
             ) -> None:
                 if layer not in self._layers:
                     return
-                if self._recipe.what == "pattern":
+                if self.recipe.what == "pattern":
                     saw(layer, attention.rows(everywhere))
                 else:
                     saw(layer, _values_of(attention, self._model.anatomy.layers[layer].n_heads).transpose(1, 2))
@@ -274,7 +288,7 @@ class PatchStates:
         def keep(layer: int, members: Sequence[int], values: Tensor) -> None:
             for b, (one, r) in enumerate(places[index] for index in members):
                 row = one.asked.rows[r]
-                weights = row.n_sequences_through() * is_patched(self._recipe.where, one.slot, row.positions)
+                weights = row.n_sequences_through() * is_patched(self.recipe.where, one.slot, row.positions)
                 weighted = torch.from_numpy(weights).to(values.device, torch.float64)
                 total = torch.tensordot(weighted, values[b, : len(row)].double(), dims=1)
                 before, count = sums.get((layer, one.asked.id), (torch.zeros_like(total), 0.0))
@@ -283,7 +297,8 @@ class PatchStates:
         self._watch([one.asked.rows[r] for one, r in places], keep)
         return sums
 
-    def _mean(self, layer: int, sources: Sequence[Placed]) -> Tensor:
+    def mean(self, layer: int, sources: Sequence[Placed]) -> Tensor:
+        """[H, d] mean of z over the patched places of several sources."""
         key = layer, tuple(one.asked.id for one in sources)
         if key not in self._means:
             parts = [self._sums[layer, source] for source in key[1]]
