@@ -254,8 +254,6 @@ class _Writer:
         return list(written.values())
 
 
-
-
 def _prompt_places(n_prompt: int, width: int) -> Places:
     """The places of a prompt's tokens in a row padded on the left."""
     position = np.full(width, -1, dtype=np.int64)

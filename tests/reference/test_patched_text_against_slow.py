@@ -37,7 +37,8 @@ def demo_prompts():
 def made_up_prompts():
     """Two targets of different length, each with a source and a control; slots of one and of two tokens."""
     texts = {
-        "a": ("w5 w6 w7 w8 w9", (6, 8)), "a-source": ("w5 w6 w17 w8 w9", (6, 9)), "a-control": ("w20 w21 w22 w8 w24", (8, 11)),
+        "a": ("w5 w6 w7 w8 w9", (6, 8)), "a-source": ("w5 w6 w17 w8 w9", (6, 9)),
+        "a-control": ("w20 w21 w22 w8 w24", (8, 11)),
         "b": ("w30 w31 w32 w33 w34 w35 w36", (8, 15)), "b-source": ("w1 w31 w12 w9 w34 w38 w39", (7, 10)),
         "b-control": ("w30 w2 w32 w33 w34 w35 w6", (7, 14)),
     }  # fmt: skip
