@@ -31,6 +31,13 @@ def command(
     n_random: options.RandomSets = 100,
     chat_template: options.ChatTemplate = False,
     seed: options.Seed = 0,
+    no_generate: options.NoGenerate = False,
+    max_tokens: options.MaxTokens = 30,
+    temperature: options.Temperature = 1.0,
+    top_p: options.TopP = 0.9,
+    samples: options.Samples = 1,
+    greedy: options.Greedy = False,
+    sentiment: options.Sentiment = "vader",
     batch_tokens: options.BatchTokens = None,
     device: options.Device = "auto",
     device_map: options.DeviceMap = None,
@@ -55,6 +62,7 @@ def command(
     asked = ask_profile(profile, data_dir=data_dir, prompts=prompts, concepts=concept)
     one_of("direction", direction, tuple(_DIRECTIONS))
 
+    from headscope.measure.generation import Sampling
     from headscope.measure.patches import STUDY_NAMES, Recipe
     from headscope.runs.folder import Run
     from headscope.verbs.keep import begin, keep
@@ -63,6 +71,7 @@ def command(
     from headscope.verbs.request import batch_budget, chosen_concepts
 
     one_of("alignment", alignment, ALIGNMENTS)
+    Sampling(max_tokens, temperature, top_p, samples, greedy, seed=seed)
     recipe = Recipe(STUDY_NAMES.get(what, what), target, alpha)
     loaded = ask_model(
         model, device=device, device_map=device_map, dtype=dtype, bos=bos, unchecked=unchecked,
@@ -79,6 +88,13 @@ def command(
         "alpha": alpha,
         "alignment": alignment,
         "n_random": n_random,
+        "generate": not no_generate,
+        "max_tokens": max_tokens,
+        "temperature": temperature,
+        "top_p": top_p,
+        "samples": samples,
+        "greedy": greedy,
+        "sentiment": sentiment,
         "chat_template": chat_template,
     }
 

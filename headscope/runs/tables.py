@@ -44,7 +44,7 @@ _TABLES = {
     "verdicts": "concept heads verdict reason estimate:float sim_low:float sim_high:float threshold_nats:float "
     "attends_q:float specificity:float specificity_low:float specificity_high:float perplexity_ratio_low:float "
     "perplexity_ratio_high:float templates_needed:int",
-    "texts": "concept prompt_id sample:int prompt heads edit baseline_text edited_text",
+    "texts": "concept prompt_id sample:int prompt heads edit direction source_id baseline_text edited_text",
     "nulls": "concept heads k:int outcome estimate:float percentile:float floor:float n_random:int layer_matched:bool "
     "note",
     "areas": "concept area estimate:float ci_low:float ci_high:float n_heads:int sizes n_templates:int note",

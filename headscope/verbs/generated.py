@@ -14,9 +14,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from headscope.measure.asked import encoder_of
+from headscope.measure.asked import AskedPrompt, encoder_of
+from headscope.measure.edits import Arm, ControlStates
 from headscope.measure.generation import Sampling, check_room, generate
-from headscope.measure.passes import Progress
+from headscope.measure.passes import Progress, Work, here
+from headscope.measure.patches import PatchStates
 from headscope.measure.texts import SentimentScorer, distinct_2
 from headscope.models.head_model import HeadModel
 from headscope.profiles.phase6_words import counting_words
@@ -70,11 +72,32 @@ def write_texts(
     """Continue every prompt of the study's concepts, unedited and under each edit, and score the texts."""
     rows = [i for i, one in enumerate(study.asked) if one.concept in study.names]
     prompts = [study.asked[i] for i in rows]
-    arms = [None, *(edit.arm for edit in edits)]
-    ids = generate(
-        study.model, prompts, arms, sampling, states=study.states, batch_tokens=batch_tokens, progress=progress,
+    return continued(
+        study, rows, prompts, [edit.arm for edit in edits], sampling, scorer, states=study.states,
+        keyword_counting=keyword_counting, batch_tokens=batch_tokens, progress=progress,
         work=study.work("texts", edits, prompts, sampling=vars(sampling)),
     )  # fmt: skip
+
+
+def continued(
+    study: CausalStudy,
+    rows: list[int],
+    prompts: Sequence[AskedPrompt],
+    edited: Sequence[Arm],
+    sampling: Sampling,
+    scorer: SentimentScorer,
+    *,
+    states: ControlStates | PatchStates | None,
+    keyword_counting: str = "continuation",
+    batch_tokens: int,
+    progress: Progress | None,
+    work: Work = here,
+) -> Written:
+    """Continue ``prompts``, which are the study's ``rows``, unedited and under each arm, and score the texts."""
+    arms = [None, *edited]
+    ids = generate(
+        study.model, prompts, arms, sampling, states=states, batch_tokens=batch_tokens, progress=progress, work=work
+    )
     decode: Callable[..., str] = study.model.tokenizer.decode
     texts = [
         [
@@ -161,6 +184,8 @@ def texts_table(study: CausalStudy, edits: Sequence[Edited], written: Written) -
                         "prompt": asked.tokens.text,
                         "heads": str(edit.arm.heads),
                         "edit": edit.arm.kind,
+                        "direction": "",
+                        "source_id": "",
                         "baseline_text": baseline,
                         "edited_text": written.texts[a][p][sample],
                     }

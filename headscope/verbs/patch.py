@@ -5,7 +5,8 @@
 2. The null is the control patch, a source of the target's own class and another template: the effect is patch - control
    patch, paired on the target, so what any foreign z does to a prompt is not taken for the concept. The share recovered
    is the mean effect over the mean gap between the two prompts without any patch.
-3. Sets are also placed among random sets of their size, patched the same way, and both arms write.
+3. Sets are also placed among random sets of their size, patched the same way, and every target goes on unpatched,
+   patched and control-patched (``patched_texts``).
 4. Where single heads of several concepts were patched, each concept is patched through the others' heads
    (``dissociation``).
 
@@ -15,30 +16,32 @@ Heimersheim & Nanda 2024 (arXiv:2404.15255); Wang et al. 2022 (arXiv:2211.00593)
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import xarray as xr
 
 from headscope.errors import RequestError
 from headscope.heads import HeadSet
 from headscope.measure.edits import PATCH_KINDS, Arm
 from headscope.measure.forced import ForcedOutcomes, ForcedPasses
+from headscope.measure.generation import Sampling
 from headscope.measure.passes import Progress
 from headscope.measure.patches import STUDY_NAMES, PatchStates, Recipe
+from headscope.measure.texts import load_sentiment
 from headscope.models.head_model import HeadModel
 from headscope.profiles.types import Profile
 from headscope.stats.clusters import equal_weight_mean, template_means
-from headscope.stats.effects import Scale
 from headscope.stats.nulls import draw_disjoint_sets, null_row
-from headscope.stats.patching import PatchBlock, dissociation_table, patching_table
+from headscope.stats.patching import dissociation_table, patching_table
 from headscope.verbs.causal import PRIMARY, CausalStudy
+from headscope.verbs.generated import check_texts_fit
 from headscope.verbs.patch_plan import DIRECTIONS, PatchPlan, Planner
-from headscope.verbs.request import batch_budget
+from headscope.verbs.patched import Measured, forced_blocks, pairs_record, pairs_warnings, patched_values
+from headscope.verbs.patched_texts import patched_texts
+from headscope.verbs.request import batch_budget, chosen_concepts
 from headscope.verbs.result import Result
 
 FloatArray = npt.NDArray[np.float64]
@@ -50,22 +53,6 @@ class PatchResult(Result):
     ``values``: ``baseline`` (prompt, lexicon), and ``patched_<direction>_<concept>`` and ``control_patched_...``
     (edit, prompt, lexicon), where ``prompt`` is the target; NaN where a prompt was no target.
     """
-
-
-@dataclass(frozen=True)
-class _Measured:
-    """One concept in one direction: the plan, and outcomes of the patches followed by those of the control patches."""
-
-    concept: str
-    direction: str
-    plan: PatchPlan
-    outcomes: ForcedOutcomes
-    templates: list[str]
-
-    def arms(self, values: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """[n_targets, n_sets] of the patches and of the control patches, from [arms, n_targets]."""
-        half = len(values) // 2
-        return values[:half].T, values[half:].T
 
 
 def patch(
@@ -82,6 +69,13 @@ def patch(
     alpha: float = 1.0,
     alignment: str = "end",
     n_random: int = 100,
+    generate: bool = True,
+    max_tokens: int = 30,
+    temperature: float = 1.0,
+    top_p: float = 0.9,
+    samples: int = 1,
+    greedy: bool = False,
+    sentiment: str = "vader",
     chat_template: bool = False,
     pack: bool = True,
     seed: int = 0,
@@ -102,14 +96,21 @@ def patch(
         source: ``partner``, the matched prompt; ``mean``, the mean over all prompts of the partner's class from other
             templates than the target's and over the places that ``target`` names; or a prompt's id.
         target: which tokens are patched: ``from_span`` (the span and everything after it), ``span``, ``last`` (the
-            last prompt token) or ``generated`` (what follows the prompt: readouts).
+            last prompt token) or ``generated`` (what follows the prompt: a readout, or the words that are written).
         alpha: 0 changes nothing, 1 puts the source in the target's place; between, a straight line.
         alignment: ``end``: slots and suffixes of different length are matched from their last token; ``exact``: pairs
             that do not match token by token are left out.
         n_random: random sets beside a set that is patched together; 0 for none.
+        generate: also let the targets go on, where the heads are one set and z is patched.
+        max_tokens: most new tokens a text.
+        temperature: of sampling.
+        top_p: of sampling.
+        samples: texts for each target and arm.
+        greedy: most probable tokens instead of sampling.
+        sentiment: ``vader``, or a transformers classifier's name or folder.
         chat_template: wrap prompts in the tokenizer's chat template.
         pack: lay readouts of a prompt into one row where the model allows it.
-        seed: of sign-flips, of the control patches' sources, and of random sets.
+        seed: of sign-flips, of the control patches' sources, of random sets and of texts.
         batch_tokens: most tokens of a batch.
         progress: told how far the work is.
 
@@ -125,6 +126,11 @@ def patch(
     chosen = model.head_set(heads) if isinstance(heads, str) else heads
     alone = heads == "*" if each is None else each
     sets = [HeadSet((head,)) for head in chosen] if alone else [chosen]
+    sampling = Sampling(max_tokens, temperature, top_p, samples, greedy, seed=seed)
+    scorer = load_sentiment(sentiment) if generate and not alone and recipe.what == "z" else None
+    if scorer is not None:
+        classes = [*chosen_concepts(profile, concepts), profile.control]
+        check_texts_fit(model, profile, classes, max_tokens, chat_template=chat_template)
     budget = batch_budget(batch_tokens)
     study = CausalStudy(
         model, profile, concepts=concepts, kinds=(), seed=seed, batch_tokens=budget,
@@ -136,27 +142,36 @@ def patch(
     plans = [(c, d, planner.plan(c, d)) for c in study.names for d in planner.directions(c, asked)]
     unpatched = study.measure([])
     measured = [
-        _Measured(c, d, plan, _passes(study, plan, sets, recipe, budget, progress), study.labels_of(plan.targets))
+        Measured(c, d, plan, _passes(study, plan, sets, recipe, budget, progress), study.labels_of(plan.targets))
         for c, d, plan in plans
     ]
     settings = {"what": recipe.what, "source": source, "target": target, "alpha": float(alpha)}
     tests = [_test(heads, alone=alone) for heads in sets]
-    blocks = [block for one in measured for block in _blocks(study, one, unpatched, tests, settings)]
-    tables = {"patching": patching_table(blocks, seed=seed), "assay": study.assay(unpatched)}
+    blocks = [block for one in measured for block in forced_blocks(study, one, unpatched, tests, settings)]
+    tables = {"assay": study.assay(unpatched)}
     every = [unpatched, *(one.outcomes for one in measured)]
     record: dict[str, Any] = study.record(unpatched) | settings | {
         "heads": str(chosen), "each": alone, "alignment": alignment, "batch_tokens": budget,
-        "chat_template": chat_template, "pairs": [_pairs(one) for one in measured],
+        "chat_template": chat_template, "pairs": [pairs_record(one) for one in measured],
         "n_forward_tokens": sum(one.n_forward_tokens for one in every),
         "n_layer_tokens": sum(one.n_layer_tokens for one in every),
     }  # fmt: skip
-    record["warnings"] = [*study.templates.warnings, *(w for one in measured for w in _warnings(one))]
+    record["warnings"] = [*study.templates.warnings, *(w for one in measured for w in pairs_warnings(one))]
+    if scorer is not None:
+        more, tables["texts"] = patched_texts(
+            study, measured, chosen, recipe, sampling, scorer, tests, settings, batch_tokens=budget, progress=progress
+        )
+        blocks += more
+        record |= {"sampling": vars(sampling), "sentiment": scorer.record()}
+    elif generate and not alone:
+        record["warnings"].append(f"no texts were written: {recipe.what} is patched in fixed text only")
+    tables = {"patching": patching_table(blocks, seed=seed), **tables}
     if alone and len(study.names) > 1:
         own = [one for one in blocks if one.outcome == PRIMARY and one.compared_with == "control_patch"]
         tables["dissociation"] = dissociation_table(own, seed=seed)
     if not alone and n_random:
         tables["nulls"], record["drawn"] = _nulls(study, measured, chosen, recipe, n_random, budget, progress)
-    return PatchResult(tables, _values(study, measured, sets, unpatched), record, "patching")
+    return PatchResult(tables, patched_values(study, measured, sets, unpatched), record, "patching")
 
 
 def _check(directions: Sequence[str], recipe: Recipe, profile: Profile, n_random: int) -> None:
@@ -199,53 +214,9 @@ def _passes(
     return passes.measure([Arm(heads, kind) for kind in PATCH_KINDS for heads in sets], progress)
 
 
-def _blocks(
-    study: CausalStudy,
-    one: _Measured,
-    unpatched: ForcedOutcomes,
-    tests: Sequence[dict[str, object]],
-    settings: Mapping[str, object],
-) -> list[PatchBlock]:
-    found, own = one.outcomes, study.lexicon_column(one.concept)
-    common: dict[str, Any] = {
-        "concept": one.concept, "direction": one.direction, "tests": tests, "settings": settings,
-        "templates": one.templates,
-    }  # fmt: skip
-    blocks: list[PatchBlock] = []
-    for name in study.profile.concepts:
-        column = study.lexicon_column(name)
-        patched, control = one.arms(found.edited[:, :, column])
-        gap = unpatched.baseline[one.plan.partners, column] - unpatched.baseline[one.plan.targets, column]
-        arms: dict[str, Any] = {
-            "unpatched": found.baseline[:, column], "patched": patched, "control_patched": control, "unit": "nats"
-        }  # fmt: skip
-        if column == own:
-            blocks += [
-                PatchBlock(**common, **arms, outcome=PRIMARY, compared_with=other, gap=gap)
-                for other in ("control_patch", "unpatched")
-            ]
-        else:
-            blocks.append(
-                PatchBlock(**common, **arms, outcome=f"{PRIMARY}:{name}", compared_with="control_patch", gap=None)
-            )
-    damage: tuple[tuple[str, str, Scale, FloatArray, FloatArray], ...] = (
-        ("kl_nats_per_token", "nats_per_token", "divergence", np.zeros(len(one.templates)), found.kl_nats_per_token),
-        ("perplexity_ratio", "ratio", "log_ratio", found.baseline_nll_nats_per_token, found.edited_nll_nats_per_token),
-    )
-    for outcome, unit, scale, baseline, edited in damage:
-        patched, control = one.arms(edited)
-        blocks.append(
-            PatchBlock(
-                **common, outcome=outcome, unit=unit, compared_with="unpatched", unpatched=baseline, patched=patched,
-                control_patched=control, gap=None, scale=scale,
-            )
-        )  # fmt: skip
-    return blocks
-
-
 def _nulls(
     study: CausalStudy,
-    measured: Sequence[_Measured],
+    measured: Sequence[Measured],
     chosen: HeadSet,
     recipe: Recipe,
     n_random: int,
@@ -276,53 +247,7 @@ def _nulls(
     return pd.concat(rows, ignore_index=True), drawn
 
 
-def _mean_effects(study: CausalStudy, one: _Measured, outcomes: ForcedOutcomes) -> FloatArray:
+def _mean_effects(study: CausalStudy, one: Measured, outcomes: ForcedOutcomes) -> FloatArray:
     """[n_sets] mean over templates of patch - control patch on the concept's own lexicon."""
     patched, control = one.arms(outcomes.edited[:, :, study.lexicon_column(one.concept)])
     return equal_weight_mean(template_means(patched - control, one.templates).means)
-
-
-def _pairs(one: _Measured) -> dict[str, Any]:
-    return {
-        "concept": one.concept,
-        "direction": one.direction,
-        "n_targets": len(one.plan.targets),
-        "n_left_out": one.plan.n_left_out,
-        "n_unequal": one.plan.n_unequal,
-        "n_controls_unequal": one.plan.n_controls_unequal,
-    }
-
-
-def _warnings(one: _Measured) -> list[str]:
-    where, plan = f"patching {one.concept} ({one.direction})", one.plan
-    said: list[str] = []
-    if plan.n_left_out:
-        said.append(f"{where}: {plan.n_left_out} prompts have no partner that can be used, and were left out")
-    if plan.n_unequal:
-        said.append(f"{where}: {plan.n_unequal} sources do not match their target token by token")
-    return said
-
-
-def _values(
-    study: CausalStudy, measured: Sequence[_Measured], sets: Sequence[HeadSet], unpatched: ForcedOutcomes
-) -> xr.Dataset:
-    n = len(study.asked)
-    names = [study.asked[i].concept for i in range(n)]
-    variables: dict[str, Any] = {"baseline": (("prompt", "lexicon"), unpatched.baseline, {"unit": "nats"})}
-    for one in measured:
-        for label, part in zip(("patched", "control_patched"), np.split(one.outcomes.edited, 2), strict=True):
-            array = np.full((len(sets), n, part.shape[2]), np.nan)
-            array[:, one.plan.targets] = part
-            variables[f"{label}_{one.direction}_{one.concept}"] = (
-                ("edit", "prompt", "lexicon"), array, {"unit": "nats"}
-            )  # fmt: skip
-    return xr.Dataset(
-        variables,
-        coords={
-            "prompt": [one.id for one in study.asked],
-            "concept": ("prompt", names),
-            "template": ("prompt", [one.template for one in study.asked]),
-            "lexicon": list(study.profile.concepts),
-            "edit": [str(heads) for heads in sets],
-        },
-    )

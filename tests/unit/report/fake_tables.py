@@ -318,6 +318,8 @@ def _texts(concepts: Sequence[str], effects: pd.DataFrame) -> pd.DataFrame:
                 "prompt": f"When my neighbor | called *again* on day {number}, I felt {concept}",
                 "heads": chosen["heads"],
                 "edit": "mean",
+                "direction": "",
+                "source_id": "",
                 "baseline_text": f" and told her about my {concept} at once.",
                 "edited_text": " and told her about the weather\nat once.",
             }

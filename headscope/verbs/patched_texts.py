@@ -1,0 +1,96 @@
+"""What the model writes when heads are patched: every target goes on unpatched, patched and control-patched.
+
+All three are written from the same random numbers, scored on the continuation alone, averaged over samples and compared
+target by target, as texts without heads are (``generated``). While a text is patched its source is fed the text's own
+new words, so that z is taken from the same words after the source prompt (``measure/patched_rows.py``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from headscope.heads import HeadSet
+from headscope.measure.edits import PATCH_KINDS, Arm
+from headscope.measure.generation import Sampling
+from headscope.measure.passes import Progress
+from headscope.measure.patches import PatchStates, Recipe
+from headscope.measure.texts import SentimentScorer
+from headscope.stats.patching import PatchBlock
+from headscope.verbs.causal import CausalStudy
+from headscope.verbs.generated import Written, continued
+from headscope.verbs.patched import Measured
+
+
+def patched_texts(
+    study: CausalStudy,
+    measured: Sequence[Measured],
+    heads: HeadSet,
+    recipe: Recipe,
+    sampling: Sampling,
+    scorer: SentimentScorer,
+    tests: Sequence[dict[str, object]],
+    settings: Mapping[str, object],
+    *,
+    batch_tokens: int,
+    progress: Progress | None,
+) -> tuple[list[PatchBlock], pd.DataFrame]:
+    """Continue every target, unpatched and with one set of heads patched.
+
+    Returns:
+        Blocks for ``stats.patching_table``, and the ``texts`` table.
+    """
+    layers, blocks, tables = [head.layer for head in heads], list[PatchBlock](), list[pd.DataFrame]()
+    for one in measured:
+        patches = one.plan.patches
+        written = continued(
+            study, one.plan.targets, [patch.target.asked for patch in patches],
+            [Arm(heads, kind) for kind in PATCH_KINDS], sampling, scorer,
+            states=PatchStates(study.model, patches, recipe, layers=layers, batch_tokens=batch_tokens),
+            batch_tokens=batch_tokens, progress=progress,
+        )  # fmt: skip
+        blocks += _blocks(written, one.common(tests, settings))
+        tables.append(_table(study, one, heads, written))
+    return blocks, pd.concat(tables, ignore_index=True)
+
+
+def _blocks(written: Written, common: dict[str, Any]) -> list[PatchBlock]:
+    """Every score against the control patch and against no patch."""
+    blocks: list[PatchBlock] = []
+    for outcome, scores in written.scores.items():
+        unpatched, patched, control = scores.mean(axis=2)
+        blocks += [
+            PatchBlock(
+                **common, outcome=outcome, unit=written.units[outcome], compared_with=other, unpatched=unpatched,
+                patched=patched[:, None], control_patched=control[:, None], gap=None,
+            )
+            for other in ("control_patch", "unpatched")
+        ]  # fmt: skip
+    return blocks
+
+
+def _table(study: CausalStudy, one: Measured, heads: HeadSet, written: Written) -> pd.DataFrame:
+    """What each target goes on with, unpatched and patched: a row for each kind of patch, target and sample."""
+    return pd.DataFrame(
+        {
+            "concept": one.concept,
+            "prompt_id": study.asked[target].id,
+            "sample": sample,
+            "prompt": study.asked[target].tokens.text,
+            "heads": str(heads),
+            "edit": kind,
+            "direction": one.direction,
+            "source_id": _source_id([source.asked.id for source in one.plan.patches[p].sources[kind]]),
+            "baseline_text": baseline,
+            "edited_text": written.texts[a][p][sample],
+        }
+        for a, kind in enumerate(PATCH_KINDS, start=1)
+        for p, target in enumerate(one.plan.targets)
+        for sample, baseline in enumerate(written.texts[0][p])
+    )
+
+
+def _source_id(ids: Sequence[str]) -> str:
+    return ids[0] if len(ids) == 1 else f"mean of {len(ids)}"
