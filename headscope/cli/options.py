@@ -236,7 +236,7 @@ Target = Annotated[
     typer.Option(
         "--target",
         help="Which tokens are patched: 'from_span' on, the 'span' only, the 'last' prompt token, or 'generated' "
-        "(what follows the prompt).",
+        "(what follows the prompt: a readout, new words).",
         rich_help_panel=_MEASURE,
     ),
 ]

@@ -114,6 +114,10 @@ def command(
     if not quiet:
         results.print_rows("Does the model show the concept?", run.table("assay"), results.ASSAY)
         results.print_rows("Patch − control patch", results.top_patches(patching, top_n), results.PATCHING)
+        if "texts" in run.tables:
+            from headscope.stats.patching import written_patches
+
+            results.print_rows("What is written", written_patches(patching), results.WRITTEN_PATCHED)
         if "dissociation" in run.tables:
             results.print_rows("Own heads against other concepts'", run.table("dissociation"), results.DISSOCIATION)
     console.say(f"run: {run.path}")

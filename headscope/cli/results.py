@@ -91,6 +91,19 @@ PATCHING = {
     "share_low": "share from",
     "share_high": "share to",
 }
+WRITTEN_PATCHED = {
+    "concept": "concept",
+    "direction": "direction",
+    "outcome": "outcome",
+    "unpatched_mean": "unpatched",
+    "control_patched_mean": "control patch",
+    "patched_mean": "patch",
+    "estimate": "Δ",
+    "ci_low": "from",
+    "ci_high": "to",
+    "p_value": "p",
+    "mde": "detectable",
+}
 DISSOCIATION = {
     "concept": "concept",
     "other": "other",

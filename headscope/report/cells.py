@@ -22,7 +22,7 @@ from headscope.stats.ranking import rank_heads
 
 TOP_N = 10
 EXAMPLES = 2
-_LONGEST_TEXT = 160
+LONGEST_TEXT = 160
 _MARKS = "ᵃᵇᶜᵈᵉᶠᵍʰ"
 _ORDINARY_VERDICTS = ("no effect", "no verdict")
 
@@ -343,7 +343,7 @@ def example_cells(texts: pd.DataFrame, one: SetFindings, n_examples: int = EXAMP
     rows = texts[(texts["concept"] == one.concept) & (texts["heads"] == one.heads)]
     edits = list(dict.fromkeys(map(str, rows["edit"])))
     rows = rows[rows["edit"] == ("mean" if "mean" in edits else edits[0])] if edits else rows
-    cut: Callable[[Any], str] = lambda text: code(text, _LONGEST_TEXT)  # noqa: E731 - one word, three uses
+    cut: Callable[[Any], str] = lambda text: code(text, LONGEST_TEXT)  # noqa: E731 - one word, three uses
     return Table(
         [
             [cut(row["prompt"]), cut(row["baseline_text"]), cut(row["edited_text"])]

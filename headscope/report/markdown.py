@@ -112,8 +112,15 @@ def report_context(
 def _patching(tables: Mapping[str, pd.DataFrame], findings: list[ConceptFindings], words: Language) -> dict[str, Any]:
     patching, dissociation = tables.get("patching"), tables.get("dissociation")
     known = [] if patching is None else [(one, patch_cells.patch_cells(patching, one)) for one in findings]
+    texts = tables.get("texts")
+    written = [] if patching is None else [(one, patch_cells.written_cells(patching, one, words)) for one in findings]
     return {
         "patches": [(found, rows) for found, rows in known if rows.rows],
+        "patch_texts": [
+            (one, rows, cells.Table() if texts is None else patch_cells.written_examples(texts, one, words))
+            for one, rows in written
+            if rows.rows
+        ],
         "patch_agreement": cells.Table() if patching is None else patch_cells.agreement_cells(patching, findings),
         "dissociation": cells.Table() if dissociation is None else patch_cells.dissociation_cells(dissociation, words),
     }

@@ -54,7 +54,7 @@ def texts_of(tables: Mapping[str, pd.DataFrame]) -> list[dict[str, Any]]:
         return []
     return [
         {
-            **{name: str(row[name]) for name in ("concept", "prompt_id", "heads", "edit", "prompt")},
+            **{name: str(row[name]) for name in ("concept", "prompt_id", "heads", "edit", "direction", "prompt")},
             "sample": int(row["sample"]),
             "pieces": difference(str(row["baseline_text"]), str(row["edited_text"])),
         }

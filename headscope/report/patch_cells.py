@@ -9,12 +9,12 @@ import pandas as pd
 from scipy import stats
 
 from headscope.plots.patch_heatmap import lone_patches
-from headscope.report.cells import TOP_N, Table
-from headscope.report.escaping import plain
+from headscope.report.cells import EXAMPLES, LONGEST_TEXT, TOP_N, Table
+from headscope.report.escaping import code, plain
 from headscope.report.findings import ConceptFindings
 from headscope.report.numbers import MISSING, interval, number, probability, share
 from headscope.report.phrases import Language, named
-from headscope.stats.patching import primary_patches
+from headscope.stats.patching import primary_patches, written_patches
 
 _FEWEST_HEADS = 5
 
@@ -45,6 +45,44 @@ def _direction(row: Mapping[Any, Any] | None) -> list[str]:
     if low == low:
         shares += f" [{share(low)}, {share(high)}]"
     return [number(row["estimate"]), interval(row["ci_low"], row["ci_high"]), probability(row["p_max_t"]), shares]
+
+
+def written_cells(patching: pd.DataFrame, found: ConceptFindings, language: Language) -> Table:
+    """What one concept's targets go on with, score by score: unpatched, control-patched, patched, and the test."""
+    rows = written_patches(patching)
+    return Table(
+        [
+            [
+                language.direction(str(row["direction"])),
+                named(str(row["heads"])),
+                language.outcome(str(row["outcome"])),
+                number(row["unpatched_mean"]),
+                number(row["control_patched_mean"]),
+                number(row["patched_mean"]),
+                number(row["estimate"]),
+                interval(row["ci_low"], row["ci_high"]),
+                probability(row["p_value"]),
+                probability(row["q_value"]),
+                number(row["mde"]),
+            ]
+            for row in rows[rows["concept"] == found.concept].to_dict("records")
+        ]
+    )
+
+
+def written_examples(texts: pd.DataFrame, found: ConceptFindings, language: Language) -> Table:
+    """The first targets of each direction with their three texts: chosen by their order, never by their result."""
+    table = Table()
+    mine = texts[texts["concept"] == found.concept]
+    for direction in dict.fromkeys(mine.loc[mine["direction"] != "", "direction"]):
+        rows = mine[(mine["direction"] == direction) & (mine["sample"] == 0)]
+        patched, control = (rows[rows["edit"] == kind] for kind in ("patch", "control_patch"))
+        for one, null in zip(patched.head(EXAMPLES).to_dict("records"), control.to_dict("records"), strict=False):
+            texts_of_one = one["prompt"], one["baseline_text"], null["edited_text"], one["edited_text"]
+            table.rows.append(
+                [language.direction(str(direction)), *(code(text, LONGEST_TEXT) for text in texts_of_one)]
+            )
+    return table
 
 
 def agreement_cells(patching: pd.DataFrame, findings: Sequence[ConceptFindings]) -> Table:

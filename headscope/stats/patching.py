@@ -101,6 +101,12 @@ def primary_patches(patching: pd.DataFrame) -> pd.DataFrame:
     return patching[own]
 
 
+def written_patches(patching: pd.DataFrame) -> pd.DataFrame:
+    """The rows of ``patching`` on written text, patch - control patch."""
+    written = patching["outcome"].str.match(r"keyword_count_|sentiment_|distinct_2$")
+    return patching[written & (patching["compared_with"] == "control_patch")]
+
+
 def _key(block: PatchBlock, test: Mapping[str, object]) -> dict[str, object]:
     place = {"layer": pd.NA, "head": pd.NA, "k": pd.NA}
     own = {name: getattr(block, name) for name in ("concept", "direction", "outcome", "unit", "compared_with")}

@@ -103,7 +103,7 @@ function tokensOf(example, layer, head) {
 }
 
 function textsOf(layer, head) {
-  const mine = data.texts.filter((text) => text.heads.split(",").includes(`${layer}:${head}`));
+  const mine = data.texts.filter((text) => !text.direction && text.heads.split(",").includes(`${layer}:${head}`));
   if (!mine.length) return empty("No text was written without this head.");
   const edits = [...new Set(mine.map((text) => text.edit))];
   const kept = mine.filter((text) => text.edit === (edits.includes("mean") ? "mean" : edits[0]));

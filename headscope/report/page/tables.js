@@ -60,16 +60,18 @@ function startSets() {
 function startTexts() {
   const place = document.getElementById("text-list");
   if (!data.texts.length) return place.append(empty("No texts were written in this run (table texts is missing)."));
-  const sets = [...new Set(data.texts.map((text) => `${text.concept}\n${text.heads}\n${text.edit}`))];
+  const keyOf = (text) => [text.concept, text.heads, text.edit, text.direction].join("\n");
+  const sets = [...new Set(data.texts.map(keyOf))];
   const select = make("select", {"aria-label": "Which set of heads"}, sets.map((key, at) => {
-    const [concept, heads, edit] = key.split("\n");
-    return make("option", {value: at}, `${concept}, without ${headNames(heads)} (${edit})`);
+    const [concept, heads, edit, direction] = key.split("\n");
+    const changed = direction ? `${headNames(heads)} patched for ${direction}` : `without ${headNames(heads)}`;
+    return make("option", {value: at}, `${concept}, ${changed} (${edit.replace("_", " ")})`);
   }));
   const list = make("div", {class: "texts"});
   let shown = 4;
   const more = make("button", {type: "button", onclick: () => { shown += 40; draw(); }}, "more texts");
   function draw() {
-    const mine = data.texts.filter((text) => `${text.concept}\n${text.heads}\n${text.edit}` === sets[select.value]);
+    const mine = data.texts.filter((text) => keyOf(text) === sets[select.value]);
     list.replaceChildren(...mine.slice(0, shown).map(textItem));
     more.hidden = mine.length <= shown;
   }
