@@ -160,7 +160,9 @@ def slow_outcome(eager, model, profile, prompt, source, concept, target, what, a
 def test_every_kind_of_patch_agrees(model, eager, profile, what, target, alpha, direction):
     options = {"what": what, "target": target, "alpha": alpha, "alignment": "exact"}
     concept = "apology" if what == "v" else "gratitude"
-    result = patch(model, profile, SPEC, concepts=concept, directions=direction, n_random=0, seed=3, **options)
+    result = patch(
+        model, profile, SPEC, concepts=concept, directions=direction, n_random=0, generate=False, seed=3, **options
+    )
     study = study_of(model, profile, [], concepts=concept, seed=3)
     what = STUDY_NAMES.get(what, what)
     planner = Planner(study, source="partner", alignment="exact", what=what, chat_template=False, seed=3)

@@ -1,16 +1,19 @@
 """What patching refuses, and what it says then."""
 
 import dataclasses
+from functools import partial
 
 import numpy as np
 import pytest
 
 from headscope.errors import ProfileError, RequestError
+from headscope.verbs import patch as verb
 from headscope.verbs.causal import PRIMARY
 from headscope.verbs.forecast import forecast
-from headscope.verbs.patch import patch
 from headscope.worlds.catalog import worlds
 from headscope.worlds.texts import make_profile
+
+patch = partial(verb.patch, generate=False)  # the worlds have no room for texts of the usual length
 
 
 @pytest.fixture(scope="module")
@@ -95,6 +98,17 @@ def test_patterns_need_prompts_that_match_token_by_token(model, profile):
     with pytest.raises((RequestError, ProfileError), match=r"token|place"):
         patch(model, longer, "1:2", concepts="gratitude", what="pattern", n_random=0)
     assert patch(model, longer, "1:2", concepts="gratitude", n_random=0).record["pairs"][0]["n_unequal"] == 1
+
+
+def test_texts_without_room_are_refused_before_any_work(model, profile):
+    with pytest.raises(ProfileError, match="longer than the model's context"):
+        verb.patch(model, profile, "1:2", n_random=0)
+
+
+@pytest.mark.parametrize("options", [{"samples": 0}, {"temperature": 0.0}, {"greedy": True, "samples": 2}])
+def test_sampling_that_cannot_be_is_refused(model, profile, options):
+    with pytest.raises(RequestError, match=r"cannot be|greedy text"):
+        patch(model, profile, "1:2", **options)
 
 
 def test_generated_tokens_need_a_readout(model, profile):

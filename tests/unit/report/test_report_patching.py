@@ -1,13 +1,16 @@
 """Patching in report and picture: the numbers of the tables, nothing else."""
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from headscope.plots.patch_heatmap import lone_patches, patch_heatmap, patch_heatmap_figure
 from headscope.report.findings import findings_of
 from headscope.report.markdown import LANGUAGES, render_markdown
 from headscope.report.numbers import number
-from headscope.report.patch_cells import agreement_cells, dissociation_cells, patch_cells
-from tests.unit.report.fake_patching import fake_patching
+from headscope.report.patch_cells import agreement_cells, dissociation_cells, patch_cells, written_examples
+from headscope.stats.patching import PatchBlock, patching_table, written_patches
+from tests.unit.report.fake_patching import SETTINGS, TEMPLATES, fake_patching
 from tests.unit.report.fake_tables import CONCEPTS, fake_tables
 
 
@@ -73,3 +76,71 @@ def test_what_is_brought_stands_left_of_what_is_taken(tables):
     figure = patch_heatmap_figure(tables["patching"])
     titles = [ax.get_title() for ax in figure.axes if ax.get_title()]
     assert titles == [f"{concept}, {direction}" for concept in CONCEPTS for direction in ("sufficiency", "necessity")]
+
+
+def written_blocks():
+    """Keyword counts of one set, both comparisons, 24 targets."""
+    rng = np.random.default_rng(7)
+    test = {"heads": "1:2,3:0", "role": "requested", "k": 2}
+    return [
+        PatchBlock(
+            concept=concept, direction=direction, outcome=f"keyword_count_{concept}", unit="keywords_per_text",
+            compared_with=other, tests=[test], settings=SETTINGS, unpatched=rng.poisson(0.5, 24).astype(float),
+            patched=rng.poisson(1.7, (24, 1)).astype(float), control_patched=rng.poisson(0.6, (24, 1)).astype(float),
+            gap=None, templates=TEMPLATES,
+        )
+        for concept in CONCEPTS
+        for direction in ("sufficiency", "necessity")
+        for other in ("control_patch", "unpatched")
+    ]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def written_tables(tables):
+    texts = [
+        {
+            "concept": concept, "prompt_id": f"p-{number}", "sample": sample, "prompt": f"Prompt {number} |",
+            "heads": "1:2,3:0", "edit": edit, "direction": direction, "source_id": "s",
+            "baseline_text": f" plain {number}", "edited_text": f" {edit} {direction} {concept} {number} {sample}",
+        }
+        for concept in CONCEPTS
+        for direction in ("sufficiency", "necessity")
+        for edit in ("patch", "control_patch")
+        for number in range(4)
+        for sample in range(2)
+    ]  # fmt: skip
+    return tables | {
+        "patching": pd.concat([tables["patching"], patching_table(written_blocks(), seed=0)], ignore_index=True),
+        "texts": pd.concat([tables["texts"], pd.DataFrame(texts)], ignore_index=True),
+    }
+
+
+@pytest.mark.parametrize("language", ["en", "ja"])
+def test_the_report_shows_what_is_written_under_a_patch(written_tables, language):
+    section = render_markdown(written_tables, {}, language).split("## 14. ")[1].split("## 15. ")[0]
+    rows = written_patches(written_tables["patching"])
+    assert len(rows) == 2 * len(CONCEPTS)
+    for row in rows.to_dict("records"):
+        for name in ("unpatched_mean", "control_patched_mean", "patched_mean", "estimate"):
+            assert number(row[name]) in section
+        for edit in ("patch", "control_patch"):
+            assert f"` {edit} {row['direction']} {row['concept']} 0 0`" in section
+    assert " 3 0`" not in section, "only the first targets are shown"
+
+
+def test_the_three_texts_of_a_target_stand_in_one_row(written_tables):
+    one = findings_of(written_tables)[0]
+    for cells in written_examples(written_tables["texts"], one, LANGUAGES["en"]).rows:
+        direction, prompt, plain_text, control, patched = cells
+        n = prompt.split()[1]
+        assert plain_text == f"` plain {n}`"
+        assert control == f"` control_patch {direction} {one.concept} {n} 0`"
+        assert patched == f"` patch {direction} {one.concept} {n} 0`"
+
+
+def test_texts_under_a_patch_are_not_shown_as_texts_without_heads(tables, written_tables):
+    """Section 7 stays as it was."""
+    before, after = (
+        render_markdown(t, {}, "en").split("## 7. ")[1].split("## 8. ")[0] for t in (tables, written_tables)
+    )
+    assert before == after
