@@ -19,6 +19,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 from scipy.cluster.hierarchy import fcluster, linkage
+from scipy.sparse import csr_array
 from scipy.spatial.distance import squareform
 
 from headscope.errors import RequestError, WorkError
@@ -110,8 +111,8 @@ def template_means(values: NDArray[np.floating], templates: Sequence[str | None]
             fix="a probability has underflowed to 0: widen the lexicon or use a higher precision",
         )
     labels, codes = np.unique(np.asarray(names, dtype=np.str_), return_inverse=True)
-    member = np.zeros((len(labels), table.shape[0]))
-    member[codes, np.arange(table.shape[0])] = 1.0
+    # Sparse: with a template for each prompt it has as many rows as columns.
+    member = csr_array((np.ones(len(codes)), (codes, np.arange(len(codes)))), shape=(len(labels), len(codes)))
     present = ~np.isnan(table)
     counts = np.rint(member @ present).astype(np.int64)
     # The mean is taken around the template's first value, so that a constant effect has a mean of exactly that value

@@ -7,7 +7,7 @@ are readouts. A token's text is what it adds to the text before it, so that toke
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -33,7 +33,8 @@ class Example:
         id: the prompt's id.
         concept: its concept.
         template: its template.
-        tokens: the text as the model sees it, with the readout.
+        n_tokens: of the text as the model sees it, with the readout.
+        encode: gives these tokens; called for the prompts that are chosen.
         span: indices of the concept's tokens.
         queries: indices of the tokens that look.
     """
@@ -41,12 +42,13 @@ class Example:
     id: str
     concept: str
     template: str
-    tokens: Tokens
+    n_tokens: int
+    encode: Callable[[], Tokens]
     span: tuple[int, ...]
     queries: tuple[int, ...]
 
 
-def attention_examples(model: HeadModel, prompts: Sequence[Example], *, batch_tokens: int, pack: bool) -> xr.Dataset:
+def attention_examples(model: HeadModel, prompts: Iterable[Example], *, batch_tokens: int, pack: bool) -> xr.Dataset:
     """The attention rows of the first ``EXAMPLES`` prompts of each concept.
 
     Args:
@@ -65,13 +67,13 @@ def attention_examples(model: HeadModel, prompts: Sequence[Example], *, batch_to
     if not chosen:
         return xr.Dataset()
     probes = [Probe(s, one.queries[-1:], (key,), False) for s, one in enumerate(chosen) for key in range(_seen(one))]
-    sequences = [one.tokens.ids for one in chosen]
-    read = read_probes(model, sequences, probes, batch_tokens=batch_tokens, pack=pack)["attention"]
-    n_tokens = max(len(one.tokens) for one in chosen)
+    tokens = [one.encode() for one in chosen]
+    read = read_probes(model, [one.ids for one in tokens], probes, batch_tokens=batch_tokens, pack=pack)["attention"]
+    n_tokens = max(map(len, tokens))
     values = np.full((len(chosen), n_tokens, *read.shape[1:]), np.nan, dtype=np.float32)
     for probe, row in zip(probes, read, strict=True):
         values[probe.sequence, probe.keys[0]] = row
-    texts = [[*_texts(one.tokens), *[""] * (n_tokens - len(one.tokens))] for one in chosen]
+    texts = [[*_texts(one), *[""] * (n_tokens - len(one))] for one in tokens]
     in_span = [[index in one.span for index in range(n_tokens)] for one in chosen]
     return xr.Dataset(
         {
@@ -91,11 +93,11 @@ def attention_examples(model: HeadModel, prompts: Sequence[Example], *, batch_to
     )
 
 
-def _choose(prompts: Sequence[Example]) -> list[Example]:
+def _choose(prompts: Iterable[Example]) -> list[Example]:
     chosen: dict[tuple[str, str], Example] = {}
     for one in prompts:
         n_of_concept = sum(concept == one.concept for concept, _ in chosen)
-        if one.queries and len(one.tokens) <= _LONGEST and n_of_concept < EXAMPLES:
+        if one.queries and one.n_tokens <= _LONGEST and n_of_concept < EXAMPLES:
             chosen.setdefault((one.concept, one.template), one)
     return list(chosen.values())
 

@@ -7,7 +7,9 @@
    tokens and the span at the same positions (``paired_equal``); a partner of other length separately, per span token
    (``paired_unequal_per_token``); without a partner the mean over control prompts of the same number of tokens, read
    at the same positions (``length_matched``).
-3. The difference, averaged within templates, gets an interval and a q-value (``stats.screen_table``).
+3. Prompts are read a block at a time and only their sums are kept, so that beside the result memory stays flat however
+   many prompts there are.
+4. The difference, averaged within templates, gets an interval and a q-value (``stats.screen_table``).
 
 ``protocol="phase6"`` is the Phase 6 study's own measure instead; it compares words at position 1 with last tokens that
 see many more keys, so its differences are confounded with position, and it is kept to reproduce the study's figures.
@@ -16,8 +18,8 @@ A screen says where heads look. It is never a statement about what they do (Jain
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -27,16 +29,17 @@ import xarray as xr
 from headscope.errors import ProfileError, RequestError
 from headscope.heads import every_head
 from headscope.measure.asked import encoder_of
-from headscope.measure.attention import MEASURES, UNITS, Probe, read_probes
+from headscope.measure.attention import MEASURES, UNITS, read_probes
 from headscope.measure.passes import Progress
 from headscope.models.head_model import HeadModel
 from headscope.profiles.types import Profile, Prompt
 from headscope.stats import ScreenBlock, screen_table
-from headscope.tokens import Encoder, Tokens
+from headscope.tokens import Encoder
 from headscope.verbs.examples import Example, attention_examples
 from headscope.verbs.phase6_screen import screen_phase6
 from headscope.verbs.request import batch_budget, chosen_concepts, templates_of
 from headscope.verbs.result import Result
+from headscope.verbs.screen_plan import Alike, Comparison, Read, View, by_length, compare, read_means, views_of
 
 PROTOCOLS = ("matched", "phase6")
 QUERIES = ("last", "after", "self", "readout")
@@ -48,32 +51,6 @@ class ScreenResult(Result):
     """``tables``: screen, coverage. ``values``: each measure and its control, (prompt, layer, head), and the attention
     rows of a few prompts, ``example_attention`` (example, layer, head, token).
     """
-
-
-@dataclass(frozen=True)
-class _View:
-    """One text in which a prompt is read: its tokens, where its span and queries are (empty where there is none)."""
-
-    sequence: int
-    tokens: Tokens
-    span: tuple[int, ...]
-    queries: tuple[int, ...]
-
-    def probe(self, queries: tuple[int, ...], span: tuple[int, ...]) -> Probe:
-        return Probe(self.sequence, queries, span)
-
-
-@dataclass(frozen=True)
-class _Comparison:
-    """One concept prompt, its probes, and the probes of its control; values are means over probes."""
-
-    prompt: Prompt
-    kind: str
-    probes: tuple[Probe, ...]
-    controls: tuple[Probe, ...]
-    n_controls: int
-    n_span_tokens: int
-    n_control_span_tokens: int
 
 
 def screen(
@@ -119,20 +96,17 @@ def screen(
     encoder = encoder_of(model, chat_template=chat_template)
     prompts = [prompt for name in names for prompt in profile.prompts_of(name)]
     templates = templates_of([*prompts, *profile.controls])
-    views = _views(encoder, [*prompts, *profile.controls], profile, query)
-    comparisons = [_compare(prompt, profile, views) for prompt in prompts]
+    views = views_of(encoder, [*prompts, *profile.controls], profile, query)
+    alike = by_length([views[control.id] for control in profile.controls])
+    comparisons = [compare(prompt, views, alike) for prompt in prompts]
     coverage = _coverage(names, comparisons, protocol)
     warnings = [*templates.warnings, *_check_coverage(coverage, comparisons, allow=allow_low_coverage)]
 
-    distinct = list(dict.fromkeys(probe for one in comparisons for probe in (*one.probes, *one.controls)))
-    sequences = [view.tokens.ids for of_prompt in views.values() for view in of_prompt]
     halvings: list[int] = []
-    read = read_probes(
-        model, sequences, distinct, batch_tokens=budget, pack=pack, progress=progress, halved=halvings.append
-    )
-    values = _dataset(model, comparisons, templates.of, {probe: i for i, probe in enumerate(distinct)}, read)
-    table = screen_table(_blocks(model, names, comparisons, values, templates.of, query), seed=seed)
-    shown = [_example(prompt, views[prompt.id][0], templates.of) for prompt in prompts]
+    read = partial(read_probes, model, batch_tokens=budget, pack=pack, halved=halvings.append)
+    values = _dataset(model, comparisons, alike, templates.of, read, progress)
+    table = _table(model, names, comparisons, values, templates.of, query, seed)
+    shown = _examples(encoder, prompts, views, templates.of)
     values = values.merge(attention_examples(model, shown, batch_tokens=budget, pack=pack))
     record: dict[str, Any] = {
         "protocol": protocol,
@@ -149,63 +123,22 @@ def screen(
     return ScreenResult({"screen": table, "coverage": coverage}, values, record, "screen")
 
 
-def _views(encoder: Encoder, prompts: Sequence[Prompt], profile: Profile, query: str) -> dict[str, tuple[_View, ...]]:
-    """The texts in which each prompt is read: the prompt alone, or with each readout."""
-    if query == "readout" and not profile.readouts:
-        raise RequestError(
-            f'profile "{profile.name}" has no readouts to look from',
-            expected="readouts in profile.yaml, or --query last",
-        )
-    continuations = [f" {readout}" for readout in profile.readouts] if query == "readout" else [""]
-    views: dict[str, tuple[_View, ...]] = {}
-    n_sequences = 0
+def _examples(
+    encoder: Encoder, prompts: Sequence[Prompt], views: Mapping[str, tuple[View, ...]], templates: Mapping[str, str]
+) -> Iterator[Example]:
     for prompt in prompts:
-        of_prompt: list[_View] = []
-        for continuation in continuations:
-            tokens = encoder.encode(prompt.text, continuation, name=f"prompt {prompt.id}")
-            span = () if prompt.span is None else tokens.of_span(encoder.move_span(prompt.text, prompt.span))
-            of_prompt.append(_View(n_sequences, tokens, span, _queries(len(tokens) - 1, span, query)))
-            n_sequences += 1
-        views[prompt.id] = tuple(of_prompt)
-    return views
+        view = views[prompt.id][0]
+        tokens = partial(encoder.encode, prompt.text, view.continuation)
+        template = templates[prompt.id]
+        yield Example(prompt.id, prompt.concept, template, len(view.ids), tokens, view.span, view.queries)
 
 
-def _example(prompt: Prompt, view: _View, templates: dict[str, str]) -> Example:
-    return Example(prompt.id, prompt.concept, templates[prompt.id], view.tokens, view.span, view.queries)
-
-
-def _queries(last: int, span: tuple[int, ...], query: str) -> tuple[int, ...]:
-    """The tokens that look; none where the span ends the text and so nothing comes after it."""
-    if not span or (query != "self" and last in span):
-        return ()
-    return {"after": tuple(range(max(span) + 1, last + 1)), "self": span}.get(query, (last,))
-
-
-def _compare(prompt: Prompt, profile: Profile, views: dict[str, tuple[_View, ...]]) -> _Comparison:
-    """Find the prompt's control; ``kind`` is empty where there is none, and ``probes`` where there is no query."""
-    mine = views[prompt.id]
-    span, queries = mine[0].span, mine[0].queries
-    if not span:
-        return _Comparison(prompt, "", (), (), 0, 0, 0)
-    probes = tuple(view.probe(view.queries, view.span) for view in mine if queries)
-    partner = views.get(prompt.pair, ()) if prompt.pair is not None else ()
-    if partner and partner[0].span:
-        equal = len(partner[0].tokens) == len(mine[0].tokens) and partner[0].span == span
-        kind = "paired_equal" if equal else "paired_unequal_per_token"
-        controls = tuple(view.probe(view.queries, view.span) for view in partner if view.queries)
-        return _Comparison(prompt, kind, probes, controls, int(bool(controls)), len(span), len(partner[0].span))
-    alike = [control for control in profile.controls if len(views[control.id][0].tokens) == len(mine[0].tokens)]
-    controls = tuple(view.probe(queries, span) for control in alike for view in views[control.id] if queries)
-    kind = "length_matched" if alike else ""
-    return _Comparison(prompt, kind, probes, controls, len(alike), len(span), len(span))
-
-
-def _coverage(names: Sequence[str], comparisons: Sequence[_Comparison], protocol: str) -> pd.DataFrame:
+def _coverage(names: Sequence[str], comparisons: Sequence[Comparison], protocol: str) -> pd.DataFrame:
     rows: list[dict[str, object]] = []
     for name in names:
         mine = [one for one in comparisons if one.prompt.concept == name]
         kinds = [one.kind for one in mine]
-        usable = [one for one in mine if one.probes and one.controls]
+        usable = [one for one in mine if one.is_compared]
         rows.append(
             {
                 "concept": name,
@@ -216,7 +149,7 @@ def _coverage(names: Sequence[str], comparisons: Sequence[_Comparison], protocol
                 "n_paired_unequal": kinds.count("paired_unequal_per_token"),
                 "n_length_matched": kinds.count("length_matched"),
                 "n_unmatched": kinds.count(""),
-                "n_without_query": sum(one.n_span_tokens > 0 and not one.probes for one in mine),
+                "n_without_query": sum(one.n_span_tokens > 0 and not one.views for one in mine),
                 "coverage_share": len([one for one in usable if one.kind != "paired_unequal_per_token"])
                 / max(1, len(mine)),
                 "protocol": protocol,
@@ -226,7 +159,7 @@ def _coverage(names: Sequence[str], comparisons: Sequence[_Comparison], protocol
     return pd.DataFrame(rows)
 
 
-def _check_coverage(coverage: pd.DataFrame, comparisons: Sequence[_Comparison], *, allow: bool) -> list[str]:
+def _check_coverage(coverage: pd.DataFrame, comparisons: Sequence[Comparison], *, allow: bool) -> list[str]:
     warnings: list[str] = []
     for row in coverage.to_dict("records"):
         if row["coverage_share"] >= LOWEST_COVERAGE:
@@ -235,8 +168,7 @@ def _check_coverage(coverage: pd.DataFrame, comparisons: Sequence[_Comparison], 
         left_out = [
             one.prompt.id
             for one in comparisons
-            if one.prompt.concept == name
-            and (not one.probes or not one.controls or one.kind == "paired_unequal_per_token")
+            if one.prompt.concept == name and (not one.is_compared or one.kind == "paired_unequal_per_token")
         ]
         listed = ", ".join(left_out[:10]) + (f" and {len(left_out) - 10} more" if len(left_out) > 10 else "")
         problem = f'only {row["coverage_share"]:.0%} of the prompts of "{name}" can be compared with a matched control'
@@ -255,25 +187,20 @@ def _check_coverage(coverage: pd.DataFrame, comparisons: Sequence[_Comparison], 
 
 def _dataset(
     model: HeadModel,
-    comparisons: Sequence[_Comparison],
-    templates: dict[str, str],
-    place: dict[Probe, int],
-    read: dict[str, np.ndarray],
+    comparisons: Sequence[Comparison],
+    alike: Alike,
+    templates: Mapping[str, str],
+    read: Read,
+    progress: Progress | None,
 ) -> xr.Dataset:
     """Every measure of each prompt and of its control (the mean over its controls), dims (prompt, layer, head)."""
     n_layers, n_heads = len(model.heads_per_layer), max(model.heads_per_layer)
+    values, controls = read_means(comparisons, alike, (n_layers, n_heads), read, progress)
     variables: dict[str, Any] = {}
     for measure in MEASURES:
-        values = np.full((len(comparisons), n_layers, n_heads), np.nan)
-        controls = np.full_like(values, np.nan)
-        for p, one in enumerate(comparisons):
-            if one.probes:
-                values[p] = np.mean([read[measure][place[probe]] for probe in one.probes], axis=0)
-            if one.controls:
-                controls[p] = np.mean([read[measure][place[probe]] for probe in one.controls], axis=0)
         attributes = {"unit": UNITS[measure]}
-        variables[measure] = (("prompt", "layer", "head"), values, attributes)
-        variables[f"{measure}_control"] = (("prompt", "layer", "head"), controls, attributes)
+        variables[measure] = (("prompt", "layer", "head"), values[measure], attributes)
+        variables[f"{measure}_control"] = (("prompt", "layer", "head"), controls[measure], attributes)
     return xr.Dataset(
         variables,
         coords={
@@ -291,19 +218,22 @@ def _dataset(
     )
 
 
-def _blocks(
+def _table(
     model: HeadModel,
     names: Sequence[str],
-    comparisons: Sequence[_Comparison],
+    comparisons: Sequence[Comparison],
     values: xr.Dataset,
-    templates: dict[str, str],
+    templates: Mapping[str, str],
     query: str,
-) -> list[ScreenBlock]:
+    seed: int,
+) -> pd.DataFrame:
+    """The screen table, one family (measure and kind of control) at a time, so that one family's copies are held."""
     heads = every_head(model.heads_per_layer)
     layer, head = [h.layer for h in heads], [h.head for h in heads]
-    blocks: list[ScreenBlock] = []
+    parts: list[pd.DataFrame] = []
     for kind in CONTROL_KINDS:
         for measure in MEASURES:
+            blocks: list[ScreenBlock] = []
             for name in names:
                 mine = [p for p, one in enumerate(comparisons) if one.prompt.concept == name and one.kind == kind]
                 if not mine:
@@ -315,7 +245,8 @@ def _blocks(
                     value = value / np.array([comparisons[p].n_span_tokens for p in mine])[:, None]
                     control = control / np.array([comparisons[p].n_control_span_tokens for p in mine])[:, None]
                     unit = f"{unit}_per_token"
-                ids = [comparisons[p].prompt.id for p in mine]
-                labels = [templates[prompt_id] for prompt_id in ids]
+                labels = [templates[comparisons[p].prompt.id] for p in mine]
                 blocks.append(ScreenBlock(name, query, measure, kind, unit, heads, value, control, labels))
-    return blocks
+            if blocks:
+                parts.append(screen_table(blocks, seed=seed))
+    return pd.concat(parts, ignore_index=True) if parts else screen_table([], seed=seed)
