@@ -250,9 +250,9 @@ def _add_marginals(found: Mapping[str, ConceptFindings], effects: pd.DataFrame |
 def _add_patches(found: Mapping[str, ConceptFindings], patching: pd.DataFrame | None) -> None:
     if patching is None or patching.empty:
         return
-    for direction, rows in primary_patches(patching).groupby("direction", sort=False):
+    for way, rows in primary_patches(patching).groupby("direction", sort=False):
         for patch in effects_of(rows, patching):
-            found[patch.concept].patched.setdefault(str(direction), []).append(patch)
+            found[patch.concept].patched.setdefault(str(way), []).append(patch)
     for one in found.values():
         for direction, patches in one.patched.items():
             patches.sort(key=lambda patch: -WAY[direction] * patch.estimate)

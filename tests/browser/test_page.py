@@ -387,6 +387,23 @@ def test_patches_and_predictions_are_maps_and_points_of_their_own(
     assert page.run(NO_OVERFLOW)
 
 
+def test_texts_under_a_patch_are_named_so_and_stand_on_no_heads_card(
+    page: Page, tables: dict[str, pd.DataFrame], write_page: Write
+) -> None:
+    texts = tables["texts"]
+    patched = texts.assign(edit="control_patch", direction="sufficiency", edited_text=" written under a patch")
+    page.open(write_page(tables | {"texts": pd.concat([texts, patched])}, fake_facts(4, 4)))
+    offered = page.run("return [...document.querySelectorAll('#texts option')].map((one) => one.textContent)")
+    assert len(offered) == 2 * len(CONCEPTS)
+    assert sum("without" in one and "(mean)" in one for one in offered) == len(CONCEPTS)
+    assert sum("patched for sufficiency (control patch)" in one for one in offered) == len(CONCEPTS)
+    layer, head = str(texts["heads"].iloc[0]).split(",")[0].split(":")
+    page.open(write_page(tables | {"texts": pd.concat([texts, patched])}, fake_facts(4, 4)), f"#L{layer}H{head}")
+    assert "Texts were written without sets of heads" in page.text("#card")
+    assert "written under a patch" not in page.text("#card")
+    assert page.errors() == []
+
+
 def test_two_runs_beside_each_other(page: Page, tables: dict[str, pd.DataFrame], tmp_path: Path) -> None:
     others = fake_tables(4, 4, seed=1)
     first, second = (
