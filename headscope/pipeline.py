@@ -40,6 +40,7 @@ from headscope.verbs.curves import curves
 from headscope.verbs.generated import check_texts_fit
 from headscope.verbs.joint import ChosenSet, choose_top, joint
 from headscope.verbs.keep import begin, keep
+from headscope.verbs.negative_control import negative_control as with_random_words
 from headscope.verbs.patch import patch
 from headscope.verbs.patch_plan import patchable_concepts
 from headscope.verbs.rank import rank
@@ -67,6 +68,7 @@ def run(
     n_random: int = 100,
     sets: bool = True,
     patching: bool = True,
+    negative_control: bool = False,
     share: float = 0.5,
     max_tokens: int = 30,
     temperature: float = 1.0,
@@ -111,6 +113,7 @@ def run(
         samples: texts for each prompt and arm.
         greedy: most probable tokens instead of sampling.
         patching: also patch every swept head, both directions, where prompts match their controls token by token.
+        negative_control: also sweep and judge with random words in place of the lexicons.
         sentiment: ``vader``, or a transformers classifier.
         allow_low_coverage: see ``screen``.
         chat_template: wrap prompts in the tokenizer's chat template.
@@ -153,7 +156,7 @@ def run(
         "concepts": list(names), "query": query, "budget": budget, "edits": list(edits), "top_k": top_k, "top_n": top_n,
         "steps": DEFAULT_STEPS, "n_random": n_random, "sets": sets, "share": share, "patching": patching,
         "allow_low_coverage": allow_low_coverage, "chat_template": chat_template, "languages": list(languages),
-        **writing,
+        **writing, **({"negative_control": True} if negative_control else {}),
     }  # fmt: skip
     folder = begin(
         "run", model, profile, options,
@@ -189,6 +192,11 @@ def run(
         clock.lap("joint")
         results["nulls"] = joint(model, profile, swept, chosen, estimates, n_random=n_random, **causal)
         clock.lap("nulls")
+        if negative_control:
+            results["negative_control"] = with_random_words(
+                model, profile, screened, concepts=names, edits=edits, heads=spec, **causal
+            )
+            clock.lap("negative_control")
         if sets and budget == "exact":
             results["curves"] = curves(model, profile, swept, top_k=top_k, share=share, **causal)
             clock.lap("curves")

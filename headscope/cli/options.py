@@ -275,6 +275,14 @@ Share = Annotated[
         rich_help_panel=_MEASURE,
     ),
 ]
+NegativeControl = Annotated[
+    bool,
+    typer.Option(
+        "--negative-control",
+        help="Also sweep and judge with random words in place of the lexicons, where no head should carry anything.",
+        rich_help_panel=_MEASURE,
+    ),
+]
 RequireVerdicts = Annotated[
     bool,
     typer.Option(

@@ -30,6 +30,7 @@ def command(
     share: options.Share = 0.5,
     patching: options.Patching = True,
     allow_low_coverage: options.AllowLowCoverage = False,
+    negative_control: options.NegativeControl = False,
     require_verdicts: options.RequireVerdicts = False,
     chat_template: options.ChatTemplate = False,
     seed: options.Seed = 0,
@@ -96,8 +97,8 @@ def command(
 
         found = forecast(
             loaded, asked, heads=loaded.head_set("*"), edits=edits, concepts=concept, joint=True, n_random=n_random,
-            sets=sets, patching=patching, text_tokens=max_tokens * samples, chat_template=chat_template,
-            batch_tokens=batch_tokens,
+            sets=sets, patching=patching, negative_control=negative_control, text_tokens=max_tokens * samples,
+            chat_template=chat_template, batch_tokens=batch_tokens,
         )  # fmt: skip
         print_forecast(found, json=json)
         return
@@ -117,6 +118,7 @@ def command(
                 sets=sets,
                 share=share,
                 patching=patching,
+                negative_control=negative_control,
                 max_tokens=max_tokens,
                 temperature=temperature,
                 top_p=top_p,

@@ -25,6 +25,7 @@ def command(
     sets: options.Sets = False,
     top_k: options.TopK = 4,
     share: options.Share = 0.5,
+    negative_control: options.NegativeControl = False,
     require_verdicts: options.RequireVerdicts = False,
     chat_template: options.ChatTemplate = False,
     seed: options.Seed = 0,
@@ -63,6 +64,7 @@ def command(
     from headscope.runs.folder import RESUME, Run
     from headscope.verbs.curves import check_curves, curves
     from headscope.verbs.keep import begin, keep
+    from headscope.verbs.negative_control import negative_control as with_random_words
     from headscope.verbs.rank import rank
     from headscope.verbs.reliability import reliability
     from headscope.verbs.request import batch_budget, chosen_concepts
@@ -100,7 +102,7 @@ def command(
 
         found = forecast(
             loaded, asked, heads=loaded.head_set(heads), edits=edits, concepts=concept, sets=sets,
-            chat_template=chat_template, batch_tokens=batch_tokens,
+            negative_control=negative_control, chat_template=chat_template, batch_tokens=batch_tokens,
         )  # fmt: skip
         print_forecast(found, json=json)
         return
@@ -108,6 +110,7 @@ def command(
     def work() -> Run:
         budget = batch_budget(batch_tokens)
         options = request | ({"sets": of_sets} if sets else {})
+        options |= {"negative_control": True} if negative_control else {}
         folder = begin(
             "sweep", loaded, asked, options,
             out=out, seed=seed, batch_tokens=budget, resume=resume, **provenance(context),
@@ -119,6 +122,8 @@ def command(
             found: dict[str, Result] = {"sweep": swept}
             if sets:
                 found["curves"] = curves(loaded, asked, swept, chat_template=chat_template, **of_sets, **common)
+            if negative_control:
+                found["negative_control"] = with_random_words(loaded, asked, None, **request, **common)
             found["reliability"] = reliability(None, swept, seed=seed)
             keep(folder, found | {"rank": rank(None, swept, top_n=top_n)})
         return folder

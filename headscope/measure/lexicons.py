@@ -143,6 +143,11 @@ def _why_not(
     return None if start else "its first token is only a space"
 
 
+def reference_words(profile: Profile) -> tuple[str, ...]:
+    """The words of the profile's language, small letters, sorted; empty where no list of them is known."""
+    return _reference(profile).words
+
+
 @dataclass(frozen=True)
 class _Reference:
     """Words that a first token might begin."""

@@ -18,6 +18,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from headscope.errors import RequestError
 from headscope.plots.selecting import OVERALL
 from headscope.report import cells, fast_cells, patch_cells
+from headscope.report.control import control_of
 from headscope.report.escaping import block, code, plain
 from headscope.report.facts import RunFacts, facts_of
 from headscope.report.findings import ConceptFindings, findings_of
@@ -102,6 +103,7 @@ def report_context(
         **_patching(tables, findings, words),
         "verdict_counts": cells.verdict_counts(findings, words),
         "verdicts": [(found, cells.verdict_cells(found, words)) for found in findings if found.verdicts],
+        "control": control_of(tables),
         "figures": [(path, _stem(path)) for path in facts.figures],
         "n_confirmatory": n_confirmatory(tables),
         "threshold": thresholds(findings),

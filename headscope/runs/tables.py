@@ -26,6 +26,11 @@ Kind = Literal["text", "int", "float", "bool"]
 
 _INTERVAL = "ci_low:float ci_high:float"
 _COUNTS = "n_prompts:int n_templates:int"
+_VERDICTS = (
+    "concept heads verdict reason estimate:float sim_low:float sim_high:float threshold_nats:float attends_q:float "
+    "specificity:float specificity_low:float specificity_high:float perplexity_ratio_low:float "
+    "perplexity_ratio_high:float templates_needed:int"
+)
 _TABLES = {
     "coverage": "concept n_prompts:int n_spans:int n_implicit:int n_paired_equal:int n_paired_unequal:int "
     "n_length_matched:int n_unmatched:int n_without_query:int coverage_share:float protocol note",
@@ -41,9 +46,8 @@ _TABLES = {
     "effect_ci_high:float effect_p_max_t:float effect_zero_estimate:float verdict",
     "layers": "concept layer:int n_heads:int mean_delta:float mean_abs_delta:float max_delta:float max_delta_head:int "
     "n_attending:float effect_sum:float effect_min:float effect_min_head:int",
-    "verdicts": "concept heads verdict reason estimate:float sim_low:float sim_high:float threshold_nats:float "
-    "attends_q:float specificity:float specificity_low:float specificity_high:float perplexity_ratio_low:float "
-    "perplexity_ratio_high:float templates_needed:int",
+    "verdicts": _VERDICTS,
+    "negative_control": _VERDICTS,
     "texts": "concept prompt_id sample:int prompt heads edit direction source_id baseline_text edited_text",
     "nulls": "concept heads k:int outcome estimate:float percentile:float floor:float n_random:int layer_matched:bool "
     "note",

@@ -123,7 +123,8 @@ class CausalStudy:
         arms = [edit.arm for edit in edits]
         check_distinct(arms)
         asked = self._chosen(rows)
-        return self.passes(rows).measure(arms, self._progress, self.work(stage, edits, asked))
+        words = [[(one.lexicon.ids, one.control.ids) for one in found] for found in self.lexicons]
+        return self.passes(rows).measure(arms, self._progress, self.work(stage, edits, asked, lexicons=words))
 
     def _chosen(self, rows: Sequence[int] | None) -> list[AskedPrompt]:
         return list(self.asked) if rows is None else [self.asked[i] for i in rows]

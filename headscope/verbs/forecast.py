@@ -87,6 +87,7 @@ def forecast(
     n_random: int = 0,
     sets: bool = False,
     patching: bool = False,
+    negative_control: bool = False,
     text_tokens: int = 0,
     chat_template: bool = False,
     batch_tokens: int | None = None,
@@ -104,6 +105,7 @@ def forecast(
         n_random: random sets beside each top set.
         sets: also curves, leave-one-in and the smallest set.
         patching: also every head patched alone, in both directions.
+        negative_control: also the sweep with random words in place of the lexicons.
         text_tokens: new tokens of one prompt under one arm; 0 where no text is written.
         chat_template: wrap prompts in the tokenizer's chat template.
         batch_tokens: most tokens of a batch.
@@ -116,6 +118,8 @@ def forecast(
     arms = [Arm(one, "zero") for one in alone] * len(edits)
     whole = study.passes()
     stages = [_stage("ablation" if together else "sweep", whole, arms)]
+    if negative_control:
+        stages.append(_stage("negative control", whole, arms))
     low = Arm(HeadSet((Head(0, 0),)), "zero")  # stands for a set that is not known yet: it may begin at layer 0
     n_heads = sum(model.heads_per_layer)
     for name in study.names:
