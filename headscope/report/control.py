@@ -52,5 +52,9 @@ def control_of(tables: Mapping[str, pd.DataFrame]) -> NegativeControl | None:
         n_carriers=int(table["verdict"].isin(CARRIERS).sum()),
         n_intervals=int(table["sim_low"].notna().sum()),
         n_beyond=int(beyond.sum()),
-        largest={str(key): value for key, value in table.loc[table["estimate"].abs().idxmax()].items()},
+        largest=max(_rows(table), key=lambda row: abs(row["estimate"])),
     )
+
+
+def _rows(table: pd.DataFrame) -> list[Mapping[str, Any]]:
+    return [{str(column): value for column, value in row.items()} for row in table.to_dict("records")]

@@ -33,6 +33,28 @@ def test_the_work_foretold_is_the_work_done(headscope, small_profile, tmp_path):
     assert told.json["peak_mib"] > told.json["weights_mib"] > 0
 
 
+def test_the_negative_control_is_foretold_changes_nothing_else_and_stands_in_its_own_table(
+    headscope, small_profile, tmp_path
+):
+    request = ("sweep", "--model", "demo", "--profile", small_profile, "--concept", "anger", "--edit", "mean")
+    told = headscope(*request, "--negative-control", "--dry-run", "--json")
+    assert headscope(*request, "--out", "with", "--negative-control", "--quiet").code == 0
+    assert headscope(*request, "--out", "without", "--quiet").code == 0
+    record = json.loads((tmp_path / "with" / "manifest.json").read_text())["record"]
+    tokens = {stage["stage"]: stage["tokens"] for stage in told.json["stages"]}
+    assert tokens == {
+        "sweep": record["sweep"]["n_forward_tokens"],
+        "negative control": record["negative_control"]["n_forward_tokens"],
+    }
+    tables = {path.name for path in (tmp_path / "without" / "tables").iterdir()}
+    assert {path.name for path in (tmp_path / "with" / "tables").iterdir()} == tables | {"negative_control.csv"}
+    for name in tables:
+        with_it, without = (tmp_path / folder / "tables" / name for folder in ("with", "without"))
+        assert with_it.read_bytes() == without.read_bytes(), name
+    assert headscope("report", "with").code == 0
+    assert "cannot call a head a carrier, because no screen was made" in (tmp_path / "with" / "report.md").read_text()
+
+
 def test_a_sweep_without_the_deciding_edit_is_refused_before_the_model_is_loaded(headscope, small_profile, tmp_path):
     refused = headscope("sweep", "--model", "nowhere", "--profile", small_profile, "--edit", "zero")
     assert refused.code == 2

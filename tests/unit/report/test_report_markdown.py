@@ -68,6 +68,48 @@ def test_both_languages_say_the_same_numbers(reports: dict[str, str]) -> None:
     assert differing == []
 
 
+def control_table(rows: list[tuple[str, str, str, float, float, float]]) -> pd.DataFrame:
+    """A table ``negative_control``: concept, heads, verdict, estimate and simultaneous limits; delta is .05."""
+    table = pd.DataFrame(rows, columns=["concept", "heads", "verdict", "estimate", "sim_low", "sim_high"])
+    return table.assign(reason="", threshold_nats=0.05, attends_q=0.5)
+
+
+def test_the_negative_control_says_what_random_words_were_called_in_both_languages() -> None:
+    rows = [
+        ("joy", "0:0", "carrier", -0.81, -1.25, -0.37),
+        ("joy", "0:1", "no effect", 0.01, -0.02, 0.04),
+        ("fear", "0:0", "no verdict", 0.93, 0.15, 1.71),
+        ("fear", "0:1", "no verdict", -0.3, -0.64, 0.04),
+    ]
+    tables = fake_tables() | {"negative_control": control_table(rows)}
+    said = {}
+    for language, start in (("en", "**Negative control.**"), ("ja", "**陰性対照。**")):
+        paragraphs = render_markdown(tables, fake_facts(), language).split("\n\n")
+        (said[language],) = (paragraph for paragraph in paragraphs if paragraph.startswith(start))
+    assert numbers_of(said["en"]) == numbers_of(said["ja"])
+    for words in (
+        "call 1 of 4 heads (over 2 concepts) a carrier",
+        "for 1 of 2 concepts",
+        "2 of 4 simultaneous",
+        "L0H0",
+    ):
+        assert words in said["en"]
+    assert "0.930 nats (simultaneous 95 % CI 0.150 to 1.71; L0H0, fear)" in said["en"]
+    assert "only together with its specificity" in said["en"]
+
+
+def test_a_control_that_found_nothing_draws_no_conclusion_about_effects() -> None:
+    rows = [("joy", "0:0", "no effect", 0.01, -0.02, 0.04), ("joy", "0:1", "undecided", 0.01, -0.2, 0.4)]
+    report = render_markdown(fake_tables() | {"negative_control": control_table(rows)}, fake_facts(), "en")
+    assert "call 0 of 2 heads" in report
+    assert "unrelated words" not in report
+
+
+def test_without_a_control_none_is_spoken_of(reports: dict[str, str]) -> None:
+    assert "Negative control" not in reports["en"]
+    assert "陰性対照" not in reports["ja"]
+
+
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_result_paragraph_comes_first_and_names_carriers_with_intervals(
     reports: dict[str, str], tables: dict[str, pd.DataFrame], language: str
