@@ -27,7 +27,7 @@ from headscope.measure.gradients import check_gradients
 from headscope.measure.passes import Progress
 from headscope.measure.texts import load_sentiment
 from headscope.models.head_model import HeadModel
-from headscope.plots.writing import write_plots
+from headscope.plots.writing import undrawn_labels, write_plots
 from headscope.profiles.types import Profile
 from headscope.report.markdown import check_language
 from headscope.report.writing import write_report
@@ -208,6 +208,8 @@ def run(
         results["rank"] = rank(screened, effects, assay=swept.tables["assay"], top_n=top_n)
         keep(folder, results)
         write_plots(folder)
+        if sentence := undrawn_labels(folder):
+            folder.warn(sentence)
         write_report(folder, languages=tuple(languages))
         clock.lap("report")
     return folder

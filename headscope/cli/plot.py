@@ -19,11 +19,13 @@ def command(
 
     headscope plot runs/demo --top-n 10 --force
     """
-    from headscope.plots.writing import write_plots
+    from headscope.plots.writing import undrawn_labels, write_plots
     from headscope.runs.folder import Run
 
     with Run.open(run, write=True, force=force) as opened:
         paths = write_plots(opened, top_n=top_n)
+        if sentence := undrawn_labels(opened):
+            console.warn(sentence)
     if json:
         console.print_json(results.facts(opened) | {"plots": list(map(str, paths))})
         return

@@ -8,6 +8,7 @@ outcome that was not measured has no panel, and an edit without a mean has no ba
 
 from __future__ import annotations
 
+import re
 from math import ceil, isfinite
 from typing import Any
 
@@ -22,7 +23,13 @@ from headscope.plots.selecting import PRIMARY_OUTCOME, require_columns
 
 _COLUMNS = ("concept", "heads", "edit", "outcome", "estimate", "unit", "baseline_mean", "edited_mean")
 _PANELS_IN_A_ROW = 3
+_HEAD = re.compile(r"(\d+):(\d+)")
 _COLORS = {"mean": style.BLUE, "zero": style.ORANGE, "zero_keep_bias": style.GREEN}
+_UNIT_LABELS = {
+    "keywords_per_text": "keywords per text",
+    "keywords_per_prompt_and_text": "keywords, prompt + text",
+    "sentiment_-1_to_1": "sentiment, −1 to 1",
+}
 _EDIT_LABELS = {"zero_keep_bias": "zero, keep\nbias", "position_mean": "position\nmean"}
 
 
@@ -58,8 +65,10 @@ def ablation_comparison(effects: pd.DataFrame, outcome: str, ax: Axes | None = N
         axes.set_xlim(-0.6, len(labels) - 0.4)
         axes.axhline(0, color=style.BLACK, linewidth=0.6)
         axes.set_title(style.printable(outcome_label(outcome), 48))
-        axes.set_ylabel(style.printable(str(records[0]["unit"])))
-        axes.set_xlabel("\n".join(describe(row) for row in records), fontsize=6, linespacing=1.35)
+        unit = str(records[0]["unit"])
+        axes.set_ylabel(style.printable(_UNIT_LABELS.get(unit, unit)))
+        told = [describe(row, named=len(records) > 1) for row in records]
+        axes.set_xlabel("\n".join(told), fontsize=6, linespacing=1.35)
     return axes
 
 
@@ -82,8 +91,9 @@ def ablation_comparison_figure(effects: pd.DataFrame, outcomes: list[str] | None
             ax.remove()
         for ax, outcome in zip(grid, shown, strict=False):
             ablation_comparison(rows, outcome, ax)
-        concept, heads = str(rows["concept"].iloc[0]), str(rows["heads"].iloc[0])
-        figure.suptitle(f"Ablation of {style.printable(heads, 60)} on {style.printable(concept)} prompts")
+        concept, heads = str(rows["concept"].iloc[0]), _HEAD.sub(r"L\1H\2", str(rows["heads"].iloc[0]))
+        title = f"Ablation of {style.printable(heads.replace(',', ', '), 60)} on {style.printable(concept)} prompts"
+        figure.suptitle(title)
     return figure
 
 
@@ -100,15 +110,17 @@ def outcome_label(outcome: str) -> str:
     name, _, other = outcome.partition(":")
     if name == PRIMARY_OUTCOME:
         return f"lexicon log-odds{f' of {other}' if other else ''}"
-    for prefix, words in (("keyword_count_", "keywords: "), ("keyword_share_", "texts with keywords: ")):
+    phase6 = ("keyword_count_phase6_", "keywords as in Phase 6: ")
+    for prefix, words in (phase6, ("keyword_count_", "keywords: "), ("keyword_share_", "texts with keywords: ")):
         if name.startswith(prefix):
             return words + name.removeprefix(prefix)
     return f"sentiment ({name.removeprefix('sentiment_')})" if name.startswith("sentiment_") else name
 
 
-def describe(row: dict[Any, Any]) -> str:
-    """``mean: Δ −0.41 [−0.55, −0.28], p = .002`` of one row, with what is missing left out."""
-    text = f"{row['edit']}: Δ {_number(row['estimate'])}"
+def describe(row: dict[Any, Any], *, named: bool = True) -> str:
+    """``mean: Δ −0.41 [−0.55, −0.28], p = .002`` of one row, with what is missing left out; the edit if ``named``."""
+    text = f"{row['edit']}: " if named else ""
+    text += f"Δ {_number(row['estimate'])}"
     if isfinite(_float(row.get("ci_low"))) and isfinite(_float(row.get("ci_high"))):
         text += f" [{_number(row['ci_low'])}, {_number(row['ci_high'])}]"
     p_value = _float(row.get("p_value"))

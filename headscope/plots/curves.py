@@ -20,7 +20,7 @@ from headscope.plots.selecting import DECIDING_EDIT, PRIMARY_OUTCOME, concepts_o
 
 _LINES = {"top_k": (style.VERMILION, "o", "top k"), "bottom_k": (style.BLUE, "s", "bottom k")}
 _BAND = "random_band"
-_PANELS_IN_A_ROW = 2
+_PANELS_IN_A_COLUMN = 3
 
 
 def has_curves(effects: pd.DataFrame) -> bool:
@@ -68,14 +68,15 @@ def curves(effects: pd.DataFrame, ax: Axes | None = None, *, concept: str) -> Ax
 
 
 def curves_figure(effects: pd.DataFrame) -> Figure:
-    """A panel a concept, one legend. Raises as ``curves``."""
+    """A panel a concept, one legend: a column's width for few concepts, else a page's. Raises as ``curves``."""
     concepts = concepts_of(curve_rows(effects))
     if not concepts:
         raise RequestError("the table holds no cumulative curves", expected="rows of role top_k")
-    n_columns = min(len(concepts), _PANELS_IN_A_ROW)
+    n_columns = 1 if len(concepts) <= _PANELS_IN_A_COLUMN else 2
     n_rows = ceil(len(concepts) / n_columns)
     with style.house_style():
-        figure = style.new_figure(style.COLUMN_INCHES * (1 if n_columns == 1 else 1.4), 0.5 + 1.8 * n_rows)
+        width = style.COLUMN_INCHES if n_columns == 1 else style.PAGE_INCHES
+        figure = style.new_figure(width, 0.5 + 1.7 * n_rows)
         grid = figure.subplots(n_rows, n_columns, squeeze=False, sharex=True).ravel()
         for ax in grid[len(concepts) :]:
             ax.remove()

@@ -10,17 +10,11 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from headscope.plots import style
+from headscope.plots.labels import label_points
 from headscope.plots.selecting import concepts_of, head_name, numbers, require_columns
 
 DRAWN = "attribution_patching"
-_MARKS = (
-    (style.VERMILION, "o"),
-    (style.BLUE, "s"),
-    (style.GREEN, "^"),
-    (style.PURPLE, "D"),
-    (style.ORANGE, "v"),
-    (style.SKY, "P"),
-)
+_MARKERS = "os^DvP"
 _LABELLED = 5
 
 
@@ -46,15 +40,15 @@ def fast_vs_exact(scores: pd.DataFrame, ax: Axes | None = None, *, measure: str 
         axes.axhline(0, color=style.BLACK, linewidth=0.5)
         axes.axvline(0, color=style.BLACK, linewidth=0.5)
         axes.axline((0, 0), slope=1, color=style.GRAY, linewidth=0.8, linestyle="--", label="as predicted")
-        for index, concept in enumerate(concepts_of(rows)):
+        for index, concept in enumerate(concepts_of(scores)):
             part = rows[rows["concept"] == concept]
-            color, marker = _MARKS[index % len(_MARKS)]
+            color, marker = style.CYCLE[index % len(style.CYCLE)], _MARKERS[index % len(_MARKERS)]
             x, y = numbers(part, "estimate"), numbers(part, "exact_estimate")
             axes.scatter(x, y, s=14, c=color, marker=marker, linewidths=0, label=style.printable(concept, 20))
         off = (rows["exact_estimate"] - rows["estimate"]).abs().sort_values(ascending=False, kind="stable").index
-        for row in rows.loc[off].head(_LABELLED).to_dict("records"):
-            spot = (float(row["estimate"]), float(row["exact_estimate"]))
-            axes.annotate(head_name(row), spot, xytext=(4, 2), textcoords="offset points", fontsize=6)
+        labelled = rows.loc[off].head(_LABELLED).to_dict("records")
+        spots = [(float(row["estimate"]), float(row["exact_estimate"])) for row in labelled]
+        label_points(axes, spots, [head_name(row) for row in labelled])
         axes.set(xlabel=f"{measure.replace('_', ' ')}: predicted (nats)", ylabel="exact effect (nats)")
         axes.set_title("Fast score against exact effect")
         axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2, fontsize=6.5, handletextpad=0.2)

@@ -10,6 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from headscope.plots import style
+from headscope.plots.labels import label_points
 from headscope.plots.selecting import beside, head_name
 
 VERDICT_STYLES = {
@@ -62,10 +63,10 @@ def screening_vs_effect(
             size = 14 if verdict != "no effect" else 8
             axes.scatter(x, y, s=size, c=color, marker=marker, linewidths=0, label=f"{verdict} ({len(part)})")
         strongest = rows.loc[rows["effect_estimate"].abs().sort_values(ascending=False, kind="stable").index]
-        for row in strongest.head(_LABELLED).to_dict("records"):
-            spot = (float(row["screen_delta"]), float(row["effect_estimate"]))
-            name = head_name(row) if concept else f"{head_name(row)} {style.printable(str(row['concept']), 12)}"
-            axes.annotate(name, spot, xytext=(4, 2), textcoords="offset points", fontsize=6)
+        labelled = strongest.head(_LABELLED).to_dict("records")
+        spots = [(float(row["screen_delta"]), float(row["effect_estimate"])) for row in labelled]
+        of = ["" if concept else f" {style.printable(str(row['concept']), 12)}" for row in labelled]
+        label_points(axes, spots, [head_name(row) + name for row, name in zip(labelled, of, strict=True)])
         axes.set(xlabel="screening: Δ attention (share)", ylabel="effect of mean ablation (nats)")
         axes.set_title(f"Looking against doing: {style.printable(concept) if concept else 'all concepts'}")
         if len(rows):

@@ -10,7 +10,7 @@ character the fonts at hand cannot draw is shown as its code point instead of an
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
 from io import BytesIO
@@ -131,8 +131,28 @@ def printable(text: str, longest: int = 40) -> str:
 @lru_cache(maxsize=1)
 def _wide_fonts() -> tuple[str, ...]:
     """The first installed font that draws Japanese, as a tuple of at most one name."""
-    installed = {font.name for font in font_manager.fontManager.ttflist}
-    return tuple(name for name in _WIDE_FONTS if name in installed)[:1]
+    return _wide_known() or _wide_installed_since()
+
+
+def _wide_known() -> tuple[str, ...]:
+    known = {font.name for font in font_manager.fontManager.ttflist}
+    return tuple(name for name in _WIDE_FONTS if name in known)[:1]
+
+
+def _wide_installed_since() -> tuple[str, ...]:
+    """Matplotlib keeps its list of fonts from its first run; fonts installed since are missing there."""
+    starts = tuple(name.replace(" ", "").lower() for name in (*_WIDE_FONTS, "NotoSansCJK", "ipaexg", "ipag"))
+    listed = {font.fname for font in font_manager.fontManager.ttflist}
+    for path in sorted(set(font_manager.findSystemFonts()) - listed):
+        if Path(path).stem.replace(" ", "").lower().startswith(starts):
+            font_manager.fontManager.addfont(path)
+    return _wide_known()
+
+
+def undrawn(texts: Iterable[str]) -> list[str]:
+    """Those of the texts that no font at hand can draw in full; ``printable`` shows code points for what is missing."""
+    drawable = _drawable((_BASE_FONT, *_wide_fonts()))
+    return [text for text in texts if any(ord(char) not in drawable for char in " ".join(text.split()))]
 
 
 @lru_cache(maxsize=2)

@@ -6,6 +6,7 @@ bars have q >= .05.
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex, to_rgb
@@ -51,9 +52,9 @@ def top_heads(
     labels = [f"{head_name(row)} {style.printable(str(row['concept']), 24)}" for row in rows.to_dict("records")]
     with style.drawing(ax, style.COLUMN_INCHES, height_of(len(rows))) as axes:
         draw_bars(axes, rows, labels, colors)
-        axes.set(xlabel="Δ attention (share), 95 % interval", title=f"Top {len(rows)} heads by Δ attention")
-        if measure != "attention":
-            axes.set(xlabel=f"Δ {measure}, 95 % interval", title=f"Top {len(rows)} heads by Δ {measure}")
+        name, unit = ("attention", " (share)") if measure == "attention" else (measure.replace("_", " "), "")
+        whiskers = ", 95 % interval" if np.isfinite(numbers(rows, "ci_low")).any() else ""
+        axes.set(xlabel=f"Δ {name}{unit}{whiskers}", title=f"Top {len(rows)} heads by Δ {name}")
         if tested and not sure.all():
             axes.legend(handles=[Patch(color=_pale(style.GRAY), label="pale: q ≥ .05")], loc="lower right")
     return axes

@@ -57,6 +57,18 @@ def write_plots(run: Run, top_n: int = 20, kinds: Sequence[str] = KINDS) -> list
     return [path for plot in plots_of(tables, model, top_n) for path in _write(run, plot, kinds)]
 
 
+def undrawn_labels(run: Run) -> str:
+    """A sentence that names the concepts no font at hand can draw; empty where all can be drawn."""
+    tables = [run.table(name) for name in ("screen", "effects", "patching") if name in run.tables]
+    missing = style.undrawn(dict.fromkeys(name for table in tables for name in concepts_of(table)))
+    if not missing:
+        return ""
+    return (
+        f"no font on this machine draws {', '.join(missing)}, so pictures show code points (<U+...>) instead; "
+        "install one, e.g. Noto Sans CJK JP, and draw again with `headscope plot RUN --force`"
+    )
+
+
 def plots_of(tables: Mapping[str, pd.DataFrame], model: str | None, top_n: int = 20) -> Iterator[Plot]:
     """(file name without extension, a function that draws it) of every picture that ``tables`` allow.
 

@@ -205,7 +205,14 @@ def test_ablation_comparison_draws_both_arms_and_the_interval_of_the_difference(
             assert interval[:, 1].tolist() == expected
             assert f"{row['edit']}: Δ" in ax.get_xlabel()
         assert ax.get_title()
-        assert ax.get_ylabel() == rows["unit"].iloc[0]
+        assert (
+            ax.get_ylabel()
+            == {
+                "nats": "nats",
+                "sentiment_-1_to_1": "sentiment, −1 to 1",
+                "keywords_per_text": "keywords per text",
+            }[rows["unit"].iloc[0]]
+        )
 
 
 def test_ablation_comparison_draws_no_bar_where_nothing_was_measured() -> None:

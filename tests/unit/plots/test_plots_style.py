@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import matplotlib as mpl
@@ -12,13 +14,20 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from matplotlib import font_manager
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
+from headscope.cli import plot
 from headscope.errors import RequestError
-from headscope.plots import head_reaction_heatmap, plots_of, top_heads
+from headscope.plots import fast_vs_exact, head_reaction_heatmap, plots_of, screening_vs_effect, style, top_heads
 from headscope.plots.naming import plot_name, slug
+from headscope.plots.selecting import lone_effects
 from headscope.plots.style import figure_of, image_bytes, printable
+from headscope.runs.folder import Run
+from headscope.runs.manifest import Request
+from tests.unit.report.fake_patching import fake_scores
 from tests.unit.report.fake_tables import fake_tables
 
 
@@ -78,6 +87,74 @@ def test_any_concept_name_can_stand_in_a_label(name: str) -> None:
     ax = top_heads(screen, top_n=2)
     image_bytes(figure_of(ax), "png")
     assert all(len(label.get_text()) < 300 for label in ax.get_yticklabels())
+
+
+@pytest.fixture
+def fonts_as_listed_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Matplotlib's list of fonts as its first run left it: without the Japanese ones that were installed later."""
+    fonts = font_manager.fontManager.ttflist
+    wide = {font.fname for font in fonts if font.name in style._WIDE_FONTS}
+    old = [font for font in fonts if font.fname not in wide]
+    monkeypatch.setattr(font_manager.fontManager, "ttflist", old)
+    for cached in (style._wide_fonts, style._drawable):
+        cached.cache_clear()
+    yield
+    monkeypatch.undo()
+    for cached in (style._wide_fonts, style._drawable):
+        cached.cache_clear()
+
+
+@pytest.mark.usefixtures("fonts_as_listed_before")
+def test_a_japanese_font_installed_after_matplotlibs_first_run_is_found() -> None:
+    if not any("NotoSansCJK" in path for path in font_manager.findSystemFonts()):
+        pytest.skip("no Noto Sans CJK on this machine (Debian: apt install fonts-noto-cjk)")
+    assert printable("感謝") == "感謝"
+    assert style.undrawn(["感謝", "thanks"]) == []
+
+
+@pytest.mark.usefixtures("fonts_as_listed_before")
+def test_without_a_japanese_font_the_concepts_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(font_manager, "findSystemFonts", list)
+    assert printable("感謝") == "<U+611F><U+8B1D>"
+    request = Request(verb="screen", options={}, model_fingerprint="m", profile_fingerprint="p", seed=0)
+    with Run.create(tmp_path / "run", request, model={"name": "demo"}, profile={"name": "mine"}) as made:
+        made.write_table("screen", fake_tables(4, 4, ("感謝", "anger"))["screen"])
+    plot.command(tmp_path / "run", top_n=2, force=False, json=False)
+    told = capsys.readouterr().err
+    assert "no font on this machine draws 感謝," in told
+    assert "anger" not in told
+
+
+def test_names_beside_points_cover_no_other_name_and_stay_in_the_axes() -> None:
+    tables = fake_tables(12, 12)
+    pictures = [
+        screening_vs_effect(tables["screen"], tables["effects"], tables["verdicts"]),
+        fast_vs_exact(fake_scores(lone_effects(tables["effects"]))),
+    ]
+    for ax in pictures:
+        image_bytes(figure_of(ax), "png")
+        names = [text.get_window_extent() for text in ax.texts]
+        assert len(names) > 2
+        assert not any(a.overlaps(b) for a, b in itertools.combinations(names, 2))
+        frame = ax.get_window_extent()
+        assert all(frame.x0 <= box.x0 and box.x1 <= frame.x1 and frame.y0 <= box.y0 for box in names)
+
+
+def test_a_concept_has_one_color_in_all_pictures() -> None:
+    tables = fake_tables(4, 4)
+    bars, points = top_heads(tables["screen"]), fast_vs_exact(fake_scores(lone_effects(tables["effects"])))
+    color_of = {str(group.get_label()): to_hex(group.get_facecolor()[0]) for group in points.collections}
+    labels = [label.get_text().split(" ")[1] for label in bars.get_yticklabels()]
+    for label, bar in zip(labels[:5], bars.patches, strict=False):
+        assert to_hex(bar.get_facecolor()) == color_of[label]
+
+
+def test_intervals_are_named_only_where_they_are_drawn() -> None:
+    screen = fake_tables()["screen"]
+    assert "interval" in top_heads(screen).get_xlabel()
+    assert "interval" not in top_heads(screen.assign(ci_low=np.nan, ci_high=np.nan)).get_xlabel()
 
 
 def test_characters_no_font_draws_are_shown_as_code_points() -> None:
