@@ -62,6 +62,12 @@ def command(
         console.print_json({"page": str(page), "notes": list(found.notes), **rows})
         return
     if not quiet:
-        console.print_table("Do the runs order the heads alike?", console.records(found.agreement), _AGREEMENT)
-        console.print_table("Verdicts that changed", console.records(found.changed), _CHANGED)
+        if found.agreement.empty:
+            console.say("No measure was taken of the same heads in both runs.")
+        else:
+            console.print_table("Do the runs order the heads alike?", console.records(found.agreement), _AGREEMENT)
+        if found.changed.empty:
+            console.say("No verdict differs where both runs gave one to the same head.")
+        else:
+            console.print_table("Verdicts that changed", console.records(found.changed), _CHANGED)
     console.say(f"comparison: {page}")

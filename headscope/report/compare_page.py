@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from headscope.errors import RequestError
-from headscope.report.comparing import MEASURES, Comparison, RunSide, compare_runs, measured, names_of
+from headscope.report.comparing import MEASURES, TABLE_OF, Comparison, RunSide, compare_runs, measured, names_of
 from headscope.report.facts import RunFacts, facts_of
 from headscope.report.page import assets, embedded, environment
 from headscope.report.page_data import columns, head_measure
@@ -23,7 +23,11 @@ _LABELS = {
     "value_weighted": "Δ value-weighted attention",
     "effect_mean": "effect of mean ablation",
     "effect_zero": "effect of zero ablation",
+    "sufficiency": "patching: brings it (sufficiency)",
+    "necessity": "patching: takes it away (necessity)",
+    "attribution_patching": "predicted effect",
 }
+_KINDS = {"effects": "effect", "patching": "patch", "scores": "score"}
 _SCRIPTS = ("format.js", "state.js", "map.js", "data_table.js", "compare.js")
 
 
@@ -120,7 +124,7 @@ def _maps(side: RunSide) -> list[dict[str, Any]]:
     for measure in MEASURES:
         rows = measured(side.tables, measure)
         if len(rows):
-            kind = "effect" if measure.startswith("effect") else "screen"
+            kind = _KINDS.get(TABLE_OF.get(measure, ""), "screen")
             found.append(head_measure(kind, measure, "", rows, _concepts(side)) | {"label": _LABELS[measure]})
     return found
 

@@ -15,13 +15,18 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from headscope.plots.fast_vs_exact import DRAWN
+from headscope.plots.patch_heatmap import lone_patches
 from headscope.plots.selecting import concepts_of, lone_effects, screen_rows
 from headscope.report.facts import RunFacts
-from headscope.report.findings import spearman
+from headscope.report.findings import WAY, spearman
 
 _HEAD = ["concept", "layer", "head"]
+_COMPARED = ("screen", "effects", "verdicts", "patching", "scores")
 _VERDICT = ["verdict", "estimate", "sim_low", "sim_high"]
-MEASURES = ("attention", "value_weighted", "effect_mean", "effect_zero")
+MEASURES = ("attention", "value_weighted", "effect_mean", "effect_zero", *WAY, DRAWN)
+TABLE_OF = {"effect_mean": "effects", "effect_zero": "effects", **dict.fromkeys(WAY, "patching"), DRAWN: "scores"}
+"""The table that holds a measure, where it is not the screen."""
 
 
 @dataclass(frozen=True)
@@ -88,9 +93,9 @@ def _notes(first: RunSide, second: RunSide) -> list[str]:
     if one.protocol != two.protocol:
         notes.append(f"The protocols differ ({one.protocol or 'unknown'}; {two.protocol or 'unknown'}).")
     for mine, theirs in ((first, second), (second, first)):
-        lacking = [
-            name for name in ("screen", "effects", "verdicts") if name not in mine.tables and name in theirs.tables
-        ]
+        if mine.facts.status not in ("finished", ""):
+            notes.append(f"{mine.name} is not finished (status: {mine.facts.status}); what it holds is compared.")
+        lacking = [name for name in _COMPARED if name not in mine.tables and name in theirs.tables]
         if lacking:
             notes.append(f"{mine.name} has no {', '.join(lacking)}; what needs them is left out.")
         alone = [name for name in _concepts(mine) if name not in _concepts(theirs)]
@@ -106,11 +111,16 @@ def _concepts(side: RunSide) -> list[str]:
 
 def measured(tables: Mapping[str, pd.DataFrame], measure: str) -> pd.DataFrame:
     """One row a concept and head of one of ``MEASURES``; empty where it was not measured."""
-    kind, _, edit = measure.partition("_")
-    table = tables.get("effects" if kind == "effect" else "screen")
+    name = TABLE_OF.get(measure, "screen")
+    table = tables.get(name)
     if table is None or table.empty:
         return pd.DataFrame(columns=[*_HEAD, "estimate", "unit"])
-    return lone_effects(table, edit) if kind == "effect" else screen_rows(table, measure)
+    if name == "effects":
+        return lone_effects(table, measure.removeprefix("effect_"))
+    if name == "patching":
+        patches = lone_patches(table)
+        return patches[patches["direction"] == measure]
+    return table[table["measure"] == measure] if name == "scores" else screen_rows(table, measure)
 
 
 def _agreement(first: RunSide, second: RunSide, measure: str) -> list[dict[str, object]]:

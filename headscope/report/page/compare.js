@@ -8,10 +8,10 @@ function runMeasure(run, name) {
 
 // A map measure (see map.js) of one run.
 function mapOf(found) {
-  return {label: found.label, unit: found.unit, diverging: true, cell: (concept, layer, head) => {
+  return {label: found.label, unit: found.unit, tested: found.kind !== "score", diverging: true, cell: (concept, layer, head) => {
     const row = rowOf(found, concept, layer, head);
     const p = row && (found.kind === "screen" ? row.q_value ?? null : strictestP(row));
-    return row && {value: row.estimate, shown: p !== null && p < 0.05, row, p, pName: found.kind === "screen" ? "q" : strictestName(row)};
+    return row && {value: row.estimate, shown: found.kind === "score" ? null : p !== null && p < 0.05, row, p, pName: found.kind === "screen" ? "q" : strictestName(row)};
   }};
 }
 
@@ -66,7 +66,7 @@ function showPairs(name) {
 function startPairs() {
   const names = [...new Set(data.runs.flatMap((run) => run.measures.map((found) => found.name)))];
   const place = document.getElementById("measures");
-  if (!names.length) return document.getElementById("pairs").append(empty("Neither run screened or edited single heads."));
+  if (!names.length) return document.getElementById("pairs").append(empty("Neither run screened, scored, edited or patched single heads."));
   const preferred = names.includes("effect_mean") ? "effect_mean" : names[0];
   names.forEach((name) => {
     const label = (runMeasure(one, name) ?? runMeasure(two, name)).label;

@@ -11,11 +11,13 @@ import pytest
 from scipy import stats
 
 from headscope.errors import RequestError
+from headscope.plots.selecting import lone_effects
 from headscope.report.compare_page import compare, default_folder, render_comparison
 from headscope.report.comparing import RunSide, compare_runs
 from headscope.report.facts import facts_of
 from headscope.runs.folder import Run
 from headscope.runs.manifest import Request
+from tests.unit.report.fake_patching import fake_patching, fake_scores
 from tests.unit.report.fake_tables import CONCEPTS, PRIMARY, fake_facts, fake_tables
 
 
@@ -33,6 +35,26 @@ def test_a_run_agrees_with_itself() -> None:
     assert found.changed.empty
     assert (found.counts["n_first"] == found.counts["n_second"]).all()
     assert found.notes == ()
+
+
+def test_patches_and_predictions_are_compared_too() -> None:
+    more = fake_patching() | {"scores": fake_scores(lone_effects(fake_tables()["effects"]))}
+    found = compare_runs(side("a", **more), side("b", **more))
+    measures = found.agreement["measure"].value_counts()
+    for name in ("sufficiency", "necessity", "attribution_patching"):
+        assert measures[name] == len(CONCEPTS)
+    patched, scored = ({name: more[name]} for name in ("patching", "scores"))
+    facts = fake_facts() | {"status": "failed"}
+    one, two = (RunSide(name, of, facts_of(facts, of)) for name, of in (("a", patched), ("b", scored)))
+    found = compare_runs(one, two)
+    assert found.agreement.empty
+    assert found.notes == (
+        "a is not finished (status: failed); what it holds is compared.",
+        "a has no scores; what needs them is left out.",
+        "b is not finished (status: failed); what it holds is compared.",
+        "b has no patching; what needs them is left out.",
+    )
+    assert "brings it (sufficiency)" in render_comparison(one, two, found)
 
 
 def test_the_correlation_is_that_of_the_ranks_and_its_interval_holds_it() -> None:
