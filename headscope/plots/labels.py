@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from matplotlib.axes import Axes
 from matplotlib.transforms import Bbox
 
+from headscope.plots.style import figure_of
+
 _SIZE = 6.0
 _CHARACTER = 0.62 * _SIZE
 _LINE = 2.0 * _SIZE
@@ -20,7 +22,7 @@ _PLACES = (("left", 4, 2), ("right", -4, 2), ("left", 4, -8), ("right", -4, -8))
 def label_points(axes: Axes, spots: Sequence[tuple[float, float]], names: Sequence[str]) -> None:
     """Write ``names`` beside their ``spots`` (in data units), the first ones first; call it when all is drawn."""
     axes.autoscale_view()
-    points = 72.0 / axes.get_figure(root=True).dpi  # pyright: ignore[reportOptionalMemberAccess] - axes belong to one
+    points = 72.0 / figure_of(axes).dpi
     inside = axes.get_window_extent()
     taken: list[Bbox] = []
     for spot, name in zip(spots, names, strict=True):
@@ -32,6 +34,5 @@ def label_points(axes: Axes, spots: Sequence[tuple[float, float]], names: Sequen
             ends = (inside.x0 <= box.x0 / points, box.x1 / points <= inside.x1, inside.y0 <= box.y0 / points)
             if all(ends) and not any(box.overlaps(other) for other in taken):
                 taken.append(box)
-                offset = {"xytext": (right, up), "textcoords": "offset points"}
-                axes.annotate(name, spot, ha=side, fontsize=_SIZE, **offset)
+                axes.annotate(name, spot, xytext=(right, up), textcoords="offset points", ha=side, fontsize=_SIZE)
                 break

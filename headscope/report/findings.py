@@ -250,12 +250,11 @@ def _add_marginals(found: Mapping[str, ConceptFindings], effects: pd.DataFrame |
 def _add_patches(found: Mapping[str, ConceptFindings], patching: pd.DataFrame | None) -> None:
     if patching is None or patching.empty:
         return
-    for way, rows in primary_patches(patching).groupby("direction", sort=False):
-        for patch in effects_of(rows, patching):
-            found[patch.concept].patched.setdefault(str(way), []).append(patch)
-    for one in found.values():
-        for direction, patches in one.patched.items():
-            patches.sort(key=lambda patch: -WAY[direction] * patch.estimate)
+    rows = primary_patches(patching)
+    for direction, way in WAY.items():
+        patches = effects_of(rows[rows["direction"] == direction], patching)
+        for patch in sorted(patches, key=lambda patch: -way * patch.estimate):
+            found[patch.concept].patched.setdefault(direction, []).append(patch)
 
 
 def _add_predictions(found: Mapping[str, ConceptFindings], scores: pd.DataFrame | None) -> None:
