@@ -90,24 +90,36 @@ def test_the_same_request_gives_the_same_bytes(
     assert again.json["status"] == "finished"
     first, second = _contents(small_run[0]), _contents(tmp_path / "again")
     assert set(first) == set(second)
-    tables = (
-        "effects",
-        "verdicts",
-        "texts",
-        "nulls",
-        "areas",
-        "orders",
-        "smallest",
-        "reliability",
-        "stability",
-        "scores",
-    )
-    for name in (*tables, "agreement", "components", "patching", "dissociation"):
+    tables = "effects verdicts texts nulls areas orders smallest reliability stability scores agreement components"
+    for name in (*tables.split(), "patching", "dissociation"):
         assert len(first[f"tables/{name}.csv"].splitlines()) > 1, f"{name} is empty, so its bytes show nothing"
     assert len(first["arrays.safetensors"]) > 10_000
     # The manifest holds times; the report the command, which names the folder.
     for name in set(first) - {"manifest.json", "report.md", "report.ja.md", "report.html"}:
         assert first[name] == second[name], name
+
+
+def test_a_run_says_what_its_negative_control_showed(
+    small_profile: Path, headscope: Callable[..., Outcome], tmp_path: Path
+) -> None:
+    options = (
+        "--concept",
+        "anger",
+        "--edit",
+        "mean",
+        "--no-sets",
+        "--no-patch",
+        "--negative-control",
+        "--quiet",
+        *SMALL,
+    )
+    ended = headscope("run", "--model", "demo", "--profile", small_profile, "--out", "run", *options)
+    assert ended.code == 0, ended.err
+    assert len((tmp_path / "run" / "tables" / "negative_control.csv").read_text().splitlines()) == 17
+    report = (tmp_path / "run/report.md").read_text(encoding="utf-8")
+    assert "call 0 of 16 heads (over 1 concept) a carrier; none is expected" in report
+    assert "**陰性対照。**" in (tmp_path / "run/report.ja.md").read_text(encoding="utf-8")
+    assert "Negative control" in (tmp_path / "run/report.html").read_text(encoding="utf-8")
 
 
 def test_quiet_prints_the_report_alone(

@@ -89,7 +89,7 @@ def test_the_negative_control_says_what_random_words_were_called_in_both_languag
     assert numbers_of(said["en"]) == numbers_of(said["ja"])
     for words in (
         "call 1 of 4 heads (over 2 concepts) a carrier",
-        "for 1 of 2 concepts",
+        "for 1 of 2 concepts (where",
         "2 of 4 simultaneous",
         "L0H0",
     ):
