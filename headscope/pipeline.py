@@ -201,7 +201,7 @@ def run(
             results["curves"] = curves(model, profile, swept, top_k=top_k, share=share, **causal)
             clock.lap("curves")
         if patching:
-            results["patch"] = _patched(model, profile, names, spec, common)
+            results["patch"] = _patched(model, profile, names, spec, causal)
             clock.lap("patch")
         effects = pd.concat([r.tables["effects"] for r in results.values() if "effects" in r.tables], ignore_index=True)
         results["reliability"] = reliability(screened, swept, top_k=top_k, seed=seed)

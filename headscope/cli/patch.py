@@ -45,6 +45,7 @@ def command(
     bos: options.Bos = "auto",
     unchecked: options.Unchecked = False,
     trust_remote_code: options.TrustRemoteCode = False,
+    resume: options.Resume = "auto",
     top_n: options.TopN = 10,
     out: options.Out = None,
     json: options.Json = False,
@@ -62,15 +63,17 @@ def command(
     asked = ask_profile(profile, data_dir=data_dir, prompts=prompts, concepts=concept)
     one_of("direction", direction, tuple(_DIRECTIONS))
 
+    from headscope.engines.engine import Engine
     from headscope.measure.generation import Sampling
     from headscope.measure.patches import STUDY_NAMES, Recipe
-    from headscope.runs.folder import Run
+    from headscope.runs.folder import RESUME, Run
     from headscope.verbs.keep import begin, keep
     from headscope.verbs.patch import patch
     from headscope.verbs.patch_plan import ALIGNMENTS
     from headscope.verbs.request import batch_budget, chosen_concepts
 
     one_of("alignment", alignment, ALIGNMENTS)
+    one_of("resume", resume, RESUME)
     Sampling(max_tokens, temperature, top_p, samples, greedy, seed=seed)
     recipe = Recipe(STUDY_NAMES.get(what, what), target, alpha)
     loaded = ask_model(
@@ -100,9 +103,14 @@ def command(
 
     def work() -> Run:
         budget = batch_budget(batch_tokens)
-        folder = begin("patch", loaded, asked, request, out=out, seed=seed, batch_tokens=budget, **provenance(context))
+        folder = begin(
+            "patch", loaded, asked, request,
+            out=out, seed=seed, batch_tokens=budget, resume=resume, **provenance(context),
+        )  # fmt: skip
         with folder, console.progress(quiet or json) as progress:
-            keep(folder, {"patch": patch(loaded, asked, **request, seed=seed, batch_tokens=budget, progress=progress)})
+            common: dict[str, Any] = {"seed": seed, "batch_tokens": budget, "progress": progress}
+            common["engine"] = Engine(folder.shards)
+            keep(folder, {"patch": patch(loaded, asked, **request, **common)})
         return folder
 
     run = results.served(work)

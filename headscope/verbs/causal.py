@@ -111,10 +111,10 @@ class CausalStudy:
             return [concept_tokens(encoder, self.profile, names, readout) for readout in self.profile.readouts]
         return [concept_tokens(encoder, self.profile, names, self.asked[0].tokens.text)]
 
-    def work(self, stage: str, edits: Sequence[Edited], asked: Sequence[AskedPrompt], **about: Any) -> Work:
-        """Who runs the passes of ``edits`` over ``asked``; ``about`` tells what else the results depend on."""
-        arms, prompts = [str(edit.arm) for edit in edits], [one.id for one in asked]
-        return self._engine.stage(stage, {"arms": arms, "prompts": prompts, **about})
+    def work(self, stage: str, arms: Sequence[Arm], asked: Sequence[AskedPrompt], **about: Any) -> Work:
+        """Who runs the passes of ``arms`` over ``asked``; ``about`` tells what else the results depend on."""
+        named, prompts = [str(arm) for arm in arms], [one.id for one in asked]
+        return self._engine.stage(stage, {"arms": named, "prompts": prompts, **about})
 
     def measure(
         self, edits: Sequence[Edited], rows: Sequence[int] | None = None, *, stage: str = "edited"
@@ -123,8 +123,12 @@ class CausalStudy:
         arms = [edit.arm for edit in edits]
         check_distinct(arms)
         asked = self._chosen(rows)
-        words = [[(one.lexicon.ids, one.control.ids) for one in found] for found in self.lexicons]
-        return self.passes(rows).measure(arms, self._progress, self.work(stage, edits, asked, lexicons=words))
+        work = self.work(stage, arms, asked, lexicons=self.lexicon_ids())
+        return self.passes(rows).measure(arms, self._progress, work)
+
+    def lexicon_ids(self) -> list[list[tuple[Any, Any]]]:
+        """The scored tokens of each readout and concept, its own and its controls'; results depend on them."""
+        return [[(one.lexicon.ids, one.control.ids) for one in found] for found in self.lexicons]
 
     def _chosen(self, rows: Sequence[int] | None) -> list[AskedPrompt]:
         return list(self.asked) if rows is None else [self.asked[i] for i in rows]

@@ -72,10 +72,11 @@ def write_texts(
     """Continue every prompt of the study's concepts, unedited and under each edit, and score the texts."""
     rows = [i for i, one in enumerate(study.asked) if one.concept in study.names]
     prompts = [study.asked[i] for i in rows]
+    arms = [edit.arm for edit in edits]
     return continued(
-        study, rows, prompts, [edit.arm for edit in edits], sampling, scorer, states=study.states,
+        study, rows, prompts, arms, sampling, scorer, states=study.states,
         keyword_counting=keyword_counting, batch_tokens=batch_tokens, progress=progress,
-        work=study.work("texts", edits, prompts, sampling=vars(sampling)),
+        work=study.work("texts", arms, prompts, sampling=vars(sampling)),
     )  # fmt: skip
 
 

@@ -23,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from headscope.engines.engine import Engine
 from headscope.errors import RequestError
 from headscope.heads import HeadSet
 from headscope.measure.edits import PATCH_KINDS, Arm
@@ -81,6 +82,7 @@ def patch(
     seed: int = 0,
     batch_tokens: int | None = None,
     progress: Progress | None = None,
+    engine: Engine | None = None,
 ) -> PatchResult:
     """Effect of patching heads between concept prompts and their controls.
 
@@ -113,6 +115,7 @@ def patch(
         seed: of sign-flips, of the control patches' sources, of random sets and of texts.
         batch_tokens: most tokens of a batch.
         progress: told how far the work is.
+        engine: runs the passes and keeps their results; this process by default, nothing kept.
 
     Raises:
         RequestError: an unknown direction, target, alignment or source; alpha is not finite; ``pattern`` or ``v``
@@ -134,7 +137,7 @@ def patch(
     budget = batch_budget(batch_tokens)
     study = CausalStudy(
         model, profile, concepts=concepts, kinds=(), seed=seed, batch_tokens=budget,
-        chat_template=chat_template, pack=pack, progress=progress,
+        chat_template=chat_template, pack=pack, progress=progress, engine=engine,
     )  # fmt: skip
     planner = Planner(
         study, source=source, alignment=alignment, what=recipe.what, chat_template=chat_template, seed=seed
@@ -142,7 +145,7 @@ def patch(
     plans = [(c, d, planner.plan(c, d)) for c in study.names for d in planner.directions(c, asked)]
     unpatched = study.measure([])
     measured = [
-        Measured(c, d, plan, _passes(study, plan, sets, recipe, budget, progress), study.labels_of(plan.targets))
+        Measured(c, d, plan, _passes(study, c, d, plan, sets, recipe, budget, progress), study.labels_of(plan.targets))
         for c, d, plan in plans
     ]
     settings = {"what": recipe.what, "source": source, "target": target, "alpha": float(alpha)}
@@ -197,6 +200,8 @@ def _test(heads: HeadSet, *, alone: bool) -> dict[str, object]:
 
 def _passes(
     study: CausalStudy,
+    concept: str,
+    direction: str,
     plan: PatchPlan,
     sets: Sequence[HeadSet],
     recipe: Recipe,
@@ -211,7 +216,10 @@ def _passes(
         study.model, targets, study.lexicons,
         damage_on=frozenset(one.id for one in targets), states=states, batch_tokens=budget,
     )  # fmt: skip
-    return passes.measure([Arm(heads, kind) for kind in PATCH_KINDS for heads in sets], progress)
+    arms = [Arm(heads, kind) for kind in PATCH_KINDS for heads in sets]
+    about = {"concept": concept, "direction": direction, "lexicons": study.lexicon_ids()}
+    work = study.work("patch", arms, targets, **about)
+    return passes.measure(arms, progress, work)
 
 
 def _nulls(
@@ -231,7 +239,7 @@ def _nulls(
         sets = draw_disjoint_sets(heads_per_layer, chosen, n_sets=n_random, seed=study.seed, name=one.concept)
         effects = np.zeros(0)
         if sets.sets:
-            random = _passes(study, one.plan, sets.sets, recipe, budget, progress)
+            random = _passes(study, one.concept, one.direction, one.plan, sets.sets, recipe, budget, progress)
             effects = _mean_effects(study, one, random)
         outcome = f"{one.direction}_nats"
         estimate = float(_mean_effects(study, one, one.outcomes)[0])

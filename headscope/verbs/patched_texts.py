@@ -44,12 +44,14 @@ def patched_texts(
     """
     layers, blocks, tables = [head.layer for head in heads], list[PatchBlock](), list[pd.DataFrame]()
     for one in measured:
-        patches = one.plan.patches
+        patches, arms = one.plan.patches, [Arm(heads, kind) for kind in PATCH_KINDS]
+        targets = [patch.target.asked for patch in patches]
+        about = {"concept": one.concept, "direction": one.direction, "sampling": vars(sampling)}
         written = continued(
-            study, one.plan.targets, [patch.target.asked for patch in patches],
-            [Arm(heads, kind) for kind in PATCH_KINDS], sampling, scorer,
+            study, one.plan.targets, targets, arms, sampling, scorer,
             states=PatchStates(study.model, patches, recipe, layers=layers, batch_tokens=batch_tokens),
             batch_tokens=batch_tokens, progress=progress,
+            work=study.work("patched_texts", arms, targets, **about),
         )  # fmt: skip
         blocks += _blocks(written, one.common(tests, settings))
         tables.append(_table(study, one, heads, written))
