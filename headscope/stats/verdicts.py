@@ -220,7 +220,7 @@ def _decide_carrier(item: _Evidence, rules: Criteria, effect: str) -> tuple[str,
     if not _attends(item, rules):
         return NOT_BY_ATTENTION, f"{effect}; does not attend to the concept (q = {item.attends_q:.3g})", math.nan
     attends = f"{effect}; attends (q = {item.attends_q:.3g})"
-    if item.n_concepts < 2:
+    if item.n_concepts < 2 and not item.specificity:
         return CARRIER_UNTESTED, f"{attends}; the profile has no other concept to compare with", math.nan
     if len(item.specificity) < item.n_concepts - 1 or any(math.isnan(s[1]) for s in item.specificity.values()):
         return UNDECIDED, f"{attends}; its effect on other concepts was not measured", math.nan
