@@ -266,7 +266,8 @@ class _Addends:
 
 def _final_norm(model: HeadModel, seen: _Seen, tolerance: float) -> FinalNorm:
     module = seen.norm
-    assert module is not None  # noqa: S101 - checked as it was found
+    if module is None:
+        raise AssertionError("the norm was checked as it was found")
     D = seen.final_given.shape[-1]
     like: dict[str, Any] = {"device": model.device, "dtype": model.dtype}
     # Alternating signs, no two alike in size, mean 0: both kinds of norm divide it by its root mean square.

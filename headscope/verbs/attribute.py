@@ -83,7 +83,8 @@ def attribute(
     budget = batch_budget(batch_tokens)
     common: dict[str, Any] = {"seed": seed, "chat_template": chat_template, "pack": pack, "progress": progress}
     study = CausalStudy(model, profile, concepts=concepts, kinds=[DECIDING_EDIT], batch_tokens=budget, **common)
-    assert study.states is not None  # noqa: S101 - the mean edit needs them
+    if study.states is None:
+        raise AssertionError("the mean edit takes its values from the control prompts' states")
     prompts = [one for one in study.asked if one.concept != profile.control]
     by_id = {one.id: one for one in study.asked}
     partners = {p.id: by_id[p.pair] for p in profile.prompts if p.pair is not None and p.pair in by_id}
