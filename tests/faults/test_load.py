@@ -13,6 +13,10 @@ from tests.faults.conftest import ROOT
 BYTES_OF_A_PROMPT = 3072
 """Room for a prompt's record in the profile, its ids and its places."""
 
+NOISE_BYTES = 64 * 2**20
+"""The allocator's share: the peaks of two equal screens differ by tens of MB. Keeping every reading takes 15 kB a
+prompt, so 18,000 of them stand out all the same."""
+
 PROGRAM = """
 import resource, sys
 from dataclasses import replace
@@ -66,4 +70,4 @@ def test_memory_beside_the_result_is_flat_in_the_number_of_prompts(few: int, man
         f"MB beside the result came with the last {many - few:,} prompts, {beside / (many - few):.0f} bytes each"
     )
     assert large > 3 * small
-    assert beside < (many - few) * BYTES_OF_A_PROMPT
+    assert beside < NOISE_BYTES + (many - few) * BYTES_OF_A_PROMPT
