@@ -126,7 +126,7 @@ Edits = Annotated[
     list[str] | None,
     typer.Option(
         "--edit",
-        help="What takes the place of a head's output: mean, zero, position_mean, resample; repeatable; "
+        help="What takes the place of a head's output: mean, zero, position_mean, resample, bos; repeatable; "
         "left out: mean (which decides) and zero (beside it).",
         rich_help_panel=_MEASURE,
     ),

@@ -9,6 +9,8 @@ An *arm* is one edited copy of the model: a set of heads and a kind of edit.
 - ``resample``: z of one control prompt of another template, drawn once for each prompt from the seed, at the matched
   position: token i of the prompt takes token i of the source (the source's last prompt token where that is shorter), a
   readout's token takes the same token of the source's readout.
+- ``bos``: what the head puts out where it attends to the BOS token only. At the first position it can do nothing else,
+  so this is z of a BOS that stands alone, one vector a head.
 
 A value depends on the prompt and the request's control prompts, never on what else is in the batch.
 """
@@ -27,6 +29,7 @@ from headscope.heads import HeadSet
 from headscope.measure.asked import AskedPrompt
 from headscope.measure.memory import in_halves
 from headscope.measure.passes import Progress, batch_of
+from headscope.models.batches import Batch
 from headscope.models.editing import LayerEdit, value_bias, watching_z
 from headscope.models.head_model import HeadModel
 from headscope.models.running import Stop, run_hidden
@@ -35,7 +38,7 @@ from headscope.tokens import IntArray, plan_batches
 
 Array = npt.NDArray[np.floating]
 
-EDIT_KINDS = ("mean", "zero", "zero_keep_bias", "position_mean", "resample")
+EDIT_KINDS = ("mean", "zero", "zero_keep_bias", "position_mean", "resample", "bos")
 PATCH_KINDS = ("patch", "control_patch")
 _BY_TOKEN = ("position_mean", "resample")
 
@@ -103,6 +106,7 @@ class ControlStates:
         self._sequences: dict[tuple[int, int, int], Array] = {}  # (layer, control, readout) -> [n, H, d]
         self._means: dict[tuple[int, str], Array] = {}
         self._position_means: dict[tuple[int, str], Array] = {}
+        self._bos = _bos_outputs(model) if "bos" in kinds else []
         self.n_halved = 0
         self._run(model, batch_tokens, progress)
 
@@ -141,9 +145,11 @@ class ControlStates:
             raise Stop
 
     def values(self, kind: str, prompt: AskedPrompt, layer: int, places: Places | None) -> Array:
-        """[T, H, d] what z becomes in one row; [1, H, d] where it is the same for every token (``mean``)."""
+        """[T, H, d] what z becomes in one row; [1, H, d] where it is one for all tokens (``mean``, ``bos``)."""
         if kind == "mean":
             return self._mean(prompt, layer)
+        if kind == "bos":
+            return self._bos[layer]
         if places is None:
             raise AssertionError(f"{kind} has a value for each place")
         if kind == "position_mean":
@@ -187,6 +193,21 @@ class ControlStates:
 
     def _others(self, prompt: AskedPrompt) -> npt.NDArray[np.bool_]:
         return np.array([control.template != prompt.template for control in self._controls])
+
+
+def _bos_outputs(model: HeadModel) -> list[Array]:
+    """[1, H, d] of each layer: z of a BOS token that stands alone."""
+    if model.bos_token_id is None:
+        raise RequestError(
+            'the edit "bos" needs texts that begin with a BOS token',
+            expected="a tokenizer that has one, and --bos auto or always",
+            got="texts without BOS",
+            fix='use the edit "mean"',
+        )
+    outputs: list[Array] = []
+    with watching_z(model, lambda _, z: outputs.append(z[0].float().cpu().numpy())):
+        run_hidden(model, Batch.of_chains([[model.bos_token_id]], device=model.device))
+    return outputs
 
 
 def places_of(prompt: AskedPrompt, r: int, width: int) -> Places:

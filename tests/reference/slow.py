@@ -141,6 +141,18 @@ def leave_template_out_mean(hf, tokenizer, profile, template):
 
 
 @torch.inference_mode()
+def values_of_bos(hf, tokenizer):
+    """[L, H, d] value vectors of a BOS token at the start, from the weights of each layer of a GPT-2."""
+    ids = torch.tensor([[tokenizer.bos_token_id]])
+    states = hf(ids, output_hidden_states=True, use_cache=False).hidden_states
+    blocks, H = hf.transformer.h, hf.config.n_head
+    values = [
+        block.attn.c_attn(block.ln_1(state))[0, 0].chunk(3)[2] for block, state in zip(blocks, states, strict=False)
+    ]
+    return torch.stack(values).unflatten(-1, (H, -1)).numpy()
+
+
+@torch.inference_mode()
 def greedy_text(hf, ids, max_tokens, eos):
     """Greedy continuation, the whole text run again for each token."""
     ids, new = list(ids), []

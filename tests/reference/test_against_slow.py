@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
+from headscope.errors import RequestError
 from headscope.heads import Head, HeadSet
 from headscope.measure.asked import ask
 from headscope.measure.edits import Arm, ControlStates
@@ -113,6 +114,24 @@ def test_mean_agrees_with_the_mean_put_into_the_bias(model, profile, heads):
                 twin, model.tokenizer, asked.tokens.text, profile.readouts, *words_of(profile, concept)
             )
             assert outcomes.edited[0, i, c] == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.parametrize("heads", [(HEADS[2],), HEADS])
+def test_bos_agrees_with_the_values_of_the_bos_token_put_into_the_bias(model, profile, heads):
+    study = study_of(model, profile, ["bos"])
+    outcomes = study.measure([edited("bos", *heads)])
+    values = slow.values_of_bos(model.hf, model.tokenizer)
+    twin = slow.without_heads(model.hf, heads, {head: values[head.layer, head.head] for head in heads})
+    for i in (1, len(study.asked) - 2):
+        text = study.asked[i].tokens.text
+        for c, concept in enumerate(profile.concepts):
+            expected = slow.log_odds(twin, model.tokenizer, text, profile.readouts, *words_of(profile, concept))
+            assert outcomes.edited[0, i, c] == pytest.approx(expected, abs=1e-5)
+
+
+def test_bos_needs_a_bos(profile):
+    with pytest.raises(RequestError, match="needs texts that begin with a BOS"):
+        study_of(load_model("demo", bos="never"), profile, ["bos"])
 
 
 def test_damage_agrees(model, profile):
