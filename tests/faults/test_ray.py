@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import torch
 
+from headscope.engines import ray as ray_engine
 from headscope.engines.engine import Engine
 from headscope.engines.ray import RayRunner, runner_of
 from headscope.errors import RequestError, WorkError
@@ -76,8 +77,22 @@ def cluster() -> Iterator[Any]:
 @NEEDS_RAY
 @pytest.mark.filterwarnings("ignore")
 def test_a_node_killed_in_the_middle_changes_no_byte(
-    model: HeadModel, profile: Profile, here: SweepResult, cluster: Any, tmp_path: Path, tell: Callable[[str], None]
+    model: HeadModel,
+    profile: Profile,
+    here: SweepResult,
+    cluster: Any,
+    tmp_path: Path,
+    tell: Callable[[str], None],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    results = ray_engine._Pool.results
+
+    def once_all_started(pool: Any, pieces: list[Any], stage: Any) -> Iterator[Any]:
+        """Otherwise a quick worker may be done with everything before the other node's has loaded its model."""
+        pool._ray.get([actor.ready.remote() for actor in pool._actors])
+        yield from results(pool, pieces, stage)
+
+    monkeypatch.setattr(ray_engine._Pool, "results", once_all_started)
     runner = runner_of(model, {}, cluster.address)
     killed: list[int] = []
 
