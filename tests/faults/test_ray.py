@@ -5,8 +5,10 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import os
+import signal
+import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,10 +16,10 @@ from typing import Any
 import pytest
 import torch
 
-from headscope.engines import ray as ray_engine
 from headscope.engines.engine import Engine
 from headscope.engines.ray import RayRunner, runner_of
 from headscope.errors import RequestError, WorkError
+from headscope.measure.passes import Result
 from headscope.models.head_model import HeadModel
 from headscope.models.loading import load_model
 from headscope.profiles.loading import load_profile
@@ -26,7 +28,7 @@ from headscope.runs.shards import Shards
 from headscope.verbs.sweep import SweepResult
 from headscope.verbs.sweep import sweep as sweep_heads
 from tests.end_to_end.conftest import type_command
-from tests.faults.conftest import Sweep
+from tests.faults.conftest import PATIENCE_SECONDS, Sweep
 
 NEEDS_RAY = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="Ray is not installed")
 OPTIONS: dict[str, Any] = {"heads": "1:*", "edits": ["mean"], "batch_tokens": 512}
@@ -58,7 +60,7 @@ def here(model: HeadModel, profile: Profile) -> SweepResult:
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Any]:
-    """A head and one more node, a CPU each."""
+    """A head with one CPU; a test that needs another node adds it."""
     # A machine under load starts a node in minutes; Ray reads this where it is imported.
     os.environ["RAY_raylet_start_wait_time_s"] = "240"  # noqa: SIM112 - its own name
     import ray
@@ -68,49 +70,111 @@ def cluster() -> Iterator[Any]:
         warnings.simplefilter("ignore")  # Ray's own, on start and end
         head = {"num_cpus": 1, "object_store_memory": STORE_BYTES, "include_dashboard": False}
         made = Cluster(initialize_head=True, head_node_args=head)
-        made.second = made.add_node(num_cpus=1, object_store_memory=STORE_BYTES)
         yield made
         ray.shutdown()
         made.shutdown()
 
 
-@NEEDS_RAY
-@pytest.mark.filterwarnings("ignore")
-def test_a_node_killed_in_the_middle_changes_no_byte(
-    model: HeadModel,
-    profile: Profile,
-    here: SweepResult,
-    cluster: Any,
-    tmp_path: Path,
-    tell: Callable[[str], None],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    results = ray_engine._Pool.results
+def node_id() -> str:
+    import ray
 
-    def once_all_started(pool: Any, pieces: list[Any], stage: Any) -> Iterator[Any]:
-        """Otherwise a quick worker may be done with everything before the other node's has loaded its model."""
-        pool._ray.get([actor.ready.remote() for actor in pool._actors])
-        yield from results(pool, pieces, stage)
+    return ray.get_runtime_context().get_node_id()
 
-    monkeypatch.setattr(ray_engine._Pool, "results", once_all_started)
-    runner = runner_of(model, {}, cluster.address)
-    killed: list[int] = []
 
-    def kill(stage: str, done: int, total: int) -> None:
-        if stage == "edited passes" and not killed:
-            cluster.remove_node(cluster.second, allow_graceful=False)
-            killed.append(done)
+def held_on_one_node(doomed: str, begun: Path, run: Callable[[Any], Result], piece: Any) -> Result:
+    """On the doomed node, begin and never end; elsewhere, wait until that node has begun.
 
-    shards = Shards(tmp_path, "guard")
-    there = sweep_heads(model, profile, engine=Engine(shards, runner), progress=kill, **OPTIONS)
-    assert killed
-    assert runner.lost, "the node held no worker"
+    So the node is killed in the middle of a piece, however quick or slow its start.
+    """
+    if node_id() == doomed:
+        begun.touch()
+        time.sleep(PATIENCE_SECONDS)
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not begun.exists():
+        if time.monotonic() > deadline:
+            raise TimeoutError("the doomed node was given no piece")
+        time.sleep(0.01)
+    return run(piece)
+
+
+def killed_once(mark: Path, run: Callable[[Any], Result], piece: Any) -> Result:
+    """The first worker that comes here is killed."""
+    try:
+        mark.touch(exist_ok=False)
+    except FileExistsError:
+        return run(piece)
+    os.kill(os.getpid(), signal.SIGKILL)
+    raise AssertionError("still alive")
+
+
+def killed_always(run: Callable[[Any], Result], piece: Any) -> Result:
+    os.kill(os.getpid(), signal.SIGKILL)
+    return run(piece)
+
+
+def assert_same_values(here: SweepResult, there: SweepResult) -> int:
+    """Every byte that was measured is the same; return how many."""
     n_bytes = 0
     for name, array in here.values.data_vars.items():
         assert there.values[name].values.tobytes() == array.values.tobytes()
         n_bytes += array.values.nbytes
+    return n_bytes
+
+
+@NEEDS_RAY
+@pytest.mark.filterwarnings("ignore")
+def test_a_node_killed_in_the_middle_changes_no_byte(
+    model: HeadModel, profile: Profile, here: SweepResult, cluster: Any, tmp_path: Path, tell: Callable[[str], None]
+) -> None:
+    runner = runner_of(model, {}, cluster.address)
+    second = cluster.add_node(num_cpus=1, object_store_memory=STORE_BYTES)
+    killed: list[int] = []
+
+    def kill(pieces: Sequence[Any], run: Callable[[Any], Result]) -> Iterator[tuple[int, Result]]:
+        if killed or len(pieces) < 2:
+            yield from runner(pieces, run)
+            return
+        for index, result in runner(pieces, partial(held_on_one_node, second.node_id, tmp_path / "begun", run)):
+            if not killed:
+                cluster.remove_node(second, allow_graceful=False)
+                killed.append(index)
+            yield index, result
+
+    shards = Shards(tmp_path, "guard")
+    there = sweep_heads(model, profile, engine=Engine(shards, kill), **OPTIONS)
+    assert killed
+    assert runner.lost, "the node held no worker"
+    n_bytes = assert_same_values(here, there)
     assert len(shards) == shards.n_written
     tell(f"Ray with a node killed: {len(runner.lost)} worker lost, {n_bytes:,} bytes compared, none differs")
+
+
+@NEEDS_RAY
+@pytest.mark.filterwarnings("ignore")
+def test_a_worker_killed_without_its_node_changes_no_byte(
+    model: HeadModel, profile: Profile, here: SweepResult, cluster: Any, tmp_path: Path, tell: Callable[[str], None]
+) -> None:
+    runner = runner_of(model, {}, cluster.address)
+
+    def kill(pieces: Sequence[Any], run: Callable[[Any], Result]) -> Iterator[tuple[int, Result]]:
+        return runner(pieces, partial(killed_once, tmp_path / "killed", run))
+
+    there = sweep_heads(model, profile, engine=Engine(None, kill), **OPTIONS)
+    assert len(runner.lost) == 1
+    tell(f"Ray with a worker killed: {assert_same_values(here, there):,} bytes compared, none differs")
+
+
+@NEEDS_RAY
+@pytest.mark.filterwarnings("ignore")
+def test_a_piece_that_ends_every_worker_ends_the_run(model: HeadModel, profile: Profile, cluster: Any) -> None:
+    runner = runner_of(model, {}, cluster.address)
+
+    def kill(pieces: Sequence[Any], run: Callable[[Any], Result]) -> Iterator[tuple[int, Result]]:
+        return runner(pieces, partial(killed_always, run))
+
+    with pytest.raises(WorkError, match="ended 3 workers"):
+        sweep_heads(model, profile, engine=Engine(None, kill), **OPTIONS)
+    assert len(runner.lost) >= 2
 
 
 @NEEDS_RAY
