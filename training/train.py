@@ -42,7 +42,7 @@ class Recipe:
     layers: int = 4
     heads: int = 4
     width: int = 128
-    steps: int = 900
+    steps: int = 1800
     batch_documents: int = 32
     learning_rate: float = 3e-3
     beta2: float = 0.98
