@@ -1,8 +1,8 @@
 """``make bench``: headscope and its rivals, in turn, on the same weights and prompts, against the same floor.
 
 1. Rivals get virtual environments of their own under ``.rivals/``, made once, with this environment's torch version.
-2. Every contestant is a process that loads the same checkpoint and waits. In each round every contestant does each job
-   once, one after the other, in an order that turns; so what disturbs the machine disturbs all.
+2. On each checkpoint at hand: every contestant is a process that loads it and waits. In each round every contestant
+   does each job once, one after the other, in an order that turns; so what disturbs the machine disturbs all.
 3. Printed: seconds (median of the rounds), the ratio to headscope's time of the same round (median, lowest, highest),
    the ratio to the floor, the peak of memory above the loaded model, and the largest difference from the reference's
    values. A way too slow to run whole runs on every k-th item and is scaled; the table says so.
@@ -13,17 +13,22 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import statistics
+import subprocess
+import sys
 import tempfile
+import time
 from pathlib import Path
 
-from benchmarks.race import Contestant, race
+from benchmarks.race import Contestant, Run, race
 from benchmarks.rivals import RIVALS, python_of
-from benchmarks.tasks import make_tasks
+from benchmarks.tasks import checkpoints, make_tasks
 from benchmarks.writing import machine, record, table
 
 # Way -> every k-th item only.
 SAMPLED = {
     ("transformer_lens 2", "generate", "study"): 7,
+    ("transformer_lens 2", "phase6", "study"): 7,
     ("transformer_lens 2", "sweep", "recommended"): 12,
     ("transformer_lens 4", "sweep", "recommended"): 12,
     ("nnsight", "sweep", "recommended"): 12,
@@ -38,28 +43,58 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="threads of each contestant")
     parser.add_argument("--jobs", nargs="*", default=[], help="only jobs whose name begins with one of these")
     parser.add_argument("--rivals", nargs="*", default=list(RIVALS), choices=[*RIVALS, "none"], help="which rivals")
+    parser.add_argument("--models", nargs="*", default=list(checkpoints()), choices=[*checkpoints()], help="on which")
     parser.add_argument("--out", type=Path, default=Path("results/benchmarks.json"), help="where the JSON goes")
     parser.add_argument("--quick", action="store_true", help="a tiny model and few prompts: does it run? No speed")
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as scratch:
-        tasks = make_tasks(Path(scratch), quick=arguments.quick, threads=arguments.threads)
-        contestants = [
-            Contestant.start("floor", None, Path(scratch)),
-            Contestant.start("headscope", None, Path(scratch)),
-            Contestant.start("transformers", None, Path(scratch)),
-            *(Contestant.start(name, python_of(name), Path(scratch)) for name in arguments.rivals if name != "none"),
-        ]
-        wanted = tuple(arguments.jobs) or ("",)
-        jobs = {name: task for name, task in tasks["jobs"].items() if name.startswith(wanted)}
-        runs = race(contestants, jobs, arguments.rounds, SAMPLED)
-        versions = {one.name: one.versions for one in contestants}
-        for one in contestants:
-            one.stop()
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    runs: list[Run] = []
+    versions: dict[str, dict[str, str]] = {}
+    models = ["gpt2-small"] if arguments.quick else arguments.models
+    for model in models:
+        with tempfile.TemporaryDirectory() as scratch:
+            runs += race_on(model, Path(scratch), arguments, versions)
     facts = machine(arguments.threads)
-    arguments.out.write_text(json.dumps(record(runs, versions, facts), indent=1) + "\n", encoding="utf-8")
+    started = start_up()
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    content = record(runs, versions, facts) | {"start_up_seconds": started}
+    arguments.out.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     print(table(runs, versions, facts))
+    print("\nstart-up: " + ", ".join(f"{what} {seconds:.2f} s" for what, seconds in started.items()))
     print(f"\nwritten: {arguments.out}")
+
+
+def race_on(model: str, scratch: Path, arguments: argparse.Namespace, versions: dict[str, dict[str, str]]) -> list[Run]:
+    """All rounds on one checkpoint; ``versions`` is filled in."""
+    tasks = make_tasks(scratch, model, quick=arguments.quick, threads=arguments.threads)
+    contestants = [
+        Contestant.start("floor", None, scratch),
+        Contestant.start("headscope", None, scratch),
+        Contestant.start("transformers", None, scratch),
+        *(Contestant.start(name, python_of(name), scratch) for name in arguments.rivals if name != "none"),
+    ]
+    wanted = tuple(arguments.jobs) or ("",)
+    jobs = {name: task for name, task in tasks["jobs"].items() if name.startswith(wanted)}
+    runs = race(contestants, model, jobs, arguments.rounds, SAMPLED)
+    for one in contestants:
+        versions[one.name] = one.versions
+        one.stop()
+    return runs
+
+
+def start_up() -> dict[str, float]:
+    """Seconds, median of five, of Python alone, of importing headscope, and of ``headscope --help``."""
+    commands = {
+        "python": ["-c", ""],
+        "import headscope": ["-c", "import headscope"],
+        "headscope --help": ["-m", "headscope", "--help"],
+    }
+    found: dict[str, list[float]] = {what: [] for what in commands}
+    for _ in range(5):
+        for what, words in commands.items():
+            started = time.perf_counter()
+            subprocess.run([sys.executable, *words], check=True, stdout=subprocess.DEVNULL)
+            found[what].append(time.perf_counter() - started)
+    return {what: statistics.median(seconds) for what, seconds in found.items()}
 
 
 if __name__ == "__main__":

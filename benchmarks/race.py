@@ -29,6 +29,7 @@ class Run:
     """One contestant doing one job once.
 
     Attributes:
+        model: name of the checkpoint.
         job: name of the job.
         kind: kind of the job.
         contestant: who.
@@ -40,6 +41,7 @@ class Run:
         values: what was measured, as an array; of the sampled items only.
     """
 
+    model: str
     job: str
     kind: str
     contestant: str
@@ -96,6 +98,7 @@ class Contestant:
 
 def race(
     contestants: Sequence[Contestant],
+    model: str,
     jobs: Mapping[str, Mapping[str, Any]],
     n_rounds: int,
     sampled: Mapping[tuple[str, str, str], int],
@@ -113,9 +116,20 @@ def race(
                 answer = one.run(job, way, every)
                 seconds = answer["seconds"] * every
                 runs.append(
-                    Run(job, task["kind"], one.name, way, number, every, seconds, answer["peak_mib"], answer["values"])
+                    Run(
+                        model,
+                        job,
+                        task["kind"],
+                        one.name,
+                        way,
+                        number,
+                        every,
+                        seconds,
+                        answer["peak_mib"],
+                        answer["values"],
+                    )
                 )
-                print(f"  {job}: {one.name}, {way}: {seconds:.2f} s", file=sys.stderr)
+                print(f"  {model}, {job}: {one.name}, {way}: {seconds:.2f} s", file=sys.stderr)
     return runs
 
 

@@ -1,8 +1,9 @@
-"""What every contestant is given: a checkpoint of GPT-2-small's shape with random weights, and the jobs as token ids.
+"""What every contestant is given: a checkpoint and the jobs as token ids.
 
-The time of a matrix product does not depend on what is in it, so random weights time like trained ones, and nothing has
-to be downloaded. Ids come from GPT-2's own tokenizer where the reference material lies beside the project, else from
-the bundled model's; every contestant gets the same.
+The main checkpoint has GPT-2-small's shape and random weights: the time of a matrix product does not depend on what is
+in it, so it times like a trained one, and nothing has to be downloaded. Its ids come from GPT-2's own tokenizer where
+the reference material lies beside the project, else from the bundled model's. The others are the bundled model and,
+where they lie beside the project, trained checkpoints of GPT-2's kind, each with its own tokenizer.
 """
 
 from __future__ import annotations
@@ -24,28 +25,53 @@ ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared"
 CONCEPT = "gratitude"
 N_TOKENS = 15
+GROWTH = (70, 280, 700, 2800, 7000)
+GROWTH_TOKENS = 12
 SCREENED = "screen 280 prompts"
+MADE = "gpt2-small"
+"""Name of the checkpoint that is made on the spot."""
 
 
-def make_tasks(folder: Path, *, quick: bool, threads: int) -> dict[str, Any]:
-    """Write ``checkpoint/`` and ``tasks.json`` into ``folder``; returns what the file holds."""
-    tokenizer = _tokenizer()
-    _checkpoint(folder / "checkpoint", tokenizer, quick=quick)
+def checkpoints() -> dict[str, Path | None]:
+    """Name -> folder of every checkpoint at hand; None for the one that is made."""
+    found: dict[str, Path | None] = {MADE: None, "demo": Path(headscope.__file__).parent / "models" / "demo"}
+    for config in sorted((SHARED / "models").glob("*/config.json")):
+        if json.loads(config.read_text(encoding="utf-8"))["model_type"] == "gpt2":  # what all contestants can load
+            found[config.parent.name] = config.parent
+    return found
+
+
+def make_tasks(folder: Path, model: str, *, quick: bool, threads: int) -> dict[str, Any]:
+    """Write ``tasks.json``, and the checkpoint if it is made, into ``folder``; returns what the file holds."""
+    given = checkpoints()[model]
+    checkpoint = folder / "checkpoint" if given is None else given
+    tokenizer = _tokenizer() if given is None else AutoTokenizer.from_pretrained(given)
+    if given is None:
+        _checkpoint(checkpoint, tokenizer, quick=quick)
+    config = GPT2Config.from_pretrained(checkpoint)
     encoder = Encoder(tokenizer, tokenizer.bos_token_id)
     profile = load_profile("baseline")
     keep = 6 if quick else None
     prompts = list(profile.prompts_of(CONCEPT))[:keep]
+    screened = _screen(encoder, list(profile.prompts)[: keep and 4 * keep])
     jobs = {
-        SCREENED: _screen(encoder, list(profile.prompts)[: keep and 4 * keep]),
+        SCREENED: screened,
         "write 70 x 15 tokens, both arms": _write(encoder, prompts),
-        "sweep every head, 70 prompts": _sweep(encoder, profile, prompts, quick=quick),
-        "16 prompts of 1,024 tokens": _long(*((2, 96) if quick else (16, 1024))),
+        "sweep every head, 70 prompts": _sweep(encoder, profile, prompts, (config.n_layer, config.n_head)),
     }
+    if model == MADE:
+        jobs["16 prompts of 1,024 tokens"] = _long(*((2, 96) if quick else (16, 1024)))
+        jobs["the study's whole job"] = screened | {
+            "kind": "phase6", "written": [index < len(prompts) for index in range(len(screened["sequences"]))],
+            "head": [1, 2], "max_tokens": N_TOKENS,
+        }  # fmt: skip
+        for n in (2, 4) if quick else GROWTH:
+            jobs[f"screen {n:,} prompts of {GROWTH_TOKENS} tokens"] = _long(n, GROWTH_TOKENS) | {"kind": "growth"}
     study = sorted((SHARED / "reference" / "phase6" / "prompts").glob("*.json"))
-    if study:
+    if study and model == MADE:
         texts = [text for path in study for text in json.loads(path.read_text(encoding="utf-8"))["prompts"]]
         jobs["screen the study's 280 prompts"] = _screen_texts(encoder, texts[: keep and 4 * keep])
-    tasks = {"checkpoint": str(folder / "checkpoint"), "threads": threads, "jobs": jobs}
+    tasks = {"checkpoint": str(checkpoint), "threads": threads, "jobs": jobs}
     (folder / "tasks.json").write_text(json.dumps(tasks), encoding="utf-8")
     return tasks
 
@@ -95,10 +121,10 @@ def _write(encoder: Encoder, prompts: list[Prompt]) -> dict[str, Any]:
     }
 
 
-def _sweep(encoder: Encoder, profile: Profile, prompts: list[Prompt], *, quick: bool) -> dict[str, Any]:
+def _sweep(encoder: Encoder, profile: Profile, prompts: list[Prompt], shape: tuple[int, int]) -> dict[str, Any]:
     """Each prompt with each readout; the outcome is the readouts' mean log-odds at the last token."""
     tokens = concept_tokens(encoder, profile, (CONCEPT,), profile.readouts[0])[0]
-    layers, heads = (3, 4) if quick else (12, 12)
+    layers, heads = shape
     return {
         "kind": "sweep",
         "scaled_by": "heads",

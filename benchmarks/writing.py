@@ -31,19 +31,21 @@ def machine(threads: int) -> dict[str, Any]:
 def rows_of(runs: Sequence[Run]) -> list[dict[str, Any]]:
     """A row for each job, contestant and way."""
     rows: list[dict[str, Any]] = []
-    for job, contestant, way in dict.fromkeys((run.job, run.contestant, run.way) for run in runs):
-        mine = [run for run in runs if (run.job, run.contestant, run.way) == (job, contestant, way)]
+    for model, job, contestant, way in dict.fromkeys((run.model, run.job, run.contestant, run.way) for run in runs):
+        of_job = [run for run in runs if (run.model, run.job) == (model, job)]
+        mine = [run for run in of_job if (run.contestant, run.way) == (contestant, way)]
         rows.append(
             {
+                "model": model,
                 "job": job,
                 "contestant": contestant,
                 "way": way,
                 "every": mine[0].every,
                 "seconds": float(np.median([run.seconds for run in mine])),
-                "times_headscope": _ratios(mine, _times(runs, job, "headscope", "recommended")),
-                "times_floor": _ratios(mine, _times(runs, job, "floor", "floor")),
+                "times_headscope": _ratios(mine, _times(of_job, "headscope", "recommended")),
+                "times_floor": _ratios(mine, _times(of_job, "floor", "floor")),
                 "peak_mib": float(np.max([run.peak_mib for run in mine])),
-                "difference": _difference(runs, mine[0]),
+                "difference": _difference(of_job, mine[0]),
             }
         )
     return rows
@@ -51,14 +53,16 @@ def rows_of(runs: Sequence[Run]) -> list[dict[str, Any]]:
 
 def table(runs: Sequence[Run], versions: Mapping[str, Mapping[str, str]], facts: Mapping[str, Any]) -> str:
     """Markdown."""
-    head = "| job | who, and how | seconds | x headscope (lowest - highest) | x floor | peak MiB | difference |"
-    lines = [head, "|---|---|---|---|---|---|---|"]
+    head = "| model | job | who, and how | seconds | x headscope (lowest - highest) | x floor | peak MiB | difference |"
+    lines = [head, "|---|---|---|---|---|---|---|---|"]
     for row in rows_of(runs):
-        ours, floor = row["times_headscope"], row["times_floor"]
+        ours = row["times_headscope"]
+        times_ours = f"{ours['median']:.2f} ({ours['lowest']:.2f} - {ours['highest']:.2f})"
+        times_floor = "" if row["times_floor"] is None else f"{row['times_floor']['median']:.2f}"
         sampled = f", 1 of {row['every']}, scaled" if row["every"] > 1 else ""
         lines.append(
-            f"| {row['job']} | {row['contestant']}, {row['way']}{sampled} | {row['seconds']:.2f} "
-            f"| {ours['median']:.2f} ({ours['lowest']:.2f} - {ours['highest']:.2f}) | {floor['median']:.2f} "
+            f"| {row['model']} | {row['job']} | {row['contestant']}, {row['way']}{sampled} | {row['seconds']:.2f} "
+            f"| {times_ours} | {times_floor} "
             f"| {row['peak_mib']:.0f} | {_said(row['difference'])} |"
         )
     told = [f"{name}: " + ", ".join(f"{p} {v}" for p, v in of.items()) for name, of in versions.items()]
@@ -71,21 +75,23 @@ def record(runs: Sequence[Run], versions: Mapping[str, Mapping[str, str]], facts
     return {"facts": dict(facts), "versions": dict(versions), "rows": rows_of(runs), "runs": single}
 
 
-def _times(runs: Sequence[Run], job: str, contestant: str, way: str) -> dict[int, float]:
-    return {run.round: run.seconds for run in runs if (run.job, run.contestant, run.way) == (job, contestant, way)}
+def _times(of_job: Sequence[Run], contestant: str, way: str) -> dict[int, float]:
+    return {run.round: run.seconds for run in of_job if (run.contestant, run.way) == (contestant, way)}
 
 
-def _ratios(mine: Sequence[Run], base: Mapping[int, float]) -> dict[str, float]:
+def _ratios(mine: Sequence[Run], base: Mapping[int, float]) -> dict[str, float] | None:
+    if not base:
+        return None
     ratios = [run.seconds / base[run.round] for run in mine]
     return {"median": float(np.median(ratios)), "lowest": min(ratios), "highest": max(ratios)}
 
 
-def _difference(runs: Sequence[Run], run: Run) -> float | None:
+def _difference(of_job: Sequence[Run], run: Run) -> float | None:
     """Largest difference from the reference's values on the items both ran; None where nothing was computed.
 
     For texts: the share of tokens that differ.
     """
-    reference = next((one for one in runs if one.job == run.job and (one.contestant, one.way) == REFERENCE), None)
+    reference = next((one for one in of_job if (one.contestant, one.way) == REFERENCE), None)
     if reference is None or run.values is None or reference.values is None or run.values.size == 0:
         return None
     if run.way == "forward" or run.contestant == "floor":

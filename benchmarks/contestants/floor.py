@@ -72,6 +72,7 @@ def load(folder: str) -> dict[str, Way]:
     return {
         "screen/floor": products.screen,
         "long/floor": products.screen,
+        "growth/floor": products.screen,
         "generate/floor": products.generate,
         "sweep/floor": products.sweep,
     }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -14,9 +16,16 @@ from headscope.measure.edits import Arm
 from headscope.measure.forced import ForcedPasses
 from headscope.measure.generation import Sampling, generate
 from headscope.measure.lexicons import ConceptTokens, LexiconTokens
-from headscope.measure.passes import DEFAULT_BATCH_TOKENS
 from headscope.models.loading import load_model
+from headscope.models.memory_budget import MOST_BATCH_TOKENS
+from headscope.plots.writing import write_plots
+from headscope.profiles.loading import load_profile
+from headscope.report.writing import write_report
+from headscope.runs.folder import Run
 from headscope.tokens import Row, Tokens, tree_row
+from headscope.verbs.ablate import ablate
+from headscope.verbs.keep import begin, keep
+from headscope.verbs.screen import screen as screen_verb
 
 
 def asked(name: str, n_prompt: int, sequences: list[list[int]], *, pack: bool) -> AskedPrompt:
@@ -37,14 +46,14 @@ def load(folder: str) -> dict[str, Way]:
             Probe(index, (len(ids) - 1,), tuple(keys))
             for index, (ids, keys) in enumerate(zip(task["sequences"], task["keys"], strict=True))
         ]
-        read = read_probes(model, task["sequences"], probes, batch_tokens=DEFAULT_BATCH_TOKENS, pack=pack)
+        read = read_probes(model, task["sequences"], probes, batch_tokens=MOST_BATCH_TOKENS, pack=pack)
         return read["attention"]
 
     def write(task: dict[str, Any]) -> list[Any]:
         prompts = [asked(str(i), len(ids), [ids], pack=False) for i, ids in enumerate(task["sequences"])]
         arms = [None, Arm(HeadSet((Head(*task["head"]),)), "zero")]
         sampling = Sampling(max_tokens=task["max_tokens"], greedy=True, stop_at_eos=False)
-        texts = generate(model, prompts, arms, sampling, states=None, batch_tokens=DEFAULT_BATCH_TOKENS)
+        texts = generate(model, prompts, arms, sampling, states=None, batch_tokens=MOST_BATCH_TOKENS)
         return [[text for (text,) in arm] for arm in texts]
 
     def sweep(task: dict[str, Any], *, pack: bool, skip: bool) -> np.ndarray:
@@ -59,13 +68,34 @@ def load(folder: str) -> dict[str, Way]:
         arms = [Arm(HeadSet((Head(*head),)), "zero") for head in task["heads"]]
         can_skip, model.skips_lower_blocks = model.skips_lower_blocks, model.skips_lower_blocks and skip
         passes = ForcedPasses(
-            model, prompts, lexicons, damage_on=frozenset(), states=None, batch_tokens=DEFAULT_BATCH_TOKENS
+            model, prompts, lexicons, damage_on=frozenset(), states=None, batch_tokens=MOST_BATCH_TOKENS
         )
         outcomes = passes.measure(arms)
         model.skips_lower_blocks = can_skip
         return outcomes.edited[:, :, 0]
 
+    def phase6(task: dict[str, Any]) -> list[int]:
+        """Screening and ablation of the study's design, each with its tests, run folder, plots and report."""
+        profile = load_profile("baseline")
+        head = "{}:{}".format(*task["head"])
+        with TemporaryDirectory() as scratch:
+            screened = screen_verb(model, profile, protocol="phase6")
+            ablated = ablate(
+                model, profile, head, concept="gratitude", edits=["zero_keep_bias"], max_tokens=task["max_tokens"],
+                stop_at_eos=False, keyword_counting="phase6",
+            )  # fmt: skip
+            for verb, result in (("screen", screened), ("ablate", ablated)):
+                common = {"seed": 0, "batch_tokens": MOST_BATCH_TOKENS, "out": Path(scratch) / verb}
+                with begin(verb, model, profile, {}, **common) as folder:
+                    keep(folder, {verb: result})
+                with Run.open(folder.path, write=True) as opened:
+                    write_plots(opened)
+                    write_report(opened, languages=("en",))
+        return []
+
     return {
+        "phase6/recommended": phase6,
+        "growth/recommended": lambda task: screen(task, pack=True),
         "screen/recommended": lambda task: screen(task, pack=True),
         "screen/unpacked": lambda task: screen(task, pack=False),
         "long/recommended": lambda task: screen(task, pack=False),

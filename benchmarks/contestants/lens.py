@@ -82,3 +82,11 @@ def written_one_by_one(model: Any, task: dict[str, Any]) -> list[Any]:
                 ids = torch.cat([ids, logits[:, -1].argmax(-1, keepdim=True)], dim=1)
             texts[arm].append(ids[0, len(sequence) :].tolist())
     return texts
+
+
+def studied(model: Any, task: dict[str, Any]) -> list[int]:
+    """The study's screening and ablation, prompts one by one; its plots and its report are left out."""
+    patterns(model, task, size=1, only_patterns=False)
+    written = [ids for ids, is_written in zip(task["sequences"], task["written"], strict=True) if is_written]
+    written_one_by_one(model, task | {"sequences": written})
+    return []

@@ -50,7 +50,7 @@ def serve(packages: Sequence[str], load: Callable[[str], dict[str, Way]]) -> Non
 
 def part_of(task: dict[str, Any], every: int) -> dict[str, Any]:
     """A task with every k-th of what it is scaled by: its heads where it has some, else its sequences."""
-    names = [task["scaled_by"]] if task["scaled_by"] == "heads" else ["sequences", "keys"]
+    names = [task["scaled_by"]] if task["scaled_by"] == "heads" else ["sequences", "keys", "written"]
     return task | {name: task[name][::every] for name in names if name in task}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 import torch
-from lens import patterns, sweep, written_one_by_one, written_together
+from lens import patterns, studied, sweep, written_one_by_one, written_together
 from serving import Way, serve
 from transformer_lens import HookedTransformer, HookedTransformerConfig
 from transformer_lens.pretrained.weight_conversions import convert_gpt2_weights
@@ -38,6 +38,7 @@ def load(folder: str) -> dict[str, Way]:
         "sweep/recommended": partial(sweep, model),
         "generate/recommended": partial(written_together, model),
         "generate/study": partial(written_one_by_one, model),
+        "phase6/study": partial(studied, model),
     }
 
 
