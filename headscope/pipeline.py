@@ -141,7 +141,7 @@ def run(
     check_texts_fit(model, profile, names, max_tokens, chat_template=chat_template)
     check_share(share)
     load_sentiment(sentiment)  # a scorer that is not there stops the run here, not hours later
-    batch_plan = batch_budget(batch_tokens)
+    batch_plan = batch_budget(model, batch_tokens)
     common: dict[str, Any] = {
         "seed": seed,
         "batch_tokens": batch_plan,

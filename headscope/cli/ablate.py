@@ -37,6 +37,7 @@ def command(
     sentiment: options.Sentiment = "vader",
     keyword_counting: options.KeywordCounting = "continuation",
     batch_tokens: options.BatchTokens = None,
+    memory_budget: options.MemoryBudget = None,
     device: options.Device = "auto",
     device_map: options.DeviceMap = None,
     dtype: options.Dtype = "auto",
@@ -87,7 +88,7 @@ def command(
     runner_for = ask_runner(engine, address)
     loading: dict[str, Any] = {
         "device": device, "device_map": device_map, "dtype": dtype, "bos": bos, "unchecked": unchecked,
-        "trust_remote_code": trust_remote_code,
+        "trust_remote_code": trust_remote_code, "memory_budget": memory_budget,
     }  # fmt: skip
     loaded = ask_model(model, **loading)
     request: dict[str, Any] = {
@@ -119,7 +120,7 @@ def command(
         return
 
     def work() -> Run:
-        budget = batch_budget(batch_tokens)
+        budget = batch_budget(loaded, batch_tokens)
         folder = begin(
             "ablate", loaded, asked, request,
             out=out, seed=seed, batch_tokens=budget, resume=resume, **provenance(context),

@@ -45,13 +45,14 @@ def ask_model(
     bos: str = "auto",
     unchecked: bool,
     trust_remote_code: bool = False,
+    memory_budget: str | None = None,
 ) -> HeadModel:
     """The model of the options; see ``load_model``."""
     from headscope.models.loading import load_model
 
     return load_model(
         name, device=device, dtype=dtype, device_map=device_map, bos=bos, unchecked=unchecked,
-        trust_remote_code=trust_remote_code,
+        trust_remote_code=trust_remote_code, memory_budget=memory_budget,
     )  # fmt: skip
 
 

@@ -24,6 +24,7 @@ def command(
     chat_template: options.ChatTemplate = False,
     seed: options.Seed = 0,
     batch_tokens: options.BatchTokens = None,
+    memory_budget: options.MemoryBudget = None,
     device: options.Device = "auto",
     dtype: options.Dtype = "auto",
     bos: options.Bos = "auto",
@@ -52,8 +53,9 @@ def command(
 
     check_outcome(outcome)
     loaded = ask_model(
-        model, device=device, dtype=dtype, bos=bos, unchecked=unchecked, trust_remote_code=trust_remote_code
-    )
+        model, device=device, dtype=dtype, bos=bos, unchecked=unchecked, trust_remote_code=trust_remote_code,
+        memory_budget=memory_budget,
+    )  # fmt: skip
     check_request(loaded, outcome, steps, verify)
     request: dict[str, Any] = {
         "concepts": list(chosen_concepts(asked, concept)),
@@ -64,7 +66,7 @@ def command(
     }
 
     def work() -> Run:
-        budget = batch_budget(batch_tokens)
+        budget = batch_budget(loaded, batch_tokens)
         folder = begin(
             "attribute", loaded, asked, request, out=out, seed=seed, batch_tokens=budget, **provenance(context)
         )

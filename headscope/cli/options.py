@@ -365,7 +365,16 @@ BatchTokens = Annotated[
     typer.Option(
         "--batch-tokens",
         min=1,
-        help="Tokens in one batch; part of the request, because bits depend on it.",
+        help="Tokens in one batch; part of the request, because bits depend on it. Default: by --memory-budget.",
+        rich_help_panel=_MACHINE,
+    ),
+]
+MemoryBudget = Annotated[
+    str | None,
+    typer.Option(
+        "--memory-budget",
+        help="What a batch may hold beside the model: '4GiB', '500MB', '25%' of the device's total (the default); "
+        "at most 8,192 tokens.",
         rich_help_panel=_MACHINE,
     ),
 ]

@@ -39,6 +39,7 @@ def command(
     greedy: options.Greedy = False,
     sentiment: options.Sentiment = "vader",
     batch_tokens: options.BatchTokens = None,
+    memory_budget: options.MemoryBudget = None,
     device: options.Device = "auto",
     device_map: options.DeviceMap = None,
     dtype: options.Dtype = "auto",
@@ -78,7 +79,7 @@ def command(
     recipe = Recipe(STUDY_NAMES.get(what, what), target, alpha)
     loaded = ask_model(
         model, device=device, device_map=device_map, dtype=dtype, bos=bos, unchecked=unchecked,
-        trust_remote_code=trust_remote_code,
+        trust_remote_code=trust_remote_code, memory_budget=memory_budget,
     )  # fmt: skip
     request: dict[str, Any] = {
         "concepts": list(chosen_concepts(asked, concept)),
@@ -102,7 +103,7 @@ def command(
     }
 
     def work() -> Run:
-        budget = batch_budget(batch_tokens)
+        budget = batch_budget(loaded, batch_tokens)
         folder = begin(
             "patch", loaded, asked, request,
             out=out, seed=seed, batch_tokens=budget, resume=resume, **provenance(context),

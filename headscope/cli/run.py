@@ -41,6 +41,7 @@ def command(
     greedy: options.Greedy = False,
     sentiment: options.Sentiment = "vader",
     batch_tokens: options.BatchTokens = None,
+    memory_budget: options.MemoryBudget = None,
     device: options.Device = "auto",
     device_map: options.DeviceMap = None,
     dtype: options.Dtype = "auto",
@@ -89,7 +90,7 @@ def command(
     runner_for = ask_runner(engine, address)
     loading: dict[str, Any] = {
         "device": device, "device_map": device_map, "dtype": dtype, "bos": bos, "unchecked": unchecked,
-        "trust_remote_code": trust_remote_code,
+        "trust_remote_code": trust_remote_code, "memory_budget": memory_budget,
     }  # fmt: skip
     loaded = ask_model(model, **loading)
     if dry_run:

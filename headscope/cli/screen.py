@@ -24,6 +24,7 @@ def command(
     chat_template: options.ChatTemplate = False,
     seed: options.Seed = 0,
     batch_tokens: options.BatchTokens = None,
+    memory_budget: options.MemoryBudget = None,
     device: options.Device = "auto",
     device_map: options.DeviceMap = None,
     dtype: options.Dtype = "auto",
@@ -57,7 +58,7 @@ def command(
     one_of("query", query, QUERIES)
     loaded = ask_model(
         model, device=device, device_map=device_map, dtype=dtype, bos=bos, unchecked=unchecked,
-        trust_remote_code=trust_remote_code,
+        trust_remote_code=trust_remote_code, memory_budget=memory_budget,
     )  # fmt: skip
     request: dict[str, Any] = {
         "concepts": list(chosen_concepts(asked, concept)),
@@ -68,7 +69,7 @@ def command(
     }
 
     def work() -> Run:
-        budget = batch_budget(batch_tokens)
+        budget = batch_budget(loaded, batch_tokens)
         folder = begin("screen", loaded, asked, request, out=out, seed=seed, batch_tokens=budget, **provenance(context))
         with folder, console.progress(quiet or json) as progress:
             result = screen(loaded, asked, **request, seed=seed, batch_tokens=budget, progress=progress)

@@ -30,6 +30,7 @@ def command(
     chat_template: options.ChatTemplate = False,
     seed: options.Seed = 0,
     batch_tokens: options.BatchTokens = None,
+    memory_budget: options.MemoryBudget = None,
     device: options.Device = "auto",
     device_map: options.DeviceMap = None,
     dtype: options.Dtype = "auto",
@@ -85,7 +86,7 @@ def command(
     runner_for = ask_runner(engine, address)
     loading: dict[str, Any] = {
         "device": device, "device_map": device_map, "dtype": dtype, "bos": bos, "unchecked": unchecked,
-        "trust_remote_code": trust_remote_code,
+        "trust_remote_code": trust_remote_code, "memory_budget": memory_budget,
     }  # fmt: skip
     loaded = ask_model(model, **loading)
     request: dict[str, Any] = {
@@ -108,7 +109,7 @@ def command(
         return
 
     def work() -> Run:
-        budget = batch_budget(batch_tokens)
+        budget = batch_budget(loaded, batch_tokens)
         options = request | ({"sets": of_sets} if sets else {})
         options |= {"negative_control": True} if negative_control else {}
         folder = begin(

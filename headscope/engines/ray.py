@@ -89,10 +89,11 @@ def require_ray() -> Any:
 def runner_of(model: HeadModel, options: Mapping[str, Any], address: str | None) -> RayRunner:
     """A runner whose workers load ``model`` as the driver did, with the same ``options`` of ``load_model``.
 
-    A checkpoint's folder must be reachable under the same path on every node.
+    A checkpoint's folder must be reachable under the same path on every node. The batch plan is the driver's, so the
+    workers get no budget of memory.
     """
     name = str(Path(model.name).resolve()) if model.source == "folder" else model.name
-    load = partial(load_model, name, **{**options, "device": model.device.type})
+    load = partial(load_model, name, **{**options, "device": model.device.type, "memory_budget": None})
     return RayRunner(load, model.fingerprint, address, on_gpu=model.device.type == "cuda")
 
 

@@ -12,7 +12,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
@@ -24,6 +24,7 @@ from torch import Tensor
 from headscope.errors import ProfileError, RequestError
 from headscope.measure.asked import AskedPrompt
 from headscope.measure.edits import Arm, ControlStates, Places, layer_edits
+from headscope.measure.memory import in_halves
 from headscope.measure.passes import Progress, Result, Work, here
 from headscope.measure.patched_rows import patched_between_rows
 from headscope.measure.patches import PatchStates
@@ -117,6 +118,7 @@ def generate(
     states: ControlStates | PatchStates | None,
     batch_tokens: int,
     progress: Progress | None = None,
+    halved: Callable[[int], None] | None = None,
     work: Work = here,
 ) -> list[list[list[tuple[int, ...]]]]:
     """New token ids of every text.
@@ -129,6 +131,7 @@ def generate(
         states: needed by arms that take values from other prompts.
         batch_tokens: most tokens of a batch, new ones included. All arms of a prompt share a batch.
         progress: told after each piece.
+        halved: told where a piece had to be halved, how often, because it did not fit into memory.
         work: who runs the pieces; this process by default, one after the other.
 
     Returns:
@@ -154,6 +157,8 @@ def generate(
         jobs = [job for unit in piece.units for job in writer.jobs(*unit) if not job.is_source]
         for job, end, length in zip(jobs, ends, result["lengths"], strict=True):
             texts[job.arm][job.prompt][job.sample] = tuple(result["ids"][end - length : end].tolist())
+        if halved is not None:
+            halved(int(result["n_halved"]))
         if progress is not None:
             progress("generation", done + 1, len(plan))
     return texts
@@ -216,10 +221,17 @@ class _Writer:
         return editing(self.model, edits) if edits else nullcontext()
 
     def run(self, piece: TextPiece) -> Result:
-        """``ids``: the new tokens of all texts, one after the other; ``lengths``: how many each text has."""
-        written = self._write([job for unit in piece.units for job in self.jobs(*unit)])
-        ids = np.array([token for text in written for token in text], dtype=np.int64)
-        return {"ids": ids, "lengths": np.array([len(text) for text in written], dtype=np.int64)}
+        """``ids``: the new tokens of all texts, one after the other; ``lengths``: how many each text has.
+
+        Where the texts do not fit into memory together, they are written in halves, ``n_halved`` times.
+        """
+        texts: list[list[int]] = []
+        n_halved = in_halves(
+            piece.units, lambda some: texts.extend(self._write([job for unit in some for job in self.jobs(*unit)]))
+        )
+        ids = np.array([token for text in texts for token in text], dtype=np.int64)
+        lengths = np.array([len(text) for text in texts], dtype=np.int64)
+        return {"ids": ids, "lengths": lengths, "n_halved": np.asarray(n_halved)}
 
     def _write(self, jobs: list[_Job]) -> list[list[int]]:
         """New tokens of each text of ``jobs``."""

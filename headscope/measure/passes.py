@@ -19,8 +19,6 @@ from headscope.tokens import Row, padded
 Progress = Callable[[str, int, int], None]
 """Called as ``progress(stage, done, total)``."""
 
-DEFAULT_BATCH_TOKENS = 8192
-
 Result = dict[str, npt.NDArray[Any]]
 """What a piece of work measured: plain arrays that depend on the piece alone."""
 

@@ -39,6 +39,7 @@ class HeadModel:
         skips_lower_blocks: whether a pass may begin at the block it edits; False where the load check did not find
             such a pass equal to a whole one.
         notes: what loading let pass, in plain sentences.
+        memory_budget_bytes: what a batch may hold where its tokens are not named; None for a quarter of the device.
     """
 
     hf: PreTrainedModel
@@ -54,6 +55,7 @@ class HeadModel:
     tree_row_limit: int | None = None
     skips_lower_blocks: bool = False
     notes: tuple[str, ...] = ()
+    memory_budget_bytes: int | None = None
     factors: dict[int, Tensor] = field(default_factory=dict, repr=False)
     value_biases: list[Tensor] | None = field(default=None, repr=False)
 

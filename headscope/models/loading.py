@@ -21,6 +21,7 @@ from headscope.models.anatomy import context_length, find_anatomy
 from headscope.models.checkpoints import Checkpoint, find_checkpoint, load_weights
 from headscope.models.head_model import HeadModel
 from headscope.models.law_report import LawReport
+from headscope.models.memory_budget import parse_budget
 
 DTYPES = {
     "float32": torch.float32,
@@ -40,6 +41,7 @@ def load_model(
     unchecked: bool = False,
     trust_remote_code: bool = False,
     device_map: Any = None,
+    memory_budget: str | int | None = None,
 ) -> HeadModel:
     """Load a causal language model and prove that its heads are where headscope believes them to be.
 
@@ -55,10 +57,12 @@ def load_model(
         trust_remote_code: allow code that comes with a checkpoint to run.
         device_map: spread a checkpoint over several devices (accelerate): one of ``DEVICE_MAPS``, one device, or a
             mapping from module to device. It takes the place of ``device``.
+        memory_budget: what a batch may hold beside the model, such as ``"4GiB"``, ``"25%"`` of the device's total
+            (what is said here where nothing is) or a number of bytes; see ``memory_budget.py``.
 
     Raises:
         ModelError: there is no such model, it is incomplete, or it is no causal language model with attention heads.
-        RequestError: device, dtype or bos do not exist here.
+        RequestError: device, dtype, bos or memory budget do not exist here.
         LawError: the model breaks a law.
     """
     if bos not in ("auto", "always", "never"):
@@ -69,6 +73,7 @@ def load_model(
         place = choose_device(device)
     else:
         place = _mapped_device(device_map, device, live=not isinstance(model, str | Path))
+    budget_bytes = None if memory_budget is None else parse_budget(memory_budget, place)
     if isinstance(model, str | Path):
         checkpoint = find_checkpoint(str(model))
         hf, notes = load_weights(
@@ -102,6 +107,7 @@ def load_model(
         context_length=context_length(hf),
         laws=LawReport(),
         notes=tuple(notes),
+        memory_budget_bytes=budget_bytes,
     )
     if not unchecked:
         from headscope.models.laws import check_laws

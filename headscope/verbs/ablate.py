@@ -108,7 +108,7 @@ def ablate(
     sampling = Sampling(max_tokens, temperature, top_p, samples, greedy, stop_at_eos, scope, seed)
     chosen = model.head_set(heads) if isinstance(heads, str) else heads
     scorer = load_sentiment(sentiment) if generate else None
-    budget = batch_budget(batch_tokens)
+    budget = batch_budget(model, batch_tokens)
     if generate:
         check_texts_fit(model, profile, chosen_concepts(profile, concept), max_tokens, chat_template=chat_template)
     study = CausalStudy(
@@ -129,6 +129,7 @@ def ablate(
         blocks += generated_blocks(study, edited, written, scope)
         tables["texts"] = texts_table(study, edited, written)
         metrics = study_metrics(written, scorer, tuple(profile.concepts), keyword_counting)
+        record["n_batches_halved"] += written.n_halved
         record |= {
             "sampling": vars(sampling),
             "sentiment": scorer.record(),

@@ -80,7 +80,7 @@ def attribute(
         RequestError: another outcome, a number out of range, or gradients do not pass through the model.
     """
     check_request(model, outcome, steps, verify)
-    budget = batch_budget(batch_tokens)
+    budget = batch_budget(model, batch_tokens)
     common: dict[str, Any] = {"seed": seed, "chat_template": chat_template, "pack": pack, "progress": progress}
     study = CausalStudy(model, profile, concepts=concepts, kinds=[DECIDING_EDIT], batch_tokens=budget, **common)
     if study.states is None:

@@ -88,8 +88,8 @@ def curves(
     names: list[str] = sweep.record["concepts"]
     chosen = {name: choose_top(sweep, name, top_k, seed=seed) for name in names}
     study = CausalStudy(
-        model, profile, concepts=names, kinds=[DECIDING_EDIT], seed=seed, batch_tokens=batch_budget(batch_tokens),
-        chat_template=chat_template, pack=pack, progress=progress, engine=engine,
+        model, profile, concepts=names, kinds=[DECIDING_EDIT], seed=seed, chat_template=chat_template, pack=pack,
+        batch_tokens=batch_budget(model, batch_tokens), progress=progress, engine=engine,
     )  # fmt: skip
     areas: list[pd.DataFrame] = []
     searches: list[pd.DataFrame] = []

@@ -111,7 +111,7 @@ def forecast(
         batch_tokens: most tokens of a batch.
     """
     study = CausalStudy(
-        model, profile, concepts=concepts, kinds=["zero"], seed=0, batch_tokens=batch_budget(batch_tokens),
+        model, profile, concepts=concepts, kinds=["zero"], seed=0, batch_tokens=batch_budget(model, batch_tokens),
         chat_template=chat_template, pack=True, progress=None,
     )  # fmt: skip
     alone = [heads] if together else [HeadSet((head,)) for head in heads]

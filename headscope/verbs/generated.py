@@ -41,12 +41,14 @@ class Written:
         texts: ``texts[arm][prompt][sample]``; arm 0 is the unedited model.
         scores: outcome -> [n_arms, n_prompts, n_samples]; NaN where a text has no score.
         units: outcome -> unit.
+        n_halved: how many batches did not fit into memory and were written in halves.
     """
 
     rows: list[int]
     texts: list[list[list[str]]]
     scores: dict[str, FloatArray]
     units: dict[str, str]
+    n_halved: int
 
 
 def check_texts_fit(
@@ -96,9 +98,11 @@ def continued(
 ) -> Written:
     """Continue ``prompts``, which are the study's ``rows``, unedited and under each arm, and score the texts."""
     arms = [None, *edited]
+    halvings: list[int] = []
     ids = generate(
-        study.model, prompts, arms, sampling, states=states, batch_tokens=batch_tokens, progress=progress, work=work
-    )
+        study.model, prompts, arms, sampling, states=states, batch_tokens=batch_tokens, progress=progress,
+        halved=halvings.append, work=work,
+    )  # fmt: skip
     decode: Callable[..., str] = study.model.tokenizer.decode
     texts = [
         [
@@ -119,7 +123,7 @@ def continued(
                 whole, lambda text, w=words: count_substrings_phase6(text, w)
             )
             units[f"keyword_count_phase6_{name}"] = "keywords_per_prompt_and_text"
-    return Written(rows, texts, scores, units)
+    return Written(rows, texts, scores, units, sum(halvings))
 
 
 def _score(

@@ -100,7 +100,7 @@ def joint(
         sets = draw_disjoint_sets(model.heads_per_layer, one.heads, n_sets=n_random, seed=seed, name=one.concept)
         study = CausalStudy(
             model, profile, concepts=one.concept, kinds=[DECIDING_EDIT], seed=seed,
-            batch_tokens=batch_budget(batch_tokens),
+            batch_tokens=batch_budget(model, batch_tokens),
             chat_template=chat_template, pack=pack, progress=progress, prompts=frozenset(one.prompts),
             engine=engine,
         )  # fmt: skip

@@ -134,7 +134,7 @@ def patch(
     if scorer is not None:
         classes = [*chosen_concepts(profile, concepts), profile.control]
         check_texts_fit(model, profile, classes, max_tokens, chat_template=chat_template)
-    budget = batch_budget(batch_tokens)
+    budget = batch_budget(model, batch_tokens)
     study = CausalStudy(
         model, profile, concepts=concepts, kinds=(), seed=seed, batch_tokens=budget,
         chat_template=chat_template, pack=pack, progress=progress, engine=engine,
@@ -161,10 +161,11 @@ def patch(
     }  # fmt: skip
     record["warnings"] = [*study.templates.warnings, *(w for one in measured for w in pairs_warnings(one))]
     if scorer is not None:
-        more, tables["texts"] = patched_texts(
+        more, tables["texts"], n_halved = patched_texts(
             study, measured, chosen, recipe, sampling, scorer, tests, settings, batch_tokens=budget, progress=progress
         )
         blocks += more
+        record["n_batches_halved"] += n_halved
         record |= {"sampling": vars(sampling), "sentiment": scorer.record()}
     elif generate and not alone:
         record["warnings"].append(f"no texts were written: {recipe.what} is patched in fixed text only")

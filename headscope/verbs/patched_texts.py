@@ -36,13 +36,14 @@ def patched_texts(
     *,
     batch_tokens: int,
     progress: Progress | None,
-) -> tuple[list[PatchBlock], pd.DataFrame]:
+) -> tuple[list[PatchBlock], pd.DataFrame, int]:
     """Continue every target, unpatched and with one set of heads patched.
 
     Returns:
-        Blocks for ``stats.patching_table``, and the ``texts`` table.
+        Blocks for ``stats.patching_table``, the ``texts`` table, and how many batches had to be halved.
     """
     layers, blocks, tables = [head.layer for head in heads], list[PatchBlock](), list[pd.DataFrame]()
+    n_halved = 0
     for one in measured:
         patches, arms = one.plan.patches, [Arm(heads, kind) for kind in PATCH_KINDS]
         targets = [patch.target.asked for patch in patches]
@@ -55,7 +56,8 @@ def patched_texts(
         )  # fmt: skip
         blocks += _blocks(written, one.common(tests, settings))
         tables.append(_table(study, one, heads, written))
-    return blocks, pd.concat(tables, ignore_index=True)
+        n_halved += written.n_halved
+    return blocks, pd.concat(tables, ignore_index=True), n_halved
 
 
 def _blocks(written: Written, common: dict[str, Any]) -> list[PatchBlock]:

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from headscope.errors import RequestError
-from headscope.measure.passes import DEFAULT_BATCH_TOKENS
+from headscope.models.head_model import HeadModel
+from headscope.models.memory_budget import batch_tokens_within
 from headscope.profiles.types import Profile, Prompt
 from headscope.stats import label_templates
 from headscope.stats.clusters import MIN_TEMPLATES
@@ -76,10 +77,14 @@ def require_verdicts(profile: Profile, concepts: Sequence[str] | str | None) -> 
             )
 
 
-def batch_budget(batch_tokens: int | None) -> int:
-    """Most tokens of a batch; RequestError where it is not positive."""
+def batch_budget(model: HeadModel, batch_tokens: int | None) -> int:
+    """Most tokens of a batch: as asked, else what fits the model's memory budget.
+
+    Raises:
+        RequestError: it is not positive, or not even one token fits.
+    """
     if batch_tokens is None:
-        return DEFAULT_BATCH_TOKENS
+        return batch_tokens_within(model)
     if batch_tokens < 1:
         raise RequestError("batch_tokens must be positive", expected="1 or more", got=str(batch_tokens))
     return batch_tokens

@@ -90,7 +90,7 @@ def screen(
         if value not in known:
             raise RequestError(f'{what} "{value}" does not exist', expected=", ".join(known), got=value)
     names = chosen_concepts(profile, concepts)
-    budget = batch_budget(batch_tokens)
+    budget = batch_budget(model, batch_tokens)
     if protocol == "phase6":
         return ScreenResult(*screen_phase6(model, profile, names, seed=seed, batch_tokens=budget, progress=progress))
     encoder = encoder_of(model, chat_template=chat_template)

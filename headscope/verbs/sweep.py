@@ -56,7 +56,7 @@ def sweep(
         progress: told how far the work is.
         engine: runs the passes and keeps their results; this process by default, nothing kept.
     """
-    budget = batch_budget(batch_tokens)
+    budget = batch_budget(model, batch_tokens)
     chosen = model.head_set(heads)
     study = CausalStudy(
         model, profile, concepts=concepts, kinds=edits, seed=seed, batch_tokens=budget,

@@ -84,3 +84,20 @@ def test_a_text_depends_on_its_prompt_sample_and_arm_alone(model):
     assert texts_of(model, arms, batch_tokens=1) == whole
     backwards = texts_of(model, arms[::-1], prompts=[5, 4, 2, 1, 0])
     assert [[of_arm[i] for i in (0, 1, 2, 4, 5)] for of_arm in whole] == [one[::-1] for one in backwards[::-1]]
+
+
+def test_texts_that_do_not_fit_together_are_written_in_halves_and_are_the_same(model, monkeypatch):
+    prompts, states = asked_of(model)
+    arms = [None, Arm(HeadSet((MATTERS,)), "zero")]
+    whole = generate(model, prompts, arms, SAMPLED, states=states, batch_tokens=4096)
+    prefill, halvings = generation.prefill, []
+
+    def full_above_eight_rows(model, batch):
+        if len(batch) > 8:
+            raise torch.OutOfMemoryError
+        return prefill(model, batch)
+
+    monkeypatch.setattr(generation, "prefill", full_above_eight_rows)
+    halved = generate(model, prompts, arms, SAMPLED, states=states, batch_tokens=4096, halved=halvings.append)
+    assert sum(halvings) > 0
+    assert halved == whole

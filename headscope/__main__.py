@@ -1,0 +1,5 @@
+"""``python -m headscope``: the command line."""
+
+from headscope.cli import main
+
+main()

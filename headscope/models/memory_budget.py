@@ -1,0 +1,96 @@
+"""How many tokens fit into a batch: from a stated budget of memory and the model's sizes, never from what is free.
+
+The budget is a number of bytes or a share of the device's total, a quarter where nothing is said. What a token holds at
+the peak of a pass is estimated from the widths of a block. So the plan of batches, and with it every bit,
+is the same whatever else the machine does. Beside it at most ``measure.forced.LOGIT_BYTES`` of logits are held.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+
+import torch
+
+from headscope.errors import RequestError
+from headscope.models.anatomy import embedding_weight
+from headscope.models.head_model import HeadModel
+
+DEFAULT_SHARE = 0.25
+MOST_BATCH_TOKENS = 8192
+"""Larger batches are no faster."""
+
+_UNITS = {"": 1, "B": 1} | {
+    f"{prefix}{suffix}": base**power
+    for power, prefix in enumerate("KMGT", start=1)
+    for suffix, base in (("B", 1000), ("iB", 1024))
+}
+_AMOUNT = re.compile(r"(\d+(?:\.\d+)?)\s*(%|[A-Za-z]*)")
+_COPIES = 2  # what enters and what leaves a step lie side by side
+_ROW_TOKENS = 128  # an attention row is as wide as the prompts are long; most are shorter than this
+
+
+def parse_budget(budget: str | int, device: torch.device) -> int:
+    """Bytes of ``"4GiB"``, ``"500 MB"``, ``4294967296`` or ``"25%"`` of the device's total.
+
+    Raises:
+        RequestError: it is none of these, not positive, or more than the device has.
+    """
+    found = _AMOUNT.fullmatch(str(budget).strip())
+    total = total_bytes(device)
+    units = {name.lower(): size for name, size in _UNITS.items()} | {"%": total / 100}
+    if found is None or found[2].lower() not in units:
+        raise RequestError(f'"{budget}" is no amount of memory', expected="such as 4GiB, 500MB or 25%", got=str(budget))
+    n_bytes = int(float(found[1]) * units[found[2].lower()])
+    if not 0 < n_bytes <= total:
+        raise RequestError(
+            f"the memory budget {budget} cannot be kept",
+            expected=f"above 0, at most what the device {device} has: {total / 2**30:.1f} GiB",
+            got=str(budget),
+        )
+    return n_bytes
+
+
+def total_bytes(device: torch.device) -> int:
+    """All the memory of a device, used or not."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_properties(device).total_memory
+    if device.type == "mps":
+        return torch.mps.recommended_max_memory()
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def batch_tokens_within(model: HeadModel) -> int:
+    """Most tokens of a batch within the model's memory budget, at most ``MOST_BATCH_TOKENS``.
+
+    Raises:
+        RequestError: not even one token fits.
+    """
+    budget = model.memory_budget_bytes
+    if budget is None:
+        budget = int(DEFAULT_SHARE * total_bytes(model.device))
+    needed = bytes_per_token(model)
+    if budget < needed:
+        raise RequestError(
+            "the memory budget holds no token",
+            expected=f"at least {needed} bytes for this model",
+            got=f"{budget} bytes",
+            fix="raise --memory-budget",
+        )
+    return min(MOST_BATCH_TOKENS, budget // needed)
+
+
+def bytes_per_token(model: HeadModel) -> int:
+    """About what one token holds at the peak of a pass without gradients.
+
+    In one block: inputs and outputs of its matrices and its rows of attention; beside it, what enters each layer, which
+    is kept for edited passes to begin there.
+    """
+    size = torch.finfo(model.dtype).bits // 8
+    embedding = embedding_weight(model.hf)
+    matrices = [weight.shape[-2:] for weight in model.hf.parameters() if weight.dim() >= 2]
+    n_layers = len(model.heads_per_layer)
+    widths = math.ceil(sum(sum(shape) for shape in matrices if embedding.shape[0] not in shape) / n_layers)
+    rows = max(model.heads_per_layer) * _ROW_TOKENS
+    return size * (_COPIES * (widths + rows) + n_layers * embedding.shape[1])
