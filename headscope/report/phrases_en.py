@@ -181,17 +181,21 @@ class English:
     def _carried(self, found: ConceptFindings, name: str) -> str:
         own, shared = found.judged(*OWN_CARRIERS), found.judged(SHARED_CARRIER)
         n_judged = sum("," not in str(row["heads"]) for row in found.verdicts)
+        texts: list[str] = []
         if own:
-            text = f"{name}: {len(own)} of {n_judged} heads {_plural(len(own), 'carries', 'carry')} it — "
-            text += f"{_listed([self._verdict_words(row) for row in own])}."
-        elif shared:
-            text = f"{name}: no single head of {n_judged} is shown to carry this concept and no other."
-        else:
-            text = f"{name}: no single head of {n_judged} is shown to carry it{self._blind_below(found)}."
+            words = f"{len(own)} of {n_judged} heads {_plural(len(own), 'carries', 'carry')} it — "
+            texts.append(f"{words}{_listed([self._verdict_words(row) for row in own])}.")
         if shared:
-            text += f" {len(shared)} {_plural(len(shared), 'acts', 'act')} on it and on other concepts too (shared "
-            text += f"{_plural(len(shared), 'carrier', 'carriers')}) — "
-            text += f"{_listed([self._verdict_words(row) for row in shared])}."
+            words = (
+                f"{len(shared)} of {n_judged} heads {_plural(len(shared), 'carries', 'carry')} it and other concepts"
+            )
+            words += f" too (shared {_plural(len(shared), 'carrier', 'carriers')}) — "
+            texts.append(f"{words}{_listed([self._verdict_words(row) for row in shared])}.")
+        if shared and not own:
+            texts.append("None is shown to carry this concept and no other.")
+        if not (own or shared):
+            texts.append(f"no single head of {n_judged} is shown to carry it{self._blind_below(found)}.")
+        text = f"{name}: {' '.join(texts)}"
         others = [(len(found.judged(verdict)), one, many) for verdict, one, many in _COUNTED]
         counted = [f"{n} {_plural(n, one, many)}" for n, one, many in others if n]
         if counted:
@@ -308,7 +312,8 @@ class English:
     def _alone(self, found: ConceptFindings) -> str:
         n_heads = len(found.alone)
         strongest = [f"{named(one.heads)}, {self.evidence(one)}" for one in found.lowering[:1]]
-        text = f"removed alone, {len(found.lowering)} of {n_heads} heads are shown to lower the log-odds"
+        text = f"removed alone, {len(found.lowering)} of {n_heads} heads "
+        text += f"{_plural(len(found.lowering), 'is', 'are')} shown to lower the log-odds"
         text += f" (strongest: {strongest[0]})" if strongest else self._blind_below(found)
         return f"{text}, {len(found.raising)} to raise them."
 
@@ -317,11 +322,12 @@ class English:
         if agreement is None:
             return ""
         top = min(10, len(found.looked))
+        both = found.shared_top(top)
         return (
             f"*Looking against doing.* Over {agreement.n} heads, Δ attention and the loss on removal have rank "
             f"correlation {number(agreement.rho)} (95 % CI {interval(agreement.low, agreement.high)}; heads of one "
             f"model are no independent sample, so this describes and does not generalize). Of the {top} heads with "
-            f"the largest Δ, {found.shared_top(top)} are shown to lower the log-odds when removed."
+            f"the largest Δ, {both} {_plural(both, 'is', 'are')} shown to lower the log-odds when removed."
         )
 
     def _on_set(self, one: SetFindings) -> list[str]:

@@ -199,18 +199,17 @@ class Japanese:
     def _carried(self, found: ConceptFindings, name: str) -> str:
         own, shared = found.judged(*OWN_CARRIERS), found.judged(SHARED_CARRIER)
         n_judged = sum("," not in str(row["heads"]) for row in found.verdicts)
+        text = f"{name}："
         if own:
-            text = f"{name}：{n_judged} ヘッドのうち {len(own)} 個がこの概念を担う — "
+            text += f"{n_judged} ヘッドのうち {len(own)} 個がこの概念を担う — "
             text += f"{_listed([self._verdict_words(row) for row in own])}。"
-        elif shared:
-            text = f"{name}：{n_judged} ヘッドのうち、この概念だけを担うと示されたものはない。"
-        else:
-            text = (
-                f"{name}：{n_judged} ヘッドのうち、単独でこの概念を担うと示されたものはない{self._blind_below(found)}。"
-            )
         if shared:
-            text += f"{len(shared)} 個はこの概念とほかの概念の両方に効く（共有の担い手） — "
+            text += f"{n_judged} ヘッドのうち {len(shared)} 個がこの概念とほかの概念の両方を担う（共有の担い手） — "
             text += f"{_listed([self._verdict_words(row) for row in shared])}。"
+        if shared and not own:
+            text += "この概念だけを担うと示されたものはない。"
+        if not (own or shared):
+            text += f"{n_judged} ヘッドのうち、単独でこの概念を担うと示されたものはない{self._blind_below(found)}。"
         others = [(len(found.judged(verdict)), words) for verdict, words in _COUNTED]
         counted = [f"{words}が {n} 個" for n, words in others if n]
         if counted:
