@@ -16,6 +16,7 @@ from headscope.measure.edits import Arm
 from headscope.measure.forced import ForcedPasses
 from headscope.measure.generation import Sampling, generate
 from headscope.measure.lexicons import ConceptTokens, LexiconTokens
+from headscope.models.head_model import HeadModel
 from headscope.models.loading import load_model
 from headscope.models.memory_budget import MOST_BATCH_TOKENS
 from headscope.plots.writing import write_plots
@@ -39,9 +40,9 @@ def asked(name: str, n_prompt: int, sequences: list[list[int]], *, pack: bool) -
 
 def load(folder: str) -> dict[str, Way]:
     """What it can do with the checkpoint."""
-    model = load_model(folder)
+    model, halved = load_model(folder), load_model(folder, dtype="bfloat16")
 
-    def screen(task: dict[str, Any], *, pack: bool) -> np.ndarray:
+    def screen(task: dict[str, Any], *, pack: bool, model: HeadModel = model) -> np.ndarray:
         probes = [
             Probe(index, (len(ids) - 1,), tuple(keys))
             for index, (ids, keys) in enumerate(zip(task["sequences"], task["keys"], strict=True))
@@ -56,7 +57,7 @@ def load(folder: str) -> dict[str, Way]:
         texts = generate(model, prompts, arms, sampling, states=None, batch_tokens=MOST_BATCH_TOKENS)
         return [[text for (text,) in arm] for arm in texts]
 
-    def sweep(task: dict[str, Any], *, pack: bool, skip: bool) -> np.ndarray:
+    def sweep(task: dict[str, Any], *, pack: bool, skip: bool, model: HeadModel = model) -> np.ndarray:
         n = task["n_readouts"]
         groups = [task["sequences"][start : start + n] for start in range(0, len(task["sequences"]), n)]
         prompts = [
@@ -82,7 +83,7 @@ def load(folder: str) -> dict[str, Way]:
             screened = screen_verb(model, profile, protocol="phase6")
             ablated = ablate(
                 model, profile, head, concept="gratitude", edits=["zero_keep_bias"], max_tokens=task["max_tokens"],
-                stop_at_eos=False, keyword_counting="phase6",
+                greedy=True, stop_at_eos=False, keyword_counting="phase6",
             )  # fmt: skip
             for verb, result in (("screen", screened), ("ablate", ablated)):
                 common = {"seed": 0, "batch_tokens": MOST_BATCH_TOKENS, "out": Path(scratch) / verb}
@@ -98,10 +99,12 @@ def load(folder: str) -> dict[str, Way]:
         "growth/recommended": lambda task: screen(task, pack=True),
         "screen/recommended": lambda task: screen(task, pack=True),
         "screen/unpacked": lambda task: screen(task, pack=False),
+        "screen/bfloat16": lambda task: screen(task, pack=True, model=halved),
         "long/recommended": lambda task: screen(task, pack=False),
         "generate/recommended": write,
         "sweep/recommended": lambda task: sweep(task, pack=True, skip=True),
         "sweep/unpacked": lambda task: sweep(task, pack=False, skip=True),
+        "sweep/bfloat16": lambda task: sweep(task, pack=True, skip=True, model=halved),
         "sweep/plain": lambda task: sweep(task, pack=False, skip=False),
     }
 

@@ -36,6 +36,7 @@ from headscope.random_streams import generator
 from headscope.tokens import plan_batches
 
 SCOPES = ("all", "generated")
+_FIRST_ORDERED = 1024
 
 
 @dataclass(frozen=True)
@@ -291,13 +292,24 @@ def _choose(
 
 
 def _kept(logits: Tensor, top_p: float) -> Tensor:
-    """Log-probabilities, -inf outside the smallest set of most probable tokens that holds ``top_p`` of the mass."""
+    """Log-probabilities, -inf outside the smallest set of most probable tokens that holds ``top_p`` of the mass.
+
+    Of equally probable ones at its edge those with the lowest ids are in it. All tokens are put in order only where the
+    most probable ``_FIRST_ORDERED`` do not hold enough.
+    """
     scores = logits.log_softmax(dim=-1)
     if top_p >= 1:
         return scores
-    ordered, order = scores.sort(dim=-1, descending=True, stable=True)
+    ordered = scores.topk(min(_FIRST_ORDERED, scores.shape[-1]), dim=-1).values
     before = ordered.exp().cumsum(dim=-1) - ordered.exp()
-    return torch.full_like(scores, -torch.inf).scatter(-1, order, ordered.masked_fill(before >= top_p, -torch.inf))
+    if bool((before[:, -1] < top_p).any()):
+        ordered = scores.sort(dim=-1, descending=True).values
+        before = ordered.exp().cumsum(dim=-1) - ordered.exp()
+    n_kept = (before < top_p).sum(dim=-1, keepdim=True)
+    edge = ordered.gather(-1, n_kept - 1)
+    above, at_edge = scores > edge, scores == edge
+    room = n_kept - above.sum(dim=-1, keepdim=True)
+    return scores.masked_fill(~(above | (at_edge & (at_edge.cumsum(dim=-1) <= room))), -torch.inf)
 
 
 def _drop(live: _Live, going: list[int]) -> None:

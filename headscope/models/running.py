@@ -168,7 +168,8 @@ class output_at:  # noqa: N801 - used as a block, like a function
 def finite_logits(model: HeadModel, logits: Tensor) -> Tensor:
     """``logits`` as float32, or float64 as they are; WorkError where one is NaN or infinite."""
     logits = logits if logits.dtype == torch.float64 else logits.float()
-    if not bool(torch.isfinite(logits).all()):
+    # The sum is NaN or infinite if any term is, and takes no second tensor of this size.
+    if not bool(torch.isfinite(logits.sum(dtype=torch.float32))) and not bool(torch.isfinite(logits).all()):
         dtype = str(model.dtype).removeprefix("torch.")
         raise WorkError(
             f'model "{model.name}" gives logits that are NaN or infinite in {dtype}',

@@ -52,6 +52,7 @@ def screen_phase6(
     *,
     seed: int,
     batch_tokens: int,
+    pack: bool,
     progress: Progress | None,
 ) -> tuple[dict[str, pd.DataFrame], xr.Dataset, dict[str, Any], str]:
     """Tables, values, record and main table of a screen by the study's protocol."""
@@ -73,7 +74,7 @@ def screen_phase6(
         sequences.append(tokens.ids)
     halvings: list[int] = []
     read = read_probes(
-        model, sequences, probes, batch_tokens=batch_tokens, pack=False, progress=progress, halved=halvings.append
+        model, sequences, probes, batch_tokens=batch_tokens, pack=pack, progress=progress, halved=halvings.append
     )
     sizes = np.array([len(probe.keys) for probe in probes])
     values = read["attention"] / sizes[:, None, None]
@@ -100,7 +101,7 @@ def screen_phase6(
         "seed": seed,
         "batch_tokens": batch_tokens,
         "n_batches_halved": sum(halvings),
-        "packed": False,
+        "packed": pack and model.tree_row_limit is not None,
         "warnings": [CONFOUNDED, *coverage["note"].tolist(), *templates.warnings],
     }
     return {"screen": table, "coverage": coverage}, dataset, record, "screen"

@@ -92,7 +92,9 @@ def screen(
     names = chosen_concepts(profile, concepts)
     budget = batch_budget(model, batch_tokens)
     if protocol == "phase6":
-        return ScreenResult(*screen_phase6(model, profile, names, seed=seed, batch_tokens=budget, progress=progress))
+        return ScreenResult(
+            *screen_phase6(model, profile, names, seed=seed, batch_tokens=budget, pack=pack, progress=progress)
+        )
     encoder = encoder_of(model, chat_template=chat_template)
     prompts = [prompt for name in names for prompt in profile.prompts_of(name)]
     templates = templates_of([*prompts, *profile.controls])

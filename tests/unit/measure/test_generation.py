@@ -101,3 +101,19 @@ def test_texts_that_do_not_fit_together_are_written_in_halves_and_are_the_same(m
     halved = generate(model, prompts, arms, SAMPLED, states=states, batch_tokens=4096, halved=halvings.append)
     assert sum(halvings) > 0
     assert halved == whole
+
+
+@pytest.mark.parametrize("vocabulary", [3, 300, 5000])
+@pytest.mark.parametrize("top_p", [1e-6, 0.3, 0.9, 0.999])
+def test_top_p_keeps_what_a_full_sort_keeps(vocabulary, top_p):
+    """Peaked, flat and tied distributions; the reference sorts everything."""
+    draw = torch.Generator().manual_seed(vocabulary)
+    peaked = torch.randn(4, vocabulary, generator=draw) * 5
+    flat = torch.randn(4, vocabulary, generator=draw) * 0.01
+    tied = torch.randint(0, 3, (4, vocabulary), generator=draw).float()
+    for logits in (peaked, flat, tied, torch.cat([peaked, flat])):
+        scores = logits.log_softmax(-1)
+        ordered, order = scores.sort(dim=-1, descending=True, stable=True)
+        before = ordered.exp().cumsum(-1) - ordered.exp()
+        whole = torch.full_like(scores, -torch.inf).scatter(-1, order, ordered.masked_fill(before >= top_p, -torch.inf))
+        assert torch.equal(generation._kept(logits, top_p), whole)
