@@ -22,11 +22,13 @@ from pathlib import Path
 
 from benchmarks.race import Contestant, Run, race
 from benchmarks.rivals import RIVALS, python_of
-from benchmarks.tasks import checkpoints, make_tasks
+from benchmarks.tasks import MADE, checkpoints, make_tasks
 from benchmarks.writing import machine, record, table
 
-# Way -> every k-th item only.
+# Way -> every k-th item only, on the large checkpoint. Heads stand in order of layers, so every layer has its share.
 SAMPLED = {
+    **{("headscope", "sweep", way): 3 for way in ("recommended", "unpacked", "plain")},
+    ("floor", "sweep", "floor"): 3,
     ("transformer_lens 2", "generate", "study"): 7,
     ("transformer_lens 2", "phase6", "study"): 7,
     ("transformer_lens 2", "sweep", "recommended"): 12,
@@ -49,7 +51,7 @@ def main() -> None:
     arguments = parser.parse_args()
     runs: list[Run] = []
     versions: dict[str, dict[str, str]] = {}
-    models = ["gpt2-small"] if arguments.quick else arguments.models
+    models = [MADE] if arguments.quick else arguments.models
     for model in models:
         with tempfile.TemporaryDirectory() as scratch:
             runs += race_on(model, Path(scratch), arguments, versions)
@@ -74,7 +76,7 @@ def race_on(model: str, scratch: Path, arguments: argparse.Namespace, versions: 
     ]
     wanted = tuple(arguments.jobs) or ("",)
     jobs = {name: task for name, task in tasks["jobs"].items() if name.startswith(wanted)}
-    runs = race(contestants, model, jobs, arguments.rounds, SAMPLED)
+    runs = race(contestants, model, jobs, arguments.rounds, SAMPLED if model == MADE else {})
     for one in contestants:
         versions[one.name] = one.versions
         one.stop()

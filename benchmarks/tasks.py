@@ -65,7 +65,8 @@ def make_tasks(folder: Path, model: str, *, quick: bool, threads: int) -> dict[s
             "kind": "phase6", "written": [index < len(prompts) for index in range(len(screened["sequences"]))],
             "head": [1, 2], "max_tokens": N_TOKENS,
         }  # fmt: skip
-        for n in (2, 4) if quick else GROWTH:
+    if model == "demo":
+        for n in GROWTH:
             jobs[f"screen {n:,} prompts of {GROWTH_TOKENS} tokens"] = _long(n, GROWTH_TOKENS) | {"kind": "growth"}
     study = sorted((SHARED / "reference" / "phase6" / "prompts").glob("*.json"))
     if study and model == MADE:

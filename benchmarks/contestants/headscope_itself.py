@@ -57,7 +57,7 @@ def load(folder: str) -> dict[str, Way]:
         texts = generate(model, prompts, arms, sampling, states=None, batch_tokens=MOST_BATCH_TOKENS)
         return [[text for (text,) in arm] for arm in texts]
 
-    def sweep(task: dict[str, Any], *, pack: bool, skip: bool, model: HeadModel = model) -> np.ndarray:
+    def sweep(task: dict[str, Any], *, pack: bool, skip: bool) -> np.ndarray:
         n = task["n_readouts"]
         groups = [task["sequences"][start : start + n] for start in range(0, len(task["sequences"]), n)]
         prompts = [
@@ -104,7 +104,6 @@ def load(folder: str) -> dict[str, Way]:
         "generate/recommended": write,
         "sweep/recommended": lambda task: sweep(task, pack=True, skip=True),
         "sweep/unpacked": lambda task: sweep(task, pack=False, skip=True),
-        "sweep/bfloat16": lambda task: sweep(task, pack=True, skip=True, model=halved),
         "sweep/plain": lambda task: sweep(task, pack=False, skip=False),
     }
 
