@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import os
-import shutil
-import subprocess
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from transformers import AutoModelForCausalLM
@@ -21,9 +16,9 @@ from headscope.models.reading import RowQueries, read_attention
 from headscope.models.running import logits_at
 from headscope.tokens import tree_row
 from tests.laws import oracles
+from tests.oracle.lens import CHECKPOINT, answers_of_transformer_lens, with_value_biases
 
 pytestmark = pytest.mark.oracle
-LENS_PYTHON = "HEADSCOPE_TRANSFORMER_LENS_PYTHON"
 TEXTS = (
     "Once upon a time there was a little girl named Lily.",
     "Once upon a time there was a dog",
@@ -107,31 +102,14 @@ def test_prompts_packed_as_a_tree_equal_each_alone(real: tuple[HeadModel, Path])
         assert float(gap) <= 1e-5 * max(1.0, float(alone.abs().max()))
 
 
-def with_value_biases(source: Path, target: Path) -> Path:
-    """A copy whose query, key and value biases, all 0 in the original, are drawn, so that the conventions differ."""
-    hf = AutoModelForCausalLM.from_pretrained(source, dtype=torch.float32)
-    generator = torch.Generator().manual_seed(0)
-    with torch.no_grad():
-        for block in hf.transformer.h:
-            block.attn.c_attn.bias.normal_(std=0.3, generator=generator)
-    hf.save_pretrained(target)
-    for file in source.glob("tokenizer*"):
-        shutil.copy(file, target)
-    return target
-
-
 def test_edits_and_patterns_equal_those_of_transformer_lens(shared: Path, tmp_path: Path) -> None:
     """The same edit on the same weights; it folds the value bias away, so its zeroed head leaves b_V."""
-    python = os.environ.get(LENS_PYTHON)
-    if not python:
-        pytest.skip(f"{LENS_PYTHON} names no Python that has transformer_lens (2.x)")
-    spec, out = "0:3,2:11,5:7", tmp_path / "lens.npz"
-    folder = with_value_biases(shared / "models" / "chat-gpt2-3M", tmp_path / "checkpoint")
+    spec = "0:3,2:11,5:7"
+    folder = with_value_biases(shared / "models" / CHECKPOINT, tmp_path / "checkpoint")
     model = load_model(folder, device="cpu")
     rows = encoded(model)
-    script = Path(__file__).with_name("transformer_lens_side.py")
-    subprocess.run([python, str(script), str(folder), str(out), json.dumps(rows), spec], check=True)
-    lens = np.load(out)
+    heads = [(head.layer, head.head) for head in model.head_set(spec)]
+    lens = answers_of_transformer_lens({"ask": "edits", "folder": str(folder), "rows": rows, "heads": heads}, tmp_path)
     assert all(float(value_bias(model, layer).abs().max()) > 0.1 for layer in (0, 2, 5))
     for row, ids in enumerate(rows):
         batch = Batch.of_chains([ids])
