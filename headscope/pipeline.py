@@ -35,6 +35,7 @@ from headscope.runs.folder import Run
 from headscope.stats import effects_table
 from headscope.verbs.ablate import AblationResult, ablate
 from headscope.verbs.attribute import DEFAULT_STEPS, attribute, random_others, top_heads, verified
+from headscope.verbs.budget import BUDGETS, choose_budget
 from headscope.verbs.causal import PRIMARY
 from headscope.verbs.curves import curves
 from headscope.verbs.generated import check_texts_fit
@@ -51,8 +52,6 @@ from headscope.verbs.screen import screen
 from headscope.verbs.smallest import check_share
 from headscope.verbs.sweep import DECIDING_EDIT, sweep
 
-BUDGETS = ("exact", "fast")
-
 
 def run(
     model: HeadModel,
@@ -61,7 +60,7 @@ def run(
     *,
     concepts: Sequence[str] | str | None = None,
     query: str | None = None,
-    budget: str = "exact",
+    budget: str = "auto",
     edits: Sequence[str] = ("mean", "zero"),
     top_k: int = 4,
     top_n: int = 10,
@@ -99,8 +98,9 @@ def run(
         query: which tokens look, see ``screen``; by default ``readout``, the place where the causal outcome is read, so
             that both kinds of evidence are about the same place; ``last`` where the profile has no readouts.
         budget: ``exact``: sweep every head; ``fast``: only the ``top_n`` heads of each concept by the fast scores and
-            as many random others (on models where a sweep of all heads would take hours). Then no row is confirmatory,
-            and how many heads were missed is bounded from the random ones (``stats/fast_scores.py``).
+            as many random others. Then no row is confirmatory, and how many heads were missed is bounded from the
+            random ones (``stats/fast_scores.py``). ``auto``: ``fast`` where a sweep of all heads would take hours, see
+            ``verbs/budget.py``; the record has what was chosen.
         edits: kinds of edit; ``mean`` must be among them.
         top_k: heads switched off together.
         top_n: heads in the ranking of each concept.
@@ -142,6 +142,10 @@ def run(
     check_share(share)
     load_sentiment(sentiment)  # a scorer that is not there stops the run here, not hours later
     batch_plan = batch_budget(model, batch_tokens)
+    choice = choose_budget(
+        model, profile, budget, concepts=names, edits=edits, chat_template=chat_template, batch_tokens=batch_plan,
+        no_gradients=gradients,
+    )  # fmt: skip
     common: dict[str, Any] = {
         "seed": seed,
         "batch_tokens": batch_plan,
@@ -153,9 +157,10 @@ def run(
         "sentiment": sentiment,
     }  # fmt: skip
     options = {
-        "concepts": list(names), "query": query, "budget": budget, "edits": list(edits), "top_k": top_k, "top_n": top_n,
-        "steps": DEFAULT_STEPS, "n_random": n_random, "sets": sets, "share": share, "patching": patching,
-        "allow_low_coverage": allow_low_coverage, "chat_template": chat_template, "languages": list(languages),
+        "concepts": list(names), "query": query, "budget": choice.budget, "edits": list(edits), "top_k": top_k,
+        "top_n": top_n, "steps": DEFAULT_STEPS, "n_random": n_random, "sets": sets, "share": share,
+        "patching": patching, "allow_low_coverage": allow_low_coverage, "chat_template": chat_template,
+        "languages": list(languages),
         **writing, **({"negative_control": True} if negative_control else {}),
     }  # fmt: skip
     folder = begin(
@@ -164,6 +169,8 @@ def run(
     )  # fmt: skip
     with folder:
         clock = _Clock(folder)
+        if choice.warning:
+            folder.warn(choice.warning)
         causal: dict[str, Any] = {**common, "engine": Engine(folder.shards, runner, part)}
         results: dict[str, Result] = {}
         results["screen"] = screened = screen(
@@ -176,7 +183,7 @@ def run(
         clock.lap("attribute")
         random: tuple[Head, ...] = ()
         spec = "*"
-        if fast is not None and budget == "fast":
+        if fast is not None and choice.budget == "fast":
             top = top_heads(fast.table, names, top_n)
             random = random_others(model, top, seed=seed)
             spec = ",".join(map(str, sorted((*top, *random))))
@@ -197,7 +204,7 @@ def run(
                 model, profile, screened, concepts=names, edits=edits, heads=spec, **causal
             )
             clock.lap("negative_control")
-        if sets and budget == "exact":
+        if sets and choice.budget == "exact":
             results["curves"] = curves(model, profile, swept, top_k=top_k, share=share, **causal)
             clock.lap("curves")
         if patching:
@@ -273,7 +280,7 @@ def _check(budget: str, edits: Sequence[str], top_k: int, top_n: int, model: Hea
     Without gradients a fast budget cannot be kept; an exact one does without them.
     """
     if budget not in BUDGETS:
-        raise RequestError(f'budget "{budget}" does not exist', expected=" or ".join(BUDGETS), got=budget)
+        raise RequestError(f'budget "{budget}" does not exist', expected=", ".join(BUDGETS), got=budget)
     if DECIDING_EDIT not in edits:
         raise RequestError(f'the edit "{DECIDING_EDIT}" decides and cannot be left out', got=", ".join(edits))
     n_heads = sum(model.heads_per_layer)

@@ -36,7 +36,7 @@ def command(
     headscope check ./my-checkpoint --dtype bfloat16 --json
     """
     from headscope.models.laws import check_laws
-    from headscope.verbs.forecast import weights_mib
+    from headscope.verbs.forecast_work import weights_mib
 
     loaded = ask_model(
         model, device=device, device_map=device_map, dtype=dtype, bos=bos, unchecked=True,

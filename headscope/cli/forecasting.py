@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 from headscope.cli import console
 
 if TYPE_CHECKING:
-    from headscope.verbs.forecast import Forecast
+    from headscope.verbs.budget import RunForecast
+    from headscope.verbs.forecast_work import Forecast
 
 _STAGES = {"stage": "stage", "forward_passes": "passes", "tokens": "tokens", "bound": ""}
+_BUDGETS = {"budget": "budget", "forward_passes": "passes", "tokens": "tokens", "time": "time", "chosen": ""}
 _REACH = {
     "concept": "concept",
     "n_prompts": "prompts",
@@ -23,10 +25,31 @@ _REACH = {
 
 def print_forecast(found: Forecast, *, json: bool) -> None:
     """The forecast for people, or as one JSON object."""
+    if json:
+        console.print_json(found.record())
+        return
+    _print_work(found)
+    console.say("dry run: nothing was measured, nothing was written")
+
+
+def print_run_forecast(found: RunForecast, *, json: bool) -> None:
+    """The forecast of the chosen budget, and what each budget costs."""
     record = found.record()
     if json:
         console.print_json(record)
         return
+    _print_work(found.chosen)
+    rows = [
+        cost | {"time": f"about {_duration(cost['seconds'])}", "chosen": "chosen" if cost["chosen"] else ""}
+        for cost in record["budgets"]
+    ]
+    console.print_table("What each budget costs at most", rows, _BUDGETS)
+    console.say(f"budget {found.choice.budget}: {found.choice.why}")
+    console.say("dry run: nothing was measured, nothing was written")
+
+
+def _print_work(found: Forecast) -> None:
+    record = found.record()
     rows = [stage | {"bound": "at most" if stage["is_bound"] else ""} for stage in record["stages"]]
     console.print_table("Teacher-forced work", rows, _STAGES)
     if found.text_tokens:
@@ -41,7 +64,6 @@ def print_forecast(found: Forecast, *, json: bool) -> None:
     console.say("d: standard deviations over templates, at the level left to one test of the family (Bonferroni)")
     for note in found.notes:
         console.warn(note)
-    console.say("dry run: nothing was measured, nothing was written")
 
 
 def _duration(seconds: float) -> str:

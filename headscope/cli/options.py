@@ -158,7 +158,8 @@ Budget = Annotated[
     typer.Option(
         "--budget",
         help="'exact': switch off every head; 'fast': score all heads by gradients, switch off the --top-n best of "
-        "each concept and as many random ones, for large models.",
+        "each concept and as many random ones; 'auto': fast where a sweep of every head would take hours, else exact. "
+        "--dry-run shows what each costs.",
         rich_help_panel=_MEASURE,
     ),
 ]

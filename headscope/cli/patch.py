@@ -8,6 +8,7 @@ import typer
 
 from headscope.cli import console, options, results
 from headscope.cli.asking import ask_model, ask_profile, one_of, provenance
+from headscope.cli.forecasting import print_forecast
 from headscope.cli.inputs import check_outputs
 
 _DIRECTIONS = {"both": ("sufficiency", "necessity"), "sufficiency": ("sufficiency",), "necessity": ("necessity",)}
@@ -49,6 +50,7 @@ def command(
     resume: options.Resume = "auto",
     top_n: options.TopN = 10,
     out: options.Out = None,
+    dry_run: options.DryRun = False,
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -101,6 +103,17 @@ def command(
         "sentiment": sentiment,
         "chat_template": chat_template,
     }
+    if dry_run:
+        from headscope.verbs.forecast_patch import forecast_patch
+
+        found = forecast_patch(
+            loaded, asked, heads=loaded.head_set(heads), each=request["each"], recipe=recipe, concepts=concept,
+            directions=_DIRECTIONS[direction], source=source, alignment=alignment, n_random=n_random,
+            text_tokens=0 if no_generate else max_tokens * samples,
+            chat_template=chat_template, batch_tokens=batch_tokens,
+        )  # fmt: skip
+        print_forecast(found, json=json)
+        return
 
     def work() -> Run:
         budget = batch_budget(loaded, batch_tokens)

@@ -8,7 +8,7 @@ import typer
 
 from headscope.cli import console, options, results
 from headscope.cli.asking import ask_edits, ask_model, ask_part, ask_profile, ask_runner, one_of, provenance
-from headscope.cli.forecasting import print_forecast
+from headscope.cli.forecasting import print_run_forecast
 from headscope.cli.inputs import check_outputs
 
 _SHOWN = 3  # heads of each concept; the report has them all
@@ -22,7 +22,7 @@ def command(
     prompts: options.Prompts = None,
     concept: options.Concepts = None,
     query: options.RunQuery = None,
-    budget: options.Budget = "exact",
+    budget: options.Budget = "auto",
     edit: options.Edits = None,
     top_k: options.TopK = 4,
     n_random: options.RandomSets = 100,
@@ -72,9 +72,10 @@ def command(
     check_outputs(out)
     asked = ask_profile(profile, data_dir=data_dir, prompts=prompts, concepts=concept)
 
-    from headscope.pipeline import BUDGETS, run
+    from headscope.pipeline import run
     from headscope.report.markdown import check_language
     from headscope.runs.folder import RESUME
+    from headscope.verbs.budget import BUDGETS
     from headscope.verbs.request import require_verdicts as refuse_too_few
     from headscope.verbs.screen import QUERIES
 
@@ -94,14 +95,14 @@ def command(
     }  # fmt: skip
     loaded = ask_model(model, **loading)
     if dry_run:
-        from headscope.verbs.forecast import forecast
+        from headscope.verbs.budget import forecast_run
 
-        found = forecast(
-            loaded, asked, heads=loaded.head_set("*"), edits=edits, concepts=concept, joint=True, n_random=n_random,
-            sets=sets, patching=patching, negative_control=negative_control, text_tokens=max_tokens * samples,
+        found = forecast_run(
+            loaded, asked, budget=budget, edits=edits, top_n=top_n, sets=sets, concepts=concept, n_random=n_random,
+            patching=patching, negative_control=negative_control, text_tokens=max_tokens * samples,
             chat_template=chat_template, batch_tokens=batch_tokens,
         )  # fmt: skip
-        print_forecast(found, json=json)
+        print_run_forecast(found, json=json)
         return
     with console.progress(quiet or json) as progress:
         done = results.served(

@@ -107,9 +107,7 @@ class GradientPasses:
         }
         self._places = [(p, r) for p, prompt in enumerate(self._prompts) for r in range(len(prompt.rows))]
         self._lengths = [len(self._prompts[p].rows[r]) for p, r in self._places]
-        n_ends = max(len(row.paths) for one in self._prompts for row in one.rows)
-        by_memory = GRADIENT_BYTES // bytes_per_token(model, max(self._lengths), n_ends / min(self._lengths))
-        self._batch_tokens = max(1, min(batch_tokens, by_memory))
+        self._batch_tokens = gradient_batch_tokens(model, self._prompts, batch_tokens)
 
     def measure(self, *, steps: int, progress: Progress | None = None) -> FastScores:
         """All scores of all prompts.
@@ -289,6 +287,14 @@ def same_layout(one: AskedPrompt, other: AskedPrompt) -> bool:
         and all(np.array_equal(a, b) for a, b in zip(mine.paths, theirs.paths, strict=True))
         for mine, theirs in zip(one.rows, other.rows, strict=True)
     )
+
+
+def gradient_batch_tokens(model: HeadModel, prompts: Sequence[AskedPrompt], batch_tokens: int) -> int:
+    """Most tokens of a batch whose backward pass keeps at most ``GRADIENT_BYTES``, and at most ``batch_tokens``."""
+    rows = [row for prompt in prompts for row in prompt.rows]
+    lengths, n_ends = [len(row) for row in rows], max(len(row.paths) for row in rows)
+    by_memory = GRADIENT_BYTES // bytes_per_token(model, max(lengths), n_ends / min(lengths))
+    return max(1, min(batch_tokens, by_memory))
 
 
 def bytes_per_token(model: HeadModel, longest: int, ends_per_token: float) -> int:

@@ -71,6 +71,40 @@ def test_a_run_is_foretold_stage_by_stage_and_writes_nothing(headscope, small_pr
     assert f"{smallest_detectable_d(7, n_tests=32):.3g}" in told.out
 
 
+def test_a_run_says_what_both_budgets_cost_and_which_it_takes(headscope, small_profile, tmp_path):
+    request = ("run", "--model", "demo", "--profile", small_profile, "--concept", "anger", "--top-n", "2")
+    told = {budget: headscope(*request, "--budget", budget, "--dry-run", "--json").json for budget in ("auto", "fast")}
+    assert files(tmp_path) == []
+    for budget, chosen in (("auto", "exact"), ("fast", "fast")):
+        costs = {cost["budget"]: cost for cost in told[budget]["budgets"]}
+        assert told[budget]["budget"] == chosen
+        assert [name for name, cost in costs.items() if cost["chosen"]] == [chosen]
+        assert costs["fast"]["tokens"] < costs["exact"]["tokens"]
+        assert told[budget]["forward_passes"] == costs[chosen]["forward_passes"]
+        assert costs[chosen]["tokens"] == sum(stage["tokens"] for stage in told[budget]["stages"])
+    stages = {budget: {stage["stage"]: stage for stage in told[budget]["stages"]} for budget in told}
+    assert "growing sets: anger" in stages["auto"]
+    assert "growing sets: anger" not in stages["fast"]
+    assert [stages[budget]["sweep"]["is_bound"] for budget in ("auto", "fast")] == [False, True]
+    done = headscope(*request, "--budget", "fast", "--out", "fast", "--n-random", "3", "--no-patch", "--quiet")
+    assert done.code == 0, done.err
+    record = json.loads((tmp_path / "fast" / "manifest.json").read_text())["record"]
+    assert 0 < record["sweep"]["n_forward_tokens"] <= stages["fast"]["sweep"]["tokens"]
+    # One batch: what the gradients cost, and one pass of direct attribution.
+    assert stages["fast"]["fast scores"]["forward_passes"] == record["attribute"]["n_passes_per_batch"] + 1
+
+
+def test_patching_is_foretold_and_writes_nothing(headscope, small_profile, tmp_path):
+    request = ("patch", "--model", "demo", "--profile", small_profile, "--concept", "anger", "--heads", "3:0,3:3")
+    told = headscope(*request, "--n-random", "2", "--max-tokens", "5", "--dry-run", "--json")
+    assert told.code == 0, told.err
+    assert files(tmp_path) == []
+    assert told.json["seconds"] > 0
+    n_targets = sum(row["n_prompts"] for row in told.json["reach"])
+    assert told.json["text_tokens"] == 5 * 3 * n_targets
+    assert [row["concept"] for row in told.json["reach"]] == ["anger, sufficiency", "anger, necessity"]
+
+
 def test_too_few_templates_are_told_before_the_run(headscope, tiny_profile, tmp_path):
     told = headscope("ablate", "--model", "demo", "--profile", tiny_profile, "--heads", "3:3", "--dry-run")
     assert told.code == 0, told.err

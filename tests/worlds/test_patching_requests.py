@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 
 from headscope.errors import ProfileError, RequestError
+from headscope.measure.patches import Recipe
 from headscope.verbs import patch as verb
 from headscope.verbs.causal import PRIMARY
 from headscope.verbs.forecast import forecast
+from headscope.verbs.forecast_patch import forecast_patch
 from headscope.worlds.catalog import worlds
 from headscope.worlds.texts import make_profile
 
@@ -150,10 +152,24 @@ def test_the_same_request_gives_the_same_numbers(model, profile):
         assert first.tables[name].equals(again.tables[name])
 
 
-def test_the_forecast_of_a_run_holds_for_patching(model, profile):
-    """What is counted beforehand is what the patches of a concept send through the model, and not twice that."""
-    heads = model.head_set("*")
-    counted = forecast(model, profile, heads=heads, edits=["mean"], concepts="gratitude", patching=True)
-    stage = next(one for one in counted.stages if one.stage == "patching: gratitude")
-    done = patch(model, profile, "*", concepts="gratitude").record["n_forward_tokens"]
-    assert done <= stage.tokens * 1.05 < 2 * done
+@pytest.mark.parametrize("heads", ["*", "1:2,2:0"])
+def test_the_forecast_of_patching_is_what_patching_does(model, profile, heads):
+    """Token for token; beside it stand the sources, which run at most once for each target and kind of patch."""
+    each = heads == "*"
+    counted = forecast_patch(
+        model, profile, heads=model.head_set(heads), each=each, recipe=Recipe(), concepts="gratitude", n_random=3
+    )
+    tokens = {stage.stage: stage.tokens for stage in counted.stages if not stage.is_bound}
+    assert list(tokens) == ["unpatched", "patching: gratitude, sufficiency", "patching: gratitude, necessity"]
+    record = patch(model, profile, heads, concepts="gratitude", n_random=3).record
+    assert sum(tokens.values()) == record["n_forward_tokens"]
+    assert any("random sets" in stage.stage for stage in counted.stages) == (not each)
+    # Of a run, with pairs of equal length only, which all of these are.
+    run = forecast(model, profile, heads=model.head_set("*"), edits=["mean"], concepts="gratitude", patching=True)
+    assert {stage.stage: stage.tokens for stage in run.stages if "patching" in stage.stage} == {
+        stage.stage: stage.tokens
+        for stage in forecast_patch(
+            model, profile, heads=model.head_set("*"), each=True, recipe=Recipe(), concepts="gratitude"
+        ).stages
+        if "patching" in stage.stage
+    }
