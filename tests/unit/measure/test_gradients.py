@@ -128,6 +128,27 @@ def test_the_integral_sums_to_the_effect_of_editing_every_head(exact_model: Head
     assert errors[2] < errors[0]
 
 
+def test_the_integral_of_each_head_is_a_sum_of_many_small_slopes(exact_model: HeadModel) -> None:
+    """A midpoint sum of central differences, every head at the same strength but the one that is stepped."""
+    asked, n_points = made_up(exact_model), 48
+    found = scores(exact_model, asked, steps=32).integrated_gradient[0]
+    layers = range(len(exact_model.anatomy))
+    means = [torch.from_numpy(asked.states.values("mean", asked.prompts[0], layer, None))[None] for layer in layers]
+
+    def at(strength: float, head: Head, step: float) -> float:
+        edits: dict[int, LayerEdit] = {}
+        for layer, mean in enumerate(means):
+            strengths = torch.full((1, 1, mean.shape[2]), strength, dtype=torch.float64)
+            strengths[..., head.head] += step * (layer == head.layer)
+            edits[layer] = LayerEdit(1.0 - strengths, strengths[..., None] * mean)
+        return outcome(exact_model, asked, 0, edits)
+
+    for head in (Head(0, 0), Head(1, 2), Head(2, 1)):
+        middles = (np.arange(n_points) + 0.5) / n_points
+        slopes = [(at(a, head, STEP) - at(a, head, -STEP)) / (2 * STEP) for a in middles]
+        assert abs(found[head.layer, head.head] - np.mean(slopes)) < 2e-3 * np.abs(found).max()
+
+
 def test_scores_do_not_depend_on_the_batch_or_on_how_rows_are_laid(exact_model: HeadModel) -> None:
     whole = scores(exact_model, made_up(exact_model, pack=True))
     alone = scores(exact_model, made_up(exact_model, pack=False), batch_tokens=1)
