@@ -1,8 +1,8 @@
 """What each head says to the logits directly: the frozen final norm, later heads and feed-forward layers as they were.
 
-At each readout's last token, with the final norm's scale s frozen (models/residual.py), logits are linear in every
-addend of the residual stream. For the direction u = mean of W_U over the lexicon's tokens - mean over the control
-lexicon's:
+At each readout's last token, with the scales of the final norm and of norms after attention frozen
+(models/residual.py), logits before a soft cap are linear in every addend of the residual stream. For the direction
+u = mean of W_U over the lexicon's tokens - mean over the control lexicon's:
 
 - *contribution*: what each head, feed-forward layer, bias and the embedding add to the logit difference along u
   (nostalgebraist 2020; Elhage et al. 2021; Wang et al. 2022). They add up to the model's own difference exactly, and
@@ -47,10 +47,10 @@ class DirectScores:
     Attributes:
         heads: [n_prompts, L, H] contribution of each head; NaN where there is no such head.
         feed_forward: [n_prompts, L] of each feed-forward layer.
-        attention_bias: [n_prompts, L] of each output projection's bias.
+        attention_bias: [n_prompts, L] of each output projection's bias, and of a norm's after it.
         embedding: [n_prompts] of the stream as the first layer gets it.
         bias: [n_prompts] of the final norm's and the output embedding's biases.
-        total: [n_prompts] the model's own logit difference.
+        total: [n_prompts] the model's own logit difference, before a soft cap.
         effect: [n_prompts, L, H] direct effect of the ``mean`` edit of each head, nats.
         additivity_error: the largest |sum of parts - total|, relative to the largest logit read.
     """
@@ -122,6 +122,7 @@ class _StatesAt:
     tokens: Tensor
     embedding: Tensor = field(default_factory=lambda: torch.empty(0))
     z: dict[int, Tensor] = field(default_factory=dict[int, Tensor])
+    attention_norm: dict[int, tuple[Tensor, Tensor]] = field(default_factory=dict[int, tuple[Tensor, Tensor]])
     feed_forward: dict[int, Tensor] = field(default_factory=dict[int, Tensor])
     x: Tensor = field(default_factory=lambda: torch.empty(0))
     y: Tensor = field(default_factory=lambda: torch.empty(0))
@@ -142,6 +143,7 @@ class _StatesAt:
         return Parts(
             embedding=began,
             z=lambda layer, z: self.z.__setitem__(layer, self.at(z)),
+            attention_norm=lambda layer, x, y: self.attention_norm.__setitem__(layer, (self.at(x), self.at(y))),
             feed_forward=lambda layer, out: self.feed_forward.__setitem__(layer, self.at(out)),
             final=final,
         )
@@ -178,7 +180,6 @@ class _GroupScores:
         self._places, self._owners = group.places, np.array(group.owners)
         self._n_words = len(group.concept.lexicon.ids)
         ids = torch.tensor([*group.concept.lexicon.ids, *group.concept.control.ids], device=logits.device)
-        self._logits = logits[self._places][:, ids]  # [n, words]
         norm, device = residual.norm, logits.device
         self._weights = residual.unembedding.to(device)[ids].double() * residual.logit_scale  # [words, D]
         self._biases = residual.unembedding_bias.to(device)[ids].double() * residual.logit_scale
@@ -187,6 +188,10 @@ class _GroupScores:
         self._scale = scale.to(device)  # [n, 1]
         # One linear map from the stream to the words' logits: W_U w, centered where the norm centers. It is symmetric.
         self._map = norm.center(self._weights * norm.weight.to(device))  # [words, D]
+        # The model's own logits; before a soft cap, those of the norm's own output, whose cap must be the model's.
+        own = logits[self._places][:, ids]  # [n, words]
+        self._logits = own if residual.soft_cap is None else y.to(device) @ self._weights.T + self._biases
+        self._form_error = max(self._form_error, _relative(residual.capped(self._logits), own))
 
     def _mean_difference(self, by_word: Tensor) -> Tensor:
         """[...] of [..., words]: mean over the lexicon - mean over the control lexicon."""
@@ -204,9 +209,10 @@ class _GroupScores:
         summed = parts["embedding"] + parts["bias"]
         for layer in range(len(self._model.anatomy)):
             weights, bias = attention_writes(self._model, layer)
-            along = torch.einsum("hdm,nm->nhd", weights.to(direction.device), direction)
+            to_stream = self._through(layer, direction) * self._scale_after(layer)
+            along = torch.einsum("hdm,nm->nhd", weights.to(direction.device), to_stream)
             heads = m * (states.z[layer][self._places].to(direction.device) * along).sum(-1)
-            biased = m * direction @ bias.to(direction.device)
+            biased = m * (to_stream @ bias.to(direction.device) + self._offset_after(layer, direction))
             self._add(found["heads"][:, layer, : heads.shape[1]], heads)
             self._add(found["attention_bias"][:, layer], biased)
             summed = summed + heads.sum(-1) + biased
@@ -219,6 +225,27 @@ class _GroupScores:
         largest = self._logits.abs().max().clamp(min=1.0)
         return max(self._form_error, float((summed - total).abs().max() / largest))
 
+    # A norm after the output projection, where a layer has one, is linear too at the scale it had in this pass.
+
+    def _through(self, layer: int, directions: Tensor) -> Tensor:
+        """[..., D] directions of the stream, seen from before the norm, its scale left out."""
+        norm = self._residual.attention_norms[layer]
+        return directions if norm is None else norm.center(directions * norm.weight.to(directions))
+
+    def _scale_after(self, layer: int) -> Tensor:
+        """[n, 1] the norm's scale; 1 where there is none."""
+        norm = self._residual.attention_norms[layer]
+        if norm is None:
+            return torch.ones_like(self._scale)
+        scale, error = norm.scale(*(one[self._places].cpu() for one in self._states.attention_norm[layer]))
+        self._form_error = max(self._form_error, error)
+        return scale.to(self._scale)
+
+    def _offset_after(self, layer: int, direction: Tensor) -> Tensor | float:
+        """[n] what the norm's own bias adds along a direction."""
+        norm = self._residual.attention_norms[layer]
+        return 0.0 if norm is None else direction @ norm.bias.to(direction)
+
     def effects(self, found: FloatArray, prompts: Sequence[AskedPrompt], states: ControlStates) -> None:
         """Add the direct effect of the ``mean`` edit of every head."""
         before = self._log_odds(self._logits)
@@ -227,16 +254,21 @@ class _GroupScores:
             means = np.concatenate([states.values("mean", prompts[p], layer, None) for p in self._owners])
             change = torch.from_numpy(means).to(z) - z  # [n, H, d]
             weights, _ = attention_writes(self._model, layer)
-            to_words = torch.einsum("hdm,wm->hdw", weights.to(z.device), self._map)
-            moved = torch.einsum("nhd,hdw->nhw", change, to_words) * self._scale[:, None]
+            to_words = torch.einsum("hdm,wm->hdw", weights.to(z.device), self._through(layer, self._map))
+            moved = torch.einsum("nhd,hdw->nhw", change, to_words) * (self._scale * self._scale_after(layer))[:, None]
             after = self._log_odds(self._logits[:, None] + self._residual.multiplier * moved)
             self._add(found[:, layer, :n_heads], after - before[:, None])
 
-    def _log_odds(self, by_word: Tensor) -> Tensor:
+    def _log_odds(self, before_cap: Tensor) -> Tensor:
+        by_word = self._residual.capped(before_cap)
         return by_word[..., : self._n_words].logsumexp(-1) - by_word[..., self._n_words :].logsumexp(-1)
 
     def _add(self, found: FloatArray, values: Tensor) -> None:
         np.add.at(found, self._owners, self._share * values.cpu().numpy())
+
+
+def _relative(got: Tensor, expected: Tensor) -> float:
+    return float((got - expected).abs().max() / expected.abs().max().clamp(min=1.0))
 
 
 def _check_additivity(model: HeadModel, error: float) -> None:

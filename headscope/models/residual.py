@@ -1,26 +1,31 @@
 """Where what a head writes goes: the residual stream, found by a dry run and proved on the run's own numbers.
 
-A model is *plain* where the stream at its end is a sum, x = embedding + Σ_layers m (heads + b_O + feed-forward), with
-one number m a layer, and logits are k W_U norm(x) with a LayerNorm or RMSNorm, y = w ⊙ s (x - c mean(x)) + b, whose
-scale s depends on the token alone. With s frozen the logits are then linear in every part, and parts add up exactly.
+A model is *plain* where the stream at its end is a sum, x = embedding + Σ_layers m (N(heads + b_O) + feed-forward),
+with one number m for all layers, N nothing or a norm, and logits are k W_U norm(x), soft-capped or not. A norm is a
+LayerNorm or RMSNorm, y = w ⊙ s (x - c mean(x)) + b, whose scale s depends on the token alone. With each s frozen the
+logits before a soft cap are linear in every part, and parts add up exactly.
 
 1. A block is the module of a module list that holds a layer's attention; its input and output are compared.
-2. The feed-forward module is the one whose output, with the attention's, explains what the block adds, up to m.
-3. The final norm is the module whose output is the output embedding's input. w, b and c are found by asking it about
-   vectors of known size, and it is plain if they explain what it did to the run's own last states.
-4. k is the ratio of the model's logits to the output embedding's; a soft cap has none.
+2. The feed-forward module is the one whose output, with the attention's, explains what the block adds, up to m. Where
+   another module is given just what the output projection gives, that module's output may be the attention's part: N.
+   (A norm after the feed-forward layer is found as the feed-forward module itself.)
+3. The final norm is the module whose output is the output embedding's input. w, b and c of a norm are found by asking
+   it about vectors of known size, and it is plain if they explain what it did to the run's own states.
+4. k is the ratio of the model's logits to the output embedding's; a soft cap t tanh(· / t) is found from the largest.
 
-Norms after a block, gates and soft caps break one of these, and are refused with the place where it broke.
+Gates and other functions break one of these, and are refused with the place where it broke.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
+from scipy import optimize
 from torch import Tensor, nn
 
 from headscope.errors import ModelError
@@ -38,7 +43,7 @@ _LARGE = 1e3  # beside it a norm's epsilon is nothing
 
 
 @dataclass(frozen=True)
-class FinalNorm:
+class Norm:
     """y = weight ⊙ s (x - centered mean(x)) + bias.
 
     Attributes:
@@ -71,21 +76,29 @@ class Residual:
 
     Attributes:
         blocks: the module of each layer, whose input and output are the stream.
+        attention_norms: for each layer the norm between the output projection and the stream; None where there is none.
         feed_forward: for each layer the module whose output is the other addend; None where there is none.
         multiplier: m.
         norm: the final norm.
         unembedding: [V, D] float32, W_U.
         unembedding_bias: [V] float32.
         logit_scale: k.
+        soft_cap: t; None where there is none.
     """
 
     blocks: tuple[nn.Module, ...]
+    attention_norms: tuple[Norm | None, ...]
     feed_forward: tuple[nn.Module | None, ...]
     multiplier: float
-    norm: FinalNorm
+    norm: Norm
     unembedding: Tensor
     unembedding_bias: Tensor
     logit_scale: float
+    soft_cap: float | None
+
+    def capped(self, logits: Tensor) -> Tensor:
+        """The model's logits, of those before the soft cap."""
+        return logits if self.soft_cap is None else self.soft_cap * torch.tanh(logits / self.soft_cap)
 
 
 @dataclass(frozen=True)
@@ -95,12 +108,14 @@ class Parts:
     Attributes:
         embedding: called with the first block's input.
         z: called with (layer, z [B, T, H, d]).
+        attention_norm: called with (layer, input, output [B, T, D]) of a norm after the output projection.
         feed_forward: called with (layer, output [B, T, D]).
         final: called with the norm's input and output.
     """
 
     embedding: Callable[[Tensor], None]
     z: Callable[[int, Tensor], None]
+    attention_norm: Callable[[int, Tensor, Tensor], None]
     feed_forward: Callable[[int, Tensor], None]
     final: Callable[[Tensor, Tensor], None]
 
@@ -113,6 +128,9 @@ def watching_parts(model: HeadModel, residual: Residual, parts: Parts) -> Genera
 
     def wrote(layer: int) -> Callable[[nn.Module, tuple[Any, ...], Any], None]:
         return lambda _, args, output: parts.feed_forward(layer, _first(output).reshape(shape[-1]))
+
+    def normed(layer: int) -> Callable[[nn.Module, tuple[Any, ...], Any], None]:
+        return lambda _, args, output: parts.attention_norm(layer, args[0], output)
 
     def began(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         stream = _given(args, kwargs)
@@ -127,6 +145,9 @@ def watching_parts(model: HeadModel, residual: Residual, parts: Parts) -> Genera
     for layer, module in enumerate(residual.feed_forward):
         if module is not None:
             handles.append(module.register_forward_hook(wrote(layer)))
+    for layer, norm in enumerate(residual.attention_norms):
+        if norm is not None:
+            handles.append(norm.module.register_forward_hook(normed(layer)))
     try:
         with watching_z(model, parts.z):
             yield
@@ -155,17 +176,19 @@ def find_residual(model: HeadModel) -> Residual:
     addends = [_Addends(model, seen, layer, block) for layer, block in enumerate(blocks)]
     # One multiplier for all layers, from the layer that adds most: a layer that adds nothing here says nothing of it.
     multiplier = max(addends, key=lambda one: one.size).multiplier()
-    writers = tuple(one.feed_forward(multiplier, tolerance) for one in addends)
-    norm = _final_norm(model, seen, tolerance)
-    weight, bias, scale = _unembedding(model, seen, tolerance)
-    return Residual(tuple(blocks), writers, multiplier, norm, weight, bias, scale)
+    found = [one.modules(multiplier, tolerance) for one in addends]
+    norms = tuple(None if after is None else _norm(model, seen, after, tolerance) for after, _ in found)
+    writers = tuple(feed_forward for _, feed_forward in found)
+    final = _norm(model, seen, seen.norm, tolerance)
+    weight, bias, scale, cap = _unembedding(model, seen, tolerance)
+    return Residual(tuple(blocks), norms, writers, multiplier, final, weight, bias, scale, cap)
 
 
 def not_plain(model: HeadModel, why: str) -> ModelError:
     """What to say of a model whose logits are no sum over its parts."""
     return ModelError(
         f'direct logit attribution is not defined for model "{model.name}"',
-        expected="a residual stream that is a plain sum, a LayerNorm or RMSNorm at its end, logits without a soft cap",
+        expected="a residual stream that is a plain sum, LayerNorms or RMSNorms after its parts and at its end",
         got=why,
         fix="the gradient scores, ablation and sweep do not need this",
     )
@@ -191,9 +214,10 @@ class _Seen:
         finally:
             for handle in handles:
                 handle.remove()
-        self.norm = next((m for m in self.order if _relative(self.output[m], self.head_given) == 0.0), None)
-        if self.norm is None or self.norm not in self.given:
+        norm = next((m for m in self.order if _relative(self.output[m], self.head_given) == 0.0), None)
+        if norm is None or norm not in self.given:
             raise not_plain(model, "no module's output is what the output embedding is given")
+        self.norm = norm
         self.final_given = self.given[self.norm]
 
     def _ran(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
@@ -236,38 +260,49 @@ class _Addends:
         holders = {module for module in block.modules() if attention.attention in set(module.modules())}
         others = [module for module in block.modules() if module not in inside | holders and module in seen.output]
         # Some families flatten rows and tokens into one axis.
-        self._totals: list[tuple[nn.Module | None, Tensor]] = [
-            (module, projected + seen.output[module].reshape(self._added.shape))
+        shaped = {
+            module: seen.output[module].reshape(self._added.shape)
             for module in others
             if seen.output[module].numel() == self._added.numel()
+        }
+        parts: list[tuple[nn.Module | None, Tensor]] = [(None, projected)]
+        parts += [
+            (module, output)
+            for module, output in shaped.items()
+            if module in seen.given and _relative(seen.given[module], projected) == 0.0
         ]
-        self._totals.append((None, projected))
+        self._totals: list[tuple[nn.Module | None, nn.Module | None, Tensor]] = []
+        for after, part in parts:  # nothing between comes first: where both explain as well, there is nothing between
+            self._totals += [(after, module, part + output) for module, output in shaped.items() if module is not after]
+            self._totals.append((after, None, part))
         self.size = float(self._added.abs().max())
 
     def multiplier(self) -> float:
         """m of the candidate that explains best what is added, by least squares; 1 where nothing is added."""
         if self.size == 0.0:
             return 1.0
-        fits = [float((self._added * total).sum() / (total * total).sum()) for _, total in self._totals]
-        errors = [self._error(total, fit) for (_, total), fit in zip(self._totals, fits, strict=True)]
+        totals = [total for *_, total in self._totals]
+        fits = [float((self._added * total).sum() / (total * total).sum()) for total in totals]
+        errors = [self._error(total, fit) for total, fit in zip(totals, fits, strict=True)]
         return round(fits[errors.index(min(errors))], 6)
 
-    def feed_forward(self, multiplier: float, tolerance: float) -> nn.Module | None:
-        """The module with added = m (heads and bias + its output); ModelError where there is none."""
-        errors = [self._error(total, multiplier) for _, total in self._totals]
+    def modules(self, multiplier: float, tolerance: float) -> tuple[nn.Module | None, nn.Module | None]:
+        """The norm N and the feed-forward module with added = m (N(heads and bias) + its output).
+
+        Each None where there is none; ModelError where no two explain what is added.
+        """
+        errors = [self._error(total, multiplier) for *_, total in self._totals]
         # Against the stream's own size: what a block adds is known only as a difference of two states.
         if min(errors) > tolerance * float(self._stream.abs().max()):
             raise not_plain(self._model, f"layer {self._layer} adds something else than its heads and one module")
-        return self._totals[errors.index(min(errors))][0]
+        after, feed_forward, _ = self._totals[errors.index(min(errors))]
+        return after, feed_forward
 
     def _error(self, total: Tensor, multiplier: float) -> float:
         return float((self._added - multiplier * total).abs().max())
 
 
-def _final_norm(model: HeadModel, seen: _Seen, tolerance: float) -> FinalNorm:
-    module = seen.norm
-    if module is None:
-        raise AssertionError("the norm was checked as it was found")
+def _norm(model: HeadModel, seen: _Seen, module: nn.Module, tolerance: float) -> Norm:
     D = seen.final_given.shape[-1]
     like: dict[str, Any] = {"device": model.device, "dtype": model.dtype}
     # Alternating signs, no two alike in size, mean 0: both kinds of norm divide it by its root mean square.
@@ -277,20 +312,23 @@ def _final_norm(model: HeadModel, seen: _Seen, tolerance: float) -> FinalNorm:
     probe = probe.to(model.dtype).double()
     answer = module(probe.to(**like)[None, None])[0, 0].double().cpu()
     weight = (answer - bias) * probe.square().mean().sqrt() / probe
-    x, y = seen.final_given.cpu(), seen.output[module].cpu()
+    x, y = seen.given[module].cpu(), seen.output[module].cpu()
     for centered in (True, False):
-        norm = FinalNorm(module, weight, bias, centered)
+        norm = Norm(module, weight, bias, centered)
         if norm.scale(x, y)[1] <= tolerance:
             return norm
-    raise not_plain(model, f"the module before the output embedding, {type(module).__name__}, is no such norm")
+    where = "the module before the output embedding" if module is seen.norm else "a module after an output projection"
+    raise not_plain(model, f"{where}, {type(module).__name__}, is no such norm")
 
 
-def _unembedding(model: HeadModel, seen: _Seen, tolerance: float) -> tuple[Tensor, Tensor, float]:
+def _unembedding(model: HeadModel, seen: _Seen, tolerance: float) -> tuple[Tensor, Tensor, float, float | None]:
     head: Any = model.hf.get_output_embeddings()
     raw, final = seen.head_output, seen.logits
-    scale = float((raw * final).sum() / (raw * raw).sum())
+    scale, cap = float((raw * final).sum() / (raw * raw).sum()), None
     if _relative(scale * raw, final) > tolerance:
-        raise not_plain(model, "a soft cap or another function stands between the output embedding and the logits")
+        scale, cap = 1.0, _soft_cap(raw, final)
+        if cap is None or _relative(cap * torch.tanh(raw / cap), final) > tolerance:
+            raise not_plain(model, "a function that is no soft cap stands between the output embedding and the logits")
     weight = getattr(head, "weight", None)
     if not isinstance(weight, Tensor) or not weight.is_floating_point() or weight.shape[0] != raw.shape[-1]:
         raise not_plain(model, "its output embedding has no plain matrix (quantized)")
@@ -299,7 +337,20 @@ def _unembedding(model: HeadModel, seen: _Seen, tolerance: float) -> tuple[Tenso
     offset = torch.zeros_like(matrix[:, 0]) if bias is None else bias.detach().float()
     if _relative(seen.head_given @ matrix.double().T + offset.double(), raw) > tolerance:
         raise not_plain(model, "its output embedding does more than multiply by its matrix")
-    return matrix, offset, round(scale, 6)
+    return matrix, offset, round(scale, 6), cap
+
+
+def _soft_cap(raw: Tensor, final: Tensor) -> float | None:
+    """t with t tanh(raw / t) = final at the largest logit; None where it is not brought down."""
+    at = int(raw.abs().argmax())
+    before, after = float(raw.flatten()[at].abs()), float(final.flatten()[at].abs())
+    if not 0.0 < after < before:
+        return None
+    # t tanh(before / t) rises in t from below ``after`` at t = after / 2 to ``before``.
+    low, high = after / 2, 2 * after
+    while high * math.tanh(before / high) < after:
+        high *= 2
+    return float(optimize.brentq(lambda t: t * math.tanh(before / t) - after, low, high, xtol=1e-12))
 
 
 def attention_writes(model: HeadModel, layer: int) -> tuple[Tensor, Tensor]:

@@ -1,14 +1,14 @@
-"""Gradients of every family, and direct attribution of every family whose stream is a plain sum."""
+"""Gradients and direct attribution of every family."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pytest
 import torch
 
-from headscope.errors import ModelError
 from headscope.heads import Head
 from headscope.measure.direct import measure_direct
 from headscope.measure.gradients import GradientPasses
@@ -22,10 +22,11 @@ from tests.laws import oracles
 from tests.laws.families import FAMILIES, make, word_tokenizer
 from tests.unit.measure.made_up import CONTROL, LEXICON, MadeUp, made_up
 
-NOT_PLAIN = {"gemma2": "layer 0", "gemma3": "layer 0", "olmo2": "layer 0"}  # a norm after the block
+AFTER_ATTENTION = {"gemma2", "gemma3", "olmo2"}  # a norm between the output projection and the stream
+SOFT_CAPS = {"gemma2": 5.0}
 RMS_NORMS = {
     *("llama", "mistral", "mixtral", "qwen2", "qwen3", "qwen3_moe", "gemma", "phi3"),
-    *("granite", "gpt_oss", "deepseek_v3"),
+    *("granite", "gpt_oss", "deepseek_v3", *AFTER_ATTENTION),
 }
 
 
@@ -45,6 +46,27 @@ def case(request: pytest.FixtureRequest) -> Case:
 def log_odds(logits: torch.Tensor) -> torch.Tensor:
     logits = logits.double()
     return logits[..., LEXICON].logsumexp(-1) - logits[..., CONTROL].logsumexp(-1)
+
+
+def last_token(case: Case, module: torch.nn.Module, ids: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor]:
+    """What a module gets and gives at the last token."""
+    kept: list[tuple[torch.Tensor, torch.Tensor]] = []
+    handle = module.register_forward_hook(lambda _, args, out: kept.append((args[0], out)))
+    oracles.logits(case.model.hf, ids)
+    handle.remove()
+    given, gave = (one[0, -1].double() for one in kept[0])
+    return given, gave
+
+
+def logits_before_cap(case: Case, ids: Sequence[int]) -> torch.Tensor:
+    """[T, V]; where a family has a soft cap, what its output embedding gives."""
+    if case.family not in SOFT_CAPS:
+        return oracles.logits(case.model.hf, ids)
+    kept: list[torch.Tensor] = []
+    handle = case.model.hf.get_output_embeddings().register_forward_hook(lambda _, args, out: kept.append(out[0]))
+    oracles.logits(case.model.hf, ids)
+    handle.remove()
+    return kept[0]
 
 
 def test_a_gradient_is_the_slope_of_the_edited_outcome(case: Case) -> None:
@@ -74,45 +96,40 @@ def test_a_gradient_is_the_slope_of_the_edited_outcome(case: Case) -> None:
 
 
 def test_parts_add_up_to_the_models_own_logit_difference(case: Case) -> None:
-    if case.family in NOT_PLAIN:
-        with pytest.raises(ModelError, match="direct logit attribution is not defined") as refused:
-            find_residual(case.model)
-        assert NOT_PLAIN[case.family] in str(refused.value)
-        return
     found = measure_direct(
         case.model, case.asked.prompts, case.asked.lexicons, states=case.asked.states, batch_tokens=512
     )
     summed = found.heads.sum(axis=(1, 2)) + found.feed_forward.sum(1) + found.attention_bias.sum(1)
     summed += found.embedding + found.bias
     for p, prompt in enumerate(case.asked.prompts):
-        ends = torch.stack([oracles.logits(case.model.hf, sequence.ids)[-1] for sequence in prompt.sequences]).double()
+        ends = torch.stack([logits_before_cap(case, sequence.ids)[-1] for sequence in prompt.sequences]).double()
         own = float((ends[:, LEXICON].mean(-1) - ends[:, CONTROL].mean(-1)).mean())
         size = max(1.0, float(ends.abs().max()))
         assert abs(found.total[p] - own) < 1e-4 * size
         assert abs(summed[p] - own) < 1e-4 * size
     assert np.abs(found.heads).max() > 1e-3, "heads must say something for the sum to prove anything"
-    assert find_residual(case.model).norm.centered == (case.family not in RMS_NORMS)
+    residual = find_residual(case.model)
+    assert residual.norm.centered == (case.family not in RMS_NORMS)
+    assert all((norm is not None) == (case.family in AFTER_ATTENTION) for norm in residual.attention_norms)
+    assert residual.soft_cap == pytest.approx(SOFT_CAPS.get(case.family), abs=1e-4)
 
 
 def test_what_a_last_layers_head_says_directly_is_its_own_slice_of_the_projection(case: Case) -> None:
     """Contributions against the oracle's head outputs and the norm frozen by autograd, not by our formula."""
-    if case.family in NOT_PLAIN:
-        pytest.skip(f"{case.family} has a norm after its blocks: no direct attribution")
     found = measure_direct(
         case.model, case.asked.prompts, case.asked.lexicons, states=case.asked.states, batch_tokens=512
     )
     residual, layer = find_residual(case.model), len(case.model.anatomy) - 1
     expected = np.zeros(4)
     for sequence in case.asked.prompts[0].sequences:
-        kept: list[tuple[torch.Tensor, torch.Tensor]] = []
-        handle = residual.norm.module.register_forward_hook(lambda _, args, out, kept=kept: kept.append((args[0], out)))
-        oracles.logits(case.model.hf, sequence.ids)
-        handle.remove()
-        x, y = (one[0, -1].double() for one in kept[0])
+        x, y = last_token(case, residual.norm.module, sequence.ids)
         weights = case.model.hf.get_output_embeddings().weight.double() * residual.logit_scale
         u = weights[list(LEXICON)].mean(0) - weights[list(CONTROL)].mean(0)
         scale = ((y - residual.norm.bias) / (residual.norm.weight * residual.norm.center(x))).median()
         heads = oracles.head_outputs(case.model.hf, sequence.ids, layer, 4)[-1].double() * residual.multiplier
+        if case.family in AFTER_ATTENTION:  # an RMSNorm multiplies each coordinate by what it multiplied the sum by
+            before, after = last_token(case, case.model.hf.model.layers[layer].post_attention_layernorm, sequence.ids)
+            heads = heads * (after / before)
         said = (residual.norm.weight * scale * residual.norm.center(heads)) @ u
         expected += said.detach().numpy() / len(case.asked.prompts[0].sequences)
     assert np.allclose(found.heads[0, layer], expected, atol=1e-3 * max(1.0, np.abs(expected).max()))
