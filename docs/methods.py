@@ -52,8 +52,9 @@ are not a sample, so no test belongs to these numbers; `exact` is the effect und
 Attention says where a head looks, not what it does; over all heads the gradient scores follow the effect more closely.
 Which single head is the strongest they can miss all the same: on the bundled model, which says a concept's word with
 near certainty, a slope at the unedited point says little about a whole removal. First-order scores also miss a head
-that only acts when another is off, and overrate one whose loss another makes good; the integrated score shares the joint
-effect of all heads between them, so it sees the former and differs from single effects where heads repair each other.
+that only acts when another is off, and overrate one whose loss another makes good; the integrated score shares the
+joint effect of all heads between them, so it sees the former and differs from single effects where heads repair each
+other.
 
 This page is written by `docs/methods.py` (`make methods`).
 """
