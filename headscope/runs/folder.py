@@ -162,9 +162,9 @@ class Run:
     def finish(self) -> None:
         """Mark the run as finished, and let its folder go."""
         try:
-            self.update(record={"shards": self.shards.record()})
+            # The pieces go last: whoever is killed in between has a finished run, or all of its pieces.
+            self.update(record={"shards": self.shards.record()}, status="finished", ended=_now(), error=None)
             shutil.rmtree(self.path / SHARDS, ignore_errors=True)
-            self.update(status="finished", ended=_now(), error=None)
         finally:
             self.close()
 
@@ -348,6 +348,7 @@ def _former(folder: Path, request: Request) -> Manifest | None:
             fix="choose another folder with --out, or ask the same again",
         )
     if former.status == "finished":
+        shutil.rmtree(folder / SHARDS, ignore_errors=True)  # left by a process that was killed while it removed them
         raise RunFinished(Run(folder, former, None))
     return former
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -17,6 +18,7 @@ import pytest
 
 from headscope.profiles.loading import load_profile
 from headscope.runs.folder import SHARDS
+from headscope.runs.lock import LOCK_NAME
 from tests.end_to_end.conftest import write_profile
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -80,6 +82,26 @@ def wait_for(reached: Callable[[], bool], process: subprocess.Popen[str]) -> Non
         assert process.poll() is None, process.communicate()[1]
         assert time.monotonic() < deadline
         time.sleep(0.002)
+
+
+def kill_running(
+    process: subprocess.Popen[str], folder: Path, reached: Callable[[], bool], more_seconds: float = 0.0
+) -> None:
+    """SIGKILL ``process`` once it holds the folder and ``reached``; AssertionError where it had ended before."""
+    wait_for(lambda: f'"pid": {process.pid},' in lock_text(folder) and reached(), process)
+    time.sleep(more_seconds)
+    assert process.poll() is None, "the kill came too late to count"
+    process.kill()
+    process.wait()
+    assert process.returncode == -signal.SIGKILL
+    assert status(folder) == "running", "the kill came too late to count"
+
+
+def lock_text(folder: Path) -> str:
+    try:
+        return (folder / LOCK_NAME).read_text()
+    except FileNotFoundError:
+        return ""
 
 
 def measured(folder: Path) -> dict[str, bytes]:

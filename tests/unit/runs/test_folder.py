@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -110,6 +111,25 @@ def test_an_unfinished_run_of_the_same_request_goes_on(tmp_path: Path) -> None:
         filled(again)
     assert Run.open(run.path).manifest.status == "finished"
     assert "shards/0" not in content(run.path)
+
+
+def test_a_run_killed_while_it_ends_has_lost_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its pieces are removed last, and who asks again removes what is left of them."""
+
+    def killed(*_: object, **__: object) -> None:
+        raise SystemExit
+
+    run = Run.create(tmp_path / "r", request())
+    filled(run)
+    run.shards.write(run.shards.key("sweep", 0), {"x": np.zeros(1)})
+    with monkeypatch.context() as patched, pytest.raises(SystemExit):
+        patched.setattr("headscope.runs.folder.shutil.rmtree", killed)
+        run.finish()
+    assert len(run.shards) == 1
+    assert Run.open(run.path).manifest.status == "finished"
+    with pytest.raises(RunFinished):
+        Run.create(run.path, request())
+    assert not (run.path / "shards").exists()
 
 
 def test_two_runs_of_one_request_leave_the_same_arrays_and_tables(tmp_path: Path) -> None:
