@@ -11,7 +11,6 @@ from headscope.stats.agreement import screen_agreement as screen_agreement
 from headscope.stats.areas import areas_table as areas_table
 from headscope.stats.areas import curve_sizes as curve_sizes
 from headscope.stats.clusters import FamilyBlock as FamilyBlock
-from headscope.stats.clusters import label_templates as label_templates
 from headscope.stats.clusters import split_templates as split_templates
 from headscope.stats.effects import effect_rows as effect_rows
 from headscope.stats.effects import family_rows as family_rows
@@ -31,5 +30,6 @@ from headscope.stats.tables import assay_table as assay_table
 from headscope.stats.tables import effects_table as effects_table
 from headscope.stats.tables import head_tests as head_tests
 from headscope.stats.tables import screen_table as screen_table
+from headscope.stats.template_labels import label_templates as label_templates
 from headscope.stats.verdicts import Criteria as Criteria
 from headscope.stats.verdicts import judge as judge

@@ -4,23 +4,17 @@
    prompts it has. ``template_means`` does the inner mean, for all tests at once.
 2. Blocks of prompts (concepts) that share templates are laid out on one common list of templates by ``stack``, so
    that a shared template is one unit of resampling for all of them.
-3. ``label_templates`` gives prompts without template ids a template by the similarity of their words; it says how
-   many it had to label, because inferred clusters are weaker evidence of independence than known ones.
-4. ``split_templates`` halves the templates for whatever is chosen from the data and must be measured elsewhere.
+3. ``split_templates`` halves the templates for whatever is chosen from the data and must be measured elsewhere.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.sparse import csr_array
-from scipy.spatial.distance import squareform
 
 from headscope.errors import RequestError, WorkError
 from headscope.random_streams import generator
@@ -30,7 +24,6 @@ IntArray = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]
 
 MIN_TEMPLATES = 6  # with fewer, a sign-flip test cannot reach p < .05 (2 / 2^5 = .0625)
-SAME_TEMPLATE_SIMILARITY = 0.35
 
 
 @dataclass(frozen=True)
@@ -184,79 +177,6 @@ def standard_deviation(means: FloatArray) -> FloatArray:
     return np.where(count > 1, deviation, np.nan)
 
 
-@dataclass(frozen=True)
-class TemplateLabels:
-    """Template ids for all prompts, and how they came about.
-
-    Attributes:
-        labels: one id for each prompt.
-        n_inferred: prompts whose template was inferred from their text.
-        warning: a sentence for the record; None where every prompt came with its id.
-    """
-
-    labels: tuple[str, ...]
-    n_inferred: int
-    warning: str | None
-
-
-def label_templates(
-    templates: Sequence[str | None],
-    texts: Sequence[str],
-    *,
-    spans: Sequence[tuple[int, int] | None] | None = None,
-    similarity: float = SAME_TEMPLATE_SIMILARITY,
-) -> TemplateLabels:
-    """Give prompts without a template id one by the similarity of their texts.
-
-    Similarity is the Jaccard index of the sets of words and word pairs, the span (the slot) left out where it is
-    known. A prompt joins the known template of the most similar prompt that has one where that similarity reaches
-    ``similarity``; the rest are clustered by average linkage, cut there. Prompts alike in neither become templates of
-    one prompt each. The result does not depend on the order of the prompts except in its names.
-
-    Args:
-        templates: known ids; None where there is none.
-        texts: the prompts.
-        spans: character spans of the slots.
-        similarity: 0 to 1, from which two texts count as the same template.
-
-    Raises:
-        RequestError: the lengths disagree.
-    """
-    slots = spans if spans is not None else [None] * len(texts)
-    if not len(templates) == len(texts) == len(slots):
-        raise RequestError(
-            "templates, texts and spans do not belong together",
-            expected="one of each for each prompt",
-            got=f"{len(templates)} template ids, {len(texts)} texts, {len(slots)} spans",
-        )
-    unknown = [i for i, template in enumerate(templates) if template is None]
-    if not unknown:
-        return TemplateLabels(tuple(str(template) for template in templates), 0, None)
-    alike = _jaccard([_features(text, span) for text, span in zip(texts, slots, strict=True)])
-    labels: dict[int, str] = {i: str(name) for i, name in enumerate(templates) if name is not None}
-    known = sorted(labels)
-    rest: list[int] = []
-    for i in unknown:
-        best = max(known, key=lambda j: alike[i, j], default=None)
-        if best is not None and alike[i, best] >= similarity:
-            labels[i] = labels[best]
-        else:
-            rest.append(i)
-    taken = set(labels.values())
-    for i, cluster in zip(rest, _clusters(alike[np.ix_(rest, rest)], similarity), strict=True):
-        name = f"inferred-{cluster:03d}"
-        while name in taken:
-            name = f"{name}-text"
-        labels[i] = name
-    n_labels = len({labels[i] for i in unknown})
-    warning = (
-        f"{len(unknown)} of {len(texts)} prompts have no template id; they were put into {n_labels} templates by the "
-        "similarity of their texts. Give template ids in the profile where you know them: every interval and p-value "
-        "rests on templates being independent."
-    )
-    return TemplateLabels(tuple(labels[i] for i in range(len(texts))), len(unknown), warning)
-
-
 def split_templates(templates: Sequence[str], *, seed: int, name: str = "halves") -> tuple[BoolArray, BoolArray]:
     """Two disjoint halves of the prompts that share no template: choose on one, measure on the other, then swap.
 
@@ -271,32 +191,3 @@ def split_templates(templates: Sequence[str], *, seed: int, name: str = "halves"
     order = generator(seed, "split_templates", name).permutation(len(labels))
     first = np.isin(codes, order[: (len(labels) + 1) // 2])
     return first, ~first
-
-
-def _features(text: str, span: tuple[int, int] | None) -> frozenset[str]:
-    if span is not None:
-        text = f"{text[: span[0]]} \N{BULLET} {text[span[1] :]}"
-    words = ["^", *re.findall(r"\N{BULLET}|\w+(?:['\N{RIGHT SINGLE QUOTATION MARK}]\w+)*", text.casefold()), "$"]
-    return frozenset(words[1:-1]) | {f"{a} {b}" for a, b in pairwise(words)}
-
-
-def _jaccard(sets: Sequence[frozenset[str]]) -> FloatArray:
-    vocabulary = {feature: column for column, feature in enumerate(sorted(frozenset().union(*sets)))}
-    table = np.zeros((len(sets), len(vocabulary)), dtype=np.float32)
-    for row, features in enumerate(sets):
-        table[row, [vocabulary[feature] for feature in features]] = 1.0
-    shared = (table @ table.T).astype(np.float64)  # whole numbers, exact in float32
-    sizes = np.diag(shared)
-    return shared / np.maximum(sizes[:, None] + sizes[None, :] - shared, 1.0)
-
-
-def _clusters(alike: FloatArray, similarity: float) -> list[int]:
-    if alike.shape[0] < 2:
-        return [1] * alike.shape[0]
-    distance = 1.0 - alike
-    np.fill_diagonal(distance, 0.0)
-    tree = linkage(squareform(distance, checks=False), method="average")
-    found = fcluster(tree, t=1.0 - similarity, criterion="distance")
-    # Numbered in order of first appearance, so that names are stable whatever the linkage calls them.
-    numbers: dict[int, int] = {}
-    return [numbers.setdefault(int(cluster), len(numbers) + 1) for cluster in found]

@@ -1,18 +1,14 @@
 """Template means, common lists of templates, inferred templates, halves."""
 
-import json
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headscope.errors import RequestError, WorkError
-from headscope.profiles.loading import load_profile
 from headscope.stats.clusters import (
     FamilyBlock,
     equal_weight_mean,
-    label_templates,
     split_templates,
     stack,
     standard_deviation,
@@ -75,84 +71,6 @@ def test_what_does_not_belong_together_is_refused():
         stack([FamilyBlock(np.zeros((2, 2)), ["a", "b"], [{}])])
     with pytest.raises(RequestError, match="empty"):
         stack([])
-
-
-PROMPTS = [
-    "I am so grateful for the help you gave me today.",
-    "I am so thankful for the help you gave me today.",
-    "When the letter arrived, Anna felt grateful and sat down.",
-    "When the letter arrived, Anna felt thankful and sat down.",
-    "Nobody at the station could explain the delay to us.",
-    "She bought three apples, two pears and a melon.",
-]
-
-
-def test_prompts_without_template_are_clustered_by_their_words():
-    found = label_templates([None] * 6, PROMPTS)
-    a, b, c, d, e, f = found.labels
-    assert a == b
-    assert c == d
-    assert len({a, c, e, f}) == 4
-    assert found.n_inferred == 6
-    assert found.warning is not None
-    assert "6 of 6 prompts" in found.warning
-
-
-def test_a_prompt_joins_the_known_template_it_resembles():
-    found = label_templates(["greet", None, None, "letter", None, None], PROMPTS)
-    assert found.labels[:4] == ("greet", "greet", "letter", "letter")
-    assert found.labels[4] != found.labels[5]
-    assert found.n_inferred == 4
-
-
-def test_the_slot_is_left_out_where_it_is_known():
-    texts = ["Well, many thanks to all of you.", "Well, heartfelt gratitude to all of you."]
-    spans = [(6, 17), (6, 25)]
-    assert len(set(label_templates([None, None], texts, similarity=0.9).labels)) == 2
-    assert len(set(label_templates([None, None], texts, spans=spans, similarity=0.9).labels)) == 1
-
-
-def test_known_templates_stay_and_give_no_warning():
-    found = label_templates(["x", "y"], ["same text", "same text"])
-    assert found.labels == ("x", "y")
-    assert found.warning is None
-    assert found.n_inferred == 0
-
-
-@settings(max_examples=30)
-@given(st.permutations(range(6)))
-def test_clusters_do_not_depend_on_the_order_of_the_prompts(order):
-    base = label_templates([None] * 6, PROMPTS).labels
-    moved = label_templates([None] * 6, [PROMPTS[i] for i in order]).labels
-    for i in range(6):
-        for j in range(6):
-            assert (base[order[i]] == base[order[j]]) == (moved[i] == moved[j])
-
-
-@pytest.mark.parametrize("name", ["baseline", "extended"])
-def test_the_bundled_profiles_templates_are_found_again_from_their_texts_alone(name):
-    prompts = load_profile(name).prompts
-    found = label_templates([None] * len(prompts), [p.text for p in prompts], spans=[p.span for p in prompts]).labels
-    pairs = {(prompt.template, label) for prompt, label in zip(prompts, found, strict=True)}
-    assert len(pairs) == len({p.template for p in prompts}) == len(set(found))
-
-
-def test_an_inferred_name_never_takes_a_known_one():
-    found = label_templates(["inferred-001", None], ["alpha beta", "gamma delta epsilon"])
-    assert len(set(found.labels)) == 2
-
-
-def test_templates_texts_and_spans_must_match():
-    with pytest.raises(RequestError, match="do not belong together"):
-        label_templates([None], ["a", "b"])
-
-
-@pytest.mark.oracle
-def test_the_studys_prompts_fall_into_many_templates_and_not_into_one(shared):
-    path = next((shared / "reference" / "phase6" / "prompts").glob("*gratitude*.json"))
-    texts = json.loads(path.read_text())["prompts"]
-    labels = label_templates([None] * len(texts), texts).labels
-    assert 6 < len(set(labels)) <= len(texts)
 
 
 @given(st.integers(2, 40), st.integers(0, 100))
