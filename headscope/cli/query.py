@@ -25,9 +25,12 @@ def command(
 
     headscope query "SELECT model, count(*) AS n FROM runs GROUP BY model" --runs ./lab --json
     """
+    from headscope.runs.listing import summarize_runs
     from headscope.runs.query import query_runs
 
     answer = query_runs(runs, sql)
+    if unfinished := sum(1 for each in summarize_runs(runs) if each.status != "finished"):
+        console.warn(f"{unfinished} runs are not finished or cannot be read; headscope runs tells which")
     if json:
         console.print_json({"rows": console.records(answer)})
         return

@@ -26,6 +26,7 @@ def command(
     languages = tuple(language or ("en", "ja"))
     check_language(*languages)
     with Run.open(run, write=True, force=force) as opened:
+        results.print_unfinished(opened)
         paths = write_report(opened, languages=languages)
     if json:
         console.print_json(results.facts(opened) | {"reports": list(map(str, paths))})

@@ -185,6 +185,15 @@ def _in_order(rows: pd.DataFrame) -> Callable[[pd.Series], pd.Series]:
     return lambda concepts: concepts.map(place)
 
 
+def print_unfinished(run: Run) -> None:
+    """That a run is not finished, and what is kept of it, on standard error."""
+    if run.manifest.status != "finished":
+        console.warn(
+            f"this run is not finished (status: {run.manifest.status}); what it holds is what there is. "
+            f"{len(run.shards)} finished pieces are kept, from which the command that began it goes on"
+        )
+
+
 def print_warnings(run: Run) -> None:
     """What a reader of the numbers must know, on standard error."""
     for warning in run.manifest.warnings:

@@ -33,6 +33,7 @@ def command(
     from headscope.runs.tables import table_to_text
 
     opened = Run.open(run)
+    results.print_unfinished(opened)
     if table is not None:
         text = table_to_text(table, opened.table(table))
         if json:

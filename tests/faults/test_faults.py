@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -50,6 +52,46 @@ def test_a_signal_lets_the_piece_finish_and_says_how_to_go_on(
     assert sweep.done(folder, "--resume", "require") == (0, "")
     assert record(folder)["reused_count"] == kept
     assert_same_as(clean, folder, tell, f"sweep stopped by {number.name}")
+
+
+def test_a_stopped_run_is_shown_as_unfinished_everywhere(sweep: Sweep, clean: Path, tmp_path: Path) -> None:
+    lab = tmp_path / "lab"
+    folder = lab / "run"
+    with sweep.process(folder) as process:
+        wait_for(lambda: n_kept(folder) >= 3, process)
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=120)
+    assert status(folder) == "stopped"
+    said = f"not finished (status: stopped); what it holds is what there is. {n_kept(folder)} finished pieces are kept"
+    shutil.copytree(clean, lab / "clean")
+
+    shown = type_command("show", folder)
+    assert shown.code == 0
+    assert ": stopped\n" in shown.out
+    assert said in shown.err
+    assert type_command("show", folder, "--json").json["status"] == "stopped"
+    assert "not finished" not in type_command("show", lab / "clean").err
+
+    listed = {row["run"]: row["status"] for row in type_command("runs", lab, "--json").json["runs"]}
+    assert listed == {str(folder): "stopped", str(lab / "clean"): "finished"}
+    assert "2 runs: 1 finished, 1 stopped" in type_command("runs", lab).out
+
+    reported = type_command("report", folder)
+    assert reported.code == 0, reported.err
+    assert said in reported.err
+    assert "**This run is not finished (status: stopped); what follows" in (folder / "report.md").read_text()
+    assert "この実行は完了していない（状態：stopped）" in (folder / "report.ja.md").read_text()
+    assert "This run is not finished (status: stopped)." in (folder / "report.html").read_text()
+
+    if importlib.util.find_spec("duckdb"):
+        asked = type_command(
+            "query", "SELECT count(*) AS n FROM runs WHERE status = 'stopped'", "--runs", lab, "--json"
+        )
+        assert asked.json["rows"] == [{"n": 1}]
+        assert "1 runs are not finished" in asked.err
+    code, error = sweep.done(folder)
+    assert code == 0, error
+    assert not (folder / "report.md").exists(), "what was derived of an unfinished run stays behind"
 
 
 def test_damaged_pieces_are_found_run_again_and_told(
