@@ -7,7 +7,7 @@ from typing import Any
 import typer
 
 from headscope.cli import console, options, results
-from headscope.cli.asking import ask_model, ask_profile, provenance
+from headscope.cli.asking import ask_model, ask_profile, one_of, provenance
 from headscope.cli.inputs import check_outputs
 
 
@@ -30,6 +30,7 @@ def command(
     bos: options.Bos = "auto",
     unchecked: options.Unchecked = False,
     trust_remote_code: options.TrustRemoteCode = False,
+    resume: options.Resume = "auto",
     top_n: options.TopN = 10,
     out: options.Out = None,
     json: options.Json = False,
@@ -46,12 +47,14 @@ def command(
     check_outputs(out)
     asked = ask_profile(profile, data_dir=data_dir, prompts=prompts, concepts=concept)
 
-    from headscope.runs.folder import Run
+    from headscope.engines.engine import Engine
+    from headscope.runs.folder import RESUME, Run
     from headscope.verbs.attribute import CHOOSING, attribute, check_outcome, check_request
     from headscope.verbs.keep import begin, keep
     from headscope.verbs.request import batch_budget, chosen_concepts
 
     check_outcome(outcome)
+    one_of("resume", resume, RESUME)
     loaded = ask_model(
         model, device=device, dtype=dtype, bos=bos, unchecked=unchecked, trust_remote_code=trust_remote_code,
         memory_budget=memory_budget,
@@ -68,13 +71,13 @@ def command(
     def work() -> Run:
         budget = batch_budget(loaded, batch_tokens)
         folder = begin(
-            "attribute", loaded, asked, request, out=out, seed=seed, batch_tokens=budget, **provenance(context)
-        )
+            "attribute", loaded, asked, request,
+            out=out, seed=seed, batch_tokens=budget, resume=resume, **provenance(context),
+        )  # fmt: skip
         with folder, console.progress(quiet or json) as progress:
-            keep(
-                folder,
-                {"attribute": attribute(loaded, asked, **request, seed=seed, batch_tokens=budget, progress=progress)},
-            )
+            common: dict[str, Any] = {"seed": seed, "batch_tokens": budget, "progress": progress}
+            common["engine"] = Engine(folder.shards)
+            keep(folder, {"attribute": attribute(loaded, asked, **request, **common)})
         return folder
 
     run = results.served(work)

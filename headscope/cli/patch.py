@@ -7,7 +7,7 @@ from typing import Any
 import typer
 
 from headscope.cli import console, options, results
-from headscope.cli.asking import ask_model, ask_profile, one_of, provenance
+from headscope.cli.asking import ask_model, ask_profile, ask_runner, one_of, provenance
 from headscope.cli.forecasting import print_forecast
 from headscope.cli.inputs import check_outputs
 
@@ -47,6 +47,8 @@ def command(
     bos: options.Bos = "auto",
     unchecked: options.Unchecked = False,
     trust_remote_code: options.TrustRemoteCode = False,
+    engine: options.EngineName = "local",
+    address: options.Address = None,
     resume: options.Resume = "auto",
     top_n: options.TopN = 10,
     out: options.Out = None,
@@ -79,10 +81,12 @@ def command(
     one_of("resume", resume, RESUME)
     Sampling(max_tokens, temperature, top_p, samples, greedy, seed=seed)
     recipe = Recipe(STUDY_NAMES.get(what, what), target, alpha)
-    loaded = ask_model(
-        model, device=device, device_map=device_map, dtype=dtype, bos=bos, unchecked=unchecked,
-        trust_remote_code=trust_remote_code, memory_budget=memory_budget,
-    )  # fmt: skip
+    runner_for = ask_runner(engine, address)
+    loading: dict[str, Any] = {
+        "device": device, "device_map": device_map, "dtype": dtype, "bos": bos, "unchecked": unchecked,
+        "trust_remote_code": trust_remote_code, "memory_budget": memory_budget,
+    }  # fmt: skip
+    loaded = ask_model(model, **loading)
     request: dict[str, Any] = {
         "concepts": list(chosen_concepts(asked, concept)),
         "heads": str(loaded.head_set(heads)),
@@ -123,7 +127,7 @@ def command(
         )  # fmt: skip
         with folder, console.progress(quiet or json) as progress:
             common: dict[str, Any] = {"seed": seed, "batch_tokens": budget, "progress": progress}
-            common["engine"] = Engine(folder.shards)
+            common["engine"] = Engine(folder.shards, runner_for(loaded, loading))
             keep(folder, {"patch": patch(loaded, asked, **request, **common)})
         return folder
 

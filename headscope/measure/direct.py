@@ -27,7 +27,7 @@ from torch import Tensor
 from headscope.errors import WorkError
 from headscope.measure.asked import AskedPrompt
 from headscope.measure.edits import ControlStates
-from headscope.measure.passes import Progress, batch_of
+from headscope.measure.passes import Progress, Result, Work, batch_of, here
 from headscope.measure.reads import AnswerReads, Group, Lexicons
 from headscope.models.head_model import HeadModel
 from headscope.models.residual import Parts, Residual, attention_writes, find_residual, watching_parts
@@ -73,6 +73,7 @@ def measure_direct(
     states: ControlStates,
     batch_tokens: int,
     progress: Progress | None = None,
+    work: Work = here,
 ) -> DirectScores:
     """Contributions and direct effects of every head on each prompt's own concept.
 
@@ -83,13 +84,68 @@ def measure_direct(
         states: of the control prompts, for the ``mean`` edit.
         batch_tokens: most tokens of a batch.
         progress: told how far the work is.
+        work: who runs the batches.
 
     Raises:
         ModelError: the model's logits are no sum over its parts (see ``models/residual.py``).
         WorkError: parts do not add up to the logit difference.
     """
-    residual = find_residual(model)
-    L, H, n = len(model.anatomy), max(model.heads_per_layer), len(prompts)
+    passes = _Passes(model, find_residual(model), prompts, lexicons, states)
+    found = _nothing(model, len(prompts))
+    places = [(p, r) for p, prompt in enumerate(prompts) for r in range(len(prompt.rows))]
+    batches = plan_batches([len(prompts[p].rows[r]) for p, r in places], batch_tokens)
+    plan = [_Piece(tuple(places[index] for index in members)) for members in batches]
+    error = 0.0
+    for done, (piece, result) in enumerate(zip(plan, work(plan, passes.scores), strict=True)):
+        for name, values in found.items():
+            values[piece.prompts] += result[name]
+        error = max(error, float(result["error"]))
+        if progress is not None:
+            progress("direct effects", done + 1, len(plan))
+    _check_additivity(model, error)
+    return DirectScores(**found, additivity_error=error)
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """One batch of the plan: rows as (prompt, its row)."""
+
+    places: tuple[tuple[int, int], ...]
+
+    @property
+    def prompts(self) -> list[int]:
+        """Each prompt once."""
+        return sorted({p for p, _ in self.places})
+
+
+@dataclass(frozen=True)
+class _Passes:
+    """What all batches share."""
+
+    model: HeadModel
+    residual: Residual
+    prompts: Sequence[AskedPrompt]
+    lexicons: Lexicons
+    states: ControlStates
+
+    def scores(self, piece: _Piece) -> Result:
+        """The batch's share of every score of ``piece.prompts``, and the error of its sums."""
+        place = {p: i for i, p in enumerate(piece.prompts)}
+        prompts = [self.prompts[p] for p in place]
+        where = [(place[p], r) for p, r in piece.places]
+        found = _nothing(self.model, len(prompts))
+        error = 0.0
+        states_at, logits, reads = _read(self.model, self.residual, prompts, where, self.lexicons)
+        for group in reads.groups:
+            scores = _GroupScores(self.model, self.residual, states_at, logits, group, 1.0 / reads.n_readouts)
+            error = max(error, scores.contributions(found))
+            scores.effects(found["effect"], prompts, self.states)
+        return {**found, "error": np.array(error)}
+
+
+def _nothing(model: HeadModel, n: int) -> dict[str, FloatArray]:
+    """Every score of ``n`` prompts before anything is added to it; NaN where there is no such head."""
+    L, H = len(model.anatomy), max(model.heads_per_layer)
     found = {
         "heads": np.full((n, L, H), np.nan),
         "effect": np.full((n, L, H), np.nan),
@@ -98,20 +154,7 @@ def measure_direct(
     }
     for layer, n_heads in enumerate(model.heads_per_layer):
         found["heads"][:, layer, :n_heads] = found["effect"][:, layer, :n_heads] = 0.0
-    places = [(p, r) for p, prompt in enumerate(prompts) for r in range(len(prompt.rows))]
-    plan = plan_batches([len(prompts[p].rows[r]) for p, r in places], batch_tokens)
-    error = 0.0
-    for done, members in enumerate(plan):
-        where = [places[index] for index in members]
-        states_at, logits, reads = _read(model, residual, prompts, where, lexicons)
-        for group in reads.groups:
-            work = _GroupScores(model, residual, states_at, logits, group, 1.0 / reads.n_readouts)
-            error = max(error, work.contributions(found))
-            work.effects(found["effect"], prompts, states)
-        if progress is not None:
-            progress("direct effects", done + 1, len(plan))
-    _check_additivity(model, error)
-    return DirectScores(**found, additivity_error=error)
+    return found
 
 
 @dataclass

@@ -30,7 +30,7 @@ from torch import Tensor
 from headscope.errors import RequestError, WorkError
 from headscope.measure.asked import AskedPrompt
 from headscope.measure.edits import ControlStates
-from headscope.measure.passes import Progress, batch_of
+from headscope.measure.passes import Progress, Result, Work, batch_of, here
 from headscope.measure.reads import AnswerReads, Lexicons
 from headscope.models.anatomy import probe_ids, vocabulary_size
 from headscope.models.batches import Batch
@@ -43,6 +43,8 @@ FloatArray = npt.NDArray[np.float64]
 
 GRADIENT_BYTES = 2**30
 """Most bytes that one batch may keep for its backward pass, by ``bytes_per_token``."""
+
+_BY_HEAD = ("zero", "mean", "matched", "integrated")
 
 _COPIES = 3  # of a layer's inputs and outputs that autograd keeps: as they are, normed, and inside the activation
 
@@ -73,6 +75,14 @@ class FastScores:
     def completeness_error(self) -> FloatArray:
         """[n_prompts] sum over heads of the integrated gradient - the exact effect of editing all heads, nats."""
         return np.nansum(self.integrated_gradient, axis=(1, 2)) - self.all_edited
+
+
+@dataclass(frozen=True)
+class GradientPiece:
+    """One batch of the plan: indices of rows, and how many steps its integral takes."""
+
+    rows: tuple[int, ...]
+    steps: int
 
 
 class GradientPasses:
@@ -109,12 +119,13 @@ class GradientPasses:
         self._lengths = [len(self._prompts[p].rows[r]) for p, r in self._places]
         self._batch_tokens = gradient_batch_tokens(model, self._prompts, batch_tokens)
 
-    def measure(self, *, steps: int, progress: Progress | None = None) -> FastScores:
+    def measure(self, *, steps: int, progress: Progress | None = None, work: Work = here) -> FastScores:
         """All scores of all prompts.
 
         Args:
             steps: Gauss-Legendre nodes of the integral; 0 leaves the integrated form out.
             progress: told how far the work is.
+            work: who runs the batches.
 
         Raises:
             RequestError: gradients do not pass through the model, or ``steps`` is negative.
@@ -124,21 +135,34 @@ class GradientPasses:
             raise RequestError("steps cannot be negative", expected="0 (no integrated form) or more", got=str(steps))
         L, H = len(self._model.anatomy), max(self._model.heads_per_layer)
         shape = (len(self._prompts), L, H)
-        found = {name: np.full(shape, np.nan) for name in ("zero", "mean", "matched", "integrated")}
-        ends = np.full(len(self._prompts), np.nan)
-        plan = plan_batches(self._lengths, self._batch_tokens)
+        found: dict[str, FloatArray] = {name: np.full(shape, np.nan) for name in _BY_HEAD}
+        found["ends"] = np.full(len(self._prompts), np.nan)
+        plan = [
+            GradientPiece(tuple(map(int, members)), steps)
+            for members in plan_batches(self._lengths, self._batch_tokens)
+        ]
         n_passes = 0
-        for done, members in enumerate(plan):
-            part = _BatchScores(self, [self._places[index] for index in members])
-            part.first_order(found)
-            if steps:
-                part.integrated(steps, found["integrated"], ends)
-            n_passes = max(n_passes, part.n_passes)
+        for done, (piece, result) in enumerate(zip(plan, work(plan, self.scores), strict=True)):
+            for b, index in enumerate(piece.rows):
+                p, _ = self._places[index]
+                for name, values in found.items():
+                    values[p] = _sum(values[p], result[name][b])
+            n_passes = max(n_passes, int(result["n_passes"]))
             if progress is not None:
                 progress("gradients", done + 1, len(plan))
         return FastScores(
-            found["zero"], found["mean"], found["matched"], found["integrated"], ends, n_passes, self._batch_tokens
+            found["zero"],
+            found["mean"],
+            found["matched"],
+            found["integrated"],
+            found["ends"],
+            n_passes,
+            self._batch_tokens,
         )
+
+    def scores(self, piece: GradientPiece) -> Result:
+        """For each row of a batch [B, L, H] its share of every score, [B] of ``ends``; NaN where it has none."""
+        return _BatchScores(self, [self._places[index] for index in piece.rows]).measure(piece.steps)
 
     def batch(self, where: Sequence[tuple[int, int]]) -> tuple[Batch, AnswerReads]:
         """Rows of one batch, and where their answers are read."""
@@ -177,22 +201,30 @@ class _BatchScores:
         self._batch, self._reads = passes.batch(where)
         self._means = passes.means(where)
         self._clean = torch.zeros(len(where), dtype=torch.float64)
-        self.n_passes = 0
+        self._n_passes = 0
 
-    def first_order(self, found: Mapping[str, FloatArray]) -> None:
-        """Derivatives at strength 0 of the ``zero``, ``mean`` and matched edits, added to the prompts' scores."""
+    def measure(self, steps: int) -> Result:
+        """See ``GradientPasses.scores``."""
+        shape = (len(self._where), len(self._means), max(self._model.heads_per_layer))
+        found = {name: np.full(shape, np.nan) for name in _BY_HEAD}
+        self._first_order(found)
+        ends = self._integrated(steps, found["integrated"]) if steps else np.full(len(self._where), np.nan)
+        return found | {"ends": ends, "n_passes": np.array(self._n_passes)}
+
+    def _first_order(self, found: Mapping[str, FloatArray]) -> None:
+        """Derivatives at strength 0 of the ``zero``, ``mean`` and matched edits."""
         matched = self._passes.matched(self._where)
         kinds: dict[str, list[Tensor] | None] = {"zero": None, "mean": self._means}
         if matched is not None:
             kinds["matched"] = matched[0]
-            self.n_passes += 1
+            self._n_passes += 1
         gradients, self._clean = self._derivatives(kinds, 0.0)
         for kind, by_layer in gradients.items():
             has = matched[1] if kind == "matched" and matched is not None else None
             self._add(found[kind], by_layer, 1.0, has)
 
-    def integrated(self, steps: int, found: FloatArray, ends: FloatArray) -> None:
-        """The integral over strengths, and the exact effect at its end."""
+    def _integrated(self, steps: int, found: FloatArray) -> FloatArray:
+        """The integral over strengths; returned is [B] the exact effect at its end."""
         nodes, weights = np.polynomial.legendre.leggauss(steps)
         for node, weight in zip(nodes, weights, strict=True):
             gradients, _ = self._derivatives({"mean": self._means}, (float(node) + 1.0) / 2.0)
@@ -203,10 +235,8 @@ class _BatchScores:
         }
         with editing(self._model, off):
             logits = logits_at(self._model, self._batch, self._reads.rows, self._reads.tokens)
-        self.n_passes += 1
-        change = (self._reads.outcomes(logits).cpu() - self._clean).numpy()
-        for b, (p, _) in enumerate(self._where):
-            ends[p] = change[b] + (0.0 if np.isnan(ends[p]) else ends[p])
+        self._n_passes += 1
+        return (self._reads.outcomes(logits).cpu() - self._clean).double().numpy()
 
     def _derivatives(
         self, kinds: Mapping[str, list[Tensor] | None], strength: float
@@ -229,19 +259,17 @@ class _BatchScores:
         outcomes = self._reads.outcomes(logits)
         flat = [leaf for kind in kinds for leaf in leaves[kind]]
         gradients = torch.autograd.grad(outcomes.sum(), flat, allow_unused=True)
-        self.n_passes += 2
+        self._n_passes += 2
         checked = [_checked(self._model, gradient) for gradient in gradients]
         L = len(self._means)
         return {kind: checked[k * L : (k + 1) * L] for k, kind in enumerate(kinds)}, outcomes.detach().cpu()
 
     def _add(self, found: FloatArray, by_layer: Sequence[Tensor], weight: float, has: Tensor | None) -> None:
-        """Add ``weight`` x each row's derivatives to its prompt's scores."""
+        """Add ``weight`` x each row's derivatives to its scores."""
+        rows = np.ones(len(self._where), dtype=bool) if has is None else has.cpu().numpy()
         for layer, gradient in enumerate(by_layer):
-            values = weight * gradient.double().cpu().numpy()
-            for b, (p, _) in enumerate(self._where):
-                if has is None or bool(has[b]):
-                    before = found[p, layer, : values.shape[1]]
-                    found[p, layer, : values.shape[1]] = np.where(np.isnan(before), 0.0, before) + values[b]
+            values = weight * gradient.double().cpu().numpy()[rows]
+            found[rows, layer, : values.shape[1]] = _sum(found[rows, layer, : values.shape[1]], values)
 
 
 def check_gradients(model: HeadModel) -> None:
@@ -258,6 +286,11 @@ def check_gradients(model: HeadModel) -> None:
         logits = differentiable_logits_at(model, batch, torch.arange(len(batch), device=model.device), batch.ends())
     for gradient in torch.autograd.grad(logits.logsumexp(-1).sum(), gates, allow_unused=True):
         _checked(model, gradient)
+
+
+def _sum(before: FloatArray, more: FloatArray) -> FloatArray:
+    """The sum, where NaN is nothing; NaN where both are."""
+    return np.where(np.isnan(before), more, before + np.where(np.isnan(more), 0.0, more))
 
 
 def _at_strength(leaves: Mapping[str, list[Tensor]], kinds: Mapping[str, list[Tensor] | None], layer: int) -> LayerEdit:

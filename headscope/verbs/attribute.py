@@ -20,6 +20,7 @@ from typing import Any
 import pandas as pd
 import xarray as xr
 
+from headscope.engines.engine import Engine
 from headscope.errors import ModelError, RequestError
 from headscope.heads import Head, HeadSet, every_head
 from headscope.measure.direct import DirectScores, measure_direct
@@ -60,6 +61,7 @@ def attribute(
     seed: int = 0,
     batch_tokens: int | None = None,
     progress: Progress | None = None,
+    engine: Engine | None = None,
 ) -> AttributeResult:
     """Score every head for every concept without editing each alone, and measure the top exactly.
 
@@ -75,6 +77,7 @@ def attribute(
         seed: of sign-flips.
         batch_tokens: most tokens of a batch.
         progress: told how far the work is.
+        engine: runs the passes and keeps their results; this process by default, nothing kept.
 
     Raises:
         RequestError: another outcome, a number out of range, or gradients do not pass through the model.
@@ -82,6 +85,7 @@ def attribute(
     check_request(model, outcome, steps, verify)
     budget = batch_budget(model, batch_tokens)
     common: dict[str, Any] = {"seed": seed, "chat_template": chat_template, "pack": pack, "progress": progress}
+    common["engine"] = engine
     study = CausalStudy(model, profile, concepts=concepts, kinds=[DECIDING_EDIT], batch_tokens=budget, **common)
     if study.states is None:
         raise AssertionError("the mean edit takes its values from the control prompts' states")
@@ -89,13 +93,15 @@ def attribute(
     by_id = {one.id: one for one in study.asked}
     partners = {p.id: by_id[p.pair] for p in profile.prompts if p.pair is not None and p.pair in by_id}
     passes = GradientPasses(model, prompts, study.lexicons, states=study.states, partners=partners, batch_tokens=budget)
-    fast = passes.measure(steps=steps, progress=progress)
+    about = {"lexicons": study.lexicon_ids()}
+    fast = passes.measure(steps=steps, progress=progress, work=study.work("gradients", (), prompts, **about))
     warnings = list(study.templates.warnings)
     direct: DirectScores | None = None
     try:
         direct = measure_direct(
-            model, prompts, study.lexicons, states=study.states, batch_tokens=budget, progress=progress
-        )
+            model, prompts, study.lexicons, states=study.states, batch_tokens=budget, progress=progress,
+            work=study.work("direct", (), prompts, **about),
+        )  # fmt: skip
     except ModelError as refused:
         warnings.append("no direct attribution: " + " ".join(str(refused).split()))
     scores = scores_of(model, study.names, prompts, fast, direct)

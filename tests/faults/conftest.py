@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,16 +28,13 @@ PATIENCE_SECONDS = 300
 
 
 @dataclass(frozen=True)
-class Sweep:
-    """A command that sweeps into a folder; the same request in every folder."""
+class Command:
+    """A command line that writes a run folder; the same request in every folder."""
 
-    profile: Path
+    request: Sequence[str]
 
     def words(self, folder: Path, *more: str) -> list[str]:
-        return [
-            "sweep", "--model", "demo", "--profile", str(self.profile), "--batch-tokens", "512", "--heads", "1:*,2:*",
-            "--edit", "mean", "--out", str(folder), *more,
-        ]  # fmt: skip
+        return [*self.request, "--out", str(folder), *more]
 
     @contextmanager
     def process(self, folder: Path, *more: str, **options: Any) -> Iterator[subprocess.Popen[str]]:
@@ -61,6 +58,13 @@ class Sweep:
         with self.process(folder, *more, **options) as process:
             error = process.communicate(timeout=PATIENCE_SECONDS)[1]
             return process.returncode, error
+
+
+@dataclass(frozen=True)
+class Sweep(Command):
+    """A sweep of two layers, cut into many pieces."""
+
+    profile: Path
 
 
 def status(folder: Path) -> str:
@@ -123,8 +127,9 @@ def assert_same_as(clean: Path, folder: Path, tell: Callable[[str], None], what:
 @pytest.fixture(scope="session")
 def sweep(tmp_path_factory: pytest.TempPathFactory) -> Sweep:
     bundled = load_profile("baseline")
-    folder = tmp_path_factory.mktemp("profiles") / "two"
-    return Sweep(write_profile(folder, bundled.prompts, ("gratitude", "anger"), 14))
+    profile = write_profile(tmp_path_factory.mktemp("profiles") / "two", bundled.prompts, ("gratitude", "anger"), 14)
+    words = ("sweep", "--model", "demo", "--profile", str(profile), "--batch-tokens", "512")
+    return Sweep((*words, "--heads", "1:*,2:*", "--edit", "mean"), profile)
 
 
 @pytest.fixture(scope="session")
