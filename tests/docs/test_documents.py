@@ -79,3 +79,14 @@ def test_every_link_to_a_file_of_the_project_leads_somewhere(path: Path) -> None
     for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", text):
         if not re.match(r"[a-z]+:", target):
             assert (path.parent / target).exists(), f"{path.name} links to {target}, which does not exist"
+
+
+def test_every_promise_of_reliability_names_tests_that_exist() -> None:
+    rows = [line for line in (ROOT / "docs" / "reliability.md").read_text().splitlines() if line.startswith("| ")][1:]
+    assert len(rows) > 20
+    for row in rows:
+        named = re.findall(r"`(tests/[\w/.]+)`(?: \(`(\w+)`\))?", row)
+        assert named, row
+        for path, part in named:
+            assert (ROOT / path).exists(), path
+            assert not part or re.search(rf"^def test_\w*{part}", (ROOT / path).read_text(), re.MULTILINE), part

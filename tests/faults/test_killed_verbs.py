@@ -17,7 +17,7 @@ from tests.faults.conftest import Command, kill_running, n_kept, record, status
 
 KILLED_IN = {
     "run": (("sweep", "patch"), ("--batch-tokens", "1024", *SMALL)),
-    "attribute": (("gradients", "direct", "edited"), ("--steps", "2", "--verify", "1", "--batch-tokens", "256")),
+    "attribute": (("gradients", "direct", "sweep"), ("--steps", "2", "--verify", "1", "--batch-tokens", "256")),
     "patch": (
         ("patch", "patched_texts"),
         ("--heads", "1:0,2:1", "--batch-tokens", "512", "--n-random", "2", "--max-tokens", "4"),

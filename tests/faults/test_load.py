@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 
 import pytest
 
@@ -62,10 +63,12 @@ def peaks(*counts: int) -> list[tuple[int, int]]:
 
 
 @pytest.mark.parametrize(("few", "many"), [(6_000, 24_000), pytest.param(25_000, 100_000, marks=pytest.mark.slow)])
-def test_memory_beside_the_result_is_flat_in_the_number_of_prompts(few: int, many: int) -> None:
+def test_memory_beside_the_result_is_flat_in_the_number_of_prompts(
+    few: int, many: int, tell: Callable[[str], None]
+) -> None:
     (small, before), (large, after) = peaks(few, many)
     beside = (after - before) - (large - small)
-    print(  # noqa: T201 - the figure that is promised
+    tell(
         f"{many:,} prompts: result {large / 2**20:.0f} MB, peak {after / 2**20:.0f} MB; of that, {beside / 2**20:.0f} "
         f"MB beside the result came with the last {many - few:,} prompts, {beside / (many - few):.0f} bytes each"
     )

@@ -25,6 +25,9 @@ from headscope.models.loading import load_model
 from headscope.profiles.loading import load_profile
 from headscope.profiles.types import Profile
 from headscope.runs.shards import Shards
+from headscope.runs.tables import table_to_text
+from headscope.verbs.patch import PatchResult
+from headscope.verbs.patch import patch as patch_heads
 from headscope.verbs.sweep import SweepResult
 from headscope.verbs.sweep import sweep as sweep_heads
 from tests.end_to_end.conftest import type_command
@@ -162,6 +165,29 @@ def test_a_worker_killed_without_its_node_changes_no_byte(
     there = sweep_heads(model, profile, engine=Engine(None, kill), **OPTIONS)
     assert len(runner.lost) == 1
     tell(f"Ray with a worker killed: {assert_same_values(here, there):,} bytes compared, none differs")
+
+
+@NEEDS_RAY
+@pytest.mark.filterwarnings("ignore")
+def test_patches_and_their_texts_on_workers_are_those_of_one_process(
+    model: HeadModel, profile: Profile, cluster: Any, tell: Callable[[str], None]
+) -> None:
+    runner = runner_of(model, {}, cluster.address)
+
+    def patched(engine: Engine) -> PatchResult:
+        return patch_heads(
+            model, profile, "1:0,2:1", concepts="gratitude", n_random=1, max_tokens=3, batch_tokens=1024, engine=engine
+        )
+
+    here, there = patched(Engine()), patched(Engine(None, runner))
+    assert there.values.identical(here.values)
+    n_bytes = 0
+    for name, table in here.tables.items():
+        text = table_to_text(name, table)
+        assert table_to_text(name, there.tables[name]) == text
+        n_bytes += len(text.encode())
+    assert "texts" in here.tables
+    tell(f"Ray: patches, {n_bytes:,} bytes of tables compared with those of one process, none differs")
 
 
 @NEEDS_RAY
