@@ -52,16 +52,19 @@ def test_a_verb_killed_in_its_stages_ends_with_the_bytes_of_an_undisturbed_one(
     tell: Callable[[str], None],
 ) -> None:
     command = Command((verb, "--model", "demo", "--profile", str(small_profile), *words))
-    clean, folder = tmp_path / "clean", tmp_path / "killed"
-    code, error = command.done(clean)
+    # The same words in two places, because a report holds the command line.
+    clean, folder = tmp_path / "clean" / "run", tmp_path / "killed" / "run"
+    clean.parent.mkdir()
+    folder.parent.mkdir()
+    code, error = command.done(Path("run"), cwd=clean.parent)
     assert code == 0, error
     for stage in stages:
         before = n_of(folder, stage)
-        with command.process(folder) as process:
+        with command.process(Path("run"), cwd=folder.parent) as process:
             kill_running(process, folder, lambda s=stage, n=before: n_of(folder, s) > n)
     kept, n_pieces = n_kept(folder), record(clean)["written_count"]
     assert 0 < kept < n_pieces
-    code, error = command.done(folder)
+    code, error = command.done(Path("run"), cwd=folder.parent)
     assert code == 0, error
     assert status(folder) == "finished"
     assert record(folder) == {"reused_count": kept, "written_count": n_pieces - kept, "damaged": []}
