@@ -21,6 +21,9 @@ def test_every_way_gives_the_same_numbers(written):
     _, record = written
     compared = {(row["job"], row["contestant"], row["way"]): row["difference"] for row in record["rows"]}
     compared = {key: value for key, value in compared.items() if value is not None}
+    halved = [compared.pop(key) for key in list(compared) if key[2] == "bfloat16"]
+    assert halved
+    assert max(halved) <= 1e-2
     assert {way for _, contestant, way in compared if contestant == "headscope"} == {"recommended", "unpacked", "plain"}
     assert {contestant for _, contestant, _ in compared} == {"headscope", "transformers"}
     assert max(compared.values()) <= 1e-5, compared

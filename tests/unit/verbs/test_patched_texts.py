@@ -12,7 +12,7 @@ from headscope.verbs.patch import patch
 
 TEMPLATES = ("t01", "t05", "t08", "t12", "t15", "t20", "t25", "t29")
 SETTINGS = {"concepts": "gratitude", "n_random": 0, "max_tokens": 8, "samples": 2, "seed": 3}
-SETS = "3:0,3:3"
+SETS = "2:*,3:*"
 
 
 @pytest.fixture(scope="module")
