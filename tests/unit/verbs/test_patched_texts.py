@@ -11,7 +11,7 @@ from headscope.stats.patching import written_patches
 from headscope.verbs.patch import patch
 
 TEMPLATES = ("t01", "t05", "t08", "t12", "t15", "t20", "t25", "t29")
-SETTINGS = {"concepts": "gratitude", "n_random": 0, "max_tokens": 8, "samples": 2, "seed": 3}
+SETTINGS = {"concepts": "gratitude", "n_random": 0, "max_tokens": 20, "samples": 2, "seed": 3}
 SETS = "2:*,3:*"
 
 
