@@ -30,6 +30,7 @@ from torch import Tensor
 from headscope.errors import RequestError, WorkError
 from headscope.measure.asked import AskedPrompt
 from headscope.measure.edits import ControlStates
+from headscope.measure.memory import in_halves
 from headscope.measure.passes import Progress, Result, Work, batch_of, here
 from headscope.measure.reads import AnswerReads, Lexicons
 from headscope.models.anatomy import probe_ids, vocabulary_size
@@ -61,6 +62,7 @@ class FastScores:
         all_edited: [n_prompts] exact effect of the ``mean`` edit of all heads at once; NaN for 0 steps.
         n_passes: forward and backward passes over a batch, each counted as one, of the dearest batch.
         batch_tokens: the batches' budget, padding included.
+        n_halved: batches that did not fit into memory and ran in halves.
     """
 
     gate_gradient: FloatArray
@@ -70,6 +72,7 @@ class FastScores:
     all_edited: FloatArray
     n_passes: int
     batch_tokens: int
+    n_halved: int
 
     @property
     def completeness_error(self) -> FloatArray:
@@ -141,28 +144,30 @@ class GradientPasses:
             GradientPiece(tuple(map(int, members)), steps)
             for members in plan_batches(self._lengths, self._batch_tokens)
         ]
-        n_passes = 0
+        n_passes, n_halved = 0, 0
         for done, (piece, result) in enumerate(zip(plan, work(plan, self.scores), strict=True)):
             for b, index in enumerate(piece.rows):
                 p, _ = self._places[index]
                 for name, values in found.items():
                     values[p] = _sum(values[p], result[name][b])
             n_passes = max(n_passes, int(result["n_passes"]))
+            n_halved += int(result["n_halved"])
             if progress is not None:
                 progress("gradients", done + 1, len(plan))
-        return FastScores(
-            found["zero"],
-            found["mean"],
-            found["matched"],
-            found["integrated"],
-            found["ends"],
-            n_passes,
-            self._batch_tokens,
-        )
+        by_head = (found[name] for name in (*_BY_HEAD, "ends"))
+        return FastScores(*by_head, n_passes=n_passes, batch_tokens=self._batch_tokens, n_halved=n_halved)
 
     def scores(self, piece: GradientPiece) -> Result:
         """For each row of a batch [B, L, H] its share of every score, [B] of ``ends``; NaN where it has none."""
-        return _BatchScores(self, [self._places[index] for index in piece.rows]).measure(piece.steps)
+        parts: list[Result] = []
+
+        def run(rows: Sequence[int]) -> None:
+            parts.append(_BatchScores(self, [self._places[index] for index in rows]).measure(piece.steps))
+
+        n_halved = in_halves(piece.rows, run)
+        joined = {name: np.concatenate([part[name] for part in parts]) for name in (*_BY_HEAD, "ends")}
+        n_passes = max(int(part["n_passes"]) for part in parts)
+        return joined | {"n_passes": np.array(n_passes), "n_halved": np.array(n_halved)}
 
     def batch(self, where: Sequence[tuple[int, int]]) -> tuple[Batch, AnswerReads]:
         """Rows of one batch, and where their answers are read."""

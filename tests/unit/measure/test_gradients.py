@@ -158,6 +158,26 @@ def test_scores_do_not_depend_on_the_batch_or_on_how_rows_are_laid(exact_model: 
     assert np.allclose(whole.all_edited, alone.all_edited, atol=1e-9)
 
 
+def test_gradients_that_do_not_fit_together_run_in_halves(
+    exact_model: HeadModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = made_up(exact_model)
+    whole, batch = scores(exact_model, asked), GradientPasses.batch
+
+    def full_above_one_row(passes: GradientPasses, where: list[tuple[int, int]]) -> tuple[Batch, AnswerReads]:
+        if len(where) > 1:
+            raise torch.OutOfMemoryError
+        return batch(passes, where)
+
+    monkeypatch.setattr(GradientPasses, "batch", full_above_one_row)
+    halved = scores(exact_model, asked)
+    assert whole.n_halved == 0
+    assert halved.n_halved > 0
+    for form in FORMS:
+        assert np.allclose(getattr(whole, form), getattr(halved, form), atol=1e-9, equal_nan=True), form
+    assert np.allclose(whole.all_edited, halved.all_edited, atol=1e-9)
+
+
 def test_a_batch_costs_what_is_promised(exact_model: HeadModel, monkeypatch: pytest.MonkeyPatch) -> None:
     """Three passes for all first-order scores (one of them back, one without gradients), two a step and one more."""
     asked, forward = made_up(exact_model), []
