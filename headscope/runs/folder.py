@@ -176,8 +176,9 @@ class Run:
         try:
             if kept := len(self.shards):
                 error.add_note(f"{kept} finished pieces are kept in {self.path}; the same command again goes on there")
-            text = str(error) if isinstance(error, HeadscopeError) else repr(error)
-            stopped = isinstance(error, KeyboardInterrupt | SystemExit | PartDone)
+            signalled = isinstance(error, KeyboardInterrupt | SystemExit)
+            text = str(error) if isinstance(error, HeadscopeError) else "by a signal" if signalled else repr(error)
+            stopped = signalled or isinstance(error, PartDone)
             self.update(status="stopped" if stopped else "failed", ended=_now(), error=text)
         finally:
             self.close()
