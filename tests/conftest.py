@@ -1,5 +1,6 @@
 """Fixtures every room's tests share, and figures that tests print at the end."""
 
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -7,6 +8,12 @@ import pytest
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 FIGURES = pytest.StashKey[list[str]]()
+
+
+def pytest_configure() -> None:
+    """A shell's background jobs ignore SIGINT, and so would the processes that tests interrupt."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture
