@@ -37,6 +37,7 @@ from headscope.tokens import plan_batches
 
 SCOPES = ("all", "generated")
 _FIRST_ORDERED = 1024
+_HELD_PER_RUN = 2
 
 
 @dataclass(frozen=True)
@@ -130,7 +131,8 @@ def generate(
         arms: None is the unedited model.
         sampling: how tokens are chosen.
         states: needed by arms that take values from other prompts.
-        batch_tokens: most tokens of a batch, new ones included. All arms of a prompt share a batch.
+        batch_tokens: most tokens that run at once; a batch holds ``_HELD_PER_RUN`` times as many, new ones included,
+            because after the prompt each row runs one at a time. All arms of a prompt share a batch.
         progress: told after each piece.
         halved: told where a piece had to be halved, how often, because it did not fit into memory.
         work: who runs the pieces; this process by default, one after the other.
@@ -151,7 +153,7 @@ def generate(
     units = [(p, s) for p in range(len(prompts)) for s in range(sampling.samples)]
     # A unit's arms stand together, so that a difference between arms is never one between batches.
     widths = [(max(one.n_prompt for one in running[p]) + sampling.max_tokens) * len(running[p]) for p, _ in units]
-    plan = plan_batches(widths, batch_tokens)
+    plan = plan_batches(widths, _HELD_PER_RUN * batch_tokens)
     pieces = [TextPiece(tuple(units[index] for index in members)) for members in plan]
     for done, (piece, result) in enumerate(zip(pieces, work(pieces, writer.run), strict=True)):
         ends = result["lengths"].cumsum()

@@ -21,6 +21,9 @@ DEFAULT_SHARE = 0.25
 MOST_BATCH_TOKENS = 8192
 """Larger batches are no faster."""
 
+MOST_BATCH_TOKENS_CPU = 1024
+"""On a processor, where in larger ones what lies between two matrix products leaves the cache."""
+
 _UNITS = {"": 1, "B": 1} | {
     f"{prefix}{suffix}": base**power
     for power, prefix in enumerate("KMGT", start=1)
@@ -62,7 +65,7 @@ def total_bytes(device: torch.device) -> int:
 
 
 def batch_tokens_within(model: HeadModel) -> int:
-    """Most tokens of a batch within the model's memory budget, at most ``MOST_BATCH_TOKENS``.
+    """Most tokens of a batch within the model's memory budget, at most as many as are of use on its device.
 
     Raises:
         RequestError: not even one token fits.
@@ -78,7 +81,8 @@ def batch_tokens_within(model: HeadModel) -> int:
             got=f"{budget} bytes",
             fix="raise --memory-budget",
         )
-    return min(MOST_BATCH_TOKENS, budget // needed)
+    most = MOST_BATCH_TOKENS_CPU if model.device.type == "cpu" else MOST_BATCH_TOKENS
+    return min(most, budget // needed)
 
 
 def bytes_per_token(model: HeadModel) -> int:

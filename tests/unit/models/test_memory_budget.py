@@ -10,7 +10,7 @@ import torch
 from headscope.errors import RequestError
 from headscope.models.loading import load_model
 from headscope.models.memory_budget import (
-    MOST_BATCH_TOKENS,
+    MOST_BATCH_TOKENS_CPU,
     batch_tokens_within,
     bytes_per_token,
     parse_budget,
@@ -19,7 +19,7 @@ from headscope.models.memory_budget import (
 from headscope.verbs.request import batch_budget
 
 CPU = torch.device("cpu")
-ALLOCATORS_MIB = 64  # freed and not given back, and the matrix library's own
+ALLOCATORS_MIB = 96  # freed and not given back, and the matrix library's own
 
 # In a process of its own: the peak of memory is a process's. A wide model with few words, so that its activations are
 # what is measured; every head of a layer off, many arms a batch, as a sweep has them.
@@ -78,7 +78,7 @@ def test_what_is_no_amount_of_memory_is_refused(said):
 
 def test_more_memory_more_tokens_up_to_where_it_gains_nothing():
     model = load_model("demo")
-    assert batch_tokens_within(model) == MOST_BATCH_TOKENS
+    assert batch_tokens_within(model) == MOST_BATCH_TOKENS_CPU
     some = replace(model, memory_budget_bytes=100 * bytes_per_token(model))
     assert batch_tokens_within(some) == 100
     assert batch_budget(some, None) == 100
@@ -87,11 +87,11 @@ def test_more_memory_more_tokens_up_to_where_it_gains_nothing():
         batch_tokens_within(replace(model, memory_budget_bytes=10))
 
 
-@pytest.mark.parametrize("budget_mib", [128, 512])
+@pytest.mark.parametrize("budget_mib", [32, 80])
 def test_a_sweep_keeps_within_its_budget(budget_mib):
     done = subprocess.run(
         [sys.executable, "-c", PEAK, str(budget_mib * 2**20)], capture_output=True, text=True, check=True
     )
     n_tokens, peak = map(int, done.stdout.split())
-    assert n_tokens < MOST_BATCH_TOKENS
+    assert n_tokens < MOST_BATCH_TOKENS_CPU
     assert peak < (budget_mib + ALLOCATORS_MIB) * 2**20, f"{peak / 2**20:.0f} MiB"
