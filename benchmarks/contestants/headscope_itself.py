@@ -18,7 +18,7 @@ from headscope.measure.generation import Sampling, generate
 from headscope.measure.lexicons import ConceptTokens, LexiconTokens
 from headscope.models.head_model import HeadModel
 from headscope.models.loading import load_model
-from headscope.models.memory_budget import MOST_BATCH_TOKENS_CPU
+from headscope.models.memory_budget import most_batch_tokens
 from headscope.plots.writing import write_plots
 from headscope.profiles.loading import load_profile
 from headscope.report.writing import write_report
@@ -47,14 +47,14 @@ def load(folder: str) -> dict[str, Way]:
             Probe(index, (len(ids) - 1,), tuple(keys))
             for index, (ids, keys) in enumerate(zip(task["sequences"], task["keys"], strict=True))
         ]
-        read = read_probes(model, task["sequences"], probes, batch_tokens=MOST_BATCH_TOKENS_CPU, pack=pack)
+        read = read_probes(model, task["sequences"], probes, batch_tokens=most_batch_tokens(model), pack=pack)
         return read["attention"]
 
     def write(task: dict[str, Any]) -> list[Any]:
         prompts = [asked(str(i), len(ids), [ids], pack=False) for i, ids in enumerate(task["sequences"])]
         arms = [None, Arm(HeadSet((Head(*task["head"]),)), "zero")]
         sampling = Sampling(max_tokens=task["max_tokens"], greedy=True, stop_at_eos=False)
-        texts = generate(model, prompts, arms, sampling, states=None, batch_tokens=MOST_BATCH_TOKENS_CPU)
+        texts = generate(model, prompts, arms, sampling, states=None, batch_tokens=most_batch_tokens(model))
         return [[text for (text,) in arm] for arm in texts]
 
     def sweep(task: dict[str, Any], *, pack: bool, skip: bool) -> np.ndarray:
@@ -69,7 +69,7 @@ def load(folder: str) -> dict[str, Way]:
         arms = [Arm(HeadSet((Head(*head),)), "zero") for head in task["heads"]]
         can_skip, model.skips_lower_blocks = model.skips_lower_blocks, model.skips_lower_blocks and skip
         passes = ForcedPasses(
-            model, prompts, lexicons, damage_on=frozenset(), states=None, batch_tokens=MOST_BATCH_TOKENS_CPU
+            model, prompts, lexicons, damage_on=frozenset(), states=None, batch_tokens=most_batch_tokens(model)
         )
         outcomes = passes.measure(arms)
         model.skips_lower_blocks = can_skip
@@ -86,7 +86,7 @@ def load(folder: str) -> dict[str, Way]:
                 greedy=True, stop_at_eos=False, keyword_counting="phase6",
             )  # fmt: skip
             for verb, result in (("screen", screened), ("ablate", ablated)):
-                common = {"seed": 0, "batch_tokens": MOST_BATCH_TOKENS_CPU, "out": Path(scratch) / verb}
+                common = {"seed": 0, "batch_tokens": most_batch_tokens(model), "out": Path(scratch) / verb}
                 with begin(verb, model, profile, {}, **common) as folder:
                     keep(folder, {verb: result})
                 with Run.open(folder.path, write=True) as opened:

@@ -375,7 +375,7 @@ MemoryBudget = Annotated[
     typer.Option(
         "--memory-budget",
         help="What a batch may hold beside the model: '4GiB', '500MB', '25%' of the device's total (the default); "
-        "at most 8,192 tokens, on a CPU 1,024.",
+        "at most 8,192 tokens, on a CPU fewer for wide models.",
         rich_help_panel=_MACHINE,
     ),
 ]

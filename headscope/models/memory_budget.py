@@ -14,15 +14,15 @@ import re
 import torch
 
 from headscope.errors import RequestError
-from headscope.models.anatomy import embedding_weight
+from headscope.models.anatomy import embedding_weight, vocabulary_size
 from headscope.models.head_model import HeadModel
 
 DEFAULT_SHARE = 0.25
 MOST_BATCH_TOKENS = 8192
 """Larger batches are no faster."""
 
-MOST_BATCH_TOKENS_CPU = 1024
-"""On a processor, where in larger ones what lies between two matrix products leaves the cache."""
+CACHE_BYTES = 2**24
+"""On a processor, batches are so small that the widest tensor between two matrix products stays in about this much."""
 
 _UNITS = {"": 1, "B": 1} | {
     f"{prefix}{suffix}": base**power
@@ -81,8 +81,18 @@ def batch_tokens_within(model: HeadModel) -> int:
             got=f"{budget} bytes",
             fix="raise --memory-budget",
         )
-    most = MOST_BATCH_TOKENS_CPU if model.device.type == "cpu" else MOST_BATCH_TOKENS
-    return min(most, budget // needed)
+    return min(most_batch_tokens(model), budget // needed)
+
+
+def most_batch_tokens(model: HeadModel) -> int:
+    """Beyond this a larger batch is no faster."""
+    if model.device.type != "cpu":
+        return MOST_BATCH_TOKENS
+    size = torch.finfo(model.dtype).bits // 8
+    vocabulary = vocabulary_size(model.hf)
+    shapes = [weight.shape[-2:] for weight in model.hf.parameters() if weight.dim() >= 2]
+    widest = max(max(shape) for shape in shapes if vocabulary not in shape)
+    return max(1, min(MOST_BATCH_TOKENS, CACHE_BYTES // (size * widest)))
 
 
 def bytes_per_token(model: HeadModel) -> int:

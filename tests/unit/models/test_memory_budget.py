@@ -10,9 +10,10 @@ import torch
 from headscope.errors import RequestError
 from headscope.models.loading import load_model
 from headscope.models.memory_budget import (
-    MOST_BATCH_TOKENS_CPU,
+    MOST_BATCH_TOKENS,
     batch_tokens_within,
     bytes_per_token,
+    most_batch_tokens,
     parse_budget,
     total_bytes,
 )
@@ -78,7 +79,7 @@ def test_what_is_no_amount_of_memory_is_refused(said):
 
 def test_more_memory_more_tokens_up_to_where_it_gains_nothing():
     model = load_model("demo")
-    assert batch_tokens_within(model) == MOST_BATCH_TOKENS_CPU
+    assert batch_tokens_within(model) == most_batch_tokens(model) == MOST_BATCH_TOKENS
     some = replace(model, memory_budget_bytes=100 * bytes_per_token(model))
     assert batch_tokens_within(some) == 100
     assert batch_budget(some, None) == 100
@@ -93,5 +94,5 @@ def test_a_sweep_keeps_within_its_budget(budget_mib):
         [sys.executable, "-c", PEAK, str(budget_mib * 2**20)], capture_output=True, text=True, check=True
     )
     n_tokens, peak = map(int, done.stdout.split())
-    assert n_tokens < MOST_BATCH_TOKENS_CPU
+    assert n_tokens < MOST_BATCH_TOKENS
     assert peak < (budget_mib + ALLOCATORS_MIB) * 2**20, f"{peak / 2**20:.0f} MiB"
