@@ -33,7 +33,7 @@ from headscope.measure.edits import ControlStates
 from headscope.measure.memory import in_halves
 from headscope.measure.passes import Progress, Result, Work, batch_of, here
 from headscope.measure.reads import AnswerReads, Lexicons
-from headscope.models.anatomy import probe_ids, vocabulary_size
+from headscope.models.anatomy import matrix_shapes, probe_ids, vocabulary_size
 from headscope.models.batches import Batch
 from headscope.models.editing import LayerEdit, editing, watching_z
 from headscope.models.head_model import HeadModel
@@ -341,9 +341,7 @@ def bytes_per_token(model: HeadModel, longest: int, ends_per_token: float) -> in
     An estimate from the request alone (never from free memory), so that the batches, and with them the bits, are
     the same wherever it is asked.
     """
-    size = torch.finfo(model.dtype).bits // 8
-    vocabulary = vocabulary_size(model.hf)
-    matrices = [weight.shape[-2:] for weight in model.hf.parameters() if weight.dim() >= 2]
-    widths = sum(sum(shape) for shape in matrices if vocabulary not in shape)
+    widths = sum(map(sum, matrix_shapes(model.hf)))
     rows = sum(model.heads_per_layer) * longest
-    return size * _COPIES * (widths + rows) + int(4 * _COPIES * vocabulary * ends_per_token)
+    logits = int(4 * _COPIES * vocabulary_size(model.hf) * ends_per_token)
+    return model.dtype.itemsize * _COPIES * (widths + rows) + logits

@@ -181,6 +181,13 @@ def vocabulary_size(hf: PreTrainedModel) -> int:
     return embedding_weight(hf).shape[0]
 
 
+def matrix_shapes(hf: PreTrainedModel) -> list[tuple[int, ...]]:
+    """[(n, m), ...] of every matrix but those as long as the vocabulary; of stacked ones (experts) a single one's."""
+    vocabulary = vocabulary_size(hf)
+    shapes = [tuple(weight.shape[-2:]) for weight in hf.parameters() if weight.dim() >= 2]
+    return [shape for shape in shapes if vocabulary not in shape]
+
+
 def context_length(hf: PreTrainedModel) -> int | None:
     """Most tokens the model takes; None where positions are relative without a table (ALiBi), so there is no limit."""
     for name in ("max_position_embeddings", "max_seq_len", "n_positions"):

@@ -14,7 +14,7 @@ import re
 import torch
 
 from headscope.errors import RequestError
-from headscope.models.anatomy import embedding_weight, vocabulary_size
+from headscope.models.anatomy import embedding_weight, matrix_shapes
 from headscope.models.head_model import HeadModel
 
 DEFAULT_SHARE = 0.25
@@ -88,11 +88,8 @@ def most_batch_tokens(model: HeadModel) -> int:
     """Beyond this a larger batch is no faster."""
     if model.device.type != "cpu":
         return MOST_BATCH_TOKENS
-    size = torch.finfo(model.dtype).bits // 8
-    vocabulary = vocabulary_size(model.hf)
-    shapes = [weight.shape[-2:] for weight in model.hf.parameters() if weight.dim() >= 2]
-    widest = max(max(shape) for shape in shapes if vocabulary not in shape)
-    return max(1, min(MOST_BATCH_TOKENS, CACHE_BYTES // (size * widest)))
+    widest = max(max(shape) for shape in matrix_shapes(model.hf))
+    return max(1, min(MOST_BATCH_TOKENS, CACHE_BYTES // (model.dtype.itemsize * widest)))
 
 
 def bytes_per_token(model: HeadModel) -> int:
@@ -101,10 +98,7 @@ def bytes_per_token(model: HeadModel) -> int:
     In one block: inputs and outputs of its matrices and its rows of attention; beside it, what enters each layer, which
     is kept for edited passes to begin there.
     """
-    size = torch.finfo(model.dtype).bits // 8
-    embedding = embedding_weight(model.hf)
-    matrices = [weight.shape[-2:] for weight in model.hf.parameters() if weight.dim() >= 2]
-    n_layers = len(model.heads_per_layer)
-    widths = math.ceil(sum(sum(shape) for shape in matrices if embedding.shape[0] not in shape) / n_layers)
+    n_layers, width = len(model.heads_per_layer), embedding_weight(model.hf).shape[1]
+    widths = math.ceil(sum(map(sum, matrix_shapes(model.hf))) / n_layers)
     rows = max(model.heads_per_layer) * _ROW_TOKENS
-    return size * (_COPIES * (widths + rows) + n_layers * embedding.shape[1])
+    return model.dtype.itemsize * (_COPIES * (widths + rows) + n_layers * width)

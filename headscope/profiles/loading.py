@@ -75,7 +75,10 @@ def profile_from_files(files: Mapping[str, str | Path], base: Profile) -> Profil
     unknown = [name for name in files if name not in known]
     if unknown:
         raise ProfileError(
-            f'profile {base.name} has no class "{unknown[0]}"', expected=", ".join(known), got=unknown[0]
+            f'profile {base.name} has no class "{unknown[0]}"',
+            expected=", ".join(known),
+            got=unknown[0],
+            fix="a concept of your own needs a profile: headscope profiles new FOLDER",
         )
     prompts: list[tuple[str, RawPrompt]] = []
     notes: list[str] = []
