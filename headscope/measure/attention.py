@@ -142,9 +142,9 @@ def _read_batch(
             places.setdefault(query.probe, []).append((r, q))
     batch = batch_of([row for row, _ in rows], model.device)
     on_device = RowQueries(tokens.to(model.device), valid.to(model.device), keys.to(model.device))
-    reading = read_attention(model, batch, on_device, value_weighted=True)
+    reading = read_attention(model, batch, on_device, written_groups=1)  # the span's
     mass = reading.mass.numpy()
-    written = np.full_like(mass[..., 0], np.nan) if reading.written is None else reading.written.numpy()[..., 0]
+    written = reading.written.numpy()[..., 0]
     for index, where in places.items():
         r, q = [row for row, _ in where], [query for _, query in where]
         span, sink, itself, beyond_sink = np.moveaxis(mass[:, r, q].astype(np.float64), -1, 0)  # each [L, n, H]

@@ -17,6 +17,7 @@ import torch
 from transformers import AutoTokenizer, PreTrainedModel
 
 from headscope.errors import ModelError, RequestError
+from headscope.models.activations import join_activations
 from headscope.models.anatomy import context_length, find_anatomy
 from headscope.models.checkpoints import Checkpoint, find_checkpoint, load_weights
 from headscope.models.head_model import HeadModel
@@ -83,6 +84,7 @@ def load_model(
             device_map=device_map,
             trust_remote_code=trust_remote_code,
         )
+        join_activations(hf)
         name, source = checkpoint.name, checkpoint.source
         tokenizer = _load_tokenizer(tokenizer, checkpoint, trust_remote_code=trust_remote_code)
     else:

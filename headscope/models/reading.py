@@ -48,11 +48,11 @@ class AttentionReading:
 
     Attributes:
         mass: [L, B, Q, H, G] attention summed over the keys of each group.
-        written: [L, B, Q, H, G] norm of what the head writes from those keys; None where it was not asked for.
+        written: [L, B, Q, H, n] norm of what the head writes from the keys of each of the groups asked for.
     """
 
     mass: Tensor
-    written: Tensor | None
+    written: Tensor
 
 
 @contextmanager
@@ -89,7 +89,7 @@ def read_attention(
     batch: Batch,
     queries: RowQueries,
     *,
-    value_weighted: bool = True,
+    written_groups: int | None = None,
     layers: Sequence[int] | None = None,
 ) -> AttentionReading:
     """Run ``batch`` once and read attention at ``queries``.
@@ -98,14 +98,15 @@ def read_attention(
         model: the model.
         batch: rows, chains or trees.
         queries: what to read.
-        value_weighted: also the norm of what is written; NaN in a layer where a gate or norm stands between attention
-            and output projection, because there the two are not the same thing.
+        written_groups: of how many groups, from the first on, the norm of what is written is taken too; None for all.
+            It is NaN in a layer where a gate or norm stands between attention and output projection, because there
+            the two are not the same thing.
         layers: only these layers (others stay NaN); layers above the last one do not run. None for all.
 
     Raises:
         WorkError: a valid query's attention is NaN or infinite, or a layer was not seen.
     """
-    B, Q, _, T = queries.keys.shape
+    B, Q, G, T = queries.keys.shape
     if (len(batch), batch.width) != (B, T) or tuple(queries.tokens.shape) != (B, Q):
         raise WorkError(
             "queries do not fit the batch",
@@ -113,13 +114,13 @@ def read_attention(
             got=f"keys {tuple(queries.keys.shape)}, tokens {tuple(queries.tokens.shape)}",
         )
     wanted = set(range(len(model.anatomy)) if layers is None else layers)
+    n_written = G if written_groups is None else written_groups
     found: dict[int, tuple[Tensor, Tensor | None]] = {}
 
     def saw(layer: int, attention: Attention, _: Tensor) -> None:
         if layer in wanted:
-            direct = model.anatomy.layers[layer].direct
-            factor = model.norm_factor(layer) if value_weighted and direct else None
-            found[layer] = _sums(attention, queries, factor)
+            factor = model.norm_factor(layer) if n_written and model.anatomy.layers[layer].direct else None
+            found[layer] = _sums(attention, queries, factor, n_written)
         if len(found) == len(wanted):
             raise Stop
 
@@ -132,16 +133,15 @@ def read_attention(
             got=f"{len(found)}",
             where=model.name,
         )
-    return _assemble(model, queries, found, value_weighted=value_weighted)
+    return _assemble(model, queries, found, n_written)
 
 
 def _assemble(
-    model: HeadModel, queries: RowQueries, found: dict[int, tuple[Tensor, Tensor | None]], *, value_weighted: bool
+    model: HeadModel, queries: RowQueries, found: dict[int, tuple[Tensor, Tensor | None]], n_written: int
 ) -> AttentionReading:
     B, Q, G, _ = queries.keys.shape
-    shape = (len(model.anatomy), B, Q, max(model.heads_per_layer), G)
-    mass = torch.full(shape, torch.nan)
-    written = torch.full(shape, torch.nan) if value_weighted else None
+    shape = (len(model.anatomy), B, Q, max(model.heads_per_layer))
+    mass, written = (torch.full((*shape, n), torch.nan) for n in (G, n_written))
     valid = queries.valid.cpu()
     for layer, (sums, norms) in found.items():
         n_heads = sums.shape[2]
@@ -152,16 +152,17 @@ def _assemble(
                 where=f"layer {layer}",
                 fix="half precision overflows on some models: load it with --dtype float32",
             )
-        if written is not None and norms is not None:
+        if norms is not None:
             written[layer, :, :, :n_heads] = norms.cpu()
     mass[:, ~valid] = torch.nan
-    if written is not None:
-        written[:, ~valid] = torch.nan
+    written[:, ~valid] = torch.nan
     return AttentionReading(mass, written)
 
 
-def _sums(attention: Attention, queries: RowQueries, factor: Tensor | None) -> tuple[Tensor, Tensor | None]:
-    """Mass and norms of one layer, [B, Q, H, G] each, in chunks of queries so that memory stays flat."""
+def _sums(
+    attention: Attention, queries: RowQueries, factor: Tensor | None, n_written: int
+) -> tuple[Tensor, Tensor | None]:
+    """Mass [B, Q, H, G] and norms [B, Q, H, n_written] of one layer, in chunks of queries so that memory stays flat."""
     device = attention.value.device
     B, Q, G, T = queries.keys.shape
     H = attention.n_heads
@@ -173,7 +174,7 @@ def _sums(attention: Attention, queries: RowQueries, factor: Tensor | None) -> t
         keys = queries.keys[:, start : start + chunk].to(device).float()  # [B, q, G, T]
         masses.append(torch.einsum("bhqt,bqgt->bqhg", rows, keys))
         if factor is not None:
-            norms.append(_norms(rows, keys, attention.value.float(), factor.to(device)))
+            norms.append(_norms(rows, keys[:, :, :n_written], attention.value.float(), factor.to(device)))
     return torch.cat(masses, dim=1), torch.cat(norms, dim=1) if norms else None
 
 

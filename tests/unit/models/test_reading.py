@@ -28,8 +28,6 @@ def batch_and_queries(n_groups: int = 3) -> tuple[Batch, RowQueries]:
 
 
 def same(first: AttentionReading, second: AttentionReading) -> bool:
-    assert first.written is not None
-    assert second.written is not None
     return torch.equal(first.mass.nan_to_num(-1), second.mass.nan_to_num(-1)) and torch.allclose(
         first.written.nan_to_num(-1), second.written.nan_to_num(-1), atol=1e-6
     )
@@ -41,7 +39,6 @@ def test_written_is_the_norm_of_the_weighted_values_through_the_projection(famil
     model = load_model(make(family), tokenizer=word_tokenizer(), device="cpu")
     batch, queries = batch_and_queries()
     written = read_attention(model, batch, queries).written
-    assert written is not None
     eager = make(family, attention="eager")
     for row, ids in enumerate(sequences()):
         pattern = oracles.attentions(eager, ids)
@@ -64,14 +61,19 @@ def test_written_is_the_norm_of_the_weighted_values_through_the_projection(famil
 def test_queries_that_are_not_valid_are_nan_and_no_others(gpt2: HeadModel) -> None:
     batch, queries = batch_and_queries()
     reading = read_attention(gpt2, batch, queries)
-    assert reading.written is not None
     for values in (reading.mass, reading.written):
         assert bool(values[:, ~queries.valid].isnan().all())
         assert bool(values[:, queries.valid].isfinite().all())
 
 
-def test_written_is_left_out_where_it_is_not_asked_for(gpt2: HeadModel) -> None:
-    assert read_attention(gpt2, *batch_and_queries(), value_weighted=False).written is None
+def test_written_is_taken_of_the_groups_asked_for(gpt2: HeadModel) -> None:
+    whole = read_attention(gpt2, *batch_and_queries()).written
+    assert whole.shape[-1] > 1
+    for n in (0, 1):
+        assert torch.equal(
+            read_attention(gpt2, *batch_and_queries(), written_groups=n).written.nan_to_num(),
+            whole[..., :n].nan_to_num(),
+        )
 
 
 @pytest.mark.parametrize("family", ["llama", "gptj"])
@@ -85,7 +87,6 @@ def test_chunks_of_queries_change_nothing(family: str, monkeypatch: pytest.Monke
 def test_a_group_without_keys_has_no_mass_and_writes_nothing(gpt2: HeadModel) -> None:
     batch, queries = batch_and_queries()
     reading = read_attention(gpt2, batch, RowQueries(queries.tokens, queries.valid, torch.zeros_like(queries.keys)))
-    assert reading.written is not None
     assert float(reading.mass[:, queries.valid].abs().max()) == 0.0
     assert float(reading.written[:, queries.valid].abs().max()) == 0.0
 
@@ -115,7 +116,7 @@ def test_heads_a_layer_does_not_have_are_nan(gpt2: HeadModel) -> None:
     queries = RowQueries(
         torch.zeros(1, 1, dtype=torch.long), torch.ones(1, 1, dtype=torch.bool), torch.ones(1, 1, 1, 2)
     )
-    reading = reading_module._assemble(narrow, queries, found, value_weighted=False)
+    reading = reading_module._assemble(narrow, queries, found, 0)
     assert reading.mass.shape == (3, 1, 1, 4, 1)
     assert reading.mass.isnan().flatten(1).sum(1).tolist() == [0, 1, 2]
     assert len(layers) == 3
