@@ -26,6 +26,9 @@ from headscope.errors import ProfileError, RequestError
 
 IntArray = npt.NDArray[np.int64]
 
+PADDING_SHARE = 1 / 16
+"""Of a batch's tokens, at most so many are padding."""
+
 
 @dataclass(frozen=True)
 class Tokens:
@@ -250,18 +253,41 @@ def _common_prefix(first: Sequence[int], second: Sequence[int]) -> int:
     return shared
 
 
-def plan_batches(lengths: Sequence[int], batch_tokens: int) -> list[list[int]]:
+def plan_batches(
+    lengths: Sequence[int], batch_tokens: int, tree_limit: int | None = None, *, most_rows: int | None = None
+) -> list[list[int]]:
     """Group rows by length so that rows x longest row stays within ``batch_tokens``; every row in exactly one batch.
 
-    Longest first, so that a batch too large for memory fails at once; a row longer than the budget stands alone.
+    Longest first, so that a batch too large for memory fails at once; a row longer than the budget stands alone. A
+    batch is closed where its padding would exceed ``PADDING_SHARE`` of the budget, since so many tokens are about what
+    a further batch costs.
+
+    Args:
+        lengths: tokens of each row.
+        batch_tokens: most tokens of a batch, padding included.
+        tree_limit: rows longer than this, which are chains, share no batch with others, which may be trees: a mask that
+            a tree brings into a batch holds for all its rows, and knows of no window. None for no such limit.
+        most_rows: most rows of a batch; None for any number.
     """
     order = sorted(range(len(lengths)), key=lambda index: (-lengths[index], index))
     batches: list[list[int]] = []
+    longest = padding = 0
     for index in order:
-        if batches and (len(batches[-1]) + 1) * lengths[batches[-1][0]] <= batch_tokens:
+        length = lengths[index]
+        size = len(batches[-1]) + 1 if batches else 0
+        joins = (
+            size > 0
+            and size * longest <= batch_tokens
+            and size <= (most_rows or size)
+            and padding + longest - length <= PADDING_SHARE * batch_tokens
+            and (tree_limit is None or length > tree_limit or longest <= tree_limit)
+        )
+        if joins:
             batches[-1].append(index)
+            padding += longest - length
         else:
             batches.append([index])
+            longest, padding = length, 0
     return batches
 
 

@@ -19,7 +19,8 @@ import numpy.typing as npt
 import torch
 
 from headscope.measure.memory import in_halves
-from headscope.measure.passes import Progress, batch_of
+from headscope.measure.passes import Progress
+from headscope.models.batches import batch_of
 from headscope.models.head_model import HeadModel
 from headscope.models.reading import RowQueries, read_attention
 from headscope.tokens import Row, pack_rows, plan_batches, tree_row
@@ -99,7 +100,7 @@ def read_probes(
             by_sequence.setdefault(probe.sequence, []).append(index)
     shape = (len(probes), len(model.heads_per_layer), max(model.heads_per_layer))
     values = {measure: np.full(shape, np.nan) for measure in MEASURES}
-    plan = plan_batches([len(row) for row, _ in rows], batch_tokens)
+    plan = plan_batches([len(row) for row, _ in rows], batch_tokens, model.tree_row_limit)
     for done, members in enumerate(plan):
         batch = [rows[index] for index in members]
         n_halved = in_halves(batch, lambda some: _read_batch(model, some, probes, by_sequence, values))

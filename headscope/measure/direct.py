@@ -27,8 +27,9 @@ from torch import Tensor
 from headscope.errors import WorkError
 from headscope.measure.asked import AskedPrompt
 from headscope.measure.edits import ControlStates
-from headscope.measure.passes import Progress, Result, Work, batch_of, here
+from headscope.measure.passes import Progress, Result, Work, here
 from headscope.measure.reads import AnswerReads, Group, Lexicons
+from headscope.models.batches import batch_of
 from headscope.models.head_model import HeadModel
 from headscope.models.residual import Parts, Residual, attention_writes, find_residual, watching_parts
 from headscope.models.running import logits_at

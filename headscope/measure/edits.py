@@ -28,8 +28,8 @@ from headscope.errors import RequestError
 from headscope.heads import HeadSet
 from headscope.measure.asked import AskedPrompt
 from headscope.measure.memory import in_halves
-from headscope.measure.passes import Progress, batch_of
-from headscope.models.batches import Batch
+from headscope.measure.passes import Progress
+from headscope.models.batches import Batch, batch_of
 from headscope.models.editing import LayerEdit, value_bias, watching_z
 from headscope.models.head_model import HeadModel
 from headscope.models.running import Stop, run_hidden
@@ -112,7 +112,7 @@ class ControlStates:
 
     def _run(self, model: HeadModel, batch_tokens: int, progress: Progress | None) -> None:
         places = [(c, r) for c, control in enumerate(self._controls) for r in range(len(control.rows))]
-        plan = plan_batches([len(self._controls[c].rows[r]) for c, r in places], batch_tokens)
+        plan = plan_batches([len(self._controls[c].rows[r]) for c, r in places], batch_tokens, model.tree_row_limit)
         for done, members in enumerate(plan):
             batch = [places[index] for index in members]
             self.n_halved += in_halves(batch, lambda some: self._run_batch(model, some))
@@ -216,6 +216,14 @@ def places_of(prompt: AskedPrompt, r: int, width: int) -> Places:
     position[: len(prompt.rows[r])] = prompt.rows[r].positions
     readout[: len(prompt.rows[r])] = prompt.readout_of(r)
     return Places(position, readout)
+
+
+def depends_on(arm: Arm | None, prompt: AskedPrompt) -> tuple[str, ...]:
+    """What the values of an arm depend on beside the place of a token: prompts that agree in it may share a row."""
+    if arm is None:
+        return ()
+    of_prompt = {"mean": (prompt.template,), "position_mean": (prompt.template,), "resample": (prompt.id,)}
+    return str(arm), *of_prompt.get(arm.kind, ())
 
 
 def layer_edits(

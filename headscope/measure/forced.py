@@ -28,20 +28,20 @@ from headscope.measure.asked import AskedPrompt
 from headscope.measure.edits import Arm, ControlStates, Places, layer_edits, places_of
 from headscope.measure.lexicons import ConceptTokens, log_odds
 from headscope.measure.memory import fits, halves
-from headscope.measure.passes import Progress, Result, Work, batch_of, here, repeated
+from headscope.measure.passes import Progress, Result, Work, here
 from headscope.measure.patches import PatchStates
 from headscope.measure.read_places import FloatArray, ReadPlaces, mean_kl, mean_nll
 from headscope.models.anatomy import vocabulary_size
-from headscope.models.batches import Batch
+from headscope.models.batches import Batch, batch_of, repeated
 from headscope.models.blocks import keeping_inputs, repeated_rows, starting_at
 from headscope.models.editing import editing
 from headscope.models.head_model import HeadModel
+from headscope.models.memory_budget import LOGIT_BYTES
 from headscope.models.running import logits_at
 from headscope.tokens import Row, plan_batches
 
+_ARMS_BESIDE = 16  # arms of one layer that are given room beside each other
 _DAMAGE = ("nll", "kl", "unedited_nll")
-LOGIT_BYTES = 2**28
-"""Most bytes of float32 logits one pass may give."""
 
 
 @dataclass(frozen=True)
@@ -147,13 +147,14 @@ class ForcedPasses:
     def plan(self, arms: Sequence[Arm]) -> list[Piece]:
         """Which rows and arms run together; follows from the request alone."""
         lengths = [len(self._prompts[p].rows[r]) for p, r in self._rows]
-        share = max(max(lengths), self._batch_tokens // max(1, min(len(arms), 8)))
         by_layer: dict[int, list[int]] = {}
         for index, arm in enumerate(arms):
             by_layer.setdefault(self._first_layer(arm), []).append(index)
+        beside = min(_ARMS_BESIDE, max(map(len, by_layer.values()), default=1))
+        share = max(max(lengths), self._batch_tokens // beside)
         return [
             Piece(tuple(rows), block, layer)
-            for rows in plan_batches(lengths, share)
+            for rows in plan_batches(lengths, share, self._model.tree_row_limit)
             for layer, members in sorted(by_layer.items() or [(0, [])])
             for block in _blocks(members, self._arms_at_once(rows, max(lengths[row] for row in rows)))
         ]

@@ -1,7 +1,8 @@
 """What the model says: text written by all arms side by side in one batch, from the same random numbers.
 
-1. Every (prompt, sample) has a row for each arm, the unedited one among them; prompts are padded on the left and share
-   a key/value cache.
+1. Every (prompt, sample) has a row for each arm, the unedited one among them; the rows have one key/value cache, padded
+   on the left. What they begin with in common runs once, where the model's load check allows it: the samples of a
+   prompt, prompts with a common prefix, and arms whose edit holds on new tokens only (``models.shared_prefill``).
 2. A token is drawn by the Gumbel-max trick: the largest of log-probability + noise over the tokens that temperature
    and top-p leave. The noise comes from a stream named by (seed, prompt, sample) and is the same in every arm, so arms
    that agree on the probabilities agree on the token, and an edit that changes nothing changes no token.
@@ -23,21 +24,23 @@ from torch import Tensor
 
 from headscope.errors import ProfileError, RequestError
 from headscope.measure.asked import AskedPrompt
-from headscope.measure.edits import Arm, ControlStates, Places, layer_edits
+from headscope.measure.attention import ROW_TOKENS
+from headscope.measure.edits import Arm, ControlStates, Places, depends_on, layer_edits
 from headscope.measure.memory import in_halves
 from headscope.measure.passes import Progress, Result, Work, here
 from headscope.measure.patched_rows import patched_between_rows
 from headscope.measure.patches import PatchStates
-from headscope.models.batches import Batch
+from headscope.models.batches import Batch, batch_of
 from headscope.models.editing import editing
 from headscope.models.head_model import HeadModel
+from headscope.models.memory_budget import held_tokens, most_written_at_once
 from headscope.models.running import prefill, step
+from headscope.models.shared_prefill import PathOf, SharedPrefill
 from headscope.random_streams import generator
-from headscope.tokens import plan_batches
+from headscope.tokens import Row, pack_rows, padded, plan_batches
 
 SCOPES = ("all", "generated")
 _FIRST_ORDERED = 1024
-_HELD_PER_RUN = 2
 
 
 @dataclass(frozen=True)
@@ -119,6 +122,7 @@ def generate(
     *,
     states: ControlStates | PatchStates | None,
     batch_tokens: int,
+    pack: bool = True,
     progress: Progress | None = None,
     halved: Callable[[int], None] | None = None,
     work: Work = here,
@@ -131,8 +135,9 @@ def generate(
         arms: None is the unedited model.
         sampling: how tokens are chosen.
         states: needed by arms that take values from other prompts.
-        batch_tokens: most tokens that run at once; a batch holds ``_HELD_PER_RUN`` times as many, new ones included,
-            because after the prompt each row runs one at a time. All arms of a prompt share a batch.
+        batch_tokens: most tokens that run at once. What a batch *holds* follows from the model's memory budget: after
+            the prompt each row runs one token at a time. All arms of a prompt share a batch.
+        pack: let what rows begin with in common run once.
         progress: told after each piece.
         halved: told where a piece had to be halved, how often, because it did not fit into memory.
         work: who runs the pieces; this process by default, one after the other.
@@ -144,7 +149,7 @@ def generate(
         ProfileError: a prompt, or the source of a patch, and its new tokens do not fit the model's context.
         RequestError: patterns or values are to be patched.
     """
-    writer = _Writer(model, prompts, arms, sampling, states)
+    writer = _Writer(model, prompts, arms, sampling, states, batch_tokens, pack)
     if isinstance(states, PatchStates) and states.recipe.what != "z":
         raise RequestError(f'text cannot be written with "{states.recipe.what}" patched', fix='patch "z"')
     running = [[writer.asked(job) for job in writer.jobs(p, 0)] for p in range(len(prompts))]
@@ -153,7 +158,8 @@ def generate(
     units = [(p, s) for p in range(len(prompts)) for s in range(sampling.samples)]
     # A unit's arms stand together, so that a difference between arms is never one between batches.
     widths = [(max(one.n_prompt for one in running[p]) + sampling.max_tokens) * len(running[p]) for p, _ in units]
-    plan = plan_batches(widths, _HELD_PER_RUN * batch_tokens)
+    n_rows = min(batch_tokens, most_written_at_once(model)) // max(map(len, running), default=1)
+    plan = plan_batches(widths, held_tokens(model), most_rows=max(1, n_rows))
     pieces = [TextPiece(tuple(units[index] for index in members)) for members in plan]
     for done, (piece, result) in enumerate(zip(pieces, work(pieces, writer.run), strict=True)):
         ends = result["lengths"].cumsum()
@@ -188,6 +194,8 @@ class _Writer:
     arms: Sequence[Arm | None]
     sampling: Sampling
     states: ControlStates | PatchStates | None
+    batch_tokens: int
+    pack: bool
 
     def jobs(self, prompt: int, sample: int) -> list[_Job]:
         """The rows of one prompt and sample: its arms, then the sources of those that are patched."""
@@ -246,9 +254,7 @@ class _Writer:
         }
         eos = _eos_ids(model) if sampling.stop_at_eos else frozenset[int]()
         written: dict[_Job, list[int]] = {job: [] for job in jobs if not job.is_source}
-        places = [_prompt_places(self.asked(job).n_prompt, batch.width) for job in jobs]
-        with nullcontext() if sampling.scope == "generated" else self._editing(jobs, places):
-            logits, cache = prefill(model, batch)
+        logits, cache = self._started_together(jobs, batch) if self._shares(batch) else self._started(jobs, batch)
         live = _Live(list(jobs), batch.attention_mask, batch.attention_mask.sum(dim=1), cache)
         for count in range(sampling.max_tokens):
             writers = [row for row, job in enumerate(live.jobs) if not job.is_source]
@@ -267,6 +273,46 @@ class _Writer:
                 logits, live.cache = step(model, live.cache, ids, live.positions[:, None], live.mask)
             live.positions = live.positions + 1
         return list(written.values())
+
+    def _shares(self, batch: Batch) -> bool:
+        """Whether prefixes may be shared: not by patched rows, whose sources run beside them, nor beyond a window."""
+        limit = self.model.tree_row_limit
+        fits = self.model.prefills_trees and limit is not None and batch.width < limit
+        return self.pack and fits and not isinstance(self.states, PatchStates)
+
+    def _started(self, jobs: Sequence[_Job], batch: Batch) -> tuple[Tensor, Any]:
+        """Logits and cache after the prompts, each in a row of its own."""
+        places = [_prompt_places(self.asked(job).n_prompt, batch.width) for job in jobs]
+        with self._editing_prompts(jobs, places):
+            return prefill(self.model, batch)
+
+    def _started_together(self, jobs: Sequence[_Job], batch: Batch) -> tuple[Tensor, Any]:
+        """The same, with what rows under one edit begin with in common run once."""
+        groups: dict[tuple[str, ...], list[int]] = {}
+        for index, job in enumerate(jobs):
+            arm = None if self.sampling.scope == "generated" else self.arms[job.arm]
+            groups.setdefault(depends_on(arm, self.prompts[job.prompt]), []).append(index)
+        limit = min(ROW_TOKENS, (self.model.tree_row_limit or ROW_TOKENS) - 1)
+        rows: list[tuple[Row, list[int]]] = [
+            (row, [group[i] for i in members])
+            for group in groups.values()
+            for row, members in pack_rows([self.asked(jobs[i]).tokens.ids for i in group], limit)
+        ]
+        start = SharedPrefill(self.model, len(jobs), batch.width, room=self.sampling.max_tokens - 1)
+        for chosen in plan_batches([len(row) for row, _ in rows], self.batch_tokens, self.model.tree_row_limit):
+            trees, members = [rows[i][0] for i in chosen], [rows[i][1] for i in chosen]
+            places = [Places(p, np.full(len(p), -1)) for p in padded([tree.positions for tree in trees], -1)]
+            paths = [
+                PathOf(sequence, r, tokens)
+                for r, (tree, sequences) in enumerate(zip(trees, members, strict=True))
+                for sequence, tokens in zip(sequences, tree.paths, strict=True)
+            ]
+            with self._editing_prompts([jobs[of_tree[0]] for of_tree in members], places):
+                start.run(batch_of(trees, self.model.device), paths)
+        return start.finish()
+
+    def _editing_prompts(self, jobs: Sequence[_Job], places: Sequence[Places]) -> AbstractContextManager[object]:
+        return nullcontext() if self.sampling.scope == "generated" else self._editing(jobs, places)
 
 
 def _prompt_places(n_prompt: int, width: int) -> Places:

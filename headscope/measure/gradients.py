@@ -31,10 +31,10 @@ from headscope.errors import RequestError, WorkError
 from headscope.measure.asked import AskedPrompt
 from headscope.measure.edits import ControlStates
 from headscope.measure.memory import in_halves
-from headscope.measure.passes import Progress, Result, Work, batch_of, here
+from headscope.measure.passes import Progress, Result, Work, here
 from headscope.measure.reads import AnswerReads, Lexicons
 from headscope.models.anatomy import matrix_shapes, probe_ids, vocabulary_size
-from headscope.models.batches import Batch
+from headscope.models.batches import Batch, batch_of
 from headscope.models.editing import LayerEdit, editing, watching_z
 from headscope.models.head_model import HeadModel
 from headscope.models.running import differentiable_logits_at, logits_at, no_gradients, run_hidden
@@ -142,7 +142,7 @@ class GradientPasses:
         found["ends"] = np.full(len(self._prompts), np.nan)
         plan = [
             GradientPiece(tuple(map(int, members)), steps)
-            for members in plan_batches(self._lengths, self._batch_tokens)
+            for members in plan_batches(self._lengths, self._batch_tokens, self._model.tree_row_limit)
         ]
         n_passes, n_halved = 0, 0
         for done, (piece, result) in enumerate(zip(plan, work(plan, self.scores), strict=True)):

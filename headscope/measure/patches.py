@@ -28,8 +28,8 @@ from headscope.errors import ModelError, ProfileError, RequestError
 from headscope.measure.alignment import Slot, is_patched, matched
 from headscope.measure.asked import AskedPrompt
 from headscope.measure.edits import Arm, Places
-from headscope.measure.passes import batch_of
 from headscope.models.attention import Attention
+from headscope.models.batches import batch_of
 from headscope.models.editing import LayerEdit, editing, watching_z
 from headscope.models.head_model import HeadModel
 from headscope.models.reading import watching_attention

@@ -2,7 +2,8 @@
 
 A row holds one sequence (a chain: padded left or right, causal over ``attention_mask``) or several that share prefixes
 (a tree: ``allowed`` says which tokens each token sees, its position is its depth). Everything addresses (row, token
-index), so nothing depends on which of the two a row is.
+index), so nothing depends on which of the two a row is. Which rows form a batch follows from the request alone
+(``tokens.plan_batches``), so the same request gives the same batches, and with them the same bits.
 """
 
 from __future__ import annotations
@@ -11,10 +12,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from headscope.errors import WorkError
+from headscope.tokens import Row, padded
 
 
 @dataclass(frozen=True)
@@ -89,3 +92,27 @@ class Batch:
         """[B] index of the last real token of each row."""
         index = torch.arange(self.width, device=self.ids.device)
         return (index * self.attention_mask).argmax(dim=1)
+
+
+def batch_of(rows: Sequence[Row], device: torch.device) -> Batch:
+    """Rows padded on the right into one batch; ``allowed`` is given where any of them is more than a chain."""
+    ids = torch.from_numpy(padded([row.ids for row in rows], 0))
+    positions = torch.from_numpy(padded([row.positions for row in rows], 0))
+    mask = torch.from_numpy(padded([np.ones(len(row), dtype=np.int64) for row in rows], 0))
+    allowed = None
+    if not all(row.is_chain for row in rows):
+        width = ids.shape[1]
+        # A padded token sees itself: a softmax over nothing would be NaN.
+        allowed = torch.eye(width, dtype=torch.bool).repeat(len(rows), 1, 1)
+        for index, row in enumerate(rows):
+            allowed[index, : len(row), : len(row)] = torch.from_numpy(row.ancestry())
+        allowed = allowed.to(device)
+    return Batch(ids.to(device), positions.to(device), mask.to(device), allowed)
+
+
+def repeated(batch: Batch, times: int) -> Batch:
+    """The batch's rows, ``times`` over: rows 0..B-1, then again 0..B-1, and so on."""
+    allowed = None if batch.allowed is None else batch.allowed.repeat(times, 1, 1)
+    return Batch(
+        batch.ids.repeat(times, 1), batch.positions.repeat(times, 1), batch.attention_mask.repeat(times, 1), allowed
+    )

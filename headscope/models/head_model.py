@@ -38,6 +38,8 @@ class HeadModel:
             check did not find such rows equal to prompts run alone.
         skips_lower_blocks: whether a pass may begin at the block it edits; False where the load check did not find
             such a pass equal to a whole one.
+        prefills_trees: whether cached generation may begin with prompts packed as trees; False where the load check did
+            not find it equal to each prompt alone.
         notes: what loading let pass, in plain sentences.
         memory_budget_bytes: what a batch may hold where its tokens are not named; None for a quarter of the device.
     """
@@ -54,6 +56,7 @@ class HeadModel:
     laws: LawReport
     tree_row_limit: int | None = None
     skips_lower_blocks: bool = False
+    prefills_trees: bool = False
     notes: tuple[str, ...] = ()
     memory_budget_bytes: int | None = None
     factors: dict[int, Tensor] = field(default_factory=dict, repr=False)
@@ -126,6 +129,7 @@ class HeadModel:
             "bos_token_id": self.bos_token_id,
             "tree_row_limit": self.tree_row_limit,
             "skips_lower_blocks": self.skips_lower_blocks,
+            "prefills_trees": self.prefills_trees,
             "load_check": self.laws.as_dict(),
             "notes": list(self.notes),
         }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,11 +14,12 @@ from headscope.models.batches import Batch
 from headscope.models.editing import LayerEdit
 from headscope.models.head_model import HeadModel
 from headscope.models.law_report import Law
-from headscope.models.running import logits_at
+from headscope.models.running import logits_at, step
 from headscope.random_streams import generator
 
 # Largest relative difference that passes: a few hundred roundings of each type.
 TOLERANCE = {torch.float64: 1e-9, torch.float32: 2e-5, torch.float16: 2e-2, torch.bfloat16: 1e-1}
+N_STEPS = 2  # tokens gone on with, cached
 _NOT_WINDOWS = frozenset({"max_window_layers"})  # a number of layers, not of tokens
 
 
@@ -93,3 +95,15 @@ def compare(name: str, got: list[Tensor], expected: list[Tensor], tolerance: flo
     """The law that each of ``got`` equals its partner in ``expected``."""
     difference = max(difference_of(one, other) for one, other in zip(got, expected, strict=True))
     return Law(name, difference, tolerance, difference <= tolerance, note)
+
+
+def gone_on(model: HeadModel, logits: Tensor, cache: Any, batch: Batch, sequences: list[list[int]]) -> list[Tensor]:
+    """[1 + steps, V] for each row of ``batch``, which begins one of ``sequences``: its own and later logits."""
+    mask, lengths, steps = batch.attention_mask, batch.attention_mask.sum(dim=1).tolist(), [logits]
+    for index in range(N_STEPS):
+        at = [length + index for length in lengths]
+        ids = torch.tensor([[ids[i]] for ids, i in zip(sequences, at, strict=True)], device=model.device)
+        mask = torch.cat([mask, torch.ones_like(mask[:, :1])], dim=1)
+        logits, cache = step(model, cache, ids, torch.tensor(at, device=model.device)[:, None], mask)
+        steps.append(logits)
+    return list(torch.stack(steps, dim=1))

@@ -3,8 +3,7 @@
 A few short made-up rows run in a few forms that must agree: alone and padded on either side; cached and not; with
 heads edited and with those heads' rows of W_O taken out; with all heads off and with the attention block reduced to
 its bias; before, inside and after a ``with`` block. Each law records the largest difference it measured, relative to
-the size of what is compared where that exceeds 1. Two forms are capabilities and not laws: several prompts packed into
-one row as a tree, and passes that begin at the edited block; where one is not found equal, it is not used.
+the size of what is compared where that exceeds 1. Forms that only save work are no laws: see ``capabilities.py``.
 """
 
 from __future__ import annotations
@@ -20,31 +19,29 @@ from headscope.errors import ModelError, RequestError
 from headscope.models.anatomy import MODEL_ERRORS, cannot_run, vocabulary_size
 from headscope.models.attention import Attention
 from headscope.models.batches import Batch
-from headscope.models.blocks import keeping_inputs, repeated_rows, starting_at
+from headscope.models.capabilities import measure_capabilities
 from headscope.models.editing import LayerEdit, editing
 from headscope.models.head_model import HeadModel
 from headscope.models.law_report import Law, LawReport
 from headscope.models.law_rows import (
+    N_STEPS,
     TOLERANCE,
     Rows,
     all_logits,
     compare,
     difference_of,
+    gone_on,
     made_up_edits,
     made_up_sequences,
-    smallest_window,
 )
 from headscope.models.reading import watching_attention
-from headscope.models.running import prefill, run_hidden, step, takes_positions
+from headscope.models.running import prefill, run_hidden
 from headscope.models.weights import head_weights
-from headscope.tokens import tree_row
-
-_N_STEPS = 2  # tokens generated with the cache
 
 
 @torch.inference_mode()
 def check_laws(model: HeadModel) -> LawReport:
-    """Measure every law, store the report and both capabilities in ``model``, and return the report.
+    """Measure every law, store the report and the capabilities in ``model``, and return the report.
 
     Raises:
         ModelError: the model looks at later tokens, so it is no causal language model.
@@ -67,11 +64,8 @@ def check_laws(model: HeadModel) -> LawReport:
     # the wide tolerance of half precision.
     noise = max(law.difference for law in laws if law.name.startswith("padded"))
     near = max(TOLERANCE[torch.float32], 4 * torch.finfo(model.dtype).eps, 4 * noise)
-    tree, limit = _tree_law(model, rows, min(tolerance, near))
-    model.tree_row_limit = limit
-    skipping = _skipping_law(model, rows, min(tolerance, near))
-    model.skips_lower_blocks = skipping.passed is True
-    model.laws = LawReport((*laws, tree, skipping), checked=True)
+    capabilities = measure_capabilities(model, rows, min(tolerance, near))
+    model.laws = LawReport((*laws, *capabilities), checked=True)
     return model.laws
 
 
@@ -236,13 +230,12 @@ def _cache_law(model: HeadModel, rows: Rows) -> Law:
     for row, ids in enumerate(rows.sequences):
         own = {layer: LayerEdit(edit.gain[row : row + 1]) for layer, edit in rows.edits.items()}
         with editing(model, own):
-            alone.append(all_logits(model, Batch.of_chains([ids], device=model.device))[0][-_N_STEPS - 1 :])
-    started = [ids[: len(ids) - _N_STEPS] for ids in rows.sequences]
+            alone.append(all_logits(model, Batch.of_chains([ids], device=model.device))[0][-N_STEPS - 1 :])
+    started = [ids[: len(ids) - N_STEPS] for ids in rows.sequences]
     name = "edited, cached and batched = edited, uncached and alone"
     if min(map(len, started)) < 1:
         return Law(name, math.nan, math.nan, None, "the context is too short to measure it")
     batch = Batch.of_chains(started, device=model.device, padding="left", pad_id=1)
-    mask, steps = batch.attention_mask, []
     with editing(model, rows.edits):
         try:
             logits, cache = prefill(model, batch)
@@ -250,73 +243,4 @@ def _cache_law(model: HeadModel, rows: Rows) -> Law:
             return Law(name, math.nan, math.nan, None, error.problem)
         except MODEL_ERRORS as error:
             return Law(name, math.inf, rows.tolerance, False, f"its own code fails: {type(error).__name__}: {error}")
-        steps.append(logits)
-        for index in range(_N_STEPS, 0, -1):
-            ids = torch.tensor([[sequence[-index]] for sequence in rows.sequences], device=model.device)
-            positions = torch.tensor([[len(sequence) - index] for sequence in rows.sequences], device=model.device)
-            mask = torch.cat([mask, torch.ones_like(mask[:, :1])], dim=1)
-            logits, cache = step(model, cache, ids, positions, mask)
-            steps.append(logits)
-    return compare(name, list(torch.stack(steps, dim=1)), alone, rows.tolerance)
-
-
-def _tree_law(model: HeadModel, rows: Rows, tolerance: float) -> tuple[Law, int | None]:
-    """Rows packed as one tree against each alone; a limit on such rows where they agree.
-
-    A mechanism that counts distance in the row and not in depth (a sliding window) goes wrong only in rows longer than
-    its window, so such rows are never packed.
-    """
-    name = "prompts packed as a tree = each alone"
-    if not takes_positions(model.hf):
-        return Law(name, math.nan, math.nan, None, "prompts run one to a row: positions cannot be given"), None
-    window = smallest_window(model)
-    sequences = rows.sequences
-    if window is not None and window < 25:
-        length = max(2, window // 3)
-        sequences = [ids[:length] for ids in sequences]
-    packed = tree_row(sequences)
-    longest = min(size for size in (window, model.context_length, 1 << 20) if size is not None)
-    batch = Batch(
-        torch.tensor(packed.ids, device=model.device)[None],
-        torch.tensor(packed.positions, device=model.device)[None],
-        torch.ones((1, len(packed)), dtype=torch.long, device=model.device),
-        torch.tensor(packed.ancestry(), device=model.device)[None],
-    )
-    if len(packed) > longest:
-        return Law(name, math.nan, math.nan, None, "window or context too short: prompts run one to a row"), None
-    model.tree_row_limit = longest
-    try:
-        logits = all_logits(model, batch)[0]
-    except MODEL_ERRORS:
-        return Law(name, math.nan, math.nan, None, "prompts run one to a row: such masks are not taken"), None
-    pairs = zip(packed.paths, rows.alone, strict=True)
-    difference = max(difference_of(logits[torch.tensor(path)], one[: len(path)]) for path, one in pairs)
-    if difference > tolerance:
-        return Law(name, difference, tolerance, None, "prompts run one to a row"), None
-    return Law(name, difference, tolerance, True, f"rows of up to {longest} tokens"), longest
-
-
-def _skipping_law(model: HeadModel, rows: Rows, tolerance: float) -> Law:
-    """Passes that begin at the block they edit against whole passes: the second layer, a middle one, and the last."""
-    name = "begun at the edited block = whole pass"
-    above = range(1, len(model.anatomy))
-    if not above:
-        return Law(name, math.nan, math.nan, None, "there is one layer")
-    layers = sorted({above[0], above[len(above) // 2], above[-1]})
-    once, twice = (Batch.of_chains(rows.sequences * times, device=model.device) for times in (1, 2))
-    differences = []
-    try:
-        with keeping_inputs(model, layers) as kept:
-            run_hidden(model, once)
-        for layer in layers:
-            edits = {i: LayerEdit(edit.gain.repeat(2, 1, 1)) for i, edit in rows.edits.items() if i >= layer}
-            with editing(model, edits):
-                with starting_at(model, layer, repeated_rows(kept[layer], 2)):
-                    begun = all_logits(model, twice)
-                whole = all_logits(model, twice)
-            differences += [difference_of(one, other) for one, other in zip(begun, whole, strict=True)]
-    except (ModelError, *MODEL_ERRORS) as error:
-        return Law(name, math.nan, math.nan, None, f"every block runs: {str(error).splitlines()[0]}")
-    if max(differences) > tolerance:
-        return Law(name, max(differences), tolerance, None, "every block runs")
-    return Law(name, max(differences), tolerance, True, f"layers {', '.join(map(str, layers))}")
+        return compare(name, gone_on(model, logits, cache, batch, rows.sequences), alone, rows.tolerance)

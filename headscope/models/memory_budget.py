@@ -2,7 +2,7 @@
 
 The budget is a number of bytes or a share of the device's total, a quarter where nothing is said. What a token holds at
 the peak of a pass is estimated from the widths of a block. So the plan of batches, and with it every bit,
-is the same whatever else the machine does. Beside it at most ``measure.forced.LOGIT_BYTES`` of logits are held.
+is the same whatever else the machine does. Beside it at most ``LOGIT_BYTES`` of logits are held.
 """
 
 from __future__ import annotations
@@ -14,12 +14,15 @@ import re
 import torch
 
 from headscope.errors import RequestError
-from headscope.models.anatomy import embedding_weight, matrix_shapes
+from headscope.models.anatomy import embedding_weight, matrix_shapes, vocabulary_size
 from headscope.models.head_model import HeadModel
 
 DEFAULT_SHARE = 0.25
 MOST_BATCH_TOKENS = 8192
 """Larger batches are no faster."""
+
+LOGIT_BYTES = 2**28
+"""Most bytes of float32 logits one pass may give."""
 
 CACHE_BYTES = 2**24
 """On a processor, batches are so small that the widest tensor between two matrix products stays in about this much."""
@@ -30,6 +33,7 @@ _UNITS = {"": 1, "B": 1} | {
     for suffix, base in (("B", 1000), ("iB", 1024))
 }
 _AMOUNT = re.compile(r"(\d+(?:\.\d+)?)\s*(%|[A-Za-z]*)")
+_MAPPED_BYTES = 2**25  # glibc maps a block above this anew each time, page by page
 _COPIES = 2  # what enters and what leaves a step lie side by side
 _ROW_TOKENS = 128  # an attention row is as wide as the prompts are long; most are shorter than this
 
@@ -70,9 +74,7 @@ def batch_tokens_within(model: HeadModel) -> int:
     Raises:
         RequestError: not even one token fits.
     """
-    budget = model.memory_budget_bytes
-    if budget is None:
-        budget = int(DEFAULT_SHARE * total_bytes(model.device))
+    budget = _budget(model)
     needed = bytes_per_token(model)
     if budget < needed:
         raise RequestError(
@@ -82,6 +84,25 @@ def batch_tokens_within(model: HeadModel) -> int:
             fix="raise --memory-budget",
         )
     return min(most_batch_tokens(model), budget // needed)
+
+
+def held_tokens(model: HeadModel) -> int:
+    """Most tokens whose keys and values fit, twice over because they are gathered, into the model's memory budget."""
+    n_bytes = sum(2 * layer.n_kv_heads * layer.head_size for layer in model.anatomy.layers) * model.dtype.itemsize
+    return max(1, _budget(model) // (_COPIES * n_bytes))
+
+
+def most_written_at_once(model: HeadModel) -> int:
+    """Texts that are written side by side: beyond this more are no faster, or their logits take too much."""
+    a_row = 4 * vocabulary_size(model.hf)
+    if model.device.type == "cpu":
+        return max(64, min(256, _MAPPED_BYTES // a_row))
+    return max(1, min(1024, LOGIT_BYTES // a_row))
+
+
+def _budget(model: HeadModel) -> int:
+    given = model.memory_budget_bytes
+    return int(DEFAULT_SHARE * total_bytes(model.device)) if given is None else given
 
 
 def most_batch_tokens(model: HeadModel) -> int:

@@ -81,7 +81,7 @@ class CausalStudy:
             RequestError: an unknown concept or edit, or too few controls for an edit.
             ProfileError: a prompt or lexicon that this model cannot be asked with.
         """
-        self.model, self.profile, self.seed, self._progress = model, profile, seed, progress
+        self.model, self.profile, self.seed, self.pack, self._progress = model, profile, seed, pack, progress
         self.names = chosen_concepts(profile, concepts)
         asked = [prompt for name in (*self.names, profile.control) for prompt in profile.prompts_of(name)]
         if not profile.controls:

@@ -100,8 +100,8 @@ def continued(
     arms = [None, *edited]
     halvings: list[int] = []
     ids = generate(
-        study.model, prompts, arms, sampling, states=states, batch_tokens=batch_tokens, progress=progress,
-        halved=halvings.append, work=work,
+        study.model, prompts, arms, sampling, states=states, batch_tokens=batch_tokens, pack=study.pack,
+        progress=progress, halved=halvings.append, work=work,
     )  # fmt: skip
     decode: Callable[..., str] = study.model.tokenizer.decode
     texts = [

@@ -9,12 +9,13 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from headscope.models.batches import Batch
+from headscope.models.batches import Batch, batch_of
 from headscope.models.editing import LayerEdit, editing, zero
 from headscope.models.head_model import HeadModel
 from headscope.models.loading import load_model
 from headscope.models.reading import RowQueries, read_attention
 from headscope.models.running import logits_at, prefill, step
+from headscope.models.shared_prefill import PathOf, SharedPrefill
 from headscope.tokens import tree_row
 from tests.laws import oracles
 from tests.laws.families import FAMILIES, make, sequences, word_tokenizer
@@ -169,6 +170,35 @@ def test_dropping_rows_of_a_cached_generation_leaves_the_others(case: Case) -> N
         assert close(after[index], oracles.logits(case.hf, [*case.rows[row], int(ids[row])])[-1])
 
 
+def test_text_begun_from_trees_goes_on_as_each_alone_where_the_load_check_says_so(case: Case) -> None:
+    """Two batches of trees, rows of different length, a row dropped on the way, against uncached passes."""
+    assert case.model.prefills_trees == (case.family not in NOT_PACKED)
+    if not case.model.prefills_trees:
+        return
+    n = 5 if (case.model.tree_row_limit or 0) > 30 else 1
+    alone = [case.rows[0][: n + 1], [*case.rows[0][:n], 3], case.rows[1][:n], case.rows[0][: n + 1]]
+    start = SharedPrefill(case.model, len(alone), n + 1, room=2)
+    for members in ([0, 1, 3], [2]):
+        tree = tree_row([alone[i] for i in members])
+        paths = [PathOf(i, 0, path) for i, path in zip(members, tree.paths, strict=True)]
+        start.run(batch_of([tree], torch.device("cpu")), paths)
+    logits, cache = start.finish()
+    mask = Batch.of_chains(alone, padding="left").attention_mask
+    for new in ([5, 6, 7, 8], [9, 10, 11]):
+        for got, ids in zip(logits, alone, strict=True):
+            assert close(got, oracles.logits(case.hf, ids)[-1])
+        if len(new) < len(alone):
+            keep = torch.tensor([0, 2, 3])
+            cache.batch_select_indices(keep)
+            mask, alone = mask[keep], [alone[i] for i in keep]
+        positions = mask.sum(1, keepdim=True)
+        mask = torch.cat([mask, mask.new_ones(len(mask), 1)], dim=1)
+        alone = [[*ids, token] for ids, token in zip(alone, new, strict=True)]
+        logits, cache = step(case.model, cache, torch.tensor(new)[:, None], positions, mask)
+    for got, ids in zip(logits, alone, strict=True):
+        assert close(got, oracles.logits(case.hf, ids)[-1])
+
+
 def test_prompts_packed_as_a_tree_equal_each_alone_where_the_load_check_says_so(case: Case) -> None:
     limit = case.model.tree_row_limit
     assert (limit is None) == (case.family in NOT_PACKED)
@@ -179,12 +209,7 @@ def test_prompts_packed_as_a_tree_equal_each_alone_where_the_load_check_says_so(
     packed = tree_row(rows)
     if len(packed) > limit:
         packed, rows = tree_row([*rows[:1], rows[0][:2]]), [rows[0], rows[0][:2]]
-    batch = Batch(
-        torch.tensor(packed.ids)[None],
-        torch.tensor(packed.positions)[None],
-        torch.ones(1, len(packed), dtype=torch.long),
-        torch.tensor(packed.ancestry())[None],
-    )
+    batch = batch_of([packed], torch.device("cpu"))
     reading = read_attention(case.model, batch, all_queries(batch))
     tokens = torch.arange(len(packed))
     logits = logits_at(case.model, batch, torch.zeros_like(tokens), tokens)

@@ -10,8 +10,8 @@ from headscope.heads import HeadSet
 from headscope.measure.alignment import Slot, is_patched, matched
 from headscope.measure.asked import ask
 from headscope.measure.edits import Arm, places_of
-from headscope.measure.passes import batch_of
 from headscope.measure.patches import Patch, PatchStates, Placed, Recipe
+from headscope.models.batches import batch_of
 from headscope.models.loading import load_model
 from headscope.models.running import forward_arguments
 from headscope.profiles.types import Prompt

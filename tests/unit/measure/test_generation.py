@@ -14,6 +14,7 @@ from headscope.models.loading import load_model
 from headscope.profiles.loading import load_profile
 from tests.reference import slow
 from tests.unit.measure.conftest import TEMPLATES
+from tests.unit.measure.test_work import counting, total
 
 SAMPLED = Sampling(max_tokens=12, samples=3, top_p=0.95, seed=4)
 MATTERS = Head(2, 1)
@@ -86,18 +87,36 @@ def test_a_text_depends_on_its_prompt_sample_and_arm_alone(model):
     assert [[of_arm[i] for i in (0, 1, 2, 4, 5)] for of_arm in whole] == [one[::-1] for one in backwards[::-1]]
 
 
+@pytest.mark.parametrize("scope", ["all", "generated"])
+def test_sharing_what_prompts_begin_with_changes_no_text(model, scope):
+    """Under every kind of edit, some of which depend on the prompt's template or on the prompt itself."""
+    prompts, states = asked_of(model)
+    arms = [None, *(Arm(HeadSet((MATTERS,)), kind) for kind in EDIT_KINDS)]
+    sampling = Sampling(max_tokens=8, samples=2, seed=4, scope=scope)
+    common = {"states": states, "batch_tokens": 512}
+    shared = generate(model, prompts, arms, sampling, **common)
+    with counting([model.anatomy.layers[0].projection]) as ran:
+        assert generate(model, prompts, arms, sampling, **common, pack=False) == shared
+    with counting([model.anatomy.layers[0].projection]) as ran_shared:
+        generate(model, prompts, arms, sampling, **common)
+    new = (sampling.max_tokens - 1) * len(prompts) * len(arms) * sampling.samples
+    alone = len(arms) * sampling.samples * sum(one.n_prompt for one in prompts)
+    assert total(ran) >= new + alone
+    assert total(ran_shared) - new < alone / (2 if scope == "all" else 2 * len(arms)), "samples, and arms, share"
+
+
 def test_texts_that_do_not_fit_together_are_written_in_halves_and_are_the_same(model, monkeypatch):
     prompts, states = asked_of(model)
     arms = [None, Arm(HeadSet((MATTERS,)), "zero")]
     whole = generate(model, prompts, arms, SAMPLED, states=states, batch_tokens=4096)
-    prefill, halvings = generation.prefill, []
+    step, halvings = generation.step, []
 
-    def full_above_eight_rows(model, batch):
-        if len(batch) > 8:
+    def full_above_eight_rows(model, cache, ids, positions, mask):
+        if len(ids) > 8:
             raise torch.OutOfMemoryError
-        return prefill(model, batch)
+        return step(model, cache, ids, positions, mask)
 
-    monkeypatch.setattr(generation, "prefill", full_above_eight_rows)
+    monkeypatch.setattr(generation, "step", full_above_eight_rows)
     halved = generate(model, prompts, arms, SAMPLED, states=states, batch_tokens=4096, halved=halvings.append)
     assert sum(halvings) > 0
     assert halved == whole
