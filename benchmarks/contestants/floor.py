@@ -6,8 +6,10 @@ attention product is counted, so nothing that computes every token once can reac
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
+import numpy as np
 import torch
 from serving import Way, serve
 from transformers import AutoConfig
@@ -63,7 +65,8 @@ class Products:
 
 
 def _chunks(n_vectors: int) -> list[int]:
-    return [min(ROWS, n_vectors - start) for start in range(0, n_vectors, ROWS)]
+    """At most ``ROWS`` each, as equal as can be: a small rest would be slow."""
+    return [len(part) for part in np.array_split(np.arange(n_vectors), math.ceil(n_vectors / ROWS))]
 
 
 def load(folder: str) -> dict[str, Way]:

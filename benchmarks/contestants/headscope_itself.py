@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -40,7 +41,8 @@ def asked(name: str, n_prompt: int, sequences: list[list[int]], *, pack: bool) -
 
 def load(folder: str) -> dict[str, Way]:
     """What it can do with the checkpoint."""
-    model, halved = load_model(folder), load_model(folder, dtype="bfloat16")
+    model = load_model(folder)
+    halved = cache(partial(load_model, folder, dtype="bfloat16"))
 
     def screen(task: dict[str, Any], *, pack: bool, model: HeadModel = model) -> np.ndarray:
         probes = [
@@ -99,7 +101,7 @@ def load(folder: str) -> dict[str, Way]:
         "growth/recommended": lambda task: screen(task, pack=True),
         "screen/recommended": lambda task: screen(task, pack=True),
         "screen/unpacked": lambda task: screen(task, pack=False),
-        "screen/bfloat16": lambda task: screen(task, pack=True, model=halved),
+        "screen/bfloat16": lambda task: screen(task, pack=True, model=halved()),
         "long/recommended": lambda task: screen(task, pack=False),
         "generate/recommended": write,
         "sweep/recommended": lambda task: sweep(task, pack=True, skip=True),
