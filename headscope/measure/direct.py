@@ -11,7 +11,7 @@ u = mean of W_U over the lexicon's tokens - mean over the control lexicon's:
   one head becomes the ``mean`` edit's value and only the logits know of it. Beside the total effect of the same edit,
   where later heads and layers answer, it shows self-repair (McGrath et al. 2023; Rushing & Nanda 2024).
 
-One pass a batch, and only sums by part leave it.
+One pass a batch, and only sums by part leave it; a batch that does not fit into memory runs in halves.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from torch import Tensor
 from headscope.errors import WorkError
 from headscope.measure.asked import AskedPrompt
 from headscope.measure.edits import ControlStates
+from headscope.measure.memory import in_halves
 from headscope.measure.passes import Progress, Result, Work, here
 from headscope.measure.reads import AnswerReads, Group, Lexicons
 from headscope.models.batches import batch_of
@@ -54,6 +55,7 @@ class DirectScores:
         total: [n_prompts] the model's own logit difference, before a soft cap.
         effect: [n_prompts, L, H] direct effect of the ``mean`` edit of each head, nats.
         additivity_error: the largest |sum of parts - total|, relative to the largest logit read.
+        n_halved: batches that did not fit into memory and ran in halves.
     """
 
     heads: FloatArray
@@ -64,6 +66,7 @@ class DirectScores:
     total: FloatArray
     effect: FloatArray
     additivity_error: float
+    n_halved: int
 
 
 def measure_direct(
@@ -89,22 +92,23 @@ def measure_direct(
 
     Raises:
         ModelError: the model's logits are no sum over its parts (see ``models/residual.py``).
-        WorkError: parts do not add up to the logit difference.
+        WorkError: parts do not add up to the logit difference, or a single row does not fit into memory.
     """
     passes = _Passes(model, find_residual(model), prompts, lexicons, states)
     found = _nothing(model, len(prompts))
     places = [(p, r) for p, prompt in enumerate(prompts) for r in range(len(prompt.rows))]
     batches = plan_batches([len(prompts[p].rows[r]) for p, r in places], batch_tokens)
     plan = [_Piece(tuple(places[index] for index in members)) for members in batches]
-    error = 0.0
+    error, n_halved = 0.0, 0
     for done, (piece, result) in enumerate(zip(plan, work(plan, passes.scores), strict=True)):
         for name, values in found.items():
             values[piece.prompts] += result[name]
         error = max(error, float(result["error"]))
+        n_halved += int(result["n_halved"])
         if progress is not None:
             progress("direct effects", done + 1, len(plan))
     _check_additivity(model, error)
-    return DirectScores(**found, additivity_error=error)
+    return DirectScores(**found, additivity_error=error, n_halved=n_halved)
 
 
 @dataclass(frozen=True)
@@ -130,7 +134,22 @@ class _Passes:
     states: ControlStates
 
     def scores(self, piece: _Piece) -> Result:
-        """The batch's share of every score of ``piece.prompts``, and the error of its sums."""
+        """The batch's share of every score of ``piece.prompts``, the error of its sums, and how often it was halved."""
+        place = {p: i for i, p in enumerate(piece.prompts)}
+        found, errors = _nothing(self.model, len(place)), list[float]()
+
+        def run(places: Sequence[tuple[int, int]]) -> None:
+            part = _Piece(tuple(places))
+            shares, error = self._whole(part)
+            errors.append(error)
+            for name, values in shares.items():
+                found[name][[place[p] for p in part.prompts]] += values
+
+        n_halved = in_halves(piece.places, run)
+        return {**found, "error": np.array(max(errors)), "n_halved": np.array(n_halved)}
+
+    def _whole(self, piece: _Piece) -> tuple[dict[str, FloatArray], float]:
+        """Shares and error of a batch that fits."""
         place = {p: i for i, p in enumerate(piece.prompts)}
         prompts = [self.prompts[p] for p in place]
         where = [(place[p], r) for p, r in piece.places]
@@ -141,7 +160,7 @@ class _Passes:
             scores = _GroupScores(self.model, self.residual, states_at, logits, group, 1.0 / reads.n_readouts)
             error = max(error, scores.contributions(found))
             scores.effects(found["effect"], prompts, self.states)
-        return {**found, "error": np.array(error)}
+        return found, error
 
 
 def _nothing(model: HeadModel, n: int) -> dict[str, FloatArray]:

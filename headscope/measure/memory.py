@@ -22,6 +22,10 @@ _SAID = (
 )  # by CPU and MPS, which have no error of their own
 
 
+class RowTooLargeError(WorkError, MemoryError):
+    """A single row does not fit; where the batch that needs it can itself be halved, that is tried next (``fits``)."""
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an allocation failed, on any device."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
@@ -55,7 +59,7 @@ def in_halves(items: Sequence[Item], run: Callable[[Sequence[Item]], None]) -> i
         How many batches were halved.
 
     Raises:
-        WorkError: a single item does not fit.
+        RowTooLargeError: a single item does not fit.
     """
     if fits(lambda: run(items)):
         return 0
@@ -64,9 +68,9 @@ def in_halves(items: Sequence[Item], run: Callable[[Sequence[Item]], None]) -> i
 
 
 def halves(items: Sequence[Item]) -> tuple[Sequence[Item], Sequence[Item]]:
-    """Two halves; WorkError where there is a single item."""
+    """Two halves; RowTooLargeError where there is a single item."""
     if len(items) == 1:
-        raise WorkError(
+        raise RowTooLargeError(
             "a single row does not fit into memory",
             expected="room for one row of the longest prompt",
             fix="shorten the prompts, load the model in bfloat16 (--dtype), or use a device with more memory",

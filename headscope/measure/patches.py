@@ -15,10 +15,10 @@ sequence or a tree of them. Sources: Zhang & Nanda 2023; Heimersheim & Nanda 202
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
 
 import numpy as np
 import torch
@@ -28,13 +28,13 @@ from headscope.errors import ModelError, ProfileError, RequestError
 from headscope.measure.alignment import Slot, is_patched, matched
 from headscope.measure.asked import AskedPrompt
 from headscope.measure.edits import Arm, Places
+from headscope.measure.passes import P, Result, Work
+from headscope.measure.source_passes import Keep, Kept, values_of, watch_rows
 from headscope.models.attention import Attention
-from headscope.models.batches import batch_of
-from headscope.models.editing import LayerEdit, editing, watching_z
+from headscope.models.editing import LayerEdit, editing
 from headscope.models.head_model import HeadModel
 from headscope.models.reading import watching_attention
-from headscope.models.running import Stop, run_hidden
-from headscope.tokens import IntArray, Row, plan_batches
+from headscope.tokens import IntArray, Row
 
 WHAT = ("z", "pattern", "v")
 STUDY_NAMES = {"result": "z", "pattern_v": "pattern", "v_only": "v"}
@@ -93,7 +93,11 @@ class Recipe:
 
 
 class PatchStates:
-    """What the sources' heads did, and the edits that put it into the targets."""
+    """What the sources' heads did, and the edits that put it into the targets.
+
+    ``n_halved``: how many batches of sources whose mean is taken ran in halves because they did not fit into memory;
+    those of sources that run with their targets are told by ``counted``.
+    """
 
     def __init__(
         self, model: HeadModel, patches: Sequence[Patch], recipe: Recipe, *, layers: Sequence[int], batch_tokens: int
@@ -117,6 +121,7 @@ class PatchStates:
         self._loaded: dict[str, tuple[str, ...]] = {}
         self._seen: dict[tuple[str, int, str], list[Tensor]] = {}
         self._means: dict[tuple[int, tuple[str, ...]], Tensor] = {}
+        self._n_loads_halved = 0
         if recipe.what != "z":
             _check_direct(model, self._layers, recipe.what)
             _check_fits(patches, recipe.what)
@@ -179,7 +184,7 @@ class PatchStates:
             return LayerEdit(gain.to(given.device), lambda: _attended(live.pop(layer), keys, given))
         gain = (gain - alpha * chosen).to(given.device)
         if self.recipe.what == "pattern":
-            return LayerEdit(gain, lambda: alpha * (given @ _values_of(live.pop(layer), H)).transpose(1, 2))
+            return LayerEdit(gain, lambda: alpha * (given @ values_of(live.pop(layer), H)).transpose(1, 2))
         return LayerEdit(gain, alpha * given)
 
     def _values(self, layer: int, patch: Patch, kind: str, places: Places, tokens: IntArray) -> Tensor:
@@ -227,74 +232,66 @@ class PatchStates:
         for kind in sorted({arm.kind for arm, _, _ in rows if arm is not None}):
             if self._loaded.get(kind) == tuple(targets):
                 continue
-            self._loaded[kind] = tuple(targets)
+            self._loaded.pop(kind, None)  # named again when they have run: memory may not suffice for them
             self._seen = {key: seen for key, seen in self._seen.items() if key[0] != kind}
             given = [self._patches[target].sources[kind] for target in targets]
-            self._run(kind, {one[0].asked.id: one[0].asked for one in given if len(one) == 1}.values())
+            self._seen |= self._run(kind, {one[0].asked.id: one[0].asked for one in given if len(one) == 1}.values())
+            self._loaded[kind] = tuple(targets)
 
-    def _run(self, kind: str, sources: Iterable[AskedPrompt]) -> None:
-        """Keep what each layer did on the path of each readout."""
+    def _run(self, kind: str, sources: Iterable[AskedPrompt]) -> dict[tuple[str, int, str], list[Tensor]]:
+        """What each layer did on the path of each readout, by kind, layer and source."""
         places = [(source, r) for source in sources for r in range(len(source.rows))]
-        for source, _ in places:
-            for layer in self._layers:
-                self._seen[kind, layer, source.id] = [torch.empty(0)] * len(source.sequences)
 
-        def keep(layer: int, members: Sequence[int], values: Tensor) -> None:
+        def keep(layer: int, members: Sequence[int], values: Tensor) -> Iterator[tuple[int, AskedPrompt, int, Tensor]]:
             for b, (source, r) in enumerate(places[index] for index in members):
                 for path, readout in zip(source.rows[r].paths, source.members[r], strict=True):
                     along = torch.from_numpy(path).to(values.device)
                     mine = values[b][:, along][:, :, along] if self.recipe.what == "pattern" else values[b][along]
-                    self._seen[kind, layer, source.id][readout] = mine
+                    yield layer, source, readout, mine
 
-        self._watch([source.rows[r] for source, r in places], keep)
+        kept, n_halved = self._watch([source.rows[r] for source, r in places], keep)
+        self._n_loads_halved += n_halved
+        seen: dict[tuple[str, int, str], list[Tensor]] = {}
+        for layer, source, readout, mine in kept:
+            empty = [torch.empty(0)] * len(source.sequences)
+            seen.setdefault((kind, layer, source.id), empty)[readout] = mine
+        return seen
 
-    def _watch(self, rows: Sequence[Row], keep: Callable[[int, Sequence[int], Tensor], None]) -> None:
-        """Run rows unedited; ``keep(layer, indices of the batch's rows, values)`` sees each layer of each batch.
+    def _watch(self, rows: Sequence[Row], keep: Keep[Kept]) -> tuple[list[Kept], int]:
+        return watch_rows(
+            self._model, rows, keep, what=self.recipe.what, layers=self._layers, batch_tokens=self._batch_tokens
+        )
 
-        Values are z or v, [B, T, H, d], or patterns, [B, H, T, T].
-        """
-        for members in plan_batches([len(row) for row in rows], self._batch_tokens):
-            batch = batch_of([rows[index] for index in members], self._model.device)
+    def counted(self, work: Work) -> Work:
+        """``work`` that adds to the ``n_halved`` of each result the batches of sources that ran in halves for it."""
 
-            def saw(layer: int, values: Tensor, members: Sequence[int] = members) -> None:
-                keep(layer, members, values)
-                if layer == self._layers[-1]:
-                    raise Stop
+        def with_sources(pieces: Sequence[P], run: Callable[[P], Result]) -> Iterable[Result]:
+            return work(pieces, partial(self._counted, run))
 
-            if self.recipe.what == "z":
-                with watching_z(self._model, saw, self._layers):
-                    run_hidden(self._model, batch)
-                continue
-            everywhere = torch.arange(batch.width, device=batch.ids.device).expand(len(batch), -1)
+        return with_sources
 
-            def attended(
-                layer: int, attention: Attention, _: Tensor, everywhere: Tensor = everywhere, saw: Any = saw
-            ) -> None:
-                if layer not in self._layers:
-                    return
-                if self.recipe.what == "pattern":
-                    saw(layer, attention.rows(everywhere))
-                else:
-                    saw(layer, _values_of(attention, self._model.anatomy.layers[layer].n_heads).transpose(1, 2))
-
-            with watching_attention(self._model, attended, (len(batch), batch.width)):
-                run_hidden(self._model, batch)
+    def _counted(self, run: Callable[[P], Result], piece: P) -> Result:
+        self._n_loads_halved = 0
+        result = run(piece)
+        return result | {"n_halved": np.asarray(int(result["n_halved"]) + self._n_loads_halved)}
 
     def _summed(self, sources: Sequence[Placed]) -> dict[tuple[int, str], tuple[Tensor, float]]:
         """Sum of z over each source's own patched places and how many they are, by layer and source."""
         places = [(one, r) for one in sources for r in range(len(one.asked.rows))]
-        sums: dict[tuple[int, str], tuple[Tensor, float]] = {}
 
-        def keep(layer: int, members: Sequence[int], values: Tensor) -> None:
+        def keep(layer: int, members: Sequence[int], values: Tensor) -> Iterator[tuple[int, str, Tensor, float]]:
             for b, (one, r) in enumerate(places[index] for index in members):
                 row = one.asked.rows[r]
                 weights = row.n_sequences_through() * is_patched(self.recipe.where, one.slot, row.positions)
                 weighted = torch.from_numpy(weights).to(values.device, torch.float64)
                 total = torch.tensordot(weighted, values[b, : len(row)].double(), dims=1)
-                before, count = sums.get((layer, one.asked.id), (torch.zeros_like(total), 0.0))
-                sums[layer, one.asked.id] = before + total, count + float(weights.sum())
+                yield layer, one.asked.id, total, float(weights.sum())
 
-        self._watch([one.asked.rows[r] for one, r in places], keep)
+        kept, self.n_halved = self._watch([one.asked.rows[r] for one, r in places], keep)
+        sums: dict[tuple[int, str], tuple[Tensor, float]] = {}
+        for layer, source, total, count in kept:
+            before, counted = sums.get((layer, source), (torch.zeros_like(total), 0.0))
+            sums[layer, source] = before + total, counted + count
         return sums
 
     def mean(self, layer: int, sources: Sequence[Placed]) -> Tensor:
@@ -307,14 +304,9 @@ class PatchStates:
         return self._means[key]
 
 
-def _values_of(attention: Attention, n_heads: int) -> Tensor:
-    """[B, H, T, d] float32 values as each head reads them; heads that share a key/value head read the same."""
-    return attention.value.repeat_interleave(n_heads // attention.n_kv_heads, dim=1).float()
-
-
 def _attended(attention: Attention, keys: Tensor, source: Tensor) -> Tensor:
     """[B, T, H, d]: attention times (source - own values) weighted by ``keys`` [B, T, H, 1]."""
-    change = keys * (source - _values_of(attention, source.shape[2]).transpose(1, 2))
+    change = keys * (source - values_of(attention, source.shape[2]).transpose(1, 2))
     everywhere = torch.arange(source.shape[1], device=source.device).expand(len(source), -1)
     return (attention.rows(everywhere) @ change.transpose(1, 2)).transpose(1, 2)
 

@@ -108,9 +108,10 @@ def attribute(
     tables = {"scores": scores}
     if direct is not None:
         tables["components"] = components_of(model, study.names, prompts, direct)
-    record = record_of(study.names, prompts, fast, direct, outcome, steps, verify) | {
+    record: dict[str, Any] = record_of(study.names, prompts, fast, direct, outcome, steps, verify) | {
         "seed": seed, "batch_tokens": budget, "chat_template": chat_template, "warnings": warnings,
     }  # fmt: skip
+    record["n_batches_halved"] += study.n_halved
     result = AttributeResult(tables, values_of(model, profile, prompts, fast, direct), record, "scores")
     if verify == 0:
         return result
@@ -119,7 +120,8 @@ def attribute(
     result = verified(result, swept, seed=seed)
     effects = [table for table in (swept.table, result.tables.get("effects")) if table is not None]
     tables = {**result.tables, "effects": pd.concat(effects, ignore_index=True), "assay": swept.tables["assay"]}
-    return AttributeResult(tables, result.values, result.record, "scores")
+    record = {**result.record, "n_batches_halved": record["n_batches_halved"] + swept.record["n_batches_halved"]}
+    return AttributeResult(tables, result.values, record, "scores")
 
 
 def check_outcome(outcome: str) -> None:

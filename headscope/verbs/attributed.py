@@ -157,7 +157,7 @@ def record_of(
         "n_matched": int(with_pair.sum()),
         "n_passes_per_batch": fast.n_passes,
         "gradient_batch_tokens": fast.batch_tokens,
-        "n_gradient_batches_halved": fast.n_halved,
+        "n_batches_halved": fast.n_halved + (0 if direct is None else direct.n_halved),
     }
     if steps:
         facts["completeness_error_nats"] = float(np.abs(fast.completeness_error).max())

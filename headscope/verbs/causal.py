@@ -104,6 +104,7 @@ class CausalStudy:
         )
         self._batch_tokens = batch_tokens
         self._engine = engine or Engine()
+        self.n_halved = 0 if self.states is None else self.states.n_halved
 
     def _lexicons(self, encoder: Any) -> list[list[ConceptTokens]]:
         names = tuple(self.profile.concepts)
@@ -124,7 +125,9 @@ class CausalStudy:
         check_distinct(arms)
         asked = self._chosen(rows)
         work = self.work(stage, arms, asked, lexicons=self.lexicon_ids())
-        return self.passes(rows).measure(arms, self._progress, work)
+        outcomes = self.passes(rows).measure(arms, self._progress, work)
+        self.n_halved += outcomes.n_halved
+        return outcomes
 
     def lexicon_ids(self) -> list[list[tuple[Any, Any]]]:
         """The scored tokens of each readout and concept, its own and its controls'; results depend on them."""
@@ -295,7 +298,7 @@ class CausalStudy:
             "packed": all(len(one.rows) == 1 for one in self.asked) and len(self.profile.readouts) > 1,
             "n_forward_tokens": outcomes.n_forward_tokens,
             "n_layer_tokens": outcomes.n_layer_tokens,
-            "n_batches_halved": outcomes.n_halved + (0 if self.states is None else self.states.n_halved),
+            "n_batches_halved": self.n_halved,
             "seed": self.seed,
             "warnings": list(self.templates.warnings),
         }

@@ -115,7 +115,7 @@ def curves(
         "effects": effects_table(blocks, seed=seed),
     }
     record: dict[str, Any] = {"top_k": top_k, "share": share, "n_random": n_random, "layer_matched_sizes": matched}
-    return CurvesResult(tables, xr.Dataset(), record | {"seed": seed}, "areas")
+    return CurvesResult(tables, xr.Dataset(), record | {"seed": seed, "n_batches_halved": study.n_halved}, "areas")
 
 
 def check_curves(model: HeadModel, *, heads: str, top_k: int, share: float, n_random: int = 1) -> None:

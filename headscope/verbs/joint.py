@@ -96,6 +96,7 @@ def joint(
     rows: list[pd.DataFrame] = []
     blocks: list[EffectBlock] = []
     drawn: list[dict[str, Any]] = []
+    n_halved = 0
     for one, estimate in zip(chosen, joint_estimates, strict=True):
         sets = draw_disjoint_sets(model.heads_per_layer, one.heads, n_sets=n_random, seed=seed, name=one.concept)
         study = CausalStudy(
@@ -107,6 +108,7 @@ def joint(
         edited = edited_sets(sets.sets, [DECIDING_EDIT], "random_disjoint")
         mine = study.rows_of(one.concept)
         outcomes = study.measure(edited, rows=mine, stage="nulls")
+        n_halved += study.n_halved
         column = study.lexicon_column(one.concept)
         deltas = (outcomes.edited[:, :, column] - outcomes.baseline[None, :, column]).T
         means = equal_weight_mean(template_means(deltas, study.labels_of(mine)).means)
@@ -121,7 +123,7 @@ def joint(
             }
         )
     tables = {"nulls": pd.concat(rows, ignore_index=True), "effects": effects_table(blocks, seed=seed)}
-    record = {"n_random": n_random, "seed": seed, "drawn": drawn}
+    record = {"n_random": n_random, "seed": seed, "n_batches_halved": n_halved, "drawn": drawn}
     return JointResult(tables, xr.Dataset(), record, "nulls")
 
 

@@ -17,6 +17,7 @@ Heimersheim & Nanda 2024 (arXiv:2404.15255); Wang et al. 2022 (arXiv:2211.00593)
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -158,6 +159,7 @@ def patch(
         "chat_template": chat_template, "pairs": [pairs_record(one) for one in measured],
         "n_forward_tokens": sum(one.n_forward_tokens for one in every),
         "n_layer_tokens": sum(one.n_layer_tokens for one in every),
+        "n_batches_halved": sum(one.n_halved for one in every),
     }  # fmt: skip
     record["warnings"] = [*study.templates.warnings, *(w for one in measured for w in pairs_warnings(one))]
     if scorer is not None:
@@ -174,7 +176,8 @@ def patch(
         own = [one for one in blocks if one.outcome == PRIMARY and one.compared_with == "control_patch"]
         tables["dissociation"] = dissociation_table(own, seed=seed)
     if not alone and n_random:
-        tables["nulls"], record["drawn"] = _nulls(study, measured, chosen, recipe, n_random, budget, progress)
+        tables["nulls"], record["drawn"], n_halved = _nulls(study, measured, chosen, recipe, n_random, budget, progress)
+        record["n_batches_halved"] += n_halved
     return PatchResult(tables, patched_values(study, measured, sets, unpatched), record, "patching")
 
 
@@ -220,7 +223,8 @@ def _passes(
     arms = [Arm(heads, kind) for kind in PATCH_KINDS for heads in sets]
     about = {"concept": concept, "direction": direction, "lexicons": study.lexicon_ids()}
     work = study.work("patch", arms, targets, **about)
-    return passes.measure(arms, progress, work)
+    outcomes = passes.measure(arms, progress, states.counted(work))
+    return replace(outcomes, n_halved=outcomes.n_halved + states.n_halved)
 
 
 def _nulls(
@@ -231,9 +235,13 @@ def _nulls(
     n_random: int,
     budget: int,
     progress: Progress | None,
-) -> tuple[pd.DataFrame, list[dict[str, Any]]]:
-    """The set's effect among random sets patched between the same prompts; outcome ``<direction>_nats``."""
-    rows: list[pd.DataFrame] = []
+) -> tuple[pd.DataFrame, list[dict[str, Any]], int]:
+    """The set's effect among random sets patched between the same prompts, outcome ``<direction>_nats``.
+
+    Returns:
+        The ``nulls`` table, what was drawn, and how many batches had to be halved.
+    """
+    rows, n_halved = list[pd.DataFrame](), 0
     drawn: list[dict[str, Any]] = []
     heads_per_layer = study.model.heads_per_layer
     for one in measured:
@@ -241,7 +249,7 @@ def _nulls(
         effects = np.zeros(0)
         if sets.sets:
             random = _passes(study, one.concept, one.direction, one.plan, sets.sets, recipe, budget, progress)
-            effects = _mean_effects(study, one, random)
+            effects, n_halved = _mean_effects(study, one, random), n_halved + random.n_halved
         outcome = f"{one.direction}_nats"
         estimate = float(_mean_effects(study, one, one.outcomes)[0])
         rows.append(null_row(one.concept, chosen, outcome, estimate, effects, sets))
@@ -253,7 +261,7 @@ def _nulls(
                 "random_effects_nats": [float(effect) for effect in effects],
             }
         )
-    return pd.concat(rows, ignore_index=True), drawn
+    return pd.concat(rows, ignore_index=True), drawn, n_halved
 
 
 def _mean_effects(study: CausalStudy, one: Measured, outcomes: ForcedOutcomes) -> FloatArray:

@@ -48,15 +48,15 @@ def patched_texts(
         patches, arms = one.plan.patches, [Arm(heads, kind) for kind in PATCH_KINDS]
         targets = [patch.target.asked for patch in patches]
         about = {"concept": one.concept, "direction": one.direction, "sampling": vars(sampling)}
+        states = PatchStates(study.model, patches, recipe, layers=layers, batch_tokens=batch_tokens)
         written = continued(
             study, one.plan.targets, targets, arms, sampling, scorer,
-            states=PatchStates(study.model, patches, recipe, layers=layers, batch_tokens=batch_tokens),
-            batch_tokens=batch_tokens, progress=progress,
+            states=states, batch_tokens=batch_tokens, progress=progress,
             work=study.work("patched_texts", arms, targets, **about),
         )  # fmt: skip
         blocks += _blocks(written, one.common(tests, settings))
         tables.append(_table(study, one, heads, written))
-        n_halved += written.n_halved
+        n_halved += written.n_halved + states.n_halved
     return blocks, pd.concat(tables, ignore_index=True), n_halved
 
 
