@@ -177,7 +177,7 @@ class PatchStates:
                 self._put_rows(given[b], source, prompt, places, tokens, heads)
             else:
                 values = self._values(layer, patch, arm.kind, places, tokens)
-                given[b][at[0].to(given.device), at[1].to(given.device)] = values[:, heads]
+                given[b][at[0].to(given.device), at[1].to(given.device)] = values[:, heads].to(given)
         if self.recipe.what == "v":
             # z + alpha A (v_source - v) at the patched keys: every query that sees one of them changes.
             keys = alpha * chosen[..., None].to(given)

@@ -80,6 +80,16 @@ def test_a_prompt_patched_with_itself_is_the_same_bit_for_bit(model):
     assert torch.equal(found, logits(model, one["target"]))
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
+def test_so_it_is_in_any_precision(dtype):
+    model = load_model(make("gpt2"), tokenizer=word_tokenizer(), device="cpu")
+    model.hf.to(dtype)
+    one = placed(model)
+    found = patched(model, one["target"], one["target"], one["control"], [arm(everything(model))])
+    tolerance = 1e-6 if dtype == torch.float64 else 0.0  # an edit's value is float32
+    assert torch.allclose(found, logits(model, one["target"]), atol=tolerance, rtol=0.0)
+
+
 @pytest.mark.parametrize("what", ["pattern", "v"])
 def test_patterns_and_values_patched_with_the_prompts_own_change_nothing(model, what):
     one = placed(model)
