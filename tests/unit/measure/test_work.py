@@ -1,21 +1,25 @@
 """How much a measurement computes, counted and not timed: tokens that meet a layer, places that meet the language-model
-head, bytes of the largest tensor made."""
+head, floating-point operations of matrix products, bytes of the largest tensor made."""
 
 import itertools
+from collections import Counter
 from contextlib import contextmanager
 
 import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
+from torch.utils.flop_counter import FlopCounterMode
 
 from headscope.heads import HeadSet, every_head
 from headscope.measure.attention import Probe, read_probes
 from headscope.measure.edits import Arm
+from headscope.measure.forced import ForcedPasses
 from headscope.models.editing import value_bias
 from headscope.models.loading import load_model
 from headscope.tokens import pack_rows
 from tests.laws.families import VOCABULARY, make, word_tokenizer
+from tests.unit.measure.made_up import READOUTS, made_up
 
 
 @contextmanager
@@ -87,6 +91,63 @@ def test_a_screen_runs_each_distinct_prefix_once_no_language_model_head_and_not_
     assert attention == [(0, n_tokens), (1, n_tokens), (2, n_tokens)]
     assert [index for index, _ in mlp] == [0, 1]
     assert not head
+
+
+@contextmanager
+def counting_flops():
+    """What torch counts inside the block: operator -> FLOPs; those of the model's attention itself are left out."""
+    found = Counter()
+    with FlopCounterMode(display=False) as counter:
+        yield found
+    for operator, count in counter.get_flop_counts()["Global"].items():
+        if "scaled_dot_product" not in str(operator):
+            found[str(operator).removeprefix("aten.")] += count
+
+
+@pytest.fixture
+def tiny():
+    """A GPT-2 of L = 3 layers, H = 4 heads, D = 32: its projections run as addmm, its language-model head as mm."""
+    return load_model(make("gpt2"), tokenizer=word_tokenizer(), device="cpu")
+
+
+@pytest.mark.parametrize("skips", [True, False])
+def test_a_sweep_takes_the_matrix_products_of_the_formula_and_no_others(tiny, skips):
+    """A product of n vectors with an [a, b] matrix takes 2 n a b. A layer of GPT-2 has [D, 3 D] (queries, keys and
+    values), [D, D], [D, 4 D] and [4 D, D]: 24 D^2 a token. They run in all L layers unedited, and for each edited head
+    from its own layer up, L (L + 1) / 2 layers for one head in each; L^2 where lower blocks cannot be skipped.
+    """
+    L, H, D, kinds = 3, 4, 32, ("mean", "zero")
+    tiny.skips_lower_blocks = skips
+    given = made_up(tiny)
+    arms = [Arm(HeadSet((head,)), kind) for kind in kinds for head in every_head(tiny.heads_per_layer)]
+    # 64 tokens for eight arms: fewer than two rows have, so each row runs alone and nothing is padded.
+    passes = ForcedPasses(
+        tiny, given.prompts, given.lexicons, damage_on=frozenset({"p0"}), states=given.states, batch_tokens=64
+    )
+    value_bias(tiny, 0)  # found once for each model, by a pass over a few tokens
+    with counting_flops() as flops:
+        passes.measure(arms)
+    n_tokens = [len(prompt.tokens) for prompt in given.prompts]
+    tokens = sum(n + len(readout) for n in n_tokens for readout in READOUTS)
+    layers = L + len(kinds) * H * (L * (L + 1) // 2 if skips else L * L)
+    places = len(given.prompts) * len(READOUTS) + n_tokens[0]
+    assert len(arms) == len(kinds) * H * L
+    assert flops == {"addmm": 24 * D**2 * tokens * layers, "mm": 2 * D * VOCABULARY * places * (1 + len(arms))}
+
+
+@pytest.mark.parametrize("pack", [True, False])
+def test_a_screen_takes_the_matrix_products_of_its_distinct_prefixes(tiny, pack):
+    """24 D^2 for each distinct prefix in each layer but the last, of which only queries, keys and values run: 6 D^2."""
+    L, D, n_branches = 3, 32, 4
+    sequences = [[1, *branch, 5] for branch in itertools.product((3, 4), repeat=n_branches)]
+    probes = [Probe(index, (5,), (2,)) for index in range(len(sequences))]
+    n_sequences = 2**n_branches
+    tokens = 2 ** (n_branches + 1) - 1 + n_sequences if pack else n_sequences * (n_branches + 2)
+    read_probes(tiny, sequences[:1], probes[:1], batch_tokens=128, pack=False)  # factors of W_O, found once
+    with counting_flops() as flops:
+        read_probes(tiny, sequences, probes, batch_tokens=128, pack=pack)
+    assert flops.pop("bmm") > 0  # the attention rows that are read, batched by head
+    assert flops == {"addmm": tokens * ((L - 1) * 24 * D**2 + 6 * D**2)}
 
 
 @pytest.mark.parametrize("family", ["gpt2", "llama"])
