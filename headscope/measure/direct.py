@@ -97,7 +97,8 @@ def measure_direct(
     passes = _Passes(model, find_residual(model), prompts, lexicons, states)
     found = _nothing(model, len(prompts))
     places = [(p, r) for p, prompt in enumerate(prompts) for r in range(len(prompt.rows))]
-    batches = plan_batches([len(prompts[p].rows[r]) for p, r in places], batch_tokens)
+    lengths = [len(prompts[p].rows[r]) for p, r in places]
+    batches = plan_batches(lengths, batch_tokens, model.tree_row_limit)
     plan = [_Piece(tuple(places[index] for index in members)) for members in batches]
     error, n_halved = 0.0, 0
     for done, (piece, result) in enumerate(zip(plan, work(plan, passes.scores), strict=True)):

@@ -3,9 +3,15 @@
 import numpy as np
 import pytest
 
+from headscope.measure.asked import AskedPrompt
 from headscope.measure.attention import Probe, read_probes, rows_of
+from headscope.measure.direct import measure_direct
+from headscope.measure.edits import ControlStates
+from headscope.measure.source_passes import watch_rows
+from headscope.models.head_model import HeadModel
 from headscope.models.loading import load_model
 from tests.laws.families import make, word_tokenizer
+from tests.unit.measure.made_up import asked, lexicons
 
 
 @pytest.mark.parametrize("family", ["mistral", "gemma2"])
@@ -20,3 +26,44 @@ def test_long_prompts_and_trees_in_one_request(family: str) -> None:
         rounding = 1e-3 if measure == "attention_without_sinks" else 1e-5  # it divides by what is left beside the sink
         assert np.allclose(packed[measure], values, atol=rounding, equal_nan=True), measure
     assert np.isfinite(alone["attention"]).all()
+
+
+@pytest.fixture(scope="module")
+def windowed() -> HeadModel:
+    return load_model(make("mistral", sliding_window=16, max_position_embeddings=128), tokenizer=word_tokenizer())
+
+
+def short_and_long() -> list[AskedPrompt]:
+    """One row that holds a tree, and two chains longer than the window."""
+    short, long = [1, 3, 4, 5, 6], [1, *(3 + i % 5 for i in range(30))]
+    return [asked("short", "joy", "a", short, pack=True), asked("long", "joy", "b", long, pack=False)]
+
+
+def test_direct_attribution_of_long_prompts_beside_trees(windowed: HeadModel) -> None:
+    prompts = short_and_long()
+    controls = [asked(f"c{t}", "calm", t, [1, 8, 9, n], pack=True) for n, t in enumerate("ab", start=10)]
+    states = ControlStates(windowed, controls, kinds=["mean"], seed=0, batch_tokens=512)
+    together, alone = (measure_direct(windowed, prompts, lexicons(), states=states, batch_tokens=n) for n in (4000, 1))
+    for name in ("heads", "effect", "total"):
+        assert np.allclose(getattr(together, name), getattr(alone, name), atol=1e-4), name
+
+
+@pytest.mark.parametrize("what", ["z", "pattern", "v"])
+def test_sources_of_patches_longer_than_a_window_beside_trees(windowed: HeadModel, what: str) -> None:
+    rows = [row for prompt in short_and_long() for row in prompt.rows]
+    last = len(windowed.anatomy) - 1
+
+    def seen(batch_tokens: int) -> dict[int, np.ndarray]:
+        """The last layer's reading of each row, without padding."""
+
+        def keep(_, members, values):
+            for b, index in enumerate(members):
+                n = len(rows[index])
+                yield index, (values[b, :, :n, :n] if what == "pattern" else values[b, :n]).numpy().copy()
+
+        return dict(watch_rows(windowed, rows, keep, what=what, layers=[last], batch_tokens=batch_tokens)[0])
+
+    together, alone = seen(4000), seen(1)
+    assert together.keys() == alone.keys() == set(range(len(rows)))
+    for index, values in alone.items():
+        assert np.allclose(together[index], values, atol=1e-5), index
