@@ -249,17 +249,19 @@ class PatchStates:
                     mine = values[b][:, along][:, :, along] if self.recipe.what == "pattern" else values[b][along]
                     yield layer, source, readout, mine
 
-        kept, n_halved = self._watch([source.rows[r] for source, r in places], keep)
-        self._n_loads_halved += n_halved
         seen: dict[tuple[str, int, str], list[Tensor]] = {}
-        for layer, source, readout, mine in kept:
+
+        def add(one: tuple[int, AskedPrompt, int, Tensor]) -> None:
+            layer, source, readout, mine = one
             empty = [torch.empty(0)] * len(source.sequences)
             seen.setdefault((kind, layer, source.id), empty)[readout] = mine
+
+        self._n_loads_halved += self._watch([source.rows[r] for source, r in places], keep, add)
         return seen
 
-    def _watch(self, rows: Sequence[Row], keep: Keep[Kept]) -> tuple[list[Kept], int]:
+    def _watch(self, rows: Sequence[Row], keep: Keep[Kept], add: Callable[[Kept], None]) -> int:
         return watch_rows(
-            self._model, rows, keep, what=self.recipe.what, layers=self._layers, batch_tokens=self._batch_tokens
+            self._model, rows, keep, add, what=self.recipe.what, layers=self._layers, batch_tokens=self._batch_tokens
         )
 
     def counted(self, work: Work) -> Work:
@@ -287,11 +289,14 @@ class PatchStates:
                 total = torch.tensordot(weighted, values[b, : len(row)].double(), dims=1)
                 yield layer, one.asked.id, total, float(weights.sum())
 
-        kept, self.n_halved = self._watch([one.asked.rows[r] for one, r in places], keep)
         sums: dict[tuple[int, str], tuple[Tensor, float]] = {}
-        for layer, source, total, count in kept:
+
+        def add(one: tuple[int, str, Tensor, float]) -> None:
+            layer, source, total, count = one
             before, counted = sums.get((layer, source), (torch.zeros_like(total), 0.0))
             sums[layer, source] = before + total, counted + count
+
+        self.n_halved = self._watch([one.asked.rows[r] for one, r in places], keep, add)
         return sums
 
     def mean(self, layer: int, sources: Sequence[Placed]) -> Tensor:

@@ -28,38 +28,46 @@ Keep = Callable[[int, Sequence[int], Tensor], Iterable[Kept]]
 
 
 def watch_rows(
-    model: HeadModel, rows: Sequence[Row], keep: Keep[Kept], *, what: str, layers: Sequence[int], batch_tokens: int
-) -> tuple[list[Kept], int]:
-    """Run rows unedited and keep what ``keep`` takes of each layer.
+    model: HeadModel,
+    rows: Sequence[Row],
+    keep: Keep[Kept],
+    add: Callable[[Kept], None],
+    *,
+    what: str,
+    layers: Sequence[int],
+    batch_tokens: int,
+) -> int:
+    """Run rows unedited; give ``add``, batch by batch, what ``keep`` takes of each layer.
 
     Args:
         model: the model.
         rows: what is run.
         keep: sees z or v [B, T, H, d], or patterns [B, H, T, T].
+        add: told all that was kept of a batch when the batch has run.
         what: ``z``, ``pattern`` or ``v``.
         layers: which layers are seen, in their order.
         batch_tokens: most tokens of a batch, padding included.
 
     Returns:
-        What was kept, and how many batches were halved because they did not fit into memory.
+        How many batches were halved because they did not fit into memory.
     """
-    kept: list[Kept] = []
 
     def run(members: Sequence[int]) -> None:
         batch = batch_of([rows[index] for index in members], model.device)
-        found: list[Kept] = []
+        kept: list[Kept] = []
 
         def saw(layer: int, values: Tensor) -> None:
-            found.extend(keep(layer, members, values))
+            kept.extend(keep(layer, members, values))
             if layer == layers[-1]:
                 raise Stop
 
         with _watching(model, batch, saw, what, layers):
             run_hidden(model, batch)
-        kept.extend(found)  # not before: a batch that failed may have been seen in part
+        for one in kept:  # not before: a batch that failed may have been seen in part
+            add(one)
 
     plan = plan_batches([len(row) for row in rows], batch_tokens, model.tree_row_limit)
-    return kept, sum(in_halves(members, run) for members in plan)
+    return sum(in_halves(members, run) for members in plan)
 
 
 def _watching(

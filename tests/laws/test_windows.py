@@ -61,7 +61,9 @@ def test_sources_of_patches_longer_than_a_window_beside_trees(windowed: HeadMode
                 n = len(rows[index])
                 yield index, (values[b, :, :n, :n] if what == "pattern" else values[b, :n]).numpy().copy()
 
-        return dict(watch_rows(windowed, rows, keep, what=what, layers=[last], batch_tokens=batch_tokens)[0])
+        found = []
+        watch_rows(windowed, rows, keep, found.append, what=what, layers=[last], batch_tokens=batch_tokens)
+        return dict(found)
 
     together, alone = seen(4000), seen(1)
     assert together.keys() == alone.keys() == set(range(len(rows)))
