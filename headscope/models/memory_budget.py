@@ -24,7 +24,7 @@ MOST_BATCH_TOKENS = 8192
 LOGIT_BYTES = 2**28
 """Most bytes of float32 logits one pass may give."""
 
-CACHE_BYTES = 2**24
+CACHE_BYTES = 2**23
 """On a processor, batches are so small that the widest tensor between two matrix products stays in about this much."""
 
 _UNITS = {"": 1, "B": 1} | {
