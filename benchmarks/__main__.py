@@ -25,16 +25,16 @@ from benchmarks.rivals import RIVALS, python_of
 from benchmarks.tasks import MADE, checkpoints, make_tasks
 from benchmarks.writing import machine, record, table
 
-# Way -> every k-th item only, on the large checkpoint. Heads stand in order of layers, so every layer has its share.
+# Way -> every k-th item only, on the large checkpoint (see ``contestants/serving.py``).
 SAMPLED = {
-    **{("headscope", "sweep", way): 3 for way in ("recommended", "unpacked", "plain")},
-    ("floor", "sweep", "floor"): 3,
+    **{("headscope", "sweep", way): 6 for way in ("recommended", "unpacked", "plain")},
+    ("floor", "sweep", "floor"): 6,
     ("transformer_lens 2", "generate", "study"): 7,
     ("transformer_lens 2", "phase6", "study"): 7,
-    ("transformer_lens 2", "sweep", "recommended"): 12,
-    ("transformer_lens 4", "sweep", "recommended"): 12,
-    ("nnsight", "sweep", "recommended"): 12,
-    ("transformers", "sweep", "recommended"): 12,
+    ("transformer_lens 2", "sweep", "recommended"): 36,
+    ("transformer_lens 4", "sweep", "recommended"): 36,
+    ("nnsight", "sweep", "recommended"): 36,
+    ("transformers", "sweep", "recommended"): 36,
 }
 
 

@@ -43,6 +43,7 @@ class Run:
         seconds: wall-clock.
         peak_mib: peak of resident memory above the start of the run.
         values: what was measured, as an array; of the sampled items only.
+        items: which those are.
     """
 
     model: str
@@ -55,6 +56,7 @@ class Run:
     seconds: float = np.nan
     peak_mib: float = np.nan
     values: np.ndarray | None = None
+    items: tuple[int, ...] = ()
 
 
 class Contestant:
@@ -80,7 +82,7 @@ class Contestant:
         return cls(name, process, scratch)
 
     def run(self, job: str, way: str, every: int) -> dict[str, Any]:
-        """Do a job once: ``seconds``, ``peak_mib``, ``values``."""
+        """Do a job once: ``seconds``, ``peak_mib``, ``values``, ``items``."""
         out = self._scratch / "values.npy"
         asked = {"job": job, "way": way, "every": every, "out": str(out)}
         if self._process.stdin is None:
@@ -120,7 +122,7 @@ def race(
                 every = sampled.get((one.name, task["kind"], way), 1)
                 one.run(job, way, WARM_EVERY[task["scaled_by"]])
                 answer = one.run(job, way, every)
-                seconds = answer["seconds"] * every
+                seconds = answer["seconds"] * len(task[task["scaled_by"]]) / len(answer["items"])
                 runs.append(
                     Run(
                         model,
@@ -133,6 +135,7 @@ def race(
                         seconds,
                         answer["peak_mib"],
                         answer["values"],
+                        tuple(answer["items"]),
                     )
                 )
                 print(f"  {model}, {job}: {one.name}, {way}: {seconds:.2f} s", file=sys.stderr)

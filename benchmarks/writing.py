@@ -71,7 +71,7 @@ def table(runs: Sequence[Run], versions: Mapping[str, Mapping[str, str]], facts:
 
 def record(runs: Sequence[Run], versions: Mapping[str, Mapping[str, str]], facts: Mapping[str, Any]) -> dict[str, Any]:
     """JSON-able: every single run too."""
-    single = [{name: value for name, value in vars(run).items() if name != "values"} for run in runs]
+    single = [{name: value for name, value in vars(run).items() if name not in ("values", "items")} for run in runs]
     return {"facts": dict(facts), "versions": dict(versions), "rows": rows_of(runs), "runs": single}
 
 
@@ -96,10 +96,9 @@ def _difference(of_job: Sequence[Run], run: Run) -> float | None:
         return None
     if run.way == "forward" or run.contestant == "floor":
         return None
-    step = np.lcm(run.every, reference.every)
-    axis = ITEM_AXIS.get(run.kind, 0)
+    both = sorted({*run.items} & {*reference.items})
     mine, theirs = (
-        np.take(one.values, np.arange(0, one.values.shape[axis], step // one.every), axis=axis)
+        np.take(one.values, [one.items.index(item) for item in both], axis=ITEM_AXIS.get(run.kind, 0))
         for one in (run, reference)
         if one.values is not None
     )

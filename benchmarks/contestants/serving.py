@@ -2,7 +2,8 @@
 
 A contestant is a script run by its own Python with the tasks' file as argument. Each line of its input asks for one
 job: ``{"job", "way", "every", "out"}``. ``every`` k means: only every k-th item, for warming up and for ways too slow
-to run whole. It saves what it computed to ``out`` and answers one line: seconds and the peak of memory above the start.
+to run whole. It saves what it computed to ``out`` and answers one line: seconds, the peak of memory above the start,
+and which items ran.
 """
 
 from __future__ import annotations
@@ -38,20 +39,40 @@ def serve(packages: Sequence[str], load: Callable[[str], dict[str, Way]]) -> Non
     print(json.dumps({"ways": sorted(ways), "versions": {p: version(p) for p in packages}}), file=answers)
     for line in sys.stdin:
         asked = json.loads(line)
-        task = part_of(tasks["jobs"][asked["job"]], asked["every"])
+        task = tasks["jobs"][asked["job"]]
+        items = sampled(task, asked["every"])
+        task = part_of(task, items)
         before = _reset_peak()
         started = time.perf_counter()
         with torch.no_grad():
             values = ways[f"{task['kind']}/{asked['way']}"](task)
         seconds = time.perf_counter() - started
         np.save(asked["out"], np.asarray(values))
-        print(json.dumps({"seconds": seconds, "peak_mib": (_peak() - before) / MIB}), file=answers)
+        print(json.dumps({"seconds": seconds, "peak_mib": (_peak() - before) / MIB, "items": items}), file=answers)
 
 
-def part_of(task: dict[str, Any], every: int) -> dict[str, Any]:
-    """A task with every k-th of what it is scaled by: its heads where it has some, else its sequences."""
+def sampled(task: dict[str, Any], every: int) -> list[int]:
+    """Every k-th of what a task is scaled by: its heads where it has some, else its sequences.
+
+    Of heads whole layers, as many low as high ones, while k is below their number: headscope runs the heads of a layer
+    beside each other, and the layers above them only.
+    """
+    n = len(task[task["scaled_by"]])
+    if task["scaled_by"] != "heads" or every == 1:
+        return list(range(0, n, every))
+    layers = [layer for layer, _ in task["heads"]]
+    n_layers = 1 + max(layers)
+    if every > n_layers // 2:
+        return list(range(0, n, every))
+    half = [int((i + 0.5) * every - 0.5) for i in range(n_layers // every // 2)]
+    wanted = {*half, *(n_layers - 1 - layer for layer in half)}
+    return [index for index, layer in enumerate(layers) if layer in wanted]
+
+
+def part_of(task: dict[str, Any], items: Sequence[int]) -> dict[str, Any]:
+    """A task with only these of what it is scaled by."""
     names = [task["scaled_by"]] if task["scaled_by"] == "heads" else ["sequences", "keys", "written"]
-    return task | {name: task[name][::every] for name in names if name in task}
+    return task | {name: [task[name][item] for item in items] for name in names if name in task}
 
 
 def by_length(sequences: Sequence[Sequence[int]], size: int) -> Iterator[list[int]]:
