@@ -40,7 +40,7 @@ from headscope.models.memory_budget import LOGIT_BYTES
 from headscope.models.running import logits_at
 from headscope.tokens import Row, plan_batches
 
-_ARMS_BESIDE = 16  # arms of one layer that are given room beside each other
+_ARMS_BESIDE = 16  # arms that are given room beside each other: most often the heads of a layer
 _DAMAGE = ("nll", "kl", "unedited_nll")
 
 
@@ -150,7 +150,7 @@ class ForcedPasses:
         by_layer: dict[int, list[int]] = {}
         for index, arm in enumerate(arms):
             by_layer.setdefault(self._first_layer(arm), []).append(index)
-        beside = min(_ARMS_BESIDE, max(map(len, by_layer.values()), default=1))
+        beside = max(1, min(_ARMS_BESIDE, max(self._model.heads_per_layer), len(arms)))
         share = max(max(lengths), self._batch_tokens // beside)
         return [
             Piece(tuple(rows), block, layer)
