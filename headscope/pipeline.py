@@ -22,9 +22,9 @@ from headscope.engines.engine import Engine, Runner, in_process
 from headscope.engines.parts import Part
 from headscope.errors import RequestError
 from headscope.heads import Head
-from headscope.measure.generation import Sampling
 from headscope.measure.gradients import check_gradients
 from headscope.measure.passes import Progress
+from headscope.measure.sampling import Sampling
 from headscope.measure.texts import load_sentiment
 from headscope.models.head_model import HeadModel
 from headscope.plots.writing import undrawn_labels, write_plots

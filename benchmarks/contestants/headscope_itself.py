@@ -15,8 +15,9 @@ from headscope.measure.asked import AskedPrompt
 from headscope.measure.attention import Probe, read_probes
 from headscope.measure.edits import Arm
 from headscope.measure.forced import ForcedPasses
-from headscope.measure.generation import Sampling, generate
+from headscope.measure.generation import generate
 from headscope.measure.lexicons import ConceptTokens, LexiconTokens
+from headscope.measure.sampling import Sampling
 from headscope.models.head_model import HeadModel
 from headscope.models.loading import load_model
 from headscope.models.memory_budget import most_batch_tokens

@@ -71,7 +71,7 @@ def command(
     asked = ask_profile(profile, data_dir=data_dir, prompts=prompts, concepts=None if concept is None else [concept])
 
     from headscope.engines.engine import Engine
-    from headscope.measure.generation import Sampling
+    from headscope.measure.sampling import Sampling
     from headscope.runs.folder import RESUME, Run
     from headscope.runs.phase6 import write_ablation
     from headscope.verbs.ablate import ablate

@@ -69,8 +69,8 @@ def command(
     one_of("direction", direction, tuple(_DIRECTIONS))
 
     from headscope.engines.engine import Engine
-    from headscope.measure.generation import Sampling
     from headscope.measure.patches import STUDY_NAMES, Recipe
+    from headscope.measure.sampling import Sampling
     from headscope.runs.folder import RESUME, Run
     from headscope.verbs.keep import begin, keep
     from headscope.verbs.patch import patch

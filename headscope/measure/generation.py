@@ -3,9 +3,9 @@
 1. Every (prompt, sample) has a row for each arm, the unedited one among them; the rows have one key/value cache, padded
    on the left. What they begin with in common runs once, where the model's load check allows it: the samples of a
    prompt, prompts with a common prefix, and arms whose edit holds on new tokens only (``models.shared_prefill``).
-2. A token is drawn by the Gumbel-max trick: the largest of log-probability + noise over the tokens that temperature
-   and top-p leave. The noise comes from a stream named by (seed, prompt, sample) and is the same in every arm, so arms
-   that agree on the probabilities agree on the token, and an edit that changes nothing changes no token.
+2. The random numbers of a token (``sampling.choose``) come from a stream named by (seed, prompt, sample) and are the
+   same in every arm, so arms that agree on the probabilities agree on the token, and an edit that changes nothing
+   changes no token.
 3. A row that has said EOS is dropped from the batch, unless EOS is not to stop it.
 4. A row that is patched from another prompt has that prompt beside it, unedited, followed by the patched row's own new
    tokens: what the heads do there is what the patch puts in (``patched_rows``).
@@ -30,6 +30,7 @@ from headscope.measure.memory import in_halves
 from headscope.measure.passes import Progress, Result, Work, here
 from headscope.measure.patched_rows import patched_between_rows
 from headscope.measure.patches import PatchStates
+from headscope.measure.sampling import Sampling, choose
 from headscope.models.batches import Batch, batch_of
 from headscope.models.editing import editing
 from headscope.models.head_model import HeadModel
@@ -39,48 +40,7 @@ from headscope.models.shared_prefill import PathOf, SharedPrefill
 from headscope.random_streams import generator
 from headscope.tokens import Row, pack_rows, padded, plan_batches
 
-SCOPES = ("all", "generated")
-_FIRST_ORDERED = 1024
-
-
-@dataclass(frozen=True)
-class Sampling:
-    """How tokens are chosen.
-
-    Attributes:
-        max_tokens: most new tokens a text.
-        temperature: logits are divided by it; ignored when greedy.
-        top_p: only the smallest set of tokens whose probabilities sum to at least this; 1 keeps all.
-        samples: texts for each prompt and arm.
-        greedy: always the most probable token; then one sample.
-        stop_at_eos: whether EOS ends a text.
-        scope: ``all``: an edit holds from the prompt on; ``generated``: on new tokens only.
-        seed: the request's seed.
-    """
-
-    max_tokens: int = 30
-    temperature: float = 1.0
-    top_p: float = 0.9
-    samples: int = 1
-    greedy: bool = False
-    stop_at_eos: bool = True
-    scope: str = "all"
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        for name, value, fits, expected in (
-            ("max_tokens", self.max_tokens, self.max_tokens >= 1, "1 or more"),
-            ("samples", self.samples, self.samples >= 1, "1 or more"),
-            ("temperature", self.temperature, 0 < self.temperature < float("inf"), "above 0 (or use greedy)"),
-            ("top_p", self.top_p, 0 < self.top_p <= 1, "above 0, at most 1"),
-            ("scope", self.scope, self.scope in SCOPES, " or ".join(SCOPES)),
-        ):
-            if not fits:
-                raise RequestError(f"{name} cannot be {value}", expected=expected, got=str(value))
-        if self.greedy and self.samples > 1:
-            raise RequestError(
-                "greedy text is the same in every sample", expected="samples 1 with greedy", got=str(self.samples)
-            )
+_HELD_PER_RUN = 2
 
 
 @dataclass(frozen=True)
@@ -135,8 +95,9 @@ def generate(
         arms: None is the unedited model.
         sampling: how tokens are chosen.
         states: needed by arms that take values from other prompts.
-        batch_tokens: most tokens that run at once. What a batch *holds* follows from the model's memory budget: after
-            the prompt each row runs one token at a time. All arms of a prompt share a batch.
+        batch_tokens: most tokens that run at once. What a batch *holds* follows from the model's memory budget where
+            prompts begin in batches of their own, else it is ``_HELD_PER_RUN`` times as many: after the prompt each
+            row runs one token at a time. All arms of a prompt share a batch.
         pack: let what rows begin with in common run once.
         progress: told after each piece.
         halved: told where a piece had to be halved, how often, because it did not fit into memory.
@@ -159,7 +120,9 @@ def generate(
     # A unit's arms stand together, so that a difference between arms is never one between batches.
     widths = [(max(one.n_prompt for one in running[p]) + sampling.max_tokens) * len(running[p]) for p, _ in units]
     n_rows = min(batch_tokens, most_written_at_once(model)) // max(map(len, running), default=1)
-    plan = plan_batches(widths, held_tokens(model), most_rows=max(1, n_rows))
+    together = writer.shares(max((one.n_prompt for unit in running for one in unit), default=0))
+    held = held_tokens(model) if together else _HELD_PER_RUN * batch_tokens
+    plan = plan_batches(widths, held, most_rows=max(1, n_rows))
     pieces = [TextPiece(tuple(units[index] for index in members)) for members in plan]
     for done, (piece, result) in enumerate(zip(pieces, work(pieces, writer.run), strict=True)):
         ends = result["lengths"].cumsum()
@@ -254,11 +217,12 @@ class _Writer:
         }
         eos = _eos_ids(model) if sampling.stop_at_eos else frozenset[int]()
         written: dict[_Job, list[int]] = {job: [] for job in jobs if not job.is_source}
-        logits, cache = self._started_together(jobs, batch) if self._shares(batch) else self._started(jobs, batch)
+        logits, cache = self._started_together(jobs, batch) if self.shares(batch.width) else self._started(jobs, batch)
         live = _Live(list(jobs), batch.attention_mask, batch.attention_mask.sum(dim=1), cache)
         for count in range(sampling.max_tokens):
             writers = [row for row, job in enumerate(live.jobs) if not job.is_source]
-            tokens = _choose(logits[writers], [live.jobs[row] for row in writers], noise, sampling)
+            texts_of = [(live.jobs[row].prompt, live.jobs[row].sample) for row in writers]
+            tokens = choose(logits[writers], texts_of, noise, sampling)
             chosen = {live.jobs[row]: token for row, token in zip(writers, tokens, strict=True) if token not in eos}
             for job, token in chosen.items():
                 written[job].append(token)
@@ -274,10 +238,13 @@ class _Writer:
             live.positions = live.positions + 1
         return list(written.values())
 
-    def _shares(self, batch: Batch) -> bool:
-        """Whether prefixes may be shared: not by patched rows, whose sources run beside them, nor beyond a window."""
+    def shares(self, width: int) -> bool:
+        """Whether prompts of so many tokens may share what they begin with.
+
+        Not patched rows, whose sources run beside them, nor prompts as long as a window.
+        """
         limit = self.model.tree_row_limit
-        fits = self.model.prefills_trees and limit is not None and batch.width < limit
+        fits = self.model.prefills_trees and limit is not None and width < limit
         return self.pack and fits and not isinstance(self.states, PatchStates)
 
     def _started(self, jobs: Sequence[_Job], batch: Batch) -> tuple[Tensor, Any]:
@@ -320,44 +287,6 @@ def _prompt_places(n_prompt: int, width: int) -> Places:
     position = np.full(width, -1, dtype=np.int64)
     position[width - n_prompt :] = np.arange(n_prompt)
     return Places(position, np.full(width, -1, dtype=np.int64))
-
-
-def _choose(
-    logits: Tensor, jobs: Sequence[_Job], noise: dict[tuple[int, int], np.random.Generator], sampling: Sampling
-) -> list[int]:
-    if sampling.greedy:
-        return logits.argmax(dim=-1).tolist()
-    scores = _kept(logits / sampling.temperature, sampling.top_p)
-    # Every (prompt, sample) draws at every step at which any of its arms is still writing, whichever those are.
-    drawn: dict[tuple[int, int], Tensor] = {}
-    for job in jobs:
-        key = job.prompt, job.sample
-        if key not in drawn:
-            exponential = noise[key].standard_exponential(logits.shape[-1], dtype=np.float32)
-            drawn[key] = -torch.from_numpy(exponential).log()
-    gumbel = torch.stack([drawn[job.prompt, job.sample] for job in jobs]).to(logits.device)
-    return (scores + gumbel).argmax(dim=-1).tolist()
-
-
-def _kept(logits: Tensor, top_p: float) -> Tensor:
-    """Log-probabilities, -inf outside the smallest set of most probable tokens that holds ``top_p`` of the mass.
-
-    Of equally probable ones at its edge those with the lowest ids are in it. All tokens are put in order only where the
-    most probable ``_FIRST_ORDERED`` do not hold enough.
-    """
-    scores = logits.log_softmax(dim=-1)
-    if top_p >= 1:
-        return scores
-    ordered = scores.topk(min(_FIRST_ORDERED, scores.shape[-1]), dim=-1).values
-    before = ordered.exp().cumsum(dim=-1) - ordered.exp()
-    if bool((before[:, -1] < top_p).any()):
-        ordered = scores.sort(dim=-1, descending=True).values
-        before = ordered.exp().cumsum(dim=-1) - ordered.exp()
-    n_kept = (before < top_p).sum(dim=-1, keepdim=True)
-    edge = ordered.gather(-1, n_kept - 1)
-    above, at_edge = scores > edge, scores == edge
-    room = n_kept - above.sum(dim=-1, keepdim=True)
-    return scores.masked_fill(~(above | (at_edge & (at_edge.cumsum(dim=-1) <= room))), -torch.inf)
 
 
 def _drop(live: _Live, going: list[int]) -> None:

@@ -13,8 +13,8 @@ from typing import Any, Literal
 from headscope.engines.engine import Engine
 from headscope.errors import RequestError
 from headscope.heads import HeadSet
-from headscope.measure.generation import Sampling
 from headscope.measure.passes import Progress
+from headscope.measure.sampling import Sampling
 from headscope.measure.texts import load_sentiment
 from headscope.models.head_model import HeadModel
 from headscope.profiles.types import Profile

@@ -16,9 +16,10 @@ import pandas as pd
 
 from headscope.measure.asked import AskedPrompt, encoder_of
 from headscope.measure.edits import Arm, ControlStates
-from headscope.measure.generation import Sampling, check_room, generate
+from headscope.measure.generation import check_room, generate
 from headscope.measure.passes import Progress, Work, here
 from headscope.measure.patches import PatchStates
+from headscope.measure.sampling import Sampling
 from headscope.measure.texts import SentimentScorer, distinct_2
 from headscope.models.head_model import HeadModel
 from headscope.profiles.phase6_words import counting_words

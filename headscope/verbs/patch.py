@@ -29,9 +29,9 @@ from headscope.errors import RequestError
 from headscope.heads import HeadSet
 from headscope.measure.edits import PATCH_KINDS, Arm
 from headscope.measure.forced import ForcedOutcomes, ForcedPasses
-from headscope.measure.generation import Sampling
 from headscope.measure.passes import Progress
 from headscope.measure.patches import STUDY_NAMES, PatchStates, Recipe
+from headscope.measure.sampling import Sampling
 from headscope.measure.texts import load_sentiment
 from headscope.models.head_model import HeadModel
 from headscope.profiles.types import Profile

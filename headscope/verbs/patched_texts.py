@@ -14,9 +14,9 @@ import pandas as pd
 
 from headscope.heads import HeadSet
 from headscope.measure.edits import PATCH_KINDS, Arm
-from headscope.measure.generation import Sampling
 from headscope.measure.passes import Progress
 from headscope.measure.patches import PatchStates, Recipe
+from headscope.measure.sampling import Sampling
 from headscope.measure.texts import SentimentScorer
 from headscope.stats.patching import PatchBlock
 from headscope.verbs.causal import CausalStudy

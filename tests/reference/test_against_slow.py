@@ -9,7 +9,8 @@ from headscope.errors import RequestError
 from headscope.heads import Head, HeadSet
 from headscope.measure.asked import ask
 from headscope.measure.edits import Arm, ControlStates
-from headscope.measure.generation import Sampling, generate
+from headscope.measure.generation import generate
+from headscope.measure.sampling import Sampling
 from headscope.models.loading import load_model
 from headscope.profiles.loading import load_profile
 from headscope.profiles.phase6_words import POSITION_WORDS

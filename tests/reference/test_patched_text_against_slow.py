@@ -14,8 +14,9 @@ from headscope.heads import HeadSet
 from headscope.measure.alignment import TARGETS, slot_of
 from headscope.measure.asked import ask, encoder_of
 from headscope.measure.edits import PATCH_KINDS, Arm
-from headscope.measure.generation import Sampling, generate
+from headscope.measure.generation import generate
 from headscope.measure.patches import Patch, PatchStates, Placed, Recipe
+from headscope.measure.sampling import Sampling
 from headscope.models.loading import load_model
 from headscope.profiles.loading import load_profile
 from headscope.profiles.types import Prompt

@@ -5,10 +5,11 @@ import pytest
 import torch
 
 from headscope.heads import Head, HeadSet
-from headscope.measure import generation
+from headscope.measure import generation, sampling
 from headscope.measure.asked import ask
 from headscope.measure.edits import EDIT_KINDS, Arm, ControlStates
-from headscope.measure.generation import Sampling, generate
+from headscope.measure.generation import generate
+from headscope.measure.sampling import Sampling
 from headscope.models.editing import LayerEdit, watching_z
 from headscope.models.loading import load_model
 from headscope.profiles.loading import load_profile
@@ -135,4 +136,4 @@ def test_top_p_keeps_what_a_full_sort_keeps(vocabulary, top_p):
         ordered, order = scores.sort(dim=-1, descending=True, stable=True)
         before = ordered.exp().cumsum(-1) - ordered.exp()
         whole = torch.full_like(scores, -torch.inf).scatter(-1, order, ordered.masked_fill(before >= top_p, -torch.inf))
-        assert torch.equal(generation._kept(logits, top_p), whole)
+        assert torch.equal(sampling.kept(logits, top_p), whole)
