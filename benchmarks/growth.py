@@ -24,7 +24,7 @@ def growth_figure(rows: list[dict[str, object]]) -> Figure:
         n_prompts = [names[str(row["job"])] for row in mine]
         axes[0].plot(n_prompts, [row["seconds"] for row in mine], style, label=contestant)
         if contestant == "headscope":
-            axes[1].plot(n_prompts, [row["peak_mib"] for row in mine], style)
+            axes[1].plot(n_prompts, [row["held_mib"] for row in mine], style)
     axes[0].set(xscale="log", yscale="log", xlabel="prompts", ylabel="seconds")
     axes[0].legend(frameon=False)
     axes[1].set(xscale="log", xlabel="prompts", ylabel="peak MiB above the model", ylim=(0, None))

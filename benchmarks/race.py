@@ -42,6 +42,7 @@ class Run:
         every: only every k-th item was run; ``seconds`` is scaled to all.
         seconds: wall-clock.
         peak_mib: peak of resident memory above the start of the run.
+        held_mib: the same above the loaded model: with what earlier runs left to be used again.
         values: what was measured, as an array; of the sampled items only.
         items: which those are.
     """
@@ -55,6 +56,7 @@ class Run:
     every: int
     seconds: float = np.nan
     peak_mib: float = np.nan
+    held_mib: float = np.nan
     values: np.ndarray | None = None
     items: tuple[int, ...] = ()
 
@@ -82,7 +84,7 @@ class Contestant:
         return cls(name, process, scratch)
 
     def run(self, job: str, way: str, every: int) -> dict[str, Any]:
-        """Do a job once: ``seconds``, ``peak_mib``, ``values``, ``items``."""
+        """Do a job once: ``seconds``, ``peak_mib``, ``held_mib``, ``values``, ``items``."""
         out = self._scratch / "values.npy"
         asked = {"job": job, "way": way, "every": every, "out": str(out)}
         if self._process.stdin is None:
@@ -134,6 +136,7 @@ def race(
                         every,
                         seconds,
                         answer["peak_mib"],
+                        answer["held_mib"],
                         answer["values"],
                         tuple(answer["items"]),
                     )

@@ -45,6 +45,7 @@ def rows_of(runs: Sequence[Run]) -> list[dict[str, Any]]:
                 "times_headscope": _ratios(mine, _times(of_job, "headscope", "recommended")),
                 "times_floor": _ratios(mine, _times(of_job, "floor", "floor")),
                 "peak_mib": float(np.max([run.peak_mib for run in mine])),
+                "held_mib": float(np.max([run.held_mib for run in mine])),
                 "difference": _difference(of_job, mine[0]),
             }
         )

@@ -49,7 +49,8 @@ def load(folder: str) -> dict[str, Way]:
     tokenizer = AutoTokenizer.from_pretrained(folder)
     eager, own = (
         LanguageModel(
-            AutoModelForCausalLM.from_pretrained(folder, attn_implementation=kind).eval(), tokenizer=tokenizer
+            AutoModelForCausalLM.from_pretrained(folder, attn_implementation=kind, dtype=torch.float32).eval(),
+            tokenizer=tokenizer,
         )
         for kind in ("eager", "sdpa")
     )

@@ -16,8 +16,8 @@ BATCH = 32
 
 def load(folder: str) -> dict[str, Way]:
     """What it can do with the checkpoint."""
-    eager = AutoModelForCausalLM.from_pretrained(folder, attn_implementation="eager").eval()
-    fused = AutoModelForCausalLM.from_pretrained(folder, attn_implementation="sdpa").eval()
+    eager = AutoModelForCausalLM.from_pretrained(folder, attn_implementation="eager", dtype=torch.float32).eval()
+    fused = AutoModelForCausalLM.from_pretrained(folder, attn_implementation="sdpa", dtype=torch.float32).eval()
 
     def patterns(task: dict[str, Any], size: int) -> np.ndarray:
         values: list[np.ndarray] = [np.empty(0)] * len(task["sequences"])

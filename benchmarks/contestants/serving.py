@@ -2,8 +2,8 @@
 
 A contestant is a script run by its own Python with the tasks' file as argument. Each line of its input asks for one
 job: ``{"job", "way", "every", "out"}``. ``every`` k means: only every k-th item, for warming up and for ways too slow
-to run whole. It saves what it computed to ``out`` and answers one line: seconds, the peak of memory above the start,
-and which items ran.
+to run whole. It saves what it computed to ``out`` and answers one line: seconds, the peak of memory above the start
+of the run and above the loaded model, and which items ran.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ def serve(packages: Sequence[str], load: Callable[[str], dict[str, Way]]) -> Non
     tasks = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     torch.set_num_threads(tasks["threads"])
     ways = load(tasks["checkpoint"])
+    loaded = _status("VmRSS")
     print(json.dumps({"ways": sorted(ways), "versions": {p: version(p) for p in packages}}), file=answers)
     for line in sys.stdin:
         asked = json.loads(line)
@@ -48,7 +49,8 @@ def serve(packages: Sequence[str], load: Callable[[str], dict[str, Way]]) -> Non
             values = ways[f"{task['kind']}/{asked['way']}"](task)
         seconds = time.perf_counter() - started
         np.save(asked["out"], np.asarray(values))
-        print(json.dumps({"seconds": seconds, "peak_mib": (_peak() - before) / MIB, "items": items}), file=answers)
+        memory = {"peak_mib": (_peak() - before) / MIB, "held_mib": (_peak() - loaded) / MIB}
+        print(json.dumps({"seconds": seconds, "items": items} | memory), file=answers)
 
 
 def sampled(task: dict[str, Any], every: int) -> list[int]:
