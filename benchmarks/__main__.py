@@ -4,8 +4,8 @@
 2. On each checkpoint at hand: every contestant is a process that loads it and waits. In each round every contestant
    does each job once, one after the other, in an order that turns; so what disturbs the machine disturbs all.
 3. Printed: seconds (median of the rounds), the ratio to headscope's time of the same round (median, lowest, highest),
-   the ratio to the floor, the peak of memory above the start of the run, and the largest difference from the reference's
-   values. A way too slow to run whole runs on every k-th item and is scaled; the table says so.
+   the ratio to the floor, the peak of memory above the start of the run, and the largest difference from the
+   reference's values. A way too slow to run whole runs on every k-th item and is scaled; the table says so.
 """
 
 from __future__ import annotations
