@@ -8,7 +8,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test format lint types imports pytest browser test-long torture audit bench wheel methods clean
+.PHONY: help demo test format lint types imports pytest browser test-long portable torture audit bench wheel methods clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -16,7 +16,9 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c c
 DEMO_RUN := runs/demo
 PYTEST_ARGS ?=
 # Two processes of one thread each: tiny models gain nothing from threads, and every run then has the same thread count.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+# Passive threads: torch's others spin while they wait, which costs whatever else runs on the machine.
+PYTEST := OMP_WAIT_POLICY=passive OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+PORTABLE_ARGS ?=
 BENCH_ARGS ?=
 
 # The first interpreter that is new enough; looked up only where .venv has to be made.
@@ -61,6 +63,9 @@ browser:
 
 test-long: $(VENV)/.installed-test  ## the long forms of the tests alone
 	@$(PYTEST) -m slow $(PYTEST_ARGS)
+
+portable: $(VENV)/.installed-test  ## the tests that compare numbers, on processors held down to older ones
+	@$(BIN)/python -m tests.portable $(PORTABLE_ARGS)
 
 torture: $(VENV)/.installed-test  ## kill a sweep 50 times and compare every byte
 	@HEADSCOPE_TEST_KILLS=50 $(BIN)/python -m pytest tests/faults $(PYTEST_ARGS)

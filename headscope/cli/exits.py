@@ -18,6 +18,7 @@ import typer
 from headscope.errors import HeadscopeError
 
 DEBUG = "HEADSCOPE_DEBUG"
+WAIT_POLICY = "OMP_WAIT_POLICY"
 
 
 def run_and_exit(app: typer.Typer, name: str, arguments: Sequence[str] | None = None) -> NoReturn:
@@ -31,6 +32,9 @@ def run_and_exit(app: typer.Typer, name: str, arguments: Sequence[str] | None = 
     Raises:
         SystemExit: always.
     """
+    # Read once, when torch is loaded, which the verbs do. torch's threads spin while they wait for each other; beside
+    # another busy process each wait then lasts until that process is interrupted (docs/benchmarks.md has the figures).
+    os.environ.setdefault(WAIT_POLICY, "passive")
     before = signal.signal(signal.SIGTERM, _stop)
     try:
         app(args=arguments, prog_name=name, obj=[name, *(sys.argv[1:] if arguments is None else arguments)])

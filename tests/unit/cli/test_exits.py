@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from headscope.cli.exits import DEBUG, run_and_exit
+from headscope.cli.exits import DEBUG, WAIT_POLICY, run_and_exit
 from headscope.errors import HeadscopeError, LawError, ProfileError, WorkError
 
 
@@ -51,6 +51,16 @@ def test_an_error_gives_its_exit_code_and_no_stack(
     assert printed.out == ""
     if isinstance(error, HeadscopeError):
         assert printed.err == f"headscope: {error}\n"
+
+
+@pytest.mark.parametrize(("users", "found"), [(None, "passive"), ("active", "active")])
+def test_threads_wait_without_spinning_unless_the_user_says_otherwise(
+    users: str | None, found: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(WAIT_POLICY, users) if users else monkeypatch.delenv(WAIT_POLICY, raising=False)
+    seen: list[str | None] = []
+    assert _leave(lambda: seen.append(os.environ.get(WAIT_POLICY))) == 0
+    assert seen == [found]
 
 
 def test_debug_shows_the_stack(monkeypatch: pytest.MonkeyPatch) -> None:
