@@ -17,7 +17,7 @@ DEMO_RUN := runs/demo
 PYTEST_ARGS ?=
 # Two processes of one thread each: tiny models gain nothing from threads, and every run then has the same thread count.
 # Passive threads: torch's others spin while they wait, which costs whatever else runs on the machine.
-PYTEST := OMP_WAIT_POLICY=passive OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+PYTEST := OMP_WAIT_POLICY=passive OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 PORTABLE_ARGS ?=
 BENCH_ARGS ?=
 

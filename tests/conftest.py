@@ -8,12 +8,18 @@ import pytest
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 FIGURES = pytest.StashKey[list[str]]()
+LONG_FILES = ("tests/faults", "tests/end_to_end", "tests/docs", "tests/browser")
 
 
 def pytest_configure() -> None:
     """A shell's background jobs ignore SIGINT, and so would the processes that tests interrupt."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files that take minutes come first, so that two processes that share the files end together."""
+    items.sort(key=lambda item: not item.nodeid.startswith(LONG_FILES))
 
 
 @pytest.fixture

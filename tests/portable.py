@@ -112,7 +112,7 @@ def _tests(machine: Machine, arguments: Sequence[str]) -> int:
         print(f"torch was to be held to {machine.capability} and took {taken}")
         return 1
     with _busy_loop() if machine.busy else nullcontext():
-        processes = [] if machine.threads > 1 else ["-n", "2", "--dist", "loadfile"]
+        processes = [] if machine.threads > 1 else ["-n", "2", "--dist", "loadfile", "--no-loadscope-reorder"]
         command = [sys.executable, "-m", "pytest", "-q", "-m", "not slow", *processes, *arguments]
         return subprocess.run(command, env=machine.environment, check=False).returncode
 

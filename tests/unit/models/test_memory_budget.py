@@ -37,7 +37,7 @@ from headscope.models.memory_budget import batch_tokens_within
 from headscope.tokens import Tokens, tree_row
 torch.manual_seed(0)
 torch.set_num_threads(1)
-config = LlamaConfig(hidden_size=512, intermediate_size=1536, num_hidden_layers=6, num_attention_heads=8,
+config = LlamaConfig(hidden_size=512, intermediate_size=1536, num_hidden_layers=2, num_attention_heads=8,
                      num_key_value_heads=4, vocab_size=1792, max_position_embeddings=256)
 tokenizer = hs.load_model("demo").tokenizer
 model = hs.load_model(LlamaForCausalLM(config), tokenizer=tokenizer, unchecked=True, memory_budget=int(sys.argv[1]))
@@ -50,7 +50,7 @@ words = ConceptTokens("c", LexiconTokens((5,), {}, {}), LexiconTokens((6,), {}, 
 def passes(n, arms):
     ForcedPasses(model, [asked(i) for i in range(n)], [[words]], damage_on=frozenset(), states=None,
                  batch_tokens=batch_tokens_within(model)).measure(arms)
-arms = [Arm(model.head_set(f"{layer}:{head}"), "zero") for layer in range(6) for head in range(8)]
+arms = [Arm(model.head_set(f"{layer}:{head}"), "zero") for layer in range(2) for head in range(8)]
 def peak(): return int(next(l for l in open("/proc/self/status") if l.startswith("VmHWM")).split()[1]) * 1024
 def now(): return int(next(l for l in open("/proc/self/status") if l.startswith("VmRSS")).split()[1]) * 1024
 passes(1, arms[:2])
