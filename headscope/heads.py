@@ -93,7 +93,7 @@ class HeadSet:
 
 
 def every_head(heads_per_layer: Sequence[int]) -> tuple[Head, ...]:
-    """All heads of a model with ``heads_per_layer[layer]`` heads in each layer, layer by layer."""
+    """All heads of a model with ``heads_per_layer[layer]`` heads in each layer (0 for none), layer by layer."""
     return tuple(Head(layer, head) for layer, count in enumerate(heads_per_layer) for head in range(count))
 
 
@@ -106,6 +106,12 @@ def _parse_item(item: str, spec: str, heads_per_layer: Sequence[int]) -> Iterato
     n_layers = len(heads_per_layer)
     if layer >= n_layers:
         raise _no_such_head(item, heads_per_layer)
+    if heads_per_layer[layer] == 0:
+        raise RequestError(
+            f"layer {layer} has no attention heads",
+            expected=f"one of layers {', '.join(str(n) for n, count in enumerate(heads_per_layer) if count)}",
+            got=item,
+        )
     if heads == "*":
         first, last = 0, heads_per_layer[layer] - 1
     else:
@@ -118,7 +124,7 @@ def _parse_item(item: str, spec: str, heads_per_layer: Sequence[int]) -> Iterato
 
 
 def _no_such_head(item: str, heads_per_layer: Sequence[int]) -> RequestError:
-    n_layers, counts = len(heads_per_layer), sorted(set(heads_per_layer))
+    n_layers, counts = len(heads_per_layer), sorted(set(heads_per_layer) - {0})
     n_heads = str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
     return RequestError(
         f"model has {n_layers} layers of {n_heads} heads; {item} does not exist",

@@ -84,8 +84,10 @@ def _print_sweep(sweep: dict[str, Any]) -> None:
 
 def _print_facts(facts: dict[str, Any]) -> None:
     heads = facts["heads_per_layer"]
-    counts = "/".join(map(str, sorted(set(heads))))
+    counts = "/".join(map(str, sorted(set(heads) - {0})))
     console.say(f"{facts['name']}: {facts['family']} ({facts['class']}), {facts['n_layers']} layers x {counts} heads")
+    if facts["layers_without_heads"]:
+        console.say(f"layers without attention heads: {', '.join(map(str, facts['layers_without_heads']))}")
     console.say(
         f"{facts['parameters_count']:,} parameters, {facts['weights_mib']:,.1f} MiB as {facts['dtype']} "
         f"on {facts['device']}, context {facts['context_length'] or 'without limit'}, attention {facts['attention']}"

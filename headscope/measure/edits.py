@@ -100,13 +100,14 @@ class ControlStates:
         self._controls = list(controls)
         self._seed = seed
         self._by_token = any(kind in _BY_TOKEN for kind in kinds)
-        shapes = [(layer.n_heads, layer.head_size) for layer in model.anatomy.layers]
-        self._sums = [np.zeros((len(controls), *shape)) for shape in shapes]
+        self._sums = {
+            n: np.zeros((len(controls), layer.n_heads, layer.head_size)) for n, layer in model.anatomy.layers.items()
+        }
         self._counts = np.array([sum(map(len, control.sequences)) for control in controls], dtype=np.float64)
         self._sequences: dict[tuple[int, int, int], Array] = {}  # (layer, control, readout) -> [n, H, d]
         self._means: dict[tuple[int, str], Array] = {}
         self._position_means: dict[tuple[int, str], Array] = {}
-        self._bos = _bos_outputs(model) if "bos" in kinds else []
+        self._bos = _bos_outputs(model) if "bos" in kinds else {}
         self.n_halved = 0
         self._run(model, batch_tokens, progress)
 
@@ -141,7 +142,7 @@ class ControlStates:
             if self._by_token:
                 for path, readout in zip(row.paths, control.members[r], strict=True):
                     self._sequences[layer, c, readout] = values[b][path]
-        if layer == len(self._sums) - 1:
+        if layer == max(self._sums):
             raise Stop
 
     def values(self, kind: str, prompt: AskedPrompt, layer: int, places: Places | None) -> Array:
@@ -195,8 +196,8 @@ class ControlStates:
         return np.array([control.template != prompt.template for control in self._controls])
 
 
-def _bos_outputs(model: HeadModel) -> list[Array]:
-    """[1, H, d] of each layer: z of a BOS token that stands alone."""
+def _bos_outputs(model: HeadModel) -> dict[int, Array]:
+    """By layer [1, H, d]: z of a BOS token that stands alone."""
     if model.bos_token_id is None:
         raise RequestError(
             'the edit "bos" needs texts that begin with a BOS token',
@@ -204,8 +205,8 @@ def _bos_outputs(model: HeadModel) -> list[Array]:
             got="texts without BOS",
             fix='use the edit "mean"',
         )
-    outputs: list[Array] = []
-    with watching_z(model, lambda _, z: outputs.append(z[0].float().cpu().numpy())):
+    outputs: dict[int, Array] = {}
+    with watching_z(model, lambda layer, z: outputs.update({layer: z[0].float().cpu().numpy()})):
         run_hidden(model, Batch.of_chains([[model.bos_token_id]], device=model.device))
     return outputs
 
@@ -256,10 +257,9 @@ def layer_edits(
             per_token = any(arm.kind in _BY_TOKEN for _, arm, _, _, _ in arms)
             width = len(rows[0][2].position) if per_token else 1
             value = np.zeros((len(rows), width, anatomy.n_heads, anatomy.head_size), dtype=np.float32)
-            bias = value_bias(model, layer).float().cpu().numpy()
             for b, arm, prompt, places, heads in arms:
                 if arm.kind == "zero_keep_bias":
-                    value[b][:, heads] = bias[heads]
+                    value[b][:, heads] = value_bias(model, layer).float().cpu().numpy()[heads]
                 elif arm.kind != "zero":
                     if states is None:
                         raise AssertionError(f"{arm} needs the control prompts' states")

@@ -35,7 +35,7 @@ from headscope.models.batches import Batch, batch_of
 from headscope.models.editing import editing
 from headscope.models.head_model import HeadModel
 from headscope.models.memory_budget import held_tokens, most_written_at_once
-from headscope.models.running import prefill, step
+from headscope.models.running import keep_rows, prefill, step
 from headscope.models.shared_prefill import PathOf, SharedPrefill
 from headscope.random_streams import generator
 from headscope.tokens import Row, pack_rows, padded, plan_batches
@@ -296,7 +296,7 @@ def _drop(live: _Live, going: list[int]) -> None:
     index = torch.tensor(going, device=live.mask.device)
     live.jobs = [live.jobs[i] for i in going]
     live.mask, live.positions = live.mask[index], live.positions[index]
-    live.cache.batch_select_indices(index)
+    keep_rows(live.cache, index)
 
 
 def _eos_ids(model: HeadModel) -> frozenset[int]:

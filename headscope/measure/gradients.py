@@ -41,6 +41,7 @@ from headscope.models.running import differentiable_logits_at, logits_at, no_gra
 from headscope.tokens import plan_batches
 
 FloatArray = npt.NDArray[np.float64]
+ByLayer = Mapping[int, Tensor]
 
 GRADIENT_BYTES = 2**30
 """Most bytes that one batch may keep for its backward pass, by ``bytes_per_token``."""
@@ -174,14 +175,17 @@ class GradientPasses:
         batch = batch_of([self._prompts[p].rows[r] for p, r in where], self._model.device)
         return batch, AnswerReads.of(self._prompts, where, self._lexicons, self._model.device)
 
-    def means(self, where: Sequence[tuple[int, int]]) -> list[Tensor]:
-        """For each layer [B, 1, H, d], what the ``mean`` edit puts in place of z."""
-        layers = range(len(self._model.anatomy))
-        values = [[self._states.values("mean", self._prompts[p], layer, None) for p, _ in where] for layer in layers]
-        return [torch.from_numpy(np.stack(one)).to(self._model.device, self._model.dtype) for one in values]
+    def means(self, where: Sequence[tuple[int, int]]) -> ByLayer:
+        """By layer [B, 1, H, d], what the ``mean`` edit puts in place of z."""
+        return {
+            layer: torch.from_numpy(
+                np.stack([self._states.values("mean", self._prompts[p], layer, None) for p, _ in where])
+            ).to(self._model.device, self._model.dtype)
+            for layer in self._model.anatomy.layers
+        }
 
-    def matched(self, where: Sequence[tuple[int, int]]) -> tuple[list[Tensor], Tensor] | None:
-        """For each layer [B, T, H, d], z of the matched controls, and [B] which rows have one; None for none."""
+    def matched(self, where: Sequence[tuple[int, int]]) -> tuple[ByLayer, Tensor] | None:
+        """By layer [B, T, H, d], z of the matched controls, and [B] which rows have one; None for none."""
         has = torch.tensor([p in self._partners for p, _ in where], device=self._model.device)
         if not bool(has.any()):
             return None
@@ -190,7 +194,7 @@ class GradientPasses:
         with watching_z(self._model, kept.__setitem__):
             run_hidden(self._model, batch_of(rows, self._model.device))
         # Cloned outside of inference mode: autograd may not keep tensors made inside it.
-        return [kept[layer].clone() for layer in sorted(kept)], has
+        return {layer: z.clone() for layer, z in kept.items()}, has
 
     @property
     def model(self) -> HeadModel:
@@ -210,7 +214,7 @@ class _BatchScores:
 
     def measure(self, steps: int) -> Result:
         """See ``GradientPasses.scores``."""
-        shape = (len(self._where), len(self._means), max(self._model.heads_per_layer))
+        shape = (len(self._where), len(self._model.anatomy), max(self._model.heads_per_layer))
         found = {name: np.full(shape, np.nan) for name in _BY_HEAD}
         self._first_order(found)
         ends = self._integrated(steps, found["integrated"]) if steps else np.full(len(self._where), np.nan)
@@ -219,7 +223,7 @@ class _BatchScores:
     def _first_order(self, found: Mapping[str, FloatArray]) -> None:
         """Derivatives at strength 0 of the ``zero``, ``mean`` and matched edits."""
         matched = self._passes.matched(self._where)
-        kinds: dict[str, list[Tensor] | None] = {"zero": None, "mean": self._means}
+        kinds: dict[str, ByLayer | None] = {"zero": None, "mean": self._means}
         if matched is not None:
             kinds["matched"] = matched[0]
             self._n_passes += 1
@@ -236,43 +240,41 @@ class _BatchScores:
             self._add(found, gradients["mean"], float(weight) / 2.0, None)
         off = {
             layer: LayerEdit(torch.zeros(1, 1, value.shape[2], device=value.device), value)
-            for layer, value in enumerate(self._means)
+            for layer, value in self._means.items()
         }
         with editing(self._model, off):
             logits = logits_at(self._model, self._batch, self._reads.rows, self._reads.tokens)
         self._n_passes += 1
         return (self._reads.outcomes(logits).cpu() - self._clean).double().numpy()
 
-    def _derivatives(
-        self, kinds: Mapping[str, list[Tensor] | None], strength: float
-    ) -> tuple[dict[str, list[Tensor]], Tensor]:
+    def _derivatives(self, kinds: Mapping[str, ByLayer | None], strength: float) -> tuple[dict[str, ByLayer], Tensor]:
         """For each kind and layer [B, H] d outcome / d strength, every head at ``strength``; and [B] the outcomes.
 
         A kind's replacement is None for 0.
         """
         B = len(self._where)
         leaves = {
-            kind: [
-                torch.full((B, n), strength, device=one.device, dtype=one.dtype, requires_grad=True)
-                for n, one in zip(self._model.heads_per_layer, self._means, strict=True)
-            ]
+            kind: {
+                layer: torch.full((B, one.shape[2]), strength, device=one.device, dtype=one.dtype, requires_grad=True)
+                for layer, one in self._means.items()
+            }
             for kind in kinds
         }
-        edits = {layer: _at_strength(leaves, kinds, layer) for layer in range(len(self._means))}
+        edits = {layer: _at_strength(leaves, kinds, layer) for layer in self._means}
         with editing(self._model, edits):
             logits = differentiable_logits_at(self._model, self._batch, self._reads.rows, self._reads.tokens)
         outcomes = self._reads.outcomes(logits)
-        flat = [leaf for kind in kinds for leaf in leaves[kind]]
+        flat = [leaf for kind in kinds for leaf in leaves[kind].values()]
         gradients = torch.autograd.grad(outcomes.sum(), flat, allow_unused=True)
         self._n_passes += 2
-        checked = [_checked(self._model, gradient) for gradient in gradients]
-        L = len(self._means)
-        return {kind: checked[k * L : (k + 1) * L] for k, kind in enumerate(kinds)}, outcomes.detach().cpu()
+        checked = iter([_checked(self._model, gradient) for gradient in gradients])
+        by_kind: dict[str, ByLayer] = {kind: {layer: next(checked) for layer in leaves[kind]} for kind in kinds}
+        return by_kind, outcomes.detach().cpu()
 
-    def _add(self, found: FloatArray, by_layer: Sequence[Tensor], weight: float, has: Tensor | None) -> None:
+    def _add(self, found: FloatArray, by_layer: ByLayer, weight: float, has: Tensor | None) -> None:
         """Add ``weight`` x each row's derivatives to its scores."""
         rows = np.ones(len(self._where), dtype=bool) if has is None else has.cpu().numpy()
-        for layer, gradient in enumerate(by_layer):
+        for layer, gradient in by_layer.items():
             values = weight * gradient.double().cpu().numpy()[rows]
             found[rows, layer, : values.shape[1]] = _sum(found[rows, layer, : values.shape[1]], values)
 
@@ -284,12 +286,13 @@ def check_gradients(model: HeadModel) -> None:
         RequestError: they do not.
     """
     batch = Batch.of_chains(probe_ids(model.hf).tolist(), device=model.device)
-    gates = [
-        torch.ones(1, 1, n, device=model.device, dtype=model.dtype, requires_grad=True) for n in model.heads_per_layer
-    ]
-    with editing(model, {layer: LayerEdit(gate) for layer, gate in enumerate(gates)}):
+    gates = {
+        layer: torch.ones(1, 1, one.n_heads, device=model.device, dtype=model.dtype, requires_grad=True)
+        for layer, one in model.anatomy.layers.items()
+    }
+    with editing(model, {layer: LayerEdit(gate) for layer, gate in gates.items()}):
         logits = differentiable_logits_at(model, batch, torch.arange(len(batch), device=model.device), batch.ends())
-    for gradient in torch.autograd.grad(logits.logsumexp(-1).sum(), gates, allow_unused=True):
+    for gradient in torch.autograd.grad(logits.logsumexp(-1).sum(), list(gates.values()), allow_unused=True):
         _checked(model, gradient)
 
 
@@ -298,7 +301,7 @@ def _sum(before: FloatArray, more: FloatArray) -> FloatArray:
     return np.where(np.isnan(before), more, before + np.where(np.isnan(more), 0.0, more))
 
 
-def _at_strength(leaves: Mapping[str, list[Tensor]], kinds: Mapping[str, list[Tensor] | None], layer: int) -> LayerEdit:
+def _at_strength(leaves: Mapping[str, ByLayer], kinds: Mapping[str, ByLayer | None], layer: int) -> LayerEdit:
     gain = 1.0 - torch.stack([leaves[kind][layer] for kind in kinds]).sum(0)
     moved = [leaves[kind][layer][:, None, :, None] * value[layer] for kind, value in kinds.items() if value is not None]
     value = torch.stack(torch.broadcast_tensors(*moved)).sum(0) if moved else None

@@ -8,13 +8,15 @@
    [B, T, H * d_v]. Where a gate or a norm stands between the two, it is the last module with a weight matrix inside
    the attention module whose input has that width; such a layer is marked not ``direct``.
 
-Layers are counted in the order in which attention modules run; ``name`` says which module each is. What is found here
-is a claim until ``laws.py`` proves it.
+A layer's number is its block's in the list of blocks that holds the attention modules, so that of a hybrid (a state
+space, linear attention or convolution here, heads there) too, whose other layers have no heads. Where there is no such
+list, layers are counted in the order in which they run. ``name`` says which module each is. What is found here is a
+claim until ``laws.py`` proves it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -61,27 +63,38 @@ class LayerAnatomy:
 
 @dataclass(frozen=True)
 class Anatomy:
-    """All attention layers of a model, in the order in which they run."""
+    """A model's layers and their heads.
 
-    layers: tuple[LayerAnatomy, ...]
+    Attributes:
+        layers: by its number each layer that has heads, in the order in which they run.
+        n_layers: how many layers there are, with heads or without.
+    """
+
+    layers: Mapping[int, LayerAnatomy]
+    n_layers: int
 
     def __len__(self) -> int:
-        return len(self.layers)
+        return self.n_layers
 
     @property
     def heads_per_layer(self) -> tuple[int, ...]:
-        """H of each layer."""
-        return tuple(layer.n_heads for layer in self.layers)
+        """H of each layer; 0 where a layer has no attention."""
+        return tuple(self.layers[n].n_heads if n in self.layers else 0 for n in range(self.n_layers))
+
+    @property
+    def without_heads(self) -> tuple[int, ...]:
+        """The layers that have no attention."""
+        return tuple(n for n in range(self.n_layers) if n not in self.layers)
 
     @property
     def routed(self) -> bool:
-        """Whether every layer goes through the attention interface."""
-        return all(layer.routed for layer in self.layers)
+        """Whether every layer's attention goes through the attention interface."""
+        return all(layer.routed for layer in self.layers.values())
 
     @property
     def direct(self) -> bool:
         """Whether z is the attention's output in every layer, so that value-weighted attention is defined."""
-        return all(layer.direct for layer in self.layers)
+        return all(layer.direct for layer in self.layers.values())
 
 
 @dataclass
@@ -115,14 +128,46 @@ def find_anatomy(hf: PreTrainedModel) -> Anatomy:
         )
     names: dict[nn.Module, str] = {module: name for name, module in hf.named_modules()}
     modules = [one.module for one in seen]
-    for module in modules:
+    for module, following in zip(modules, [*modules[1:], None], strict=True):
+        if module is following:
+            raise ModelError(
+                "a layer's heads are made of several attentions (a difference, as in DiffLlama): a head has no rows of "
+                "weights that sum to 1, and what it writes is not such rows times values",
+                expected="one attention a layer",
+                where=names[module],
+                fix="choose a model with ordinary attention",
+            )
         if modules.count(module) > 1:
             raise ModelError(
                 "a module computes attention more than once in one pass, so its heads cannot be told apart by layer",
                 where=names[module],
-                fix="attention shared between layers, or made of differences, is not supported",
+                fix="attention shared between layers is not supported",
             )
-    return Anatomy(tuple(_layer(one, names, routed=routed) for one in seen))
+    found = [_layer(one, names, routed=routed) for one in seen]
+    blocks = block_list(hf, [layer.name for layer in found])
+    if blocks is None:
+        return Anatomy(dict(enumerate(found)), len(found))
+    return Anatomy(dict(zip(blocks[1], found, strict=True)), len(blocks[0]))
+
+
+def block_list(hf: PreTrainedModel, names: Sequence[str]) -> tuple[list[nn.Module], list[int]] | None:
+    """The list of a model's blocks, and for each attention module of ``names`` the number of the block it lies in.
+
+    None where they do not lie in one list, one in a block, in the order in which they run.
+    """
+    modules = dict(hf.named_modules())
+    homes: list[tuple[str, int]] = []
+    for name in names:
+        parts = name.split(".")
+        for depth in range(1, len(parts)):
+            home = ".".join(parts[:depth])
+            if isinstance(modules[home], nn.ModuleList):
+                homes.append((home, int(parts[depth])))
+                break
+    indices = [index for _, index in homes]
+    if len(homes) != len(names) or len({home for home, _ in homes}) != 1 or indices != sorted(set(indices)):
+        return None
+    return list(modules[homes[0][0]].children()), indices
 
 
 def _layer(seen: _Seen, names: dict[nn.Module, str], *, routed: bool) -> LayerAnatomy:

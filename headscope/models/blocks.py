@@ -2,9 +2,9 @@
 
 A model's own loop runs its blocks (attention, feed-forward, residual) one after the other. An unedited pass keeps what
 leaves the block below an edit; in the edited pass every block up to there gives that back and computes nothing, so the
-model's own loop, its masks and its position embeddings drive the rest as always. Blocks are the elements of the list
-of modules that holds the attention layers; no model name decides. Whether such a pass equals a whole one is measured by
-the load check, for each model; where it is not found equal, every block runs.
+model's own loop, its masks and its position embeddings drive the rest as always. Blocks are the elements of the list of
+modules that holds the attention layers, and give them their numbers; no model name decides. Whether such a pass equals
+a whole one is measured by the load check, for each model; where it is not found equal, every block runs.
 """
 
 from __future__ import annotations
@@ -16,30 +16,22 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor, nn
 
 from headscope.errors import ModelError
+from headscope.models.anatomy import block_list
 
 if TYPE_CHECKING:
     from headscope.models.head_model import HeadModel
 
 
-def blocks_of(model: HeadModel) -> tuple[list[nn.Module], list[int]]:
-    """The model's blocks in order, and for each attention layer the index of its block.
+def blocks_of(model: HeadModel) -> list[nn.Module]:
+    """The model's blocks, one for each layer, with heads or without.
 
     Raises:
         ModelError: the attention layers do not lie in one list of blocks, one in each.
     """
-    modules = dict(model.hf.named_modules())
-    homes: list[tuple[str, int]] = []
-    for layer in model.anatomy.layers:
-        parts = layer.name.split(".")
-        for depth in range(1, len(parts)):
-            home = ".".join(parts[:depth])
-            if isinstance(modules[home], nn.ModuleList):
-                homes.append((home, int(parts[depth])))
-                break
-    indices = [index for _, index in homes]
-    if len(homes) != len(model.anatomy) or len({home for home, _ in homes}) != 1 or indices != sorted(set(indices)):
+    found = block_list(model.hf, [layer.name for layer in model.anatomy.layers.values()])
+    if found is None:
         raise ModelError("the attention layers do not lie in one list of blocks, one in each", where=model.name)
-    return list(modules[homes[0][0]].children()), indices
+    return found[0]
 
 
 @contextmanager
@@ -48,7 +40,7 @@ def keeping_inputs(model: HeadModel, layers: Collection[int]) -> Generator[dict[
 
     Args:
         model: the model.
-        layers: attention layers above the first.
+        layers: layers above the first.
 
     Yields:
         Filled while the pass runs: layer -> what the block below it gave, [B, T, D] or a tuple that begins with it.
@@ -61,8 +53,8 @@ def keeping_inputs(model: HeadModel, layers: Collection[int]) -> Generator[dict[
 
         return hook
 
-    blocks, indices = blocks_of(model) if layers else ([], [])
-    handles = [blocks[indices[layer] - 1].register_forward_hook(keep(layer)) for layer in layers]
+    blocks = blocks_of(model) if layers else []
+    handles = [blocks[layer - 1].register_forward_hook(keep(layer)) for layer in layers]
     try:
         yield kept
     finally:
@@ -76,11 +68,10 @@ def starting_at(model: HeadModel, layer: int, entering: Any) -> Generator[None]:
 
     Args:
         model: the model.
-        layer: an attention layer above the first.
+        layer: a layer above the first.
         entering: what ``keeping_inputs`` kept of this layer, for the same rows (``repeated_rows``).
     """
-    blocks, indices = blocks_of(model)
-    skipped = blocks[: indices[layer]]
+    skipped = blocks_of(model)[:layer]
     own = [vars(block).get("forward") for block in skipped]  # a forward that e.g. accelerate has put on the object
     try:
         for block in skipped:

@@ -41,7 +41,6 @@ def _tree_law(model: HeadModel, rows: Rows, tolerance: float) -> tuple[Law, int 
     name = "prompts packed as a tree = each alone"
     if not takes_positions(model.hf):
         return Law(name, math.nan, math.nan, None, "prompts run one to a row: positions cannot be given"), None
-    window = smallest_window(model)
     sequences = rows.sequences
     if window is not None and window < 25:
         length = max(2, window // 3)
@@ -87,9 +86,9 @@ def _shared_prefill_law(model: HeadModel, rows: Rows, tolerance: float) -> Law:
 
 
 def _skipping_law(model: HeadModel, rows: Rows, tolerance: float) -> Law:
-    """Passes that begin at the block they edit against whole passes: the second layer, a middle one, and the last."""
+    """Passes that begin at the block they edit against whole passes: the lowest that can, a middle and the last."""
     name = "begun at the edited block = whole pass"
-    above = range(1, len(model.anatomy))
+    above = [layer for layer in model.anatomy.layers if layer > 0]
     if not above:
         return Law(name, math.nan, math.nan, None, "there is one layer")
     layers = sorted({above[0], above[len(above) // 2], above[-1]})

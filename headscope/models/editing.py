@@ -83,7 +83,7 @@ def watching_z(
 
     handles: list[Any] = []
     try:
-        for layer in range(len(model.anatomy)) if layers is None else layers:
+        for layer in model.anatomy.layers if layers is None else layers:
             anatomy = _layer(model, layer)
             handles.append(anatomy.projection.register_forward_pre_hook(hook(layer, anatomy)))
         yield model
@@ -95,6 +95,12 @@ def watching_z(
 def _layer(model: HeadModel, layer: int) -> LayerAnatomy:
     if not 0 <= layer < len(model.anatomy):
         raise RequestError(f"layer {layer} does not exist", expected=f"0 to {len(model.anatomy) - 1}", got=str(layer))
+    if layer not in model.anatomy.layers:
+        raise RequestError(
+            f"layer {layer} has no attention heads",
+            expected=f"one of layers {', '.join(map(str, model.anatomy.layers))}",
+            got=str(layer),
+        )
     return model.anatomy.layers[layer]
 
 

@@ -60,7 +60,7 @@ class HeadModel:
     notes: tuple[str, ...] = ()
     memory_budget_bytes: int | None = None
     factors: dict[int, Tensor] = field(default_factory=dict, repr=False)
-    value_biases: list[Tensor] | None = field(default=None, repr=False)
+    value_biases: dict[int, Tensor] | None = field(default=None, repr=False)
 
     @property
     def device(self) -> torch.device:
@@ -74,7 +74,7 @@ class HeadModel:
 
     @property
     def heads_per_layer(self) -> tuple[int, ...]:
-        """Number of heads of each attention layer."""
+        """Number of heads of each layer; 0 where a layer has no attention."""
         return self.anatomy.heads_per_layer
 
     @property
@@ -106,7 +106,7 @@ class HeadModel:
 
     def describe(self) -> dict[str, Any]:
         """JSON-able facts for the manifest."""
-        layers = self.anatomy.layers
+        layers = self.anatomy.layers.values()
         return {
             "name": self.name,
             "source": self.source,
@@ -118,7 +118,7 @@ class HeadModel:
             "attention": self.own_attention,
             "routed": self.anatomy.routed,
             "value_weighted": self.anatomy.direct,
-            "n_layers": len(layers),
+            "n_layers": len(self.anatomy),
             "heads_per_layer": list(self.heads_per_layer),
             "kv_heads_per_layer": [layer.n_kv_heads for layer in layers],
             "head_size_per_layer": [layer.head_size for layer in layers],
@@ -129,6 +129,7 @@ class HeadModel:
             "bos_token_id": self.bos_token_id,
             "tree_row_limit": self.tree_row_limit,
             "skips_lower_blocks": self.skips_lower_blocks,
+            "layers_without_heads": list(self.anatomy.without_heads),
             "prefills_trees": self.prefills_trees,
             "load_check": self.laws.as_dict(),
             "notes": list(self.notes),

@@ -67,7 +67,7 @@ def made_up_sequences(model: HeadModel) -> list[list[int]]:
 def made_up_edits(model: HeadModel, n_rows: int) -> dict[int, LayerEdit]:
     """By layer, gains [n_rows, 1, H]: each row loses one head, another in each layer; the last row loses head 0 too."""
     edits: dict[int, LayerEdit] = {}
-    for index, layer in enumerate(model.anatomy.layers):
+    for index, layer in model.anatomy.layers.items():
         gain = torch.ones(n_rows, 1, layer.n_heads, device=model.device)
         for row in range(n_rows):
             gain[row, 0, (row + index) % layer.n_heads] = 0.0

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -129,10 +130,10 @@ def _reading_laws(model: HeadModel, rows: Rows) -> list[Law]:
     with _projection_hooks(model, projected), watching_attention(model, saw, (len(batch), batch.width)):
         run_hidden(model, batch)
     note = "" if model.anatomy.direct else "a gate or norm stands between attention and projection: no written norm"
-    if len(has_sink) != len(model.anatomy):
-        note = f"{len(has_sink)} of {len(model.anatomy)} layers were seen"
+    if len(has_sink) != len(model.anatomy.layers):
+        note = f"{len(has_sink)} of {len(model.anatomy.layers)} layers with heads were seen"
     sink = "a sink takes part of the weight" if any(has_sink) else ""
-    complete = len(has_sink) == len(model.anatomy)
+    complete = len(has_sink) == len(model.anatomy.layers)
     return [
         _law("rows read x values = each head's z", max(rebuilt), rows.tolerance, note, also=complete),
         _law("rows are weights on earlier tokens", max(improper), rows.tolerance, sink, also=complete),
@@ -148,7 +149,7 @@ def _law(name: str, difference: float, tolerance: float, note: str, *, also: boo
 def _projection_hooks(
     model: HeadModel, hook: Callable[[int], Callable[[nn.Module, tuple[Tensor, ...], Tensor], Tensor | None]]
 ) -> Generator[None]:
-    handles = [layer.projection.register_forward_hook(hook(index)) for index, layer in enumerate(model.anatomy.layers)]
+    handles = [layer.projection.register_forward_hook(hook(index)) for index, layer in model.anatomy.layers.items()]
     try:
         yield
     finally:
@@ -162,7 +163,11 @@ def _padding_laws(model: HeadModel, rows: Rows) -> list[Law]:
     extra = 2 if model.context_length is None or room <= model.context_length else 0
     for side in ("right", "left"):
         batch = Batch.of_chains(rows.sequences, device=model.device, padding=side, extra=extra, pad_id=1)  # type: ignore[arg-type]
-        laws.append(compare(f"padded {side} = unpadded", all_logits(model, batch), rows.alone, rows.tolerance))
+        law = compare(f"padded {side} = unpadded", all_logits(model, batch), rows.alone, rows.tolerance)
+        if not law.passed and side == "left" and model.anatomy.without_heads and laws[0].passed:
+            which = ", ".join(map(str, model.anatomy.without_heads))
+            law = replace(law, note=f"padding before a text enters the state of its layers without heads: {which}")
+        laws.append(law)
     return laws
 
 
@@ -174,7 +179,7 @@ def _editing_laws(model: HeadModel, rows: Rows) -> list[Law]:
     with _projection_hooks(model, lambda layer: _without_rows(model, layer, rows.edits[layer].gain)):
         reference = all_logits(model, batch)
     moved = max(difference_of(one, other) for one, other in zip(edited, before, strict=True))
-    off = {i: LayerEdit(torch.zeros(1, 1, n, device=model.device)) for i, n in enumerate(model.heads_per_layer)}
+    off = {i: LayerEdit(torch.zeros(1, 1, one.n_heads, device=model.device)) for i, one in model.anatomy.layers.items()}
     with editing(model, off):
         all_off = all_logits(model, batch)
     with _projection_hooks(model, lambda layer: _bias_only(model, layer)):

@@ -88,7 +88,9 @@ def batch_tokens_within(model: HeadModel) -> int:
 
 def held_tokens(model: HeadModel) -> int:
     """Most tokens whose keys and values fit, twice over because they are gathered, into the model's memory budget."""
-    n_bytes = sum(2 * layer.n_kv_heads * layer.head_size for layer in model.anatomy.layers) * model.dtype.itemsize
+    n_bytes = (
+        sum(2 * layer.n_kv_heads * layer.head_size for layer in model.anatomy.layers.values()) * model.dtype.itemsize
+    )
     return max(1, _budget(model) // (_COPIES * n_bytes))
 
 

@@ -66,7 +66,7 @@ def watching_attention(
         saw: called layer by layer.
         batch: (B, T) of the pass.
     """
-    layers = {layer.attention: index for index, layer in enumerate(model.anatomy.layers)}
+    layers = {layer.attention: index for index, layer in model.anatomy.layers.items()}
 
     def forward(module: nn.Module, attention: Attention, output: Tensor) -> None:
         if module in layers:
@@ -78,7 +78,7 @@ def watching_attention(
                 raise ModelError("the model no longer routes through the attention interface", where=model.name)
             yield
     else:
-        places = {layer.attention: layer.projection for layer in model.anatomy.layers}
+        places = {layer.attention: layer.projection for layer in model.anatomy.layers.values()}
         with operations_watch(places, batch, forward):
             yield
 
@@ -113,7 +113,7 @@ def read_attention(
             expected=f"rows and width {(len(batch), batch.width)}",
             got=f"keys {tuple(queries.keys.shape)}, tokens {tuple(queries.tokens.shape)}",
         )
-    wanted = set(range(len(model.anatomy)) if layers is None else layers)
+    wanted = set(model.anatomy.layers if layers is None else layers)
     n_written = G if written_groups is None else written_groups
     found: dict[int, tuple[Tensor, Tensor | None]] = {}
 

@@ -163,9 +163,10 @@ def find_residual(model: HeadModel) -> Residual:
     Raises:
         ModelError: the model is not plain; the message says where.
     """
-    seen = _Seen(model)
-    all_blocks, indices = blocks_of(model)
-    blocks = [all_blocks[index] for index in indices]
+    if model.anatomy.without_heads:
+        which = ", ".join(map(str, model.anatomy.without_heads))
+        raise not_plain(model, f"layers without attention heads ({which}) write to the stream, too")
+    seen, blocks = _Seen(model), blocks_of(model)
     tolerance = _TOLERANCE.get(model.dtype, _TOLERANCE[torch.bfloat16])
     for layer, block in enumerate(blocks):
         if block not in seen.given:

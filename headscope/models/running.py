@@ -208,7 +208,7 @@ def step(model: HeadModel, cache: Any, ids: Tensor, positions: Tensor, attention
 
     Args:
         model: the model.
-        cache: what ``prefill`` or the last ``step`` returned; to drop rows call its ``batch_select_indices``.
+        cache: what ``prefill`` or the last ``step`` returned; ``keep_rows`` drops rows of it.
         ids: [B, 1] the new tokens.
         positions: [B, 1] their positions.
         attention_mask: [B, T so far + 1], 1 for real tokens.
@@ -221,3 +221,11 @@ def step(model: HeadModel, cache: Any, ids: Tensor, positions: Tensor, attention
         arguments["position_ids"] = positions
     output = model.hf(**arguments, use_cache=True)
     return finite_logits(model, output.logits[:, -1]), output.past_key_values
+
+
+def keep_rows(cache: Any, rows: Tensor) -> None:
+    """Drop all rows of a cached generation but those of the indices ``rows``.
+
+    By what beam search uses: a cache's ``batch_select_indices`` leaves a hybrid's recurrent states out.
+    """
+    cache.reorder_cache(rows)

@@ -62,9 +62,9 @@ class _RoomyLayer(DynamicLayer):
         self.keys, self.values = (one[..., : self._used, :] for one in self._whole)
         return self.keys, self.values
 
-    def batch_select_indices(self, indices: Tensor) -> None:
+    def reorder_cache(self, beam_idx: Tensor) -> None:
         """Keep only some rows."""
-        self._whole = [one[indices] for one in self._whole]
+        self._whole = [one[beam_idx.to(one.device)] for one in self._whole]
         self.keys, self.values = (one[..., : self._used, :] for one in self._whole)
 
 

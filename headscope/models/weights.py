@@ -67,7 +67,7 @@ def value_bias(model: HeadModel, layer: int) -> Tensor:
 
 
 @torch.no_grad()
-def _all_value_biases(model: HeadModel) -> list[Tensor]:
+def _all_value_biases(model: HeadModel) -> dict[int, Tensor]:
     from headscope.models.reading import watching_attention
 
     found: dict[int, Tensor] = {}
@@ -89,7 +89,7 @@ def _all_value_biases(model: HeadModel) -> list[Tensor]:
 
     handles = [
         module.register_forward_pre_hook(zero_input)
-        for layer in model.anatomy.layers
+        for layer in model.anatomy.layers.values()
         for module in layer.attention.modules()
         if module is not layer.projection and has_weight_matrix(module)
     ]
@@ -100,4 +100,4 @@ def _all_value_biases(model: HeadModel) -> list[Tensor]:
     finally:
         for handle in handles:
             handle.remove()
-    return [found[layer] for layer in range(len(model.anatomy))]
+    return found

@@ -87,14 +87,14 @@ def choose_budget(
 
 def nominal_hours(model: HeadModel, layer_tokens: int) -> float:
     """Hours of so many tokens times layers at the rate stated for the model's kind of device."""
-    blocks, indices = blocks_of(model)
+    blocks = blocks_of(model)
     n_chosen: int | None = getattr(model.hf.config.get_text_config(), "num_experts_per_tok", None)
     weights = 0.0
-    for index in indices:
-        for weight in blocks[index].parameters():
+    for block in blocks:
+        for weight in block.parameters():
             share = 1.0 if n_chosen is None or weight.dim() != 3 else n_chosen / weight.shape[0]
             weights += share * weight.numel()
-    operations = 2.0 * weights / len(indices) * layer_tokens
+    operations = 2.0 * weights / len(blocks) * layer_tokens
     return operations / _RATES.get(model.device.type, _ACCELERATOR) / 3600.0
 
 

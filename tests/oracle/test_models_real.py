@@ -46,7 +46,7 @@ def test_the_anatomy_is_the_published_one_and_every_law_passes(real: tuple[HeadM
     model, folder = real
     n_layers, n_heads, n_kv_heads, head_size = SHAPES[folder.name]
     assert model.heads_per_layer == (n_heads,) * n_layers
-    assert {(layer.n_kv_heads, layer.head_size) for layer in model.anatomy.layers} == {(n_kv_heads, head_size)}
+    assert {(layer.n_kv_heads, layer.head_size) for layer in model.anatomy.layers.values()} == {(n_kv_heads, head_size)}
     assert all(law.passed for law in model.laws.laws), str(model.laws)
     assert model.bos == "always"
 

@@ -64,7 +64,7 @@ def test_z_replaced_by_itself_changes_no_token(model, monkeypatch):
                 torch.where(edited, 0.0, 1.0)[:, None, None].expand(-1, 1, anatomy.n_heads),
                 lambda layer=layer: seen[layer] * edited[:, None, None, None],
             )
-            for layer, anatomy in enumerate(model.anatomy.layers)
+            for layer, anatomy in model.anatomy.layers.items()
         }
 
     monkeypatch.setattr(generation, "layer_edits", itself)

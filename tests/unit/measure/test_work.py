@@ -60,7 +60,7 @@ def test_a_sweep_runs_no_layer_below_its_edit_and_the_head_only_where_it_is_read
     passes = passes_of()
     value_bias(model, 0)  # found once for each model, by a pass over a few tokens
     with (
-        counting([layer.projection for layer in model.anatomy.layers]) as layers,
+        counting([layer.projection for layer in model.anatomy.layers.values()]) as layers,
         counting([model.hf.get_output_embeddings()]) as head,
     ):
         outcomes = passes.measure(arms)

@@ -23,8 +23,8 @@ def fresh(family: str) -> HeadModel:
 
 
 def test_blocks_are_the_modules_the_loop_runs(gpt2: HeadModel, llama: HeadModel) -> None:
-    assert blocks_of(gpt2) == (list(gpt2.hf.transformer.h), [0, 1, 2])
-    assert blocks_of(llama) == (list(llama.hf.model.layers), [0, 1, 2])
+    assert blocks_of(gpt2) == list(gpt2.hf.transformer.h)
+    assert blocks_of(llama) == list(llama.hf.model.layers)
 
 
 @pytest.mark.parametrize("layer", [1, 2])
@@ -53,7 +53,7 @@ def test_the_blocks_below_do_not_run(llama: HeadModel) -> None:
     batch, ran = Batch.of_chains(sequences()), []
     with keeping_inputs(llama, [2]) as kept:
         run_hidden(llama, batch)
-    blocks, _ = blocks_of(llama)
+    blocks = blocks_of(llama)
     handles = [
         block.self_attn.register_forward_hook(lambda *_, at=index: ran.append(at)) for index, block in enumerate(blocks)
     ]
@@ -66,7 +66,7 @@ def test_the_blocks_below_do_not_run(llama: HeadModel) -> None:
 
 def test_the_model_is_as_before_also_after_an_error_and_with_a_forward_of_its_own() -> None:
     model, batch = fresh("llama"), Batch.of_chains(sequences())
-    blocks, _ = blocks_of(model)
+    blocks = blocks_of(model)
     inner = blocks[0].forward
 
     def wrapped(*args: Any, **kwargs: Any) -> Any:  # as accelerate puts one on the object
@@ -88,7 +88,7 @@ def test_a_model_whose_later_block_needs_what_an_earlier_one_did_runs_every_bloc
     """As where values of the first layer are added in later ones: the stream is not all there is."""
     model = fresh("llama")
     first: list[torch.Tensor] = []
-    blocks, _ = blocks_of(model)
+    blocks = blocks_of(model)
     blocks[0].register_forward_hook(lambda _, args, output: first.__setitem__(slice(None), [output]))
     blocks[2].register_forward_pre_hook(lambda _, args: (args[0] + first[0], *args[1:]))
     report = check_laws(model)

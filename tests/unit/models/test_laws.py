@@ -41,15 +41,15 @@ def test_a_sound_model_passes_every_law(model: HeadModel) -> None:
 
 def test_heads_counted_wrong_are_noticed(model: HeadModel) -> None:
     """Eight heads of four in place of four of eight: the same width, so nothing crashes."""
-    layers = [dataclasses.replace(layer, n_heads=8, head_size=4) for layer in model.anatomy.layers]
-    model.anatomy = Anatomy(tuple(layers))
+    layers = {n: dataclasses.replace(layer, n_heads=8, head_size=4) for n, layer in model.anatomy.layers.items()}
+    model.anatomy = Anatomy(layers, len(layers))
     assert failed(check_laws(model)) == {"rows read x values = each head's z"}
 
 
 def test_a_projection_that_is_another_module_is_noticed(model: HeadModel) -> None:
-    layers = list(model.anatomy.layers)
+    layers = dict(model.anatomy.layers)
     layers[1] = dataclasses.replace(layers[1], projection=layers[0].projection)
-    model.anatomy = Anatomy(tuple(layers))
+    model.anatomy = Anatomy(layers, len(layers))
     assert not check_laws(model).passed
 
 
@@ -131,7 +131,7 @@ def test_an_edit_that_stays_is_noticed(model: HeadModel, monkeypatch: pytest.Mon
 
 
 def test_an_attention_that_is_not_causal_is_refused(model: HeadModel) -> None:
-    for layer in model.anatomy.layers:
+    for layer in model.anatomy.layers.values():
         layer.attention.is_causal = False
     with pytest.raises(ModelError, match="looks at later tokens"):
         check_laws(model)

@@ -97,7 +97,7 @@ def test_layers_above_the_last_one_read_do_not_run(family: str) -> None:
     ran: list[int] = []
     handles = [
         layer.attention.register_forward_pre_hook(lambda *_, i=i: ran.append(i))
-        for i, layer in enumerate(model.anatomy.layers)
+        for i, layer in model.anatomy.layers.items()
     ]
     reading = read_attention(model, *batch_and_queries(), layers=[1])
     for handle in handles:
