@@ -7,6 +7,7 @@ uniform and a wrong head would show.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +15,10 @@ import torch
 import transformers
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+from headscope.models.head_model import HeadModel
+from headscope.models.loading import load_model
+from tests.laws.newer_families import NEWER
 
 VOCABULARY = 67
 _COMMON: dict[str, Any] = {"vocab_size": VOCABULARY, "bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0}
@@ -195,6 +200,8 @@ FAMILIES: dict[str, tuple[str, dict[str, Any], str]] = {
     ),
 }
 
+FAMILIES |= {family: (name, _GROUPED | changes, stands_for) for family, (name, changes, stands_for) in NEWER.items()}
+
 
 def make(family: str, *, seed: int = 0, attention: str | None = None, **changes: Any) -> PreTrainedModel:
     """A tiny model of the family with wide random weights, in eval mode."""
@@ -205,6 +212,12 @@ def make(family: str, *, seed: int = 0, attention: str | None = None, **changes:
     model = transformers.AutoModelForCausalLM.from_config(config, **options)
     widen(model)
     return model.eval()
+
+
+@functools.cache
+def loaded(family: str) -> HeadModel:
+    """The family's tiny model with headscope's check passed, loaded once; not to be changed."""
+    return load_model(make(family), tokenizer=word_tokenizer(), device="cpu")
 
 
 def widen(model: PreTrainedModel) -> None:

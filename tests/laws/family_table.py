@@ -15,8 +15,7 @@ from pathlib import Path
 import torch
 import transformers
 
-from headscope.models.loading import load_model
-from tests.laws.families import FAMILIES, make, word_tokenizer
+from tests.laws.families import FAMILIES, loaded
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 DOCUMENT = "docs/models.md"
@@ -43,7 +42,7 @@ class FamilyRow:
 
 def measure(family: str) -> FamilyRow:
     """Load the family's tiny model, which runs the load check, and say what it found."""
-    model = load_model(make(family), tokenizer=word_tokenizer(), device="cpu")
+    model = loaded(family)
     passed = [law.difference for law in model.laws.laws if law.passed]
     reading = "routed" if model.anatomy.routed else "not routed"
     return FamilyRow(

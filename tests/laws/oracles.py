@@ -6,7 +6,7 @@ They know the families' output projections by name, which headscope itself never
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -25,6 +25,8 @@ _PROJECTIONS = {
     "falcon": "transformer.h.{}.self_attention.dense",
     "mpt": "transformer.blocks.{}.attn.out_proj",
     "phi": "model.layers.{}.self_attn.dense",
+    "lfm2": "model.layers.{}.self_attn.out_proj",
+    "nemotron_h": "model.layers.{}.mixer.o_proj",
 }
 _USUAL = "model.layers.{}.self_attn.o_proj"
 
@@ -34,13 +36,16 @@ def projection(hf: PreTrainedModel, layer: int) -> nn.Module:
     return hf.get_submodule(_PROJECTIONS.get(hf.config.model_type, _USUAL).format(layer))
 
 
-def without_heads(hf: PreTrainedModel, heads: Sequence[tuple[int, int]], head_size: int) -> PreTrainedModel:
-    """A copy whose output projections have the rows of ``heads`` set to zero."""
+def without_heads(
+    hf: PreTrainedModel, heads: Sequence[tuple[int, int]], head_size: int | Mapping[int, int]
+) -> PreTrainedModel:
+    """A copy whose output projections have the rows of ``heads`` set to zero; ``head_size`` is one, or one a layer."""
     changed = copy.deepcopy(hf)
     with torch.no_grad():
         for layer, head in heads:
             module: Any = projection(changed, layer)
-            place = slice(head * head_size, (head + 1) * head_size)
+            size = head_size if isinstance(head_size, int) else head_size[layer]
+            place = slice(head * size, (head + 1) * size)
             if isinstance(module, Conv1D):
                 module.weight[place] = 0.0
             else:
@@ -56,9 +61,9 @@ def logits(hf: PreTrainedModel, ids: Sequence[int]) -> Tensor:
 
 @torch.no_grad()
 def attentions(eager: PreTrainedModel, ids: Sequence[int]) -> Tensor:
-    """[L, H, T, T] of one unpadded prompt, from a model whose attention is eager."""
+    """[layers with heads, H, T, T] of one unpadded prompt, from a model whose attention is eager."""
     output = eager(input_ids=torch.tensor([list(ids)]), use_cache=False, output_attentions=True)
-    return torch.stack([layer[0] for layer in output.attentions]).float()
+    return torch.stack([layer[0] for layer in output.attentions if layer is not None]).float()
 
 
 @torch.no_grad()

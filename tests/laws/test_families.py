@@ -14,15 +14,35 @@ from headscope.models.editing import LayerEdit, editing, zero
 from headscope.models.head_model import HeadModel
 from headscope.models.loading import load_model
 from headscope.models.reading import RowQueries, read_attention
-from headscope.models.running import logits_at, prefill, step
+from headscope.models.running import keep_rows, logits_at, prefill, step
 from headscope.models.shared_prefill import PathOf, SharedPrefill
 from headscope.tokens import tree_row
 from tests.laws import oracles
-from tests.laws.families import FAMILIES, make, sequences, word_tokenizer
+from tests.laws.families import FAMILIES, loaded, make, sequences, word_tokenizer
 
 TOLERANCE = 1e-5
 NOT_ROUTED = {"bloom", "falcon", "falcon_40b", "falcon_rw", "gpt_neo", "gptj", "mpt", "codegen"}
-NOT_PACKED = {"bloom", "falcon_rw", "mpt"}  # ALiBi: distances come from the mask, not from position ids
+RECURRENT = {"qwen3_5_text", "qwen3_next", "lfm2", "jamba", "falcon_h1", "granitemoehybrid", "nemotron_h"}
+ALIBI = {"bloom", "falcon_rw", "mpt"}
+# ALiBi takes distances from the mask, not from position ids; a recurrent state goes through a row in its order.
+NOT_PACKED = ALIBI | RECURRENT
+SHARED_VALUES = {"gemma3n_text", "gemma4_text"}  # upper layers read lower ones' cache
+GATED = {"qwen3_5_text", "qwen3_next"}
+# One for each kind of cache and of position: for the others the cached generation above says the same.
+GENERATING = {
+    "gpt2",
+    "gptj",
+    "bloom",
+    "mistral",
+    "gemma2",
+    "gpt_oss",
+    "gemma3n_text",
+    "llama4_text",
+    "jamba",
+    "falcon_h1",
+}
+# By its own account of its layers, in the configuration of the tiny model.
+WITH_HEADS = {family: [1, 3] for family in RECURRENT - {"falcon_h1"}}
 # Under eager attention transformers 5.23 adds Falcon's ALiBi twice, so it is no oracle for the same model under SDPA.
 EAGER_DIFFERS = {"falcon_rw"}
 
@@ -34,12 +54,33 @@ class Case:
     hf: PreTrainedModel  # an untouched twin with the same weights
     rows: list[list[int]]
 
+    @property
+    def layers(self) -> list[int]:
+        """The layers that have heads."""
+        return list(self.model.anatomy.layers)
+
+    @property
+    def head_sizes(self) -> dict[int, int]:
+        return {n: layer.head_size for n, layer in self.model.anatomy.layers.items()}
+
+    def heads(self, spec: str) -> list[tuple[int, int]]:
+        """(layer, head) of ``"1:3,2:*"``, layers counted among those with heads; the last where they are too few."""
+        found: list[tuple[int, int]] = []
+        for item in spec.split(",") if spec else ():
+            nth, head = item.split(":")
+            layer = self.layers[min(int(nth), len(self.layers) - 1)]
+            found += [(layer, h) for h in (range(4) if head == "*" else [int(head)])]
+        return found
+
+    def spec(self, spec: str) -> str:
+        """The same heads as headscope names them."""
+        return ",".join(f"{layer}:{head}" for layer, head in self.heads(spec))
+
 
 @pytest.fixture(scope="module", params=list(FAMILIES))
 def case(request: pytest.FixtureRequest) -> Case:
     family = request.param
-    model = load_model(make(family), tokenizer=word_tokenizer(), device="cpu")
-    return Case(family, model, make(family), sequences())
+    return Case(family, loaded(family), make(family), sequences())
 
 
 def close(got: Tensor, expected: Tensor) -> bool:
@@ -56,32 +97,36 @@ def all_queries(batch: Batch) -> RowQueries:
 def test_every_law_is_measured_and_passes(case: Case) -> None:
     laws = {law.name: law for law in case.model.laws.laws}
     assert case.model.laws.passed
-    assert all(law.passed for name, law in laws.items() if "tree" not in name), str(case.model.laws)
+    saving = ["begun at the edited block = whole pass"] if case.family in SHARED_VALUES else []
+    assert all(law.passed for name, law in laws.items() if "tree" not in name and name not in saving), str(laws)
     moved = float(laws["edit = zeroed rows of W_O"].note.split()[-1])
     assert moved > 0.05, "the edit under test must matter, else it proves nothing"
 
 
 def test_the_dry_run_finds_the_projection_the_family_names(case: Case) -> None:
-    for index, layer in enumerate(case.model.anatomy.layers):
+    for index, layer in case.model.anatomy.layers.items():
         assert layer.projection is oracles.projection(case.model.hf, index)
-        assert layer.direct
+        assert layer.direct == (case.family not in GATED)
+    assert case.layers == WITH_HEADS.get(case.family, list(range(case.hf.config.num_hidden_layers)))
     assert case.model.anatomy.routed == (case.family not in NOT_ROUTED)
     assert case.model.own_attention == case.hf.config._attn_implementation
 
 
-@pytest.mark.parametrize("padding", ["left", "right"])
-def test_rows_read_equal_eager_attentions_of_each_prompt_alone(case: Case, padding: str) -> None:
-    batch = Batch.of_chains(case.rows, padding=padding, extra=2)  # type: ignore[arg-type]
+def test_rows_read_equal_eager_attentions_of_each_prompt_alone(case: Case) -> None:
     eager = make(case.family, attention="eager")
+    alone = [oracles.attentions(eager, ids) for ids in case.rows]
     model = case.model
     if case.family in EAGER_DIFFERS:
         model = load_model(make(case.family, attention="eager"), tokenizer=word_tokenizer(), device="cpu")
-    reading = read_attention(model, batch, all_queries(batch))
-    for row, ids in enumerate(case.rows):
-        real = batch.attention_mask[row].bool()
-        mass = reading.mass[:, row][:, real][..., real].transpose(1, 2)  # [L, H, T, T]
-        assert close(mass, oracles.attentions(eager, ids))
-        assert bool(reading.mass[:, row][:, ~real].isnan().all())
+    for padding in ("left", "right"):
+        batch = Batch.of_chains(case.rows, padding=padding, extra=2)  # type: ignore[arg-type]
+        reading = read_attention(model, batch, all_queries(batch))
+        for row, expected in enumerate(alone):
+            real = batch.attention_mask[row].bool()
+            mass = reading.mass[case.layers, row][:, real][..., real].transpose(1, 2)  # [layers with heads, H, T, T]
+            assert close(mass, expected), padding
+            assert bool(reading.mass[:, row][:, ~real].isnan().all())
+        assert bool(reading.mass[list(model.anatomy.without_heads)].isnan().all())
 
 
 def test_where_eager_attention_is_no_oracle_it_is_another_model() -> None:
@@ -97,30 +142,33 @@ def test_written_norm_over_all_keys_equals_the_norm_of_what_the_head_writes(case
     B, T = batch.ids.shape
     queries = RowQueries(torch.arange(T).expand(B, T), batch.attention_mask.bool(), torch.ones(B, T, 1, T))
     written = read_attention(case.model, batch, queries).written
-    for layer, n_heads in enumerate(case.model.heads_per_layer):
+    for layer in case.layers:
+        if case.family in GATED:
+            assert bool(written[layer].isnan().all()), "attention does not weigh what such a head writes"
+            continue
         for row, ids in enumerate(case.rows):
-            expected = oracles.head_outputs(case.hf, ids, layer, n_heads).norm(dim=-1)
+            expected = oracles.head_outputs(case.hf, ids, layer, 4).norm(dim=-1)
             assert close(written[layer, row, : len(ids), :, 0], expected)
 
 
-@pytest.mark.parametrize("spec", ["0:1", "1:3", "0:0,1:2,2:1", "2:*"])
-def test_zero_edit_equals_zeroed_rows_of_the_projection(case: Case, spec: str) -> None:
-    heads = [(head.layer, head.head) for head in case.model.head_set(spec)]
-    changed = oracles.without_heads(case.hf, heads, case.model.anatomy.layers[0].head_size)
+def test_zero_edit_equals_zeroed_rows_of_the_projection(case: Case) -> None:
+    """Heads of all layers at once; one head, a whole layer and none are rows of the cached generation below."""
+    spec = "0:0,1:2,2:1"
+    changed = oracles.without_heads(case.hf, case.heads(spec), case.head_sizes)
     batch = Batch.of_chains(case.rows, extra=1)
-    with case.model.edit(zero(spec)):
+    with case.model.edit(zero(case.spec(spec))):
         got = logits_at(case.model, batch, torch.arange(len(case.rows)), batch.ends())
     for row, ids in enumerate(case.rows):
         assert close(got[row], oracles.logits(changed, ids)[-1])
 
 
 def test_cached_generation_of_mixed_edits_equals_each_alone_uncached(case: Case) -> None:
-    n_tokens, model = 4, case.model
+    n_tokens, model = 3, case.model
     specs = ["0:1", "1:3,2:0", "", "0:*"]
-    gains = {layer: torch.ones(len(specs), 1, n) for layer, n in enumerate(model.heads_per_layer)}
+    gains = {layer: torch.ones(len(specs), 1, 4) for layer in case.layers}
     for row, spec in enumerate(specs):
-        for head in model.head_set(spec) if spec else ():
-            gains[head.layer][row, 0, head.head] = 0.0
+        for layer, head in case.heads(spec):
+            gains[layer][row, 0, head] = 0.0
     batch = Batch.of_chains(case.rows, padding="left")
     mask, positions, chosen = batch.attention_mask, batch.attention_mask.sum(1, keepdim=True), []
     with editing(model, {layer: LayerEdit(gain) for layer, gain in gains.items()}):
@@ -132,18 +180,19 @@ def test_cached_generation_of_mixed_edits_equals_each_alone_uncached(case: Case)
             positions = positions + 1
     texts = torch.cat(chosen, dim=1)
     for row, (ids, spec) in enumerate(zip(case.rows, specs, strict=True)):
-        heads = [(head.layer, head.head) for head in model.head_set(spec)] if spec else []
-        changed = oracles.without_heads(case.hf, heads, model.anatomy.layers[0].head_size)
+        changed = oracles.without_heads(case.hf, case.heads(spec), case.head_sizes)
         assert texts[row].tolist() == oracles.greedy(changed, ids, n_tokens)
         assert close(logits[row], oracles.logits(changed, ids + texts[row].tolist())[-1])
 
 
-def test_generate_of_transformers_runs_edited_and_cached(case: Case) -> None:
-    spec, n_tokens = "0:1,2:2", 3
-    heads = [(head.layer, head.head) for head in case.model.head_set(spec)]
-    changed = oracles.without_heads(case.hf, heads, case.model.anatomy.layers[0].head_size)
+@pytest.mark.parametrize(
+    "family", [pytest.param(one, marks=[] if one in GENERATING else pytest.mark.slow) for one in FAMILIES]
+)
+def test_generate_of_transformers_runs_edited_and_cached(family: str) -> None:
+    case, spec, n_tokens = Case(family, loaded(family), make(family), sequences()), "0:1,2:2", 3
+    changed = oracles.without_heads(case.hf, case.heads(spec), case.head_sizes)
     batch = Batch.of_chains(case.rows, padding="left")
-    with case.model.edit(zero(spec)) as hf:
+    with case.model.edit(zero(case.spec(spec))) as hf:
         texts = hf.generate(
             batch.ids,
             attention_mask=batch.attention_mask,
@@ -163,7 +212,7 @@ def test_dropping_rows_of_a_cached_generation_leaves_the_others(case: Case) -> N
     ids = logits.argmax(-1, keepdim=True)
     mask = torch.cat([batch.attention_mask, torch.ones_like(ids)], dim=1)
     keep = torch.tensor([1, 3])
-    cache.batch_select_indices(keep)
+    keep_rows(cache, keep)
     positions = batch.attention_mask.sum(1, keepdim=True)
     after, _ = step(case.model, cache, ids[keep], positions[keep], mask[keep])
     for index, row in enumerate(keep.tolist()):
@@ -172,7 +221,7 @@ def test_dropping_rows_of_a_cached_generation_leaves_the_others(case: Case) -> N
 
 def test_text_begun_from_trees_goes_on_as_each_alone_where_the_load_check_says_so(case: Case) -> None:
     """Two batches of trees, rows of different length, a row dropped on the way, against uncached passes."""
-    assert case.model.prefills_trees == (case.family not in NOT_PACKED)
+    assert case.model.prefills_trees == (case.family not in NOT_PACKED | SHARED_VALUES)
     if not case.model.prefills_trees:
         return
     n = 5 if (case.model.tree_row_limit or 0) > 30 else 1
@@ -189,7 +238,7 @@ def test_text_begun_from_trees_goes_on_as_each_alone_where_the_load_check_says_s
             assert close(got, oracles.logits(case.hf, ids)[-1])
         if len(new) < len(alone):
             keep = torch.tensor([0, 2, 3])
-            cache.batch_select_indices(keep)
+            keep_rows(cache, keep)
             mask, alone = mask[keep], [alone[i] for i in keep]
         positions = mask.sum(1, keepdim=True)
         mask = torch.cat([mask, mask.new_ones(len(mask), 1)], dim=1)
@@ -217,5 +266,5 @@ def test_prompts_packed_as_a_tree_equal_each_alone_where_the_load_check_says_so(
     for path, ids in zip(packed.paths, rows, strict=True):
         at = torch.tensor(path)
         assert close(logits[at], oracles.logits(case.hf, ids))
-        mass = reading.mass[:, 0][:, at][..., at].transpose(1, 2)
+        mass = reading.mass[case.layers, 0][:, at][..., at].transpose(1, 2)
         assert close(mass, oracles.attentions(eager, ids))

@@ -8,7 +8,7 @@ import pytest
 import torch
 import transformers
 
-from headscope.errors import ModelError
+from headscope.errors import LawError, ModelError
 from headscope.models.loading import load_model
 from tests.laws.families import make, widen, word_tokenizer
 
@@ -55,6 +55,23 @@ def test_an_encoder_decoder_is_refused() -> None:
 def test_a_model_without_attention_is_refused(config: transformers.PreTrainedConfig) -> None:
     with pytest.raises(ModelError, match="no attention headscope can see"):
         load_model(built(config), tokenizer=word_tokenizer(), device="cpu")
+
+
+@pytest.mark.parametrize("attention", ["sdpa", "eager"])
+def test_heads_that_are_differences_of_attentions_are_refused(attention: str) -> None:
+    config = transformers.DiffLlamaConfig(**SMALL, intermediate_size=32, num_attention_heads=4, num_key_value_heads=2)
+    config._attn_implementation = attention
+    with pytest.raises(ModelError, match="a difference, as in DiffLlama"):
+        load_model(built(config), tokenizer=word_tokenizer(), device="cpu")
+
+
+def test_a_recurrence_that_sees_padding_is_refused_with_its_layers() -> None:
+    """RecurrentGemma gives its recurrent layers no mask: a text padded on the left is another text to them."""
+    shape = {"intermediate_size": 48, "num_attention_heads": 4, "lru_width": 32, "attention_window_size": 16}
+    config = transformers.RecurrentGemmaConfig(**(SMALL | shape | {"num_hidden_layers": 3}))
+    with pytest.raises(LawError, match="padded left") as caught:
+        load_model(built(config), tokenizer=word_tokenizer(), device="cpu")
+    assert "padding before a text enters the state of its layers without heads: 0, 1" in str(caught.value)
 
 
 def test_attention_weights_shared_between_layers_are_refused() -> None:
