@@ -253,8 +253,34 @@ def _common_prefix(first: Sequence[int], second: Sequence[int]) -> int:
     return shared
 
 
+@dataclass(frozen=True)
+class RowLimits:
+    """Which rows may share a batch.
+
+    Attributes:
+        tree: longest row that may be a tree; longer ones, which are chains, share no batch with others: a mask that a
+            tree brings into a batch holds for all its rows, and knows of no window. None for no such limit.
+        mixed: longest row that may lie beside rows of other lengths, because beyond it positions depend on the longest
+            row of the batch; None for no such limit.
+    """
+
+    tree: int | None = None
+    mixed: int | None = None
+
+    def side(self, length: int) -> int:
+        """The same number for lengths of rows that may share a batch; the larger the longer the rows."""
+        if self.mixed is not None and length > self.mixed:
+            return length
+        return int(self.tree is not None and length > self.tree)
+
+
 def plan_batches(
-    lengths: Sequence[int], batch_tokens: int, tree_limit: int | None = None, *, most_rows: int | None = None
+    lengths: Sequence[int],
+    batch_tokens: int,
+    limits: RowLimits | None = None,
+    *,
+    most_rows: int | None = None,
+    in_a_row: Sequence[int] | None = None,
 ) -> list[list[int]]:
     """Group rows by length so that rows x longest row stays within ``batch_tokens``; every row in exactly one batch.
 
@@ -265,11 +291,14 @@ def plan_batches(
     Args:
         lengths: tokens of each row.
         batch_tokens: most tokens of a batch, padding included.
-        tree_limit: rows longer than this, which are chains, share no batch with others, which may be trees: a mask that
-            a tree brings into a batch holds for all its rows, and knows of no window. None for no such limit.
+        limits: which rows may share a batch; None for all.
         most_rows: most rows of a batch; None for any number.
+        in_a_row: tokens of the rows that ``limits`` speaks of, where they are not ``lengths`` (several rows that stand
+            together are one row here).
     """
-    order = sorted(range(len(lengths)), key=lambda index: (-lengths[index], index))
+    limits = RowLimits() if limits is None else limits
+    sides = [limits.side(length) for length in (lengths if in_a_row is None else in_a_row)]
+    order = sorted(range(len(lengths)), key=lambda index: (-sides[index], -lengths[index], index))
     batches: list[list[int]] = []
     longest = padding = 0
     for index in order:
@@ -280,7 +309,7 @@ def plan_batches(
             and size * longest <= batch_tokens
             and size <= (most_rows or size)
             and padding + longest - length <= PADDING_SHARE * batch_tokens
-            and (tree_limit is None or length > tree_limit or longest <= tree_limit)
+            and sides[index] == sides[batches[-1][-1]]
         )
         if joins:
             batches[-1].append(index)

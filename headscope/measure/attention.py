@@ -100,7 +100,7 @@ def read_probes(
             by_sequence.setdefault(probe.sequence, []).append(index)
     shape = (len(probes), len(model.heads_per_layer), max(model.heads_per_layer))
     values = {measure: np.full(shape, np.nan) for measure in MEASURES}
-    plan = plan_batches([len(row) for row, _ in rows], batch_tokens, model.tree_row_limit)
+    plan = plan_batches([len(row) for row, _ in rows], batch_tokens, model.row_limits)
     for done, members in enumerate(plan):
         batch = [rows[index] for index in members]
         n_halved = in_halves(batch, lambda some: _read_batch(model, some, probes, by_sequence, values))

@@ -98,7 +98,7 @@ def measure_direct(
     found = _nothing(model, len(prompts))
     places = [(p, r) for p, prompt in enumerate(prompts) for r in range(len(prompt.rows))]
     lengths = [len(prompts[p].rows[r]) for p, r in places]
-    batches = plan_batches(lengths, batch_tokens, model.tree_row_limit)
+    batches = plan_batches(lengths, batch_tokens, model.row_limits)
     plan = [_Piece(tuple(places[index] for index in members)) for members in batches]
     error, n_halved = 0.0, 0
     for done, (piece, result) in enumerate(zip(plan, work(plan, passes.scores), strict=True)):

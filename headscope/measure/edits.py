@@ -113,7 +113,7 @@ class ControlStates:
 
     def _run(self, model: HeadModel, batch_tokens: int, progress: Progress | None) -> None:
         places = [(c, r) for c, control in enumerate(self._controls) for r in range(len(control.rows))]
-        plan = plan_batches([len(self._controls[c].rows[r]) for c, r in places], batch_tokens, model.tree_row_limit)
+        plan = plan_batches([len(self._controls[c].rows[r]) for c, r in places], batch_tokens, model.row_limits)
         for done, members in enumerate(plan):
             batch = [places[index] for index in members]
             self.n_halved += in_halves(batch, lambda some: self._run_batch(model, some))

@@ -154,7 +154,7 @@ class ForcedPasses:
         share = max(max(lengths), self._batch_tokens // beside)
         return [
             Piece(tuple(rows), block, layer)
-            for rows in plan_batches(lengths, share, self._model.tree_row_limit)
+            for rows in plan_batches(lengths, share, self._model.row_limits)
             for layer, members in sorted(by_layer.items() or [(0, [])])
             for block in _blocks(members, self._arms_at_once(rows, max(lengths[row] for row in rows)))
         ]

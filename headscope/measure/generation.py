@@ -38,7 +38,7 @@ from headscope.models.memory_budget import held_tokens, most_written_at_once
 from headscope.models.running import keep_rows, prefill, step
 from headscope.models.shared_prefill import PathOf, SharedPrefill
 from headscope.random_streams import generator
-from headscope.tokens import Row, pack_rows, padded, plan_batches
+from headscope.tokens import Row, RowLimits, pack_rows, padded, plan_batches
 
 _HELD_PER_RUN = 2
 
@@ -115,6 +115,7 @@ def generate(
         raise RequestError(f'text cannot be written with "{states.recipe.what}" patched', fix='patch "z"')
     running = [[writer.asked(job) for job in writer.jobs(p, 0)] for p in range(len(prompts))]
     check_room(model, {one.id: one.n_prompt for unit in running for one in unit}, sampling.max_tokens)
+    _check_together(model, running)
     texts: list[list[list[tuple[int, ...]]]] = [[[() for _ in range(sampling.samples)] for _ in prompts] for _ in arms]
     units = [(p, s) for p in range(len(prompts)) for s in range(sampling.samples)]
     # A unit's arms stand together, so that a difference between arms is never one between batches.
@@ -122,7 +123,9 @@ def generate(
     n_rows = min(batch_tokens, most_written_at_once(model)) // max(map(len, running), default=1)
     together = writer.shares(max((one.n_prompt for unit in running for one in unit), default=0))
     held = held_tokens(model) if together else _HELD_PER_RUN * batch_tokens
-    plan = plan_batches(widths, held, most_rows=max(1, n_rows))
+    in_a_row = [max(one.n_prompt for one in running[p]) for p, _ in units]
+    limits = RowLimits(mixed=model.mixed_row_limit)  # no row of these is a tree
+    plan = plan_batches(widths, held, limits, most_rows=max(1, n_rows), in_a_row=in_a_row)
     pieces = [TextPiece(tuple(units[index] for index in members)) for members in plan]
     for done, (piece, result) in enumerate(zip(pieces, work(pieces, writer.run), strict=True)):
         ends = result["lengths"].cumsum()
@@ -137,14 +140,40 @@ def generate(
 
 
 def check_room(model: HeadModel, lengths: Mapping[str, int], max_tokens: int) -> None:
-    """Raise ProfileError where a prompt (id -> its tokens) and ``max_tokens`` new ones do not fit the context."""
+    """Raise ProfileError where a prompt (id -> its tokens) and ``max_tokens`` new ones do not fit the model.
+
+    They must fit its context, and not cross the length beyond which its positions change: what the cache holds of the
+    prompt would have to be computed anew there.
+    """
+    limit = model.mixed_row_limit
     for name, length in lengths.items():
+        if limit is not None and length <= limit < length + max_tokens - 1:  # the last token is not run
+            raise ProfileError(
+                f"prompt {name} and its continuation cross the length beyond which the model's positions change",
+                expected=f"at most {limit} tokens together, or a prompt of more",
+                got=f"{length} + {max_tokens}",
+                fix="ask for fewer tokens (--max-tokens), or shorten the prompt",
+            )
         if model.context_length is not None and length + max_tokens > model.context_length:
             raise ProfileError(
                 f"prompt {name} and its continuation are longer than the model's context",
                 expected=f"at most {model.context_length} tokens",
                 got=f"{length} + {max_tokens}",
                 fix="ask for fewer tokens (--max-tokens)",
+            )
+
+
+def _check_together(model: HeadModel, running: Sequence[Sequence[AskedPrompt]]) -> None:
+    """Raise RequestError where a text and the source that is patched into it cannot run side by side."""
+    limits = RowLimits(mixed=model.mixed_row_limit)
+    for unit in running:
+        lengths = sorted({one.n_prompt for one in unit})
+        if len({limits.side(length) for length in lengths}) > 1:
+            raise RequestError(
+                f"prompt {unit[0].id} and the source that is patched into it cannot run side by side on this model",
+                expected=f"at most {model.mixed_row_limit} tokens in each, or as many in both",
+                got=" and ".join(map(str, lengths)),
+                fix="leave such pairs out",
             )
 
 
@@ -266,7 +295,7 @@ class _Writer:
             for row, members in pack_rows([self.asked(jobs[i]).tokens.ids for i in group], limit)
         ]
         start = SharedPrefill(self.model, len(jobs), batch.width, room=self.sampling.max_tokens - 1)
-        for chosen in plan_batches([len(row) for row, _ in rows], self.batch_tokens, self.model.tree_row_limit):
+        for chosen in plan_batches([len(row) for row, _ in rows], self.batch_tokens, self.model.row_limits):
             trees, members = [rows[i][0] for i in chosen], [rows[i][1] for i in chosen]
             places = [Places(p, np.full(len(p), -1)) for p in padded([tree.positions for tree in trees], -1)]
             paths = [

@@ -143,7 +143,7 @@ class GradientPasses:
         found["ends"] = np.full(len(self._prompts), np.nan)
         plan = [
             GradientPiece(tuple(map(int, members)), steps)
-            for members in plan_batches(self._lengths, self._batch_tokens, self._model.tree_row_limit)
+            for members in plan_batches(self._lengths, self._batch_tokens, self._model.row_limits)
         ]
         n_passes, n_halved = 0, 0
         for done, (piece, result) in enumerate(zip(plan, work(plan, self.scores), strict=True)):

@@ -66,7 +66,7 @@ def watch_rows(
         for one in kept:  # not before: a batch that failed may have been seen in part
             add(one)
 
-    plan = plan_batches([len(row) for row in rows], batch_tokens, model.tree_row_limit)
+    plan = plan_batches([len(row) for row in rows], batch_tokens, model.row_limits)
     return sum(in_halves(members, run) for members in plan)
 
 

@@ -42,11 +42,12 @@ def _tree_law(model: HeadModel, rows: Rows, tolerance: float) -> tuple[Law, int 
     if not takes_positions(model.hf):
         return Law(name, math.nan, math.nan, None, "prompts run one to a row: positions cannot be given"), None
     sequences = rows.sequences
-    if window is not None and window < 25:
-        length = max(2, window // 3)
+    longest = min(size for size in (smallest_window(model), model.mixed_row_limit, 1 << 20) if size is not None)
+    if longest < 25:
+        length = max(2, longest // 3)
         sequences = [ids[:length] for ids in sequences]
     packed = tree_row(sequences)
-    longest = min(size for size in (window, model.context_length, 1 << 20) if size is not None)
+    longest = min(longest, model.context_length or longest)
     batch = batch_of([packed], model.device)
     if len(packed) > longest:
         return Law(name, math.nan, math.nan, None, "window or context too short: prompts run one to a row"), None

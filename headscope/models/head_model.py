@@ -17,6 +17,7 @@ from headscope.models.editing import HeadEdit, editing
 from headscope.models.interface import own_implementation
 from headscope.models.law_report import LawReport
 from headscope.models.weights import norm_factors
+from headscope.tokens import RowLimits
 
 
 @dataclass(eq=False)
@@ -36,6 +37,8 @@ class HeadModel:
         laws: what was proved when it was loaded.
         tree_row_limit: longest row, in tokens, that may hold several prompts packed as a tree; None where the load
             check did not find such rows equal to prompts run alone.
+        mixed_row_limit: longest row, in tokens, that may lie beside rows of other lengths (see ``lengths``); None for
+            no such limit.
         skips_lower_blocks: whether a pass may begin at the block it edits; False where the load check did not find
             such a pass equal to a whole one.
         prefills_trees: whether cached generation may begin with prompts packed as trees; False where the load check did
@@ -55,6 +58,7 @@ class HeadModel:
     context_length: int | None
     laws: LawReport
     tree_row_limit: int | None = None
+    mixed_row_limit: int | None = None
     skips_lower_blocks: bool = False
     prefills_trees: bool = False
     notes: tuple[str, ...] = ()
@@ -76,6 +80,11 @@ class HeadModel:
     def heads_per_layer(self) -> tuple[int, ...]:
         """Number of heads of each layer; 0 where a layer has no attention."""
         return self.anatomy.heads_per_layer
+
+    @property
+    def row_limits(self) -> RowLimits:
+        """Which rows may share a batch."""
+        return RowLimits(self.tree_row_limit, self.mixed_row_limit)
 
     @property
     def own_attention(self) -> str:
@@ -120,6 +129,7 @@ class HeadModel:
             "value_weighted": self.anatomy.direct,
             "n_layers": len(self.anatomy),
             "heads_per_layer": list(self.heads_per_layer),
+            "layers_without_heads": list(self.anatomy.without_heads),
             "kv_heads_per_layer": [layer.n_kv_heads for layer in layers],
             "head_size_per_layer": [layer.head_size for layer in layers],
             "projections": [layer.name for layer in layers],
@@ -128,8 +138,8 @@ class HeadModel:
             "bos": self.bos,
             "bos_token_id": self.bos_token_id,
             "tree_row_limit": self.tree_row_limit,
+            "mixed_row_limit": self.mixed_row_limit,
             "skips_lower_blocks": self.skips_lower_blocks,
-            "layers_without_heads": list(self.anatomy.without_heads),
             "prefills_trees": self.prefills_trees,
             "load_check": self.laws.as_dict(),
             "notes": list(self.notes),

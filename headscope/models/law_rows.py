@@ -56,6 +56,8 @@ def made_up_sequences(model: HeadModel) -> list[list[int]]:
     window = smallest_window(model)
     longest = 9 if window is None or window > 24 else max(9, window + 3)
     longest = min(longest, model.context_length or longest)
+    if model.mixed_row_limit is not None:  # rows beyond it are the business of ``lengths``; two tokens for padding
+        longest = min(longest, max(2, model.mixed_row_limit - 2))
     vocabulary = vocabulary_size(model.hf)
     draws = generator(0, "load check").integers(0, vocabulary, size=(3, longest)).tolist()
     shared = max(1, longest // 3)

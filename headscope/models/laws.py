@@ -35,6 +35,7 @@ from headscope.models.law_rows import (
     made_up_edits,
     made_up_sequences,
 )
+from headscope.models.lengths import length_laws
 from headscope.models.reading import watching_attention
 from headscope.models.running import prefill, run_hidden
 from headscope.models.weights import head_weights
@@ -60,6 +61,7 @@ def check_laws(model: HeadModel) -> LawReport:
         *_padding_laws(model, rows),
         *_editing_laws(model, rows),
         _cache_law(model, rows),
+        *length_laws(model, tolerance),
     ]
     # Capabilities are taken only where they add no more than padding does: a wrong distance or position can hide under
     # the wide tolerance of half precision.

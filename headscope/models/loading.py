@@ -22,6 +22,7 @@ from headscope.models.anatomy import context_length, find_anatomy
 from headscope.models.checkpoints import Checkpoint, find_checkpoint, load_weights
 from headscope.models.head_model import HeadModel
 from headscope.models.law_report import LawReport
+from headscope.models.lengths import mixed_row_limit
 from headscope.models.memory_budget import parse_budget
 
 DTYPES = {
@@ -107,6 +108,7 @@ def load_model(
         bos_token_id=bos_token_id,
         anatomy=find_anatomy(hf),
         context_length=context_length(hf),
+        mixed_row_limit=mixed_row_limit(hf),
         laws=LawReport(),
         notes=tuple(notes),
         memory_budget_bytes=budget_bytes,

@@ -48,6 +48,8 @@ def forward_arguments(model: HeadModel, batch: Batch) -> dict[str, Any]:
             expected=f"at most {model.context_length} tokens",
             got=f"{batch.width} tokens",
         )
+    if batch.allowed is None:
+        _require_alike(model, batch.attention_mask.sum(dim=1), batch.width)
     arguments: dict[str, Any] = {"input_ids": batch.ids, "use_cache": False, "attention_mask": batch.attention_mask}
     if takes_positions(model.hf):
         arguments["position_ids"] = batch.positions
@@ -62,6 +64,17 @@ def forward_arguments(model: HeadModel, batch: Batch) -> dict[str, Any]:
             )
         arguments["attention_mask"] = tree_mask(model, batch.allowed)
     return arguments
+
+
+def _require_alike(model: HeadModel, lengths: Tensor, width: int) -> None:
+    """Raise RequestError where rows beyond ``mixed_row_limit`` share a pass with others, or are padded."""
+    if model.mixed_row_limit is not None and width > model.mixed_row_limit and bool((lengths != width).any()):
+        raise RequestError(
+            f'rows of different lengths cannot be run together on "{model.name}": positions depend on the longest',
+            expected=f"at most {model.mixed_row_limit} tokens, or rows that are all of one length",
+            got=f"{int(lengths.min())} to {width} tokens",
+            fix="run the longer rows by themselves",
+        )
 
 
 def tree_mask(model: HeadModel, allowed: Tensor) -> Tensor:
@@ -215,7 +228,17 @@ def step(model: HeadModel, cache: Any, ids: Tensor, positions: Tensor, attention
 
     Returns:
         Logits [B, V] float32 after the new tokens, and the cache.
+
+    Raises:
+        RequestError: the rows grow beyond ``mixed_row_limit``, where what the cache holds does not hold any more, or
+            are beyond it and of different lengths.
     """
+    _require_alike(model, positions[:, 0] + 1, attention_mask.shape[1])
+    if model.mixed_row_limit is not None and attention_mask.shape[1] == model.mixed_row_limit + 1:
+        raise RequestError(
+            f'text cannot go on beyond {model.mixed_row_limit} tokens on "{model.name}", whose positions change there',
+            fix="begin with more tokens, or end before",
+        )
     arguments: dict[str, Any] = {"input_ids": ids, "attention_mask": attention_mask, "past_key_values": cache}
     if takes_positions(model.hf):
         arguments["position_ids"] = positions

@@ -119,7 +119,7 @@ def _fast_scores(study: CausalStudy, batch_tokens: int) -> Stage:
     prompts = [one for one in study.asked if one.concept != study.profile.control]
     lengths = [len(row) for prompt in prompts for row in prompt.rows]
     at_once = gradient_batch_tokens(study.model, prompts, batch_tokens)
-    plan = plan_batches(lengths, at_once, study.model.tree_row_limit)
+    plan = plan_batches(lengths, at_once, study.model.row_limits)
     tokens = sum(len(members) * max(lengths[index] for index in members) for members in plan)
     forward, back = DEFAULT_STEPS + 4, DEFAULT_STEPS + 1  # at strength 0, the controls, all heads off, and direct
     layer_tokens = tokens * len(study.model.heads_per_layer) * (forward + 2 * back)

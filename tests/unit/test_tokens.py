@@ -8,7 +8,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, 
 from transformers import PreTrainedTokenizerFast
 
 from headscope.errors import ProfileError, RequestError
-from headscope.tokens import PADDING_SHARE, Encoder, Tokens, pack_rows, padded, plan_batches, tree_row
+from headscope.tokens import PADDING_SHARE, Encoder, RowLimits, Tokens, pack_rows, padded, plan_batches, tree_row
 
 TEXTS = ["I am so grateful for the ride.", "Sorry about that, Ann.", "Thank you — merci, 🙂 and ありがとう!"]
 
@@ -177,17 +177,21 @@ def test_packing_puts_every_sequence_in_one_row_within_the_budget(chosen, row_to
 
 
 @given(
-    st.lists(st.integers(1, 50), max_size=40), st.integers(1, 200), st.none() | st.integers(1, 60), st.integers(1, 9)
+    st.lists(st.integers(1, 50), max_size=40),
+    st.integers(1, 200),
+    st.builds(RowLimits, st.none() | st.integers(1, 60), st.none() | st.integers(1, 60)),
+    st.integers(1, 9),
 )
-def test_a_batch_plan_holds_every_row_once_within_the_budget(lengths, budget, tree_limit, most_rows):
-    plan = plan_batches(lengths, budget, tree_limit, most_rows=most_rows)
+def test_a_batch_plan_holds_every_row_once_within_the_budget(lengths, budget, limits, most_rows):
+    plan = plan_batches(lengths, budget, limits, most_rows=most_rows)
     assert sorted(index for batch in plan for index in batch) == list(range(len(lengths)))
     for batch in plan:
         within = [lengths[index] for index in batch]
         assert len(batch) == 1 or len(batch) * max(within) <= budget
         assert len(batch) * max(within) - sum(within) <= budget * PADDING_SHARE
         assert len(batch) <= most_rows
-        assert tree_limit is None or max(within) <= tree_limit or min(within) > tree_limit, "long chains apart"
+        assert limits.tree is None or max(within) <= limits.tree or min(within) > limits.tree, "long chains apart"
+        assert limits.mixed is None or max(within) <= limits.mixed or min(within) == max(within), "beyond: one length"
 
 
 def test_padding_goes_where_it_is_asked():
@@ -199,5 +203,7 @@ def test_padding_goes_where_it_is_asked():
 def test_a_batch_is_closed_only_where_it_must_be():
     assert plan_batches([5] * 7, 15) == [[0, 1, 2], [3, 4, 5], [6]]
     assert plan_batches([32, 31, 30, 1], 160) == [[0, 1, 2], [3]], "padding"
-    assert plan_batches([32, 31], 160, 31) == [[0], [1]], "a window"
+    assert plan_batches([32, 31], 160, RowLimits(tree=31)) == [[0], [1]], "a window"
+    assert plan_batches([32, 32, 31, 9, 8], 160, RowLimits(mixed=12)) == [[0, 1], [2], [3, 4]], "positions"
+    assert plan_batches([32, 32, 31], 160, RowLimits(mixed=12), in_a_row=[8, 16, 9]) == [[1], [0, 2]], "several a row"
     assert plan_batches([5] * 4, 100, most_rows=3) == [[0, 1, 2], [3]]
