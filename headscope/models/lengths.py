@@ -1,8 +1,8 @@
 """Lengths beyond which a model's positions depend on more than the row: a prompt's numbers must not.
 
 Some models compute positions anew for each pass from its longest row: LongRoPE (Phi-3 to Phi-4-mini) takes other
-frequencies beyond a length, dynamic NTK others for each length; Llama 4 scales queries beyond a length and counts
-padding there. So rows beyond the length share a pass with rows of their own length only, unpadded, which then is what
+frequencies beyond a length, dynamic NTK others for each length; Llama 4 and Inkling scale queries beyond a length, and
+count padding. So rows beyond the length share a pass with rows of their own length only, unpadded, which then is what
 transformers computes of each alone. That rule stands in ``tokens.RowLimits``, by which every plan of batches is made;
 ``running`` refuses a pass that breaks it. The load check tries rows on both sides of each length that a configuration
 names, also of those where positions are said not to depend on the batch.
@@ -49,8 +49,10 @@ def _named_lengths(hf: PreTrainedModel) -> dict[int, bool]:
         if isinstance(length, int):
             found[length] = looks_at_pass or found.get(length, False)
     if getattr(config, "attn_temperature_tuning", False):
-        # The first token that is scaled has position floor_scale - 1.
-        found[max(1, int(config.floor_scale) - 1)] = True
+        found[max(1, int(config.floor_scale) - 1)] = True  # token number floor_scale is the first that is scaled
+    scaled_after: int | None = getattr(config, "log_scaling_n_floor", None)
+    if scaled_after is not None:
+        found[scaled_after] = True
     return {length: looks for length, looks in found.items() if context is None or length < context}
 
 

@@ -200,7 +200,7 @@ FAMILIES: dict[str, tuple[str, dict[str, Any], str]] = {
     ),
 }
 
-FAMILIES |= {family: (name, _GROUPED | changes, stands_for) for family, (name, changes, stands_for) in NEWER.items()}
+FAMILIES.update((family, (name, _GROUPED | changes, what)) for family, (name, changes, what) in NEWER.items())
 
 
 def make(family: str, *, seed: int = 0, attention: str | None = None, **changes: Any) -> PreTrainedModel:

@@ -38,6 +38,7 @@ NOT_PLAIN = {
     **dict.fromkeys(["qwen3_5_text", "qwen3_next", "lfm2", "jamba", "granitemoehybrid", "nemotron_h"], WITHOUT_HEADS),
     "falcon_h1": "adds something else than its heads and one module",  # a state space beside the heads
     "gemma3n_text": "what comes next: something stands between",
+    "inkling_text": "InklingShortConvolution, is no such norm",  # after the output projection
     "gemma4_text": "adds something else than its heads and one module",
 }
 

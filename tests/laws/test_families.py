@@ -25,7 +25,7 @@ NOT_ROUTED = {"bloom", "falcon", "falcon_40b", "falcon_rw", "gpt_neo", "gptj", "
 RECURRENT = {"qwen3_5_text", "qwen3_next", "lfm2", "jamba", "falcon_h1", "granitemoehybrid", "nemotron_h"}
 ALIBI = {"bloom", "falcon_rw", "mpt"}
 # ALiBi takes distances from the mask, not from position ids; a recurrent state goes through a row in its order.
-NOT_PACKED = ALIBI | RECURRENT
+NOT_PACKED = ALIBI | RECURRENT | {"inkling_text"}  # which convolves keys and values along the row
 SHARED_VALUES = {"gemma3n_text", "gemma4_text"}  # upper layers read lower ones' cache
 GATED = {"qwen3_5_text", "qwen3_next"}
 # One for each kind of cache and of position: for the others the cached generation above says the same.

@@ -48,6 +48,7 @@ SCHEMES: dict[str, tuple[str, dict[str, Any]]] = {
         {"sliding_window": None, "rope_parameters": LONGROPE, "original_max_position_embeddings": LIMIT},
     ),
     "temperature by position": ("llama4_text", {"floor_scale": LIMIT + 1, "attention_chunk_size": 64}),
+    "logarithm of position": ("inkling_text", {"log_scaling_n_floor": LIMIT, "sliding_window_size": 64}),
 }
 HEADS = HeadSet.parse("0:1,1:2", [4, 4, 4])
 SHORT, LONG = [1, 3, 4, 5, 6], [[1, *(3 + (i * k) % 50 for i in range(n - 1))] for n, k in ((14, 7), (17, 5), (17, 11))]
@@ -96,11 +97,11 @@ def test_neighbours_do_change_what_plain_transformers_computes(scheme: str) -> N
     assert moved[2] < TOLERANCE, "the longest row is as it is alone"
 
 
-def test_the_limit_is_found_and_the_load_check_tries_rows_beyond_it(model: HeadModel) -> None:
+def test_the_limit_is_found_and_the_load_check_tries_rows_beyond_it(model: HeadModel, scheme: str) -> None:
     assert model.row_limits.mixed == LIMIT
     law = next(law for law in model.laws.laws if str(LIMIT) in law.name)
     assert law.passed
-    assert model.tree_row_limit == LIMIT
+    assert model.tree_row_limit == (None if "logarithm" in scheme else LIMIT)  # that family is never packed
     assert model.describe()["mixed_row_limit"] == LIMIT
 
 
@@ -135,7 +136,8 @@ def test_attention_read_of_each_prompt_is_that_of_eager_alone(model: HeadModel, 
 def test_outcomes_of_edits_are_those_of_each_prompt_alone(model: HeadModel, scheme: str, pack: bool) -> None:
     """A prompt whose readouts lie beyond the limit too, while it does not itself."""
     texts = {"short": SHORT, "at": LONG[0][: LIMIT - 2], "long": LONG[1], "other": LONG[2]}
-    prompts = [asked(name, "joy", name, ids, pack=pack and name == "short") for name, ids in texts.items()]
+    trees = {"short"} if pack and model.tree_row_limit is not None else set[str]()
+    prompts = [asked(name, "joy", name, ids, pack=name in trees) for name, ids in texts.items()]
     arms = [Arm(HEADS, "zero"), Arm(HeadSet.parse("2:0", model.heads_per_layer), "zero")]
     passes = ForcedPasses(model, prompts, lexicons(), damage_on=frozenset(), states=None, batch_tokens=4000)
     found = passes.measure(arms)
