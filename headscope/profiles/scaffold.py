@@ -76,9 +76,9 @@ def new_profile(folder: str | Path, concept: str | None = None, words: Sequence[
         )
     if name in {*RESERVED_NAMES, "neutral"}:
         raise ProfileError(f'"{name}" cannot name a concept', got=name, fix="choose another name")
-    bad = [word for word in words if not word or word != "".join(word.split())]
+    bad = [word for word in words if not word or word != word.strip()]
     if bad:
-        raise ProfileError("a lexicon word is not one word", expected="words without spaces", got=repr(bad[0]))
+        raise ProfileError("a lexicon word is empty or has space around it", expected="words", got=repr(bad[0]))
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ProfileError(
             "profile folder exists already", expected="a new or an empty folder", got=str(folder), fix="choose another"

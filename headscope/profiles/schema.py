@@ -26,8 +26,10 @@ Readable = Annotated[str, AfterValidator(_writable)]
 # A concept's name stands in file names, table cells and "outcome:concept", so no slash, comma, colon or space in it.
 Name = Annotated[str, StringConstraints(pattern=r"^[^\W_][\w.-]*$", max_length=64)]
 Word = Annotated[str, StringConstraints(pattern=r"^\S+$", max_length=100), AfterValidator(_writable)]
+# An entry of a lexicon may be several words: "thank you".
+Entry = Annotated[str, StringConstraints(pattern=r"^\S+(\s+\S+)*$", max_length=100), AfterValidator(_writable)]
 Text = Annotated[str, StringConstraints(min_length=1), AfterValidator(_writable)]
-WordsByPart = dict[Readable, Annotated[list[Word], Field(min_length=1)]]
+WordsByPart = dict[Readable, Annotated[list[Entry], Field(min_length=1)]]
 
 
 class _Strict(BaseModel):
@@ -62,10 +64,10 @@ class PromptList(_Strict):
 class ConceptSection(_Strict):
     """A concept in ``profile.yaml``."""
 
-    lexicon: WordsByPart | Annotated[list[Word], Field(min_length=1)] = Field(
+    lexicon: WordsByPart | Annotated[list[Entry], Field(min_length=1)] = Field(
         description="the concept's words by part of speech, or a plain list"
     )
-    control_lexicon: WordsByPart | Annotated[list[Word], Field(min_length=1)] | None = Field(
+    control_lexicon: WordsByPart | Annotated[list[Entry], Field(min_length=1)] | None = Field(
         default=None, description="words of the same kinds that do not carry the concept; the profile's if left out"
     )
 
@@ -86,7 +88,7 @@ class ProfileFile(_Strict):
     readouts: list[Text] | None = Field(
         default=None, description="continuations after which the next word tells; left out: the bundled ones; []: none"
     )
-    control_lexicon: WordsByPart | Annotated[list[Word], Field(min_length=1)] | None = Field(
+    control_lexicon: WordsByPart | Annotated[list[Entry], Field(min_length=1)] | None = Field(
         default=None, description="control words for every concept without its own; left out: the bundled ones"
     )
     reference_words: list[Word] = Field(

@@ -13,22 +13,24 @@ Labels come with how many were inferred: such clusters are weaker evidence of in
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
+import regex
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from headscope.errors import RequestError
+from headscope.profiles.words import LETTER, seen
 
 FloatArray = NDArray[np.float64]
 Frame = frozenset[str]
 
 SAME_TEMPLATE_SIMILARITY = 0.35
+_WORD = regex.compile("\N{BULLET}|" + LETTER + "+(?:['\N{RIGHT SINGLE QUOTATION MARK}]" + LETTER + "+)*")
 MAX_COMPARISONS = 400_000_000
 """Of two frames, 8 bytes each: what fits most machines."""
 
@@ -112,7 +114,7 @@ def label_templates(
 def _frame(text: str, span: tuple[int, int] | None) -> Frame:
     if span is not None:
         text = f"{text[: span[0]]} \N{BULLET} {text[span[1] :]}"
-    words = ["^", *re.findall(r"\N{BULLET}|\w+(?:['\N{RIGHT SINGLE QUOTATION MARK}]\w+)*", text.casefold()), "$"]
+    words = ["^", *_WORD.findall(seen(text).casefold()), "$"]
     return frozenset(words[1:-1]) | {f"{a} {b}" for a, b in pairwise(words)}
 
 

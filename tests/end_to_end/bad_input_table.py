@@ -145,7 +145,6 @@ OPTIONS: list[tuple[str, tuple[str, ...]]] = [
     ("profiles new con:cept", ('"con:cept" cannot name a concept', "letters")),
     ("profiles new joy --concept neutral", ('"neutral" cannot name a concept',)),
     ("profiles new joy --concept overall", ('"overall" cannot name a concept',)),
-    ("profiles new joy --words 'very happy'", ("not one word", "very happy")),
     ("profiles new /etc", ("exists already",)),
 ]
 

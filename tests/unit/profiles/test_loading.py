@@ -285,7 +285,7 @@ def test_a_new_profile_never_overwrites(tmp_path: Path) -> None:
     new_profile(tmp_path / "x")
     with pytest.raises(ProfileError, match="exists already"):
         new_profile(tmp_path / "x")
-    for concept, words in (("a b", ()), ("neutral", ()), ("overall", ()), ("fine", ("two words",)), ("fine", ("",))):
+    for concept, words in (("a b", ()), ("neutral", ()), ("overall", ()), ("fine", (" glad",)), ("fine", ("",))):
         with pytest.raises(ProfileError):
             new_profile(tmp_path / "y", concept, words)
     assert not (tmp_path / "y").exists()

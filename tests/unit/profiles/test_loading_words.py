@@ -19,7 +19,15 @@ from headscope.profiles.phase6_words import (
     screening_words,
 )
 from headscope.profiles.types import Concept, Lexicon
-from headscope.profiles.words import count_substrings_phase6, count_words, find_words, first_word, folded_words
+from headscope.profiles.words import (
+    count_substrings_phase6,
+    count_words,
+    find_words,
+    first_word,
+    folded_words,
+    seen,
+    space_before,
+)
 
 
 @pytest.mark.parametrize(
@@ -37,6 +45,27 @@ from headscope.profiles.words import count_substrings_phase6, count_words, find_
         ("благодарен, неблагодарен", ["благодарен"], ["благодарен"]),
         ("ขอบคุณมาก", ["ขอบคุณ"], ["ขอบคุณ"]),
         ("a.b axb", ["a.b"], ["a.b"]),
+        # vowel signs and accents of every script belong to the word
+        ("मैं खुश हूँ, खुशी", ["खुश"], ["खुश"]),
+        ("কৃত কৃতজ্ঞ", ["কৃত"], ["কৃত"]),
+        ("நன்றி நன்", ["நன்"], ["நன்"]),
+        ("كَتَبَ كَتَبَتْ", ["كَتَبَ"], ["كَتَبَ"]),
+        ("मन मना", ["मन"], ["मन"]),
+        ("กลุ่ม กล", ["กล"], ["กล"]),
+        ("ខ្ម ខ", ["ខ"], ["ខ"]),
+        # characters without a width are not there
+        ("grate\u00adful mad\u00adly", ["grateful", "mad"], ["grate\u00adful"]),
+        ("می\u200cخواهم می", ["می"], ["می"]),
+        ("❤\ufe0f love", ["❤"], ["❤"]),
+        # full case folding
+        ("GROSS groß Gross größer", ["groß"], ["GROSS", "groß", "Gross"]),
+        ("DIE STRASSE, die Straße", ["strasse"], ["STRASSE", "Straße"]),
+        # several words
+        (
+            "Thank  you! thank\nyou. thank youth, thanks",
+            ["thank you", "thanks"],
+            ["Thank  you", "thank\nyou", "thanks"],
+        ),
         ("anything", [], []),
     ],
 )
@@ -54,7 +83,54 @@ def test_matches_are_ordered_disjoint_and_equal_to_a_word(text: str, words: list
     assert all(first[1] <= second[0] for first, second in itertools.pairwise(spans))
     known = {unicodedata.normalize("NFC", word).casefold().replace("’", "'") for word in words}
     for start, end in spans:
-        assert unicodedata.normalize("NFC", text[start:end]).casefold().replace("’", "'") in known
+        assert unicodedata.normalize("NFC", seen(text[start:end])).casefold().replace("’", "'") in known
+
+
+def runs(text: str) -> list[str]:
+    """The words of a text, slowly: runs of letters, digits, connectors and marks, by their Unicode categories."""
+    found, run = [], ""
+    for character in text + " ":
+        if unicodedata.category(character)[0] in "LNM" or unicodedata.category(character) == "Pc":
+            run += character
+        elif run:
+            found, run = [*found, run], ""
+    return found
+
+
+@given(st.text("aß_7 -.कखिीোক্\u0301\u064e", max_size=30))
+def test_words_of_scripts_with_spaces_are_runs_of_letters_digits_and_marks(text: str) -> None:
+    text = unicodedata.normalize("NFC", text)
+    words = list(dict.fromkeys(runs(text)))
+    folded = [word.casefold() for word in words]
+    assert [text[start:end] for start, end in find_words(text, words)] == runs(text)
+    assert list(folded_words(text)) == runs(unicodedata.normalize("NFKC", text).casefold())
+    for word in folded:
+        assert count_words(text, [word]) == [run.casefold() for run in runs(text)].count(word)
+
+
+@pytest.mark.parametrize(
+    ("text", "word", "space"),
+    [
+        ("I am so", "glad", " "),
+        ("I am so", "खुश", " "),
+        ("나는", "고마워", " "),
+        ("今日は", "感謝", ""),
+        ("I feel", "ありがとう", ""),
+        ("我很", "高兴", ""),
+        ("ฉัน", "ขอบคุณ", ""),
+        ("ຂ້ອຍ", "ຂອບໃຈ", ""),
+        ("ខ្ញុំ", "អរគុណ", ""),
+        ("ငါ", "ကျေးဇူး", ""),
+        ("そうです。", "Thanks", ""),
+        ("He said:", "「はい」", ""),
+        ("", "glad", ""),
+        ("I am ", "glad", ""),
+        ("answer:\n", "glad", ""),
+        ("(", "glad", ""),
+    ],
+)
+def test_a_space_parts_words_where_their_script_has_one(text: str, word: str, space: str) -> None:
+    assert space_before(word, text) == space
 
 
 def test_folding_leaves_words_only() -> None:

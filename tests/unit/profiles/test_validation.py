@@ -46,6 +46,14 @@ def test_prompts_without_templates_are_near_duplicates_by_one_added_word(tmp_pat
     assert [finding.problem for finding in found] == ["prompts joy-004 and joy-005 differ by one added word"]
 
 
+@pytest.mark.parametrize(
+    ("one", "other"), [("वह किताब है", "वह कोताब हो"), ("কাল আমি", "কোল আমি"), ("நன்றி", "நான்றி"), ("كَتَبَ", "كُتِبَ")]
+)
+def test_texts_that_differ_in_a_vowel_sign_say_different_things(tmp_path: Path, one: str, other: str) -> None:
+    rows = [{"concept": "joy", "text": text} for text in (one, other)]
+    assert [finding for finding in findings(with_rows(tmp_path, *rows)) if finding.severity == "strict"] == []
+
+
 def test_many_near_duplicates_are_one_warning(tmp_path: Path) -> None:
     rows = [{"concept": "joy", "text": f"So glad{'!' * count}"} for count in range(5)]
     warnings = load_profile(with_rows(tmp_path, *rows)).warnings

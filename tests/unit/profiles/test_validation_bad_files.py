@@ -170,7 +170,7 @@ YAMLS: dict[str, tuple[str | bytes, str]] = {
     "lexicon is empty": (YAML.replace("[glad, happy, joyful]", "[]"), "lexicon has the wrong shape"),
     "a number as word": (YAML.replace("happy", "7"), "line 7"),
     "no as word": (YAML.replace("happy", "no"), "a truth value"),
-    "two words as word": (YAML.replace("happy", "very happy"), "lexicon[1] has the wrong shape"),
+    "a word with space around it": (YAML.replace("happy", '" happy"'), "lexicon[1] has the wrong shape"),
     "no as concept": (YAML.replace("joy:", "no:"), "no text"),
     "concept is the control": (YAML.replace("joy:", "neutral:"), "both a concept and the control"),
     "concept is reserved": (YAML.replace("joy:", "overall:"), "cannot name a concept"),

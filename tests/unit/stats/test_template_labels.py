@@ -53,6 +53,13 @@ def test_the_slot_is_left_out_where_it_is_known():
     assert len(set(label_templates([None, None], texts, spans=spans, similarity=0.9).labels)) == 1
 
 
+def test_texts_that_differ_in_their_vowel_signs_are_no_template():
+    texts = ["का की कु", "को के कै"]
+    assert len(set(label_templates([None, None], texts).labels)) == 2
+    hyphenated = ["The long after\u00adnoon ends.", "The long afternoon ends."]
+    assert len(set(label_templates([None, None], hyphenated, similarity=0.9).labels)) == 1
+
+
 def test_known_templates_stay_and_give_no_warning():
     found = label_templates(["x", "y"], ["same text", "same text"])
     assert found.labels == ("x", "y")
