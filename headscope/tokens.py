@@ -16,13 +16,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from headscope.errors import ProfileError, RequestError
+from headscope.chat import Chat
+from headscope.errors import ProfileError
+from headscope.profiles.words import space_before
 
 IntArray = npt.NDArray[np.int64]
 
@@ -67,27 +69,36 @@ class Encoder:
         tokenizer: any Hugging Face tokenizer.
         bos_token_id: the BOS to prepend, None for none.
         context_length: most tokens the model takes, None where it has no limit.
-        chat_template: whether each prompt is wrapped in the tokenizer's chat template as a user's turn.
+        chat_template: whether each prompt is wrapped in the tokenizer's chat template as a user's turn; the name of one
+            of several.
     """
 
     tokenizer: Any
     bos_token_id: int | None
     context_length: int | None = None
-    chat_template: bool = False
+    chat_template: bool | str = False
+
+    @cached_property
+    def chat(self) -> Chat | None:
+        """The chat template around each prompt; None where there is none.
+
+        Raises:
+            RequestError: the tokenizer does not have the template that is asked for.
+        """
+        return Chat.of(self.tokenizer, self.chat_template)
 
     def encode(self, prompt: str, continuation: str = "", *, name: str = "a prompt") -> Tokens:
         """Tokens of ``prompt + continuation``.
 
         Args:
             prompt: the text put to the model.
-            continuation: text that follows it, e.g. a readout with its leading space.
+            continuation: text that follows it, e.g. a readout as ``continuation`` gives it.
             name: what to call the prompt in an error.
 
         Raises:
             ProfileError: the result is empty or longer than the model's context.
         """
-        rendered, _ = self._render(prompt)
-        text = rendered + continuation
+        text = self._placed(prompt)[0] + continuation
         ids, offsets = _encode_with_offsets(self.tokenizer, text)
         n_bos = 0 if self.bos_token_id is None or (ids and ids[0] == self.bos_token_id) else 1
         if n_bos and self.bos_token_id is not None:
@@ -105,8 +116,15 @@ class Encoder:
 
     def move_span(self, prompt: str, span: tuple[int, int]) -> tuple[int, int]:
         """The span of ``prompt`` in the text that ``encode`` gives to the model."""
-        _, shift = self._render(prompt)
+        _, shift = self._placed(prompt)
         return span[0] + shift, span[1] + shift
+
+    def continuation(self, text: str, words: str) -> str:
+        """``words`` as they follow ``text``, which is what the model gets: with a space where one parts them.
+
+        A prompt that ends in a space keeps it as its last token, so another one follows.
+        """
+        return (" " if text.endswith(" ") else space_before(words, text)) + words
 
     def continuation_ids(self, context: str, word: str) -> tuple[int, ...]:
         """Ids that ``word`` adds after ``context`` (both as text, ``word`` with its leading space where it has one).
@@ -118,27 +136,8 @@ class Encoder:
         after, _ = _encode_with_offsets(self.tokenizer, context + word)
         return tuple(after[len(before) :]) if after[: len(before)] == before else ()
 
-    def _render(self, prompt: str) -> tuple[str, int]:
-        if not self.chat_template:
-            return prompt, 0
-        if not getattr(self.tokenizer, "chat_template", None):
-            raise RequestError(
-                "the tokenizer has no chat template",
-                expected="a tokenizer whose files hold one",
-                got=type(self.tokenizer).__name__,
-                fix="run without --chat-template, or use the model's chat version",
-            )
-        turn = [{"role": "user", "content": prompt}]
-        rendered: str = self.tokenizer.apply_chat_template(turn, tokenize=False, add_generation_prompt=True)
-        shift = rendered.find(prompt)
-        if shift < 0:
-            raise RequestError(
-                "the chat template changes the prompt's text, so spans cannot be moved along",
-                expected="a template that holds the prompt word for word",
-                got=rendered[:200],
-                fix="run without --chat-template, or strip white space at the ends of the prompts",
-            )
-        return rendered, shift
+    def _placed(self, prompt: str) -> tuple[str, int]:
+        return (prompt, 0) if self.chat is None else self.chat.place(prompt)
 
 
 def _encode_with_offsets(tokenizer: Any, text: str) -> tuple[list[int], list[tuple[int, int]]]:
