@@ -67,7 +67,7 @@ class AskedPrompt:
         return readout
 
 
-def encoder_of(model: HeadModel, *, chat_template: bool = False) -> Encoder:
+def encoder_of(model: HeadModel, *, chat_template: bool | str = False) -> Encoder:
     """How this model's texts are turned into tokens."""
     return Encoder(model.tokenizer, model.bos_token_id, model.context_length, chat_template)
 
@@ -103,7 +103,8 @@ def _ask_one(
 ) -> AskedPrompt:
     name = f"prompt {prompt.id}"
     tokens = encoder.encode(prompt.text, name=name)
-    sequences = tuple(encoder.encode(prompt.text, " " + readout, name=name) for readout in readouts) or (tokens,)
+    after = [encoder.continuation(tokens.text, readout) for readout in readouts]
+    sequences = tuple(encoder.encode(prompt.text, readout, name=name) for readout in after) or (tokens,)
     for sequence, readout in zip(sequences, readouts, strict=False):
         if sequence.ids[: len(tokens)] != tokens.ids:
             raise ProfileError(

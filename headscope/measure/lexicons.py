@@ -1,8 +1,9 @@
 """From a concept's words to the tokens that can begin them, and the log-odds of the next token being one of them.
 
 A word counts where it is one token, or where its first token begins no word outside the lexicon in a reference word
-list; it is then certain that the token says this word. The position decides the form: after a readout or a word the
-next word has a leading space and small letters as given; at the end of a sentence it may also begin with a capital.
+list; it is then certain that the token says this word. An entry of several words is treated alike. The position decides
+the form: after a readout or a word the next word has a leading space, where its script has spaces, and small letters as
+given; at the end of a sentence it may also begin with a capital.
 P(lexicon) is the sum over the *set* of tokens, so two words with one first token are not counted twice.
 """
 
@@ -19,11 +20,11 @@ from torch import Tensor
 
 from headscope.errors import ProfileError
 from headscope.profiles.types import Concept, Lexicon, Profile
+from headscope.profiles.words import space_before
 from headscope.tokens import Encoder
 
 FEWEST_TOKENS = 3
 _SENTENCE_END = (".", "!", "?", "。", "！", "？", '"', "”")
-_OPENING = ("(", "[", "{", "“", "‘", "「", "『")
 
 
 @dataclass(frozen=True)
@@ -118,8 +119,7 @@ def _tokens_of(encoder: Encoder, lexicon: Lexicon, context: str, reference: _Ref
 
 def _forms(word: str, context: str) -> list[str]:
     """The word as it can stand after ``context``: with a leading space where one is due, capital after a sentence."""
-    end = context.rstrip()
-    space = "" if not context or context != end or end.endswith(_OPENING) else " "
+    end, space = context.rstrip(), space_before(word, context)
     forms = [space + word]
     if not end or end.endswith(_SENTENCE_END):
         forms.append(space + word[:1].upper() + word[1:])
@@ -135,10 +135,11 @@ def _why_not(
         return None
     if not reference.words:
         return f"{len(ids)} tokens, and there is no reference word list for this language"
-    space = form[: len(form) - len(form.lstrip())]
     start = encoder.tokenizer.decode([ids[0]], clean_up_tokenization_spaces=False).strip().casefold()
+    if "\N{REPLACEMENT CHARACTER}" in start:
+        return "its first token ends within a character, so it begins other words too"
     for other in reference.starting_with(start) if start else ():
-        if other not in own and encoder.continuation_ids(context, space + other)[:1] == ids[:1]:
+        if other not in own and encoder.continuation_ids(context, space_before(other, context) + other)[:1] == ids[:1]:
             return f'its first token also begins "{other}"'
     return None if start else "its first token is only a space"
 

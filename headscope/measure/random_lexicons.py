@@ -9,13 +9,14 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import replace
 
 from headscope.errors import ProfileError
 from headscope.measure.lexicons import reference_words
 from headscope.profiles.types import Concept, Lexicon, Profile
-from headscope.profiles.words import folded_words
+from headscope.profiles.words import folded_words, space_before
 from headscope.random_streams import generator
 from headscope.tokens import Encoder
 
@@ -65,17 +66,22 @@ def _candidates(encoder: Encoder, profile: Profile, seed: int) -> Iterator[str]:
     whole = sorted(
         word
         for word in tokens & known
-        if word.isalpha() and len(word) >= _FEWEST_LETTERS and word[:_STEM] not in carrying
+        if _is_word(word) and len(word) >= _FEWEST_LETTERS and word[:_STEM] not in carrying
     )
     for index in generator(seed, "negative_control").permutation(len(whole)):
         word = whole[index]
-        if all(len(encoder.continuation_ids(context, " " + word)) == 1 for context in contexts):
+        if all(len(encoder.continuation_ids(at, space_before(word, at) + word)) == 1 for at in contexts):
             yield word
+
+
+def _is_word(text: str) -> bool:
+    """Whether ``text`` is letters and their marks alone."""
+    return text[:1].isalpha() and all(c.isalpha() or unicodedata.category(c).startswith("M") for c in text)
 
 
 def _words_of(profile: Profile) -> Iterator[str]:
     for concept in profile.concepts.values():
         for word in (*concept.lexicon.words, *concept.control_lexicon.words):
-            yield word.casefold()
+            yield from folded_words(word)
     for prompt in profile.prompts:
         yield from folded_words(prompt.span_text or "")

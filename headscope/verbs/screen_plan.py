@@ -99,12 +99,13 @@ def views_of(encoder: Encoder, prompts: Sequence[Prompt], profile: Profile, quer
             f'profile "{profile.name}" has no readouts to look from',
             expected="readouts in profile.yaml, or --query last",
         )
-    continuations = [f" {readout}" for readout in profile.readouts] if query == "readout" else [""]
     views: dict[str, tuple[View, ...]] = {}
     n_sequences = 0
     for prompt in prompts:
         of_prompt: list[View] = []
-        for continuation in continuations:
+        text = encoder.encode(prompt.text, name=f"prompt {prompt.id}").text
+        after = [encoder.continuation(text, readout) for readout in profile.readouts] if query == "readout" else [""]
+        for continuation in after:
             tokens = encoder.encode(prompt.text, continuation, name=f"prompt {prompt.id}")
             span = () if prompt.span is None else tokens.of_span(encoder.move_span(prompt.text, prompt.span))
             ids = np.array(tokens.ids, dtype=np.int32)
