@@ -74,9 +74,10 @@ def run(
     top_p: float = 0.9,
     samples: int = 1,
     greedy: bool = False,
+    stop_tokens: Sequence[str] = (),
     sentiment: str = "vader",
     allow_low_coverage: bool = False,
-    chat_template: bool = False,
+    chat_template: bool | str = False,
     languages: Sequence[str] = ("en", "ja"),
     seed: int = 0,
     batch_tokens: int | None = None,
@@ -112,11 +113,12 @@ def run(
         top_p: of sampling.
         samples: texts for each prompt and arm.
         greedy: most probable tokens instead of sampling.
+        stop_tokens: tokens that end a text beside EOS and, in a chat, the end of a turn.
         patching: also patch every swept head, both directions, where prompts match their controls token by token.
         negative_control: also sweep and judge with random words in place of the lexicons.
         sentiment: ``vader``, or a transformers classifier.
         allow_low_coverage: see ``screen``.
-        chat_template: wrap prompts in the tokenizer's chat template.
+        chat_template: wrap prompts in the tokenizer's chat template; a text names one of several.
         languages: of the report.
         seed: of everything random.
         batch_tokens: most tokens of a batch.
@@ -154,11 +156,12 @@ def run(
     }
     writing = {
         "max_tokens": max_tokens, "temperature": temperature, "top_p": top_p, "samples": samples, "greedy": greedy,
-        "sentiment": sentiment,
+        "sentiment": sentiment, "stop_tokens": list(stop_tokens),
     }  # fmt: skip
     options = {
         "concepts": list(names), "query": query, "budget": choice.budget, "edits": list(edits), "top_k": top_k,
-        "top_n": top_n, "steps": DEFAULT_STEPS, "n_random": n_random, "sets": sets, "share": share,
+        "top_n": top_n, "steps": DEFAULT_STEPS, "n_random": n_random,
+        "sets": sets and choice.budget == "exact", "share": share,
         "patching": patching, "allow_low_coverage": allow_low_coverage, "chat_template": chat_template,
         "languages": list(languages),
         **writing, **({"negative_control": True} if negative_control else {}),
@@ -204,7 +207,7 @@ def run(
                 model, profile, screened, concepts=names, edits=edits, heads=spec, **causal
             )
             clock.lap("negative_control")
-        if sets and choice.budget == "exact":
+        if options["sets"]:
             results["curves"] = curves(model, profile, swept, top_k=top_k, share=share, **causal)
             clock.lap("curves")
         if patching:

@@ -7,7 +7,18 @@ from typing import Any
 import typer
 
 from headscope.cli import console, options, results
-from headscope.cli.asking import ask_edits, ask_model, ask_profile, ask_runner, one_of, provenance
+from headscope.cli.asking import (
+    TEXT_OPTIONS,
+    ask_edits,
+    ask_model,
+    ask_profile,
+    ask_runner,
+    ask_template,
+    one_of,
+    provenance,
+    refuse_unused,
+    refuse_unused_sampling,
+)
 from headscope.cli.forecasting import print_forecast
 from headscope.cli.inputs import check_outputs
 from headscope.errors import RequestError
@@ -26,6 +37,7 @@ def command(
     value_bias: options.ValueBias = "zero",
     scope: options.Scope = "all",
     chat_template: options.ChatTemplate = False,
+    chat_template_name: options.ChatTemplateName = None,
     seed: options.Seed = 0,
     no_generate: options.NoGenerate = False,
     max_tokens: options.MaxTokens = 30,
@@ -33,6 +45,7 @@ def command(
     top_p: options.TopP = 0.9,
     samples: options.Samples = 1,
     greedy: options.Greedy = False,
+    stop_token: options.StopTokens = None,
     stop_at_eos: options.StopAtEos = True,
     sentiment: options.Sentiment = "vader",
     keyword_counting: options.KeywordCounting = "continuation",
@@ -64,6 +77,9 @@ def command(
     check_outputs(out, output, ".json", ".pkl")
     if output is not None and no_generate:
         raise RequestError("--output needs texts, and --no-generate writes none", fix="leave out one of the two")
+    refuse_unused_sampling(context, greedy=greedy)
+    if no_generate:
+        refuse_unused(context, ("scope", *TEXT_OPTIONS), "with --no-generate, which writes no text")
     if prompts_file is not None:
         if concept is None:
             raise RequestError("--prompts-file needs to know whose prompts these are", fix="add --concept NAME")
@@ -83,6 +99,8 @@ def command(
     one_of("resume", resume, RESUME)
     edits = ask_edits(edit)
     one_of("value bias", value_bias, ("zero", "keep"))
+    if "zero" not in edits:
+        refuse_unused(context, ("value_bias",), "without --edit zero")
     one_of("keyword counting", keyword_counting, KEYWORD_COUNTING)
     Sampling(max_tokens, temperature, top_p, samples, greedy, stop_at_eos, scope, seed)
     runner_for = ask_runner(engine, address)
@@ -106,7 +124,8 @@ def command(
         "stop_at_eos": stop_at_eos,
         "sentiment": sentiment,
         "keyword_counting": keyword_counting,
-        "chat_template": chat_template,
+        "stop_tokens": stop_token or [],
+        "chat_template": ask_template(chat_template, chat_template_name),
     }
     if dry_run:
         from headscope.verbs.forecast import forecast
@@ -114,7 +133,7 @@ def command(
         found = forecast(
             loaded, asked, heads=loaded.head_set(heads), edits=edits, concepts=concept, together=True,
             text_tokens=0 if no_generate else max_tokens * samples,
-            chat_template=chat_template, batch_tokens=batch_tokens,
+            chat_template=request["chat_template"], batch_tokens=batch_tokens,
         )  # fmt: skip
         print_forecast(found, json=json)
         return

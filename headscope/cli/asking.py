@@ -20,6 +20,12 @@ if TYPE_CHECKING:
 
 _SOURCES = {"COMMANDLINE": "command line", "ENVIRONMENT": "environment", "DEFAULT": "default", "DEFAULT_MAP": "default"}
 
+TEXT_OPTIONS = (
+    "max_tokens", "temperature", "top_p", "samples", "greedy", "stop_at_eos", "stop_token", "sentiment",
+    "keyword_counting",
+)  # fmt: skip
+"""Parameters that only written text uses."""
+
 
 def ask_profile(
     name: str, *, data_dir: Path | None, prompts: Iterable[str] | None, concepts: Sequence[str] | None
@@ -61,6 +67,35 @@ def one_of(what: str, value: str, known: Sequence[str]) -> str:
     if value not in known:
         raise RequestError(f'{what} "{value}" does not exist', expected=", ".join(known), got=value)
     return value
+
+
+def ask_template(chat_template: bool, name: str | None) -> bool | str:
+    """The chat template asked for: one of several by its name, the only or default one, or none."""
+    return chat_template if name is None else name
+
+
+def refuse_unused(context: typer.Context, names: Iterable[str], because: str) -> None:
+    """Refuse options that were given and would be recorded without being used.
+
+    Args:
+        context: of the command.
+        names: of the parameters that have no use in this request.
+        because: ends the sentence "--share is not used ...".
+
+    Raises:
+        RequestError: one of them was given.
+    """
+    shown = {parameter.name: parameter.opts[0] for parameter in context.command.params}
+    given = [name for name in names if _source(context, name) in ("command line", "environment")]
+    if given:
+        listed = ", ".join(shown[name] for name in given)
+        raise RequestError(f"{listed} {'is' if len(given) == 1 else 'are'} not used {because}", fix="leave it out")
+
+
+def refuse_unused_sampling(context: typer.Context, *, greedy: bool) -> None:
+    """Refuse what only sampling uses, where the likeliest token is taken."""
+    if greedy:
+        refuse_unused(context, ("temperature", "top_p"), "with --greedy, which takes the likeliest token")
 
 
 def ask_edits(edits: Sequence[str] | None) -> tuple[str, ...]:
@@ -126,13 +161,15 @@ def _use_one_thread() -> None:
 
 def provenance(context: typer.Context) -> dict[str, Any]:
     """``sources`` (where each option came from) and ``command``, as the verbs keep them in a manifest."""
-    sources: dict[str, str] = {}
-    for name in context.params:
-        source = context.get_parameter_source(name)
-        if source is not None:
-            sources[name] = _SOURCES.get(source.name, source.name.lower())
+    found = {name: _source(context, name) for name in context.params}
+    sources = {name: source for name, source in found.items() if source is not None}
     words: list[str] = context.find_root().obj or []
     return {"sources": sources, "command": words}
+
+
+def _source(context: typer.Context, name: str) -> str | None:
+    source = context.get_parameter_source(name)
+    return None if source is None else _SOURCES.get(source.name, source.name.lower())
 
 
 def heads_exist(spec: str, model: HeadModel) -> str:

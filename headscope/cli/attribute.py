@@ -7,7 +7,7 @@ from typing import Any
 import typer
 
 from headscope.cli import console, options, results
-from headscope.cli.asking import ask_model, ask_profile, one_of, provenance
+from headscope.cli.asking import ask_model, ask_profile, ask_template, one_of, provenance
 from headscope.cli.inputs import check_outputs
 
 
@@ -22,6 +22,7 @@ def command(
     steps: options.Steps = 8,
     verify: options.Verify = 5,
     chat_template: options.ChatTemplate = False,
+    chat_template_name: options.ChatTemplateName = None,
     seed: options.Seed = 0,
     batch_tokens: options.BatchTokens = None,
     memory_budget: options.MemoryBudget = None,
@@ -65,7 +66,7 @@ def command(
         "outcome": outcome,
         "steps": steps,
         "verify": verify,
-        "chat_template": chat_template,
+        "chat_template": ask_template(chat_template, chat_template_name),
     }
 
     def work() -> Run:

@@ -297,6 +297,16 @@ ChatTemplate = Annotated[
     bool,
     typer.Option("--chat-template", help="Wrap prompts in the tokenizer's chat template.", rich_help_panel=_MEASURE),
 ]
+ChatTemplateName = Annotated[
+    str | None,
+    typer.Option(
+        "--chat-template-name",
+        metavar="NAME",
+        help="The same, with the template of that name, where the tokenizer holds several.",
+        rich_help_panel=_MEASURE,
+        show_default=False,
+    ),
+]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of every random draw.", rich_help_panel=_MEASURE)]
 
 # Generated text
@@ -317,7 +327,16 @@ Samples = Annotated[
     int, typer.Option("--samples", min=1, help="Continuations for each prompt and arm.", rich_help_panel=_TEXT)
 ]
 StopAtEos = Annotated[
-    bool, typer.Option("--stop-at-eos/--no-stop-at-eos", help="End a text at end-of-text.", rich_help_panel=_TEXT)
+    bool,
+    typer.Option(
+        "--stop-at-eos/--no-stop-at-eos",
+        help="End a text at end-of-text; with --chat-template at the end of a turn as well.",
+        rich_help_panel=_TEXT,
+    ),
+]
+StopTokens = Annotated[
+    list[str] | None,
+    typer.Option("--stop-token", help="One more token that ends a text, as text; repeatable.", rich_help_panel=_TEXT),
 ]
 NoGenerate = Annotated[
     bool, typer.Option("--no-generate", help="Measure on fixed text only; write none.", rich_help_panel=_TEXT)

@@ -7,7 +7,17 @@ from typing import Any
 import typer
 
 from headscope.cli import console, options, results
-from headscope.cli.asking import ask_model, ask_profile, ask_runner, one_of, provenance
+from headscope.cli.asking import (
+    TEXT_OPTIONS,
+    ask_model,
+    ask_profile,
+    ask_runner,
+    ask_template,
+    one_of,
+    provenance,
+    refuse_unused,
+    refuse_unused_sampling,
+)
 from headscope.cli.forecasting import print_forecast
 from headscope.cli.inputs import check_outputs
 
@@ -31,6 +41,7 @@ def command(
     alignment: options.Alignment = "end",
     n_random: options.RandomSets = 100,
     chat_template: options.ChatTemplate = False,
+    chat_template_name: options.ChatTemplateName = None,
     seed: options.Seed = 0,
     no_generate: options.NoGenerate = False,
     max_tokens: options.MaxTokens = 30,
@@ -38,6 +49,7 @@ def command(
     top_p: options.TopP = 0.9,
     samples: options.Samples = 1,
     greedy: options.Greedy = False,
+    stop_token: options.StopTokens = None,
     sentiment: options.Sentiment = "vader",
     batch_tokens: options.BatchTokens = None,
     memory_budget: options.MemoryBudget = None,
@@ -67,6 +79,12 @@ def command(
     check_outputs(out)
     asked = ask_profile(profile, data_dir=data_dir, prompts=prompts, concepts=concept)
     one_of("direction", direction, tuple(_DIRECTIONS))
+    alone = each or heads.strip() == "*"
+    refuse_unused_sampling(context, greedy=greedy)
+    if no_generate:
+        refuse_unused(context, TEXT_OPTIONS, "with --no-generate, which writes no text")
+    if alone:
+        refuse_unused(context, ("n_random", *TEXT_OPTIONS), "where each head is patched alone, only for a set of heads")
 
     from headscope.engines.engine import Engine
     from headscope.measure.patches import STUDY_NAMES, Recipe
@@ -90,7 +108,7 @@ def command(
     request: dict[str, Any] = {
         "concepts": list(chosen_concepts(asked, concept)),
         "heads": str(loaded.head_set(heads)),
-        "each": each or heads.strip() == "*",
+        "each": alone,
         "directions": list(_DIRECTIONS[direction]),
         "what": recipe.what,
         "source": source,
@@ -98,14 +116,15 @@ def command(
         "alpha": alpha,
         "alignment": alignment,
         "n_random": n_random,
-        "generate": not no_generate,
+        "generate": not no_generate and not alone,
         "max_tokens": max_tokens,
         "temperature": temperature,
         "top_p": top_p,
         "samples": samples,
         "greedy": greedy,
         "sentiment": sentiment,
-        "chat_template": chat_template,
+        "stop_tokens": stop_token or [],
+        "chat_template": ask_template(chat_template, chat_template_name),
     }
     if dry_run:
         from headscope.verbs.forecast_patch import forecast_patch
@@ -114,7 +133,7 @@ def command(
             loaded, asked, heads=loaded.head_set(heads), each=request["each"], recipe=recipe, concepts=concept,
             directions=_DIRECTIONS[direction], source=source, alignment=alignment, n_random=n_random,
             text_tokens=0 if no_generate else max_tokens * samples,
-            chat_template=chat_template, batch_tokens=batch_tokens,
+            chat_template=request["chat_template"], batch_tokens=batch_tokens,
         )  # fmt: skip
         print_forecast(found, json=json)
         return

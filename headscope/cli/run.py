@@ -7,7 +7,18 @@ from typing import Any
 import typer
 
 from headscope.cli import console, options, results
-from headscope.cli.asking import ask_edits, ask_model, ask_part, ask_profile, ask_runner, one_of, provenance
+from headscope.cli.asking import (
+    ask_edits,
+    ask_model,
+    ask_part,
+    ask_profile,
+    ask_runner,
+    ask_template,
+    one_of,
+    provenance,
+    refuse_unused,
+    refuse_unused_sampling,
+)
 from headscope.cli.forecasting import print_run_forecast
 from headscope.cli.inputs import check_outputs
 
@@ -33,12 +44,14 @@ def command(
     negative_control: options.NegativeControl = False,
     require_verdicts: options.RequireVerdicts = False,
     chat_template: options.ChatTemplate = False,
+    chat_template_name: options.ChatTemplateName = None,
     seed: options.Seed = 0,
     max_tokens: options.MaxTokens = 30,
     temperature: options.Temperature = 1.0,
     top_p: options.TopP = 0.9,
     samples: options.Samples = 1,
     greedy: options.Greedy = False,
+    stop_token: options.StopTokens = None,
     sentiment: options.Sentiment = "vader",
     batch_tokens: options.BatchTokens = None,
     memory_budget: options.MemoryBudget = None,
@@ -70,6 +83,12 @@ def command(
     """
     out, part = ask_part(shard, out)
     check_outputs(out)
+    refuse_unused_sampling(context, greedy=greedy)
+    if budget == "fast":
+        refuse_unused(context, ("sets", "share"), "with --budget fast, which measures no growing sets")
+    if not sets:
+        refuse_unused(context, ("share",), "with --no-sets")
+    template = ask_template(chat_template, chat_template_name)
     asked = ask_profile(profile, data_dir=data_dir, prompts=prompts, concepts=concept)
 
     from headscope.pipeline import run
@@ -100,7 +119,7 @@ def command(
         found = forecast_run(
             loaded, asked, budget=budget, edits=edits, top_n=top_n, sets=sets, concepts=concept, n_random=n_random,
             patching=patching, negative_control=negative_control, text_tokens=max_tokens * samples,
-            chat_template=chat_template, batch_tokens=batch_tokens,
+            chat_template=template, batch_tokens=batch_tokens,
         )  # fmt: skip
         print_run_forecast(found, json=json)
         return
@@ -128,7 +147,8 @@ def command(
                 greedy=greedy,
                 sentiment=sentiment,
                 allow_low_coverage=allow_low_coverage,
-                chat_template=chat_template,
+                stop_tokens=stop_token or (),
+                chat_template=template,
                 seed=seed,
                 batch_tokens=batch_tokens,
                 languages=languages,

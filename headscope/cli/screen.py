@@ -7,7 +7,7 @@ from typing import Any
 import typer
 
 from headscope.cli import console, options, results
-from headscope.cli.asking import ask_model, ask_profile, one_of, provenance
+from headscope.cli.asking import ask_model, ask_profile, ask_template, provenance
 from headscope.cli.inputs import check_outputs
 
 
@@ -22,6 +22,7 @@ def command(
     query: options.Query = "last",
     allow_low_coverage: options.AllowLowCoverage = False,
     chat_template: options.ChatTemplate = False,
+    chat_template_name: options.ChatTemplateName = None,
     seed: options.Seed = 0,
     batch_tokens: options.BatchTokens = None,
     memory_budget: options.MemoryBudget = None,
@@ -52,10 +53,10 @@ def command(
     from headscope.runs.folder import HEAD_SCORES, Run
     from headscope.verbs.keep import begin, keep
     from headscope.verbs.request import batch_budget, chosen_concepts
-    from headscope.verbs.screen import PROTOCOLS, QUERIES, screen
+    from headscope.verbs.screen import check_protocol, screen
 
-    one_of("protocol", protocol, PROTOCOLS)
-    one_of("query", query, QUERIES)
+    template = ask_template(chat_template, chat_template_name)
+    check_protocol(protocol, query, bos=bos, allow_low_coverage=allow_low_coverage, chat_template=template)
     loaded = ask_model(
         model, device=device, device_map=device_map, dtype=dtype, bos=bos, unchecked=unchecked,
         trust_remote_code=trust_remote_code, memory_budget=memory_budget,
@@ -65,7 +66,7 @@ def command(
         "protocol": protocol,
         "query": query,
         "allow_low_coverage": allow_low_coverage,
-        "chat_template": chat_template,
+        "chat_template": template,
     }
 
     def work() -> Run:

@@ -7,7 +7,17 @@ from typing import Any
 import typer
 
 from headscope.cli import console, options, results
-from headscope.cli.asking import ask_edits, ask_model, ask_part, ask_profile, ask_runner, one_of, provenance
+from headscope.cli.asking import (
+    ask_edits,
+    ask_model,
+    ask_part,
+    ask_profile,
+    ask_runner,
+    ask_template,
+    one_of,
+    provenance,
+    refuse_unused,
+)
 from headscope.cli.forecasting import print_forecast
 from headscope.cli.inputs import check_outputs
 from headscope.errors import RequestError
@@ -28,6 +38,7 @@ def command(
     negative_control: options.NegativeControl = False,
     require_verdicts: options.RequireVerdicts = False,
     chat_template: options.ChatTemplate = False,
+    chat_template_name: options.ChatTemplateName = None,
     seed: options.Seed = 0,
     batch_tokens: options.BatchTokens = None,
     memory_budget: options.MemoryBudget = None,
@@ -59,6 +70,8 @@ def command(
     """
     out, part = ask_part(shard, out)
     check_outputs(out)
+    if not sets:
+        refuse_unused(context, ("top_k", "share"), "without --sets")
     asked = ask_profile(profile, data_dir=data_dir, prompts=prompts, concepts=concept)
 
     from headscope.engines.engine import Engine
@@ -93,7 +106,7 @@ def command(
         "concepts": list(chosen_concepts(asked, concept)),
         "heads": str(loaded.head_set(heads)),
         "edits": list(edits),
-        "chat_template": chat_template,
+        "chat_template": ask_template(chat_template, chat_template_name),
     }
     of_sets: dict[str, Any] = {"top_k": top_k, "share": share} if sets else {}
     if sets:
@@ -103,7 +116,7 @@ def command(
 
         found = forecast(
             loaded, asked, heads=loaded.head_set(heads), edits=edits, concepts=concept, sets=sets,
-            negative_control=negative_control, chat_template=chat_template, batch_tokens=batch_tokens,
+            negative_control=negative_control, chat_template=request["chat_template"], batch_tokens=batch_tokens,
         )  # fmt: skip
         print_forecast(found, json=json)
         return
@@ -122,7 +135,9 @@ def command(
             swept = sweep(loaded, asked, **request, **common)
             found: dict[str, Result] = {"sweep": swept}
             if sets:
-                found["curves"] = curves(loaded, asked, swept, chat_template=chat_template, **of_sets, **common)
+                found["curves"] = curves(
+                    loaded, asked, swept, chat_template=request["chat_template"], **of_sets, **common
+                )
             if negative_control:
                 found["negative_control"] = with_random_words(loaded, asked, None, **request, **common)
             found["reliability"] = reliability(None, swept, seed=seed)

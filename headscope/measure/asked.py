@@ -16,6 +16,9 @@ from headscope.errors import ProfileError
 from headscope.models.head_model import HeadModel
 from headscope.profiles.types import Prompt
 from headscope.tokens import Encoder, IntArray, Row, Tokens, tree_row
+from headscope.vocabulary import typed_special_tokens
+
+_NAMED = 5
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,20 @@ class AskedPrompt:
 def encoder_of(model: HeadModel, *, chat_template: bool | str = False) -> Encoder:
     """How this model's texts are turned into tokens."""
     return Encoder(model.tokenizer, model.bos_token_id, model.context_length, chat_template)
+
+
+def special_token_warnings(encoder: Encoder, prompts: Sequence[Prompt]) -> list[str]:
+    """A sentence for each class in whose prompts special tokens are written out, which the model reads as such."""
+    found: dict[str, list[str]] = {}
+    for prompt in prompts:
+        if typed := typed_special_tokens(encoder.tokenizer, prompt.text):
+            found.setdefault(prompt.concept, []).append(f"{prompt.id} ({', '.join(typed)})")
+    return [
+        f"{len(named)} prompts of {name} hold special tokens, which the model reads as such and not as text: "
+        + ", ".join(named[:_NAMED])
+        + (f" and {len(named) - _NAMED} more" if len(named) > _NAMED else "")
+        for name, named in found.items()
+    ]
 
 
 def ask(

@@ -6,7 +6,7 @@
 2. The random numbers of a token (``sampling.choose``) come from a stream named by (seed, prompt, sample) and are the
    same in every arm, so arms that agree on the probabilities agree on the token, and an edit that changes nothing
    changes no token.
-3. A row that has said EOS is dropped from the batch, unless EOS is not to stop it.
+3. A row that has said a token that ends a text (``sampling.stop_ids``) is dropped from the batch.
 4. A row that is patched from another prompt has that prompt beside it, unedited, followed by the patched row's own new
    tokens: what the heads do there is what the patch puts in (``patched_rows``).
 """
@@ -30,7 +30,7 @@ from headscope.measure.memory import in_halves
 from headscope.measure.passes import Progress, Result, Work, here
 from headscope.measure.patched_rows import patched_between_rows
 from headscope.measure.patches import PatchStates
-from headscope.measure.sampling import Sampling, choose
+from headscope.measure.sampling import Sampling, choose, stop_ids
 from headscope.models.batches import Batch, batch_of
 from headscope.models.editing import editing
 from headscope.models.head_model import HeadModel
@@ -104,7 +104,7 @@ def generate(
         work: who runs the pieces; this process by default, one after the other.
 
     Returns:
-        ``texts[arm][prompt][sample]``: token ids, without the EOS that ended them.
+        ``texts[arm][prompt][sample]``: token ids, without the token that ended them.
 
     Raises:
         ProfileError: a prompt, or the source of a patch, and its new tokens do not fit the model's context.
@@ -244,7 +244,8 @@ class _Writer:
             (job.prompt, job.sample): generator(sampling.seed, "generation", self.prompts[job.prompt].id, job.sample)
             for job in jobs
         }
-        eos = _eos_ids(model) if sampling.stop_at_eos else frozenset[int]()
+        named = sampling.stop_ids
+        stops = frozenset(stop_ids(model, at_eos=sampling.stop_at_eos) if named is None else named)
         written: dict[_Job, list[int]] = {job: [] for job in jobs if not job.is_source}
         logits, cache = self._started_together(jobs, batch) if self.shares(batch.width) else self._started(jobs, batch)
         live = _Live(list(jobs), batch.attention_mask, batch.attention_mask.sum(dim=1), cache)
@@ -252,7 +253,7 @@ class _Writer:
             writers = [row for row, job in enumerate(live.jobs) if not job.is_source]
             texts_of = [(live.jobs[row].prompt, live.jobs[row].sample) for row in writers]
             tokens = choose(logits[writers], texts_of, noise, sampling)
-            chosen = {live.jobs[row]: token for row, token in zip(writers, tokens, strict=True) if token not in eos}
+            chosen = {live.jobs[row]: token for row, token in zip(writers, tokens, strict=True) if token not in stops}
             for job, token in chosen.items():
                 written[job].append(token)
             if count + 1 == sampling.max_tokens or not chosen:
@@ -326,11 +327,3 @@ def _drop(live: _Live, going: list[int]) -> None:
     live.jobs = [live.jobs[i] for i in going]
     live.mask, live.positions = live.mask[index], live.positions[index]
     keep_rows(live.cache, index)
-
-
-def _eos_ids(model: HeadModel) -> frozenset[int]:
-    eos = getattr(model.hf.generation_config, "eos_token_id", None)
-    eos = model.tokenizer.eos_token_id if eos is None else eos
-    if eos is None:
-        return frozenset()
-    return frozenset(eos if isinstance(eos, list) else [eos])

@@ -13,7 +13,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from headscope.chat import Chat
 from headscope.errors import RequestError
+from headscope.models.head_model import HeadModel
+from headscope.vocabulary import one_token
 
 SCOPES = ("all", "generated")
 _FIRST_ORDERED = 1024
@@ -32,6 +35,7 @@ class Sampling:
         stop_at_eos: whether EOS ends a text.
         scope: ``all``: an edit holds from the prompt on; ``generated``: on new tokens only.
         seed: the request's seed.
+        stop_ids: the tokens that end a text, see ``stop_ids``; None for the model's own EOS, where that is to stop it.
     """
 
     max_tokens: int = 30
@@ -42,6 +46,7 @@ class Sampling:
     stop_at_eos: bool = True
     scope: str = "all"
     seed: int = 0
+    stop_ids: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
         for name, value, fits, expected in (
@@ -57,6 +62,32 @@ class Sampling:
             raise RequestError(
                 "greedy text is the same in every sample", expected="samples 1 with greedy", got=str(self.samples)
             )
+
+
+def stop_ids(
+    model: HeadModel, *, at_eos: bool = True, chat_template: bool | str = False, named: Sequence[str] = ()
+) -> tuple[int, ...]:
+    """The tokens that end a text, in order of their ids.
+
+    Args:
+        model: the model.
+        at_eos: the model's EOS is among them: those of its generation configuration, else its tokenizer's; in a chat
+            its tokenizer's too, and the token that ends a turn of the template.
+        chat_template: as in ``Encoder``.
+        named: further tokens by their text.
+
+    Raises:
+        RequestError: a named one is not one token, or the tokenizer does not have the template.
+    """
+    found = {one_token(model.tokenizer, text) for text in named}
+    if at_eos:
+        own: int | list[int] | None = getattr(model.hf.generation_config, "eos_token_id", None)
+        of_tokenizer: int | None = model.tokenizer.eos_token_id
+        chat = Chat.of(model.tokenizer, chat_template)
+        ends = {of_tokenizer} if own is None else {*own} if isinstance(own, list) else {own}
+        ends |= set() if chat is None else {of_tokenizer, chat.end_of_turn()}
+        found |= {int(token) for token in ends if token is not None}
+    return tuple(sorted(found))
 
 
 def choose(

@@ -85,7 +85,7 @@ class Run:
         self._lock = lock
         self._force = force
         self._made_folders: list[Path] = []
-        guard = canonical_json([manifest.request.model_dump(), manifest.versions])
+        guard = canonical_json([manifest.request.content(), manifest.versions])
         self.shards = Shards(_inside(path, SHARDS), hashlib.sha256(guard.encode("utf-8")).hexdigest())
 
     @classmethod

@@ -1,8 +1,8 @@
 """``manifest.json``: what was asked, of what, with what, and how it went.
 
 The request holds everything the result's bytes depend on; its digest names the run. Two requests are the same when
-their canonical JSON is. Names and places (of the model, the profile, the folder) are not part of it: weights and
-prompts count by their fingerprints.
+their canonical JSON is. Names and places (of the model, the profile, the folder) are not part of it: weights, tokenizer
+and prompts count by their fingerprints. What a request of an older headscope did not hold is not part of its digest.
 """
 
 from __future__ import annotations
@@ -24,6 +24,12 @@ MANIFEST_LIMIT_BYTES = 64 * 2**20
 
 Status = Literal["running", "finished", "failed", "stopped"]
 _ABSENT = "(not set)"
+_NAMES = {
+    "text.tokenizer": "tokenizer",
+    "text.bos": "BOS",
+    "text.chat_template": "chat template",
+    "text.stop_tokens": "stop tokens",
+}
 
 
 class Request(BaseModel):
@@ -40,17 +46,26 @@ class Request(BaseModel):
     device: str = Field(default="cpu", description="kind of device")
     dtype: str = Field(default="float32", description="dtype of the model's weights")
     batch_plan: dict[str, JsonValue] = Field(default_factory=dict, description="how the work is cut into batches")
+    text: dict[str, JsonValue] | None = Field(
+        default=None,
+        description="what turns text into tokens and ends it: the tokenizer and the rendered chat template by their "
+        "SHA-256, the BOS, the tokens that end a written text; null in runs of headscope before these counted",
+    )
 
-    @field_validator("options", "batch_plan", mode="before")
+    @field_validator("options", "batch_plan", "text", mode="before")
     @classmethod
     def _as_json_holds_it(cls, value: Any) -> Any:
         # A request read back from a folder must equal the one that was made: no tuples, no numpy numbers.
         return plain(value)
 
+    def content(self) -> dict[str, Any]:
+        """What the digest is taken of: every field, without those of which an older headscope did not know."""
+        return self.model_dump(exclude={"text"} if self.text is None else None)
+
     @property
     def digest(self) -> str:
         """First 8 hexadecimal digits of the SHA-256 of the request; in the name of its default folder."""
-        return hashlib.sha256(canonical_json(self.model_dump()).encode("utf-8")).hexdigest()[:8]
+        return hashlib.sha256(canonical_json(self.content()).encode("utf-8")).hexdigest()[:8]
 
 
 class Manifest(BaseModel):
@@ -81,9 +96,10 @@ class Manifest(BaseModel):
 
 def differences(there: Request, here: Request) -> list[str]:
     """What differs between the request of a folder and a new one, e.g. ``seed: 0 there, 1 here``."""
-    old, new = (dict(_flat(cast("dict[str, Any]", plain(each.model_dump())))) for each in (there, here))
+    old, new = (dict(_flat(cast("dict[str, Any]", plain(each.content())))) for each in (there, here))
     return [
-        f"{key.removeprefix('options.')}: {_short(old.get(key, _ABSENT))} there, {_short(new.get(key, _ABSENT))} here"
+        f"{_NAMES.get(key, key.removeprefix('options.'))}: "
+        f"{_short(old.get(key, _ABSENT))} there, {_short(new.get(key, _ABSENT))} here"
         for key in sorted({*old, *new})
         if old.get(key, _ABSENT) != new.get(key, _ABSENT)
     ]

@@ -14,7 +14,7 @@ from headscope.engines.engine import Engine
 from headscope.errors import RequestError
 from headscope.heads import HeadSet
 from headscope.measure.passes import Progress
-from headscope.measure.sampling import Sampling
+from headscope.measure.sampling import Sampling, stop_ids
 from headscope.measure.texts import load_sentiment
 from headscope.models.head_model import HeadModel
 from headscope.profiles.types import Profile
@@ -24,6 +24,8 @@ from headscope.verbs.generated import (
     KEYWORD_COUNTING,
     check_texts_fit,
     generated_blocks,
+    open_end,
+    sampling_record,
     study_metrics,
     texts_table,
     write_texts,
@@ -61,9 +63,10 @@ def ablate(
     greedy: bool = False,
     scope: str = "all",
     stop_at_eos: bool = True,
+    stop_tokens: Sequence[str] = (),
     sentiment: str = "vader",
     keyword_counting: str = "continuation",
-    chat_template: bool = False,
+    chat_template: bool | str = False,
     pack: bool = True,
     seed: int = 0,
     batch_tokens: int | None = None,
@@ -88,11 +91,12 @@ def ablate(
         samples: texts for each prompt and arm.
         greedy: most probable tokens instead of sampling.
         scope: of the edit while writing: ``all``, or ``generated`` tokens only. Fixed text is always edited throughout.
-        stop_at_eos: whether EOS ends a text.
+        stop_at_eos: whether EOS ends a text; in a chat the end of a turn as well, see ``stop_ids``.
+        stop_tokens: further tokens that end a text.
         sentiment: ``vader``, or a transformers classifier's name or folder.
         keyword_counting: ``continuation`` (whole words of the continuation), or ``phase6`` (the study's substring
             count over prompt and continuation) beside it.
-        chat_template: wrap prompts in the tokenizer's chat template.
+        chat_template: wrap prompts in the tokenizer's chat template; a text names one of several.
         pack: lay readouts of a prompt into one row where the model allows it.
         seed: of everything random.
         batch_tokens: most tokens of a batch.
@@ -105,7 +109,8 @@ def ablate(
         raise RequestError(
             f'keyword counting "{keyword_counting}" does not exist', expected=" or ".join(KEYWORD_COUNTING)
         )
-    sampling = Sampling(max_tokens, temperature, top_p, samples, greedy, stop_at_eos, scope, seed)
+    stops = stop_ids(model, at_eos=stop_at_eos, chat_template=chat_template, named=stop_tokens)
+    sampling = Sampling(max_tokens, temperature, top_p, samples, greedy, stop_at_eos, scope, seed, stops)
     chosen = model.head_set(heads) if isinstance(heads, str) else heads
     scorer = load_sentiment(sentiment) if generate else None
     budget = batch_budget(model, batch_tokens)
@@ -130,8 +135,9 @@ def ablate(
         tables["texts"] = texts_table(study, edited, written)
         metrics = study_metrics(written, scorer, tuple(profile.concepts), keyword_counting)
         record["n_batches_halved"] += written.n_halved
+        record["warnings"] += open_end(model, chat_template)
         record |= {
-            "sampling": vars(sampling),
+            **sampling_record(model, sampling),
             "sentiment": scorer.record(),
             "keyword_counting": keyword_counting,
             "baseline_metrics": metrics[0],

@@ -56,7 +56,7 @@ def attribute(
     outcome: str = PRIMARY,
     steps: int = DEFAULT_STEPS,
     verify: int = 5,
-    chat_template: bool = False,
+    chat_template: bool | str = False,
     pack: bool = True,
     seed: int = 0,
     batch_tokens: int | None = None,
@@ -72,7 +72,7 @@ def attribute(
         outcome: what is derived; only the primary outcome has a derivative.
         steps: of the integrated form; 0 leaves it out.
         verify: heads of each concept, the top by ``CHOOSING``, whose exact effect is measured too; 0 for none.
-        chat_template: wrap prompts in the tokenizer's chat template.
+        chat_template: wrap prompts in the tokenizer's chat template; a text names one of several.
         pack: lay readouts of a prompt into one row where the model allows it.
         seed: of sign-flips.
         batch_tokens: most tokens of a batch.
@@ -95,7 +95,7 @@ def attribute(
     passes = GradientPasses(model, prompts, study.lexicons, states=study.states, partners=partners, batch_tokens=budget)
     about = {"lexicons": study.lexicon_ids()}
     fast = passes.measure(steps=steps, progress=progress, work=study.work("gradients", (), prompts, **about))
-    warnings = list(study.templates.warnings)
+    warnings = list(study.warnings)
     direct: DirectScores | None = None
     try:
         direct = measure_direct(

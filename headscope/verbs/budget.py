@@ -49,7 +49,7 @@ def choose_budget(
     *,
     concepts: Sequence[str] | str | None,
     edits: Sequence[str],
-    chat_template: bool,
+    chat_template: bool | str,
     batch_tokens: int | None,
     no_gradients: str | None,
 ) -> Choice:
@@ -61,7 +61,7 @@ def choose_budget(
         budget: one of ``BUDGETS``.
         concepts: only these; all by default.
         edits: kinds of edit of the sweep.
-        chat_template: wrap prompts in the tokenizer's chat template.
+        chat_template: wrap prompts in the tokenizer's chat template; a text names one of several.
         batch_tokens: most tokens of a batch.
         no_gradients: why there are none; None where there are.
     """
@@ -137,7 +137,7 @@ def forecast_run(
     top_n: int,
     sets: bool,
     concepts: Sequence[str] | str | None = None,
-    chat_template: bool = False,
+    chat_template: bool | str = False,
     batch_tokens: int | None = None,
     **options: Any,
 ) -> RunForecast:

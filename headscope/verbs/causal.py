@@ -24,7 +24,7 @@ import xarray as xr
 from headscope.engines.engine import Engine
 from headscope.errors import ProfileError
 from headscope.heads import HeadSet
-from headscope.measure.asked import AskedPrompt, ask, encoder_of
+from headscope.measure.asked import AskedPrompt, ask, encoder_of, special_token_warnings
 from headscope.measure.edits import Arm, ControlStates
 from headscope.measure.forced import ForcedOutcomes, ForcedPasses, check_distinct
 from headscope.measure.lexicons import ConceptTokens, concept_tokens
@@ -66,7 +66,7 @@ class CausalStudy:
         kinds: Sequence[str],
         seed: int,
         batch_tokens: int,
-        chat_template: bool,
+        chat_template: bool | str,
         pack: bool,
         progress: Progress | None,
         prompts: Collection[str] | None = None,
@@ -93,6 +93,7 @@ class CausalStudy:
         if prompts is not None:
             asked = [prompt for prompt in asked if prompt.concept == profile.control or prompt.id in prompts]
         encoder = encoder_of(model, chat_template=chat_template)
+        self.warnings = [*self.templates.warnings, *special_token_warnings(encoder, asked)]
         self.asked = ask(model, asked, profile.readouts, self.templates.of, encoder=encoder, pack=pack)
         self.controls = [one for one in self.asked if one.concept == profile.control]
         self.lexicons = self._lexicons(encoder)
@@ -300,7 +301,7 @@ class CausalStudy:
             "n_layer_tokens": outcomes.n_layer_tokens,
             "n_batches_halved": self.n_halved,
             "seed": self.seed,
-            "warnings": list(self.templates.warnings),
+            "warnings": list(self.warnings),
         }
 
 

@@ -57,7 +57,7 @@ def curves(
     top_k: int = 4,
     share: float = 0.5,
     n_random: int = 20,
-    chat_template: bool = False,
+    chat_template: bool | str = False,
     pack: bool = True,
     seed: int = 0,
     batch_tokens: int | None = None,

@@ -44,7 +44,7 @@ def forecast(
     patching: bool = False,
     negative_control: bool = False,
     text_tokens: int = 0,
-    chat_template: bool = False,
+    chat_template: bool | str = False,
     batch_tokens: int | None = None,
     fast_scores: bool = False,
     at_most: bool = False,
@@ -65,7 +65,7 @@ def forecast(
         patching: also every head patched alone, in both directions.
         negative_control: also the sweep with random words in place of the lexicons.
         text_tokens: new tokens of one prompt under one arm; 0 where no text is written.
-        chat_template: wrap prompts in the tokenizer's chat template.
+        chat_template: wrap prompts in the tokenizer's chat template; a text names one of several.
         batch_tokens: most tokens of a batch.
         fast_scores: also the fast scores of every head, as in ``run``.
         at_most: the heads stand for others that are not known yet and cost no more.
@@ -94,7 +94,7 @@ def forecast(
             searched = min(n_heads, MOST_CANDIDATES) * (MOST_HEADS - 1)
             n_sets = (3 + _BAND) * len(curve_sizes(n_heads)) + n_heads + searched
             stages.append(stage_of(f"growing sets: {name}", of_concept, [low] * n_sets, bound=True))
-    notes = list(study.templates.warnings)
+    notes = list(study.warnings)
     if patching:
         can = patchable_concepts(model, profile, study.names, chat_template=chat_template)
         notes += [f"{name} is not patched: no prompt of it fits its control" for name in study.names if name not in can]

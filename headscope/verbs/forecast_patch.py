@@ -33,7 +33,7 @@ def forecast_patch(
     alignment: str = "end",
     n_random: int = 0,
     text_tokens: int = 0,
-    chat_template: bool = False,
+    chat_template: bool | str = False,
     batch_tokens: int | None = None,
 ) -> Forecast:
     """Count the work of ``patch``, calibrate, and say what the prompts can show.
@@ -50,7 +50,7 @@ def forecast_patch(
         alignment: of slots of different length.
         n_random: random sets beside a set.
         text_tokens: new tokens of one target under one arm; 0 where no text is written.
-        chat_template: wrap prompts in the tokenizer's chat template.
+        chat_template: wrap prompts in the tokenizer's chat template; a text names one of several.
         batch_tokens: most tokens of a batch.
 
     Raises:
@@ -81,7 +81,7 @@ def forecast_patch(
         templates,
         n_tests=len(sets) * len(study.names),
         text_tokens=text_tokens * len(targets) * (1 + len(PATCH_KINDS)) if writes else 0,
-        notes=study.templates.warnings,
+        notes=study.warnings,
     )
 
 
@@ -91,7 +91,7 @@ def patch_stages(
     sets: Sequence[HeadSet],
     *,
     alignment: str,
-    chat_template: bool,
+    chat_template: bool | str,
     batch_tokens: int,
     bound: bool,
 ) -> list[Stage]:

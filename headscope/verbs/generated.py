@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from headscope.chat import Chat
 from headscope.measure.asked import AskedPrompt, encoder_of
 from headscope.measure.edits import Arm, ControlStates
 from headscope.measure.generation import check_room, generate
@@ -27,6 +28,7 @@ from headscope.profiles.types import Profile
 from headscope.profiles.words import count_substrings_phase6, count_words
 from headscope.stats import EffectBlock
 from headscope.verbs.causal import CausalStudy, Edited
+from headscope.vocabulary import shown_token
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -53,13 +55,27 @@ class Written:
 
 
 def check_texts_fit(
-    model: HeadModel, profile: Profile, concepts: Sequence[str], max_tokens: int, *, chat_template: bool
+    model: HeadModel, profile: Profile, concepts: Sequence[str], max_tokens: int, *, chat_template: bool | str
 ) -> None:
     """Find a prompt with too little room for its continuation before any work is done; see ``check_room``."""
     encoder = encoder_of(model, chat_template=chat_template)
     prompts = [prompt for name in concepts for prompt in profile.prompts_of(name)]
     lengths = {prompt.id: len(encoder.encode(prompt.text, name=f"prompt {prompt.id}")) for prompt in prompts}
     check_room(model, lengths, max_tokens)
+
+
+def sampling_record(model: HeadModel, sampling: Sampling) -> dict[str, Any]:
+    """How tokens were chosen, and the tokens that ended a text."""
+    ids = sampling.stop_ids or ()
+    return {"sampling": vars(sampling), "stop_tokens": [shown_token(model.tokenizer, token) for token in ids]}
+
+
+def open_end(model: HeadModel, chat_template: bool | str) -> list[str]:
+    """What is to be said where a chat template does not tell how an answer ends."""
+    chat = Chat.of(model.tokenizer, chat_template)
+    if chat is None or chat.end_of_turn() is not None:
+        return []
+    return ["the chat template names no token that ends an answer: texts go on to EOS (--stop-token names another)"]
 
 
 def write_texts(

@@ -70,7 +70,7 @@ def joint(
     joint_estimates: Sequence[float],
     *,
     n_random: int = 100,
-    chat_template: bool = False,
+    chat_template: bool | str = False,
     pack: bool = True,
     seed: int = 0,
     batch_tokens: int | None = None,

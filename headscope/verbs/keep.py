@@ -9,6 +9,9 @@ from typing import Any
 import pandas as pd
 import torch
 
+from headscope.chat import Chat
+from headscope.measure.asked import encoder_of
+from headscope.measure.sampling import stop_ids
 from headscope.models.head_model import HeadModel
 from headscope.profiles.types import Profile
 from headscope.runs.folder import Run, default_run_path
@@ -16,7 +19,9 @@ from headscope.runs.manifest import Request
 from headscope.runs.phase6 import head_scores_bytes, head_scores_document
 from headscope.runs.provenance import git_state, machine, package_versions
 from headscope.stats.ranking import primary_screen
+from headscope.verbs.request import chosen_concepts
 from headscope.verbs.result import Result
+from headscope.vocabulary import shown_token, tokenizer_fingerprint
 
 
 def begin(
@@ -63,6 +68,7 @@ def begin(
         device=model.device.type,
         dtype=str(model.dtype).removeprefix("torch."),
         batch_plan={"batch_tokens": batch_tokens},
+        text=_text(model, options),
     )
     path = default_run_path(model.name, profile.name, request) if out is None else Path(out)
     counts = {name: len(profile.prompts_of(name)) for name in (*profile.concepts, profile.control)}
@@ -81,6 +87,7 @@ def begin(
             "control": profile.control,
             "prompts": counts,
             "readouts": list(profile.readouts),
+            "first_prompts": _first_prompts(model, profile, options),
         },
         versions=package_versions(),
         git=git_state(),
@@ -89,6 +96,38 @@ def begin(
         command=list(command),
         warnings=[*model.notes, *profile.warnings],
     )
+
+
+def _text(model: HeadModel, options: Mapping[str, Any]) -> dict[str, Any]:
+    """What turns text into tokens, and ends what the model writes, where it writes."""
+    tokenizer, chat_template = model.tokenizer, options.get("chat_template", False)
+    bos = model.bos_token_id
+    text: dict[str, Any] = {
+        "tokenizer": tokenizer_fingerprint(tokenizer),
+        "bos": "none" if bos is None else shown_token(tokenizer, bos),
+    }
+    chat = Chat.of(tokenizer, chat_template)
+    if chat is not None:
+        text["chat_template"] = chat.fingerprint()
+    if "max_tokens" in options and options.get("generate", True):
+        named, at_eos = options.get("stop_tokens", ()), options.get("stop_at_eos", True)
+        ids = stop_ids(model, at_eos=at_eos, chat_template=chat_template, named=named)
+        text["stop_tokens"] = [shown_token(tokenizer, token) for token in ids]
+    return text
+
+
+def _first_prompts(model: HeadModel, profile: Profile, options: Mapping[str, Any]) -> dict[str, str]:
+    """The first prompt of each class that is asked, as the model gets it: BOS and chat template included."""
+    encoder = encoder_of(model, chat_template=options.get("chat_template", False))
+    names = chosen_concepts(profile, options.get("concepts", options.get("concept")))
+    first = {name: profile.prompts_of(name)[:1] for name in (*names, profile.control)}
+    seen: dict[str, str] = {}
+    for name, prompts in first.items():
+        for prompt in prompts:
+            tokens = encoder.encode(prompt.text, name=f"prompt {prompt.id}")
+            bos = str(model.tokenizer.convert_ids_to_tokens(tokens.ids[0])) if tokens.n_bos else ""
+            seen[name] = bos + tokens.text
+    return seen
 
 
 def keep(run: Run, results: Mapping[str, Result]) -> None:

@@ -28,7 +28,7 @@ def negative_control(
     concepts: Sequence[str] | str | None = None,
     edits: Sequence[str] = ("mean", "zero"),
     heads: str = "*",
-    chat_template: bool = False,
+    chat_template: bool | str = False,
     seed: int = 0,
     batch_tokens: int | None = None,
     progress: Progress | None = None,
@@ -43,7 +43,7 @@ def negative_control(
         concepts: as in ``sweep``, also the arguments below.
         edits: kinds of edit.
         heads: heads to edit, each alone.
-        chat_template: wrap prompts in the tokenizer's chat template.
+        chat_template: wrap prompts in the tokenizer's chat template; a text names one of several.
         seed: also draws the words.
         batch_tokens: most tokens of a batch.
         progress: told how far the work is.

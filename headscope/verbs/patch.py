@@ -31,7 +31,7 @@ from headscope.measure.edits import PATCH_KINDS, Arm
 from headscope.measure.forced import ForcedOutcomes, ForcedPasses
 from headscope.measure.passes import Progress
 from headscope.measure.patches import STUDY_NAMES, PatchStates, Recipe
-from headscope.measure.sampling import Sampling
+from headscope.measure.sampling import Sampling, stop_ids
 from headscope.measure.texts import load_sentiment
 from headscope.models.head_model import HeadModel
 from headscope.profiles.types import Profile
@@ -39,7 +39,7 @@ from headscope.stats.clusters import equal_weight_mean, template_means
 from headscope.stats.nulls import draw_disjoint_sets, null_row
 from headscope.stats.patching import dissociation_table, patching_table
 from headscope.verbs.causal import PRIMARY, CausalStudy
-from headscope.verbs.generated import check_texts_fit
+from headscope.verbs.generated import check_texts_fit, open_end, sampling_record
 from headscope.verbs.patch_plan import DIRECTIONS, PatchPlan, Planner
 from headscope.verbs.patched import Measured, forced_blocks, pairs_record, pairs_warnings, patched_values
 from headscope.verbs.patched_texts import patched_texts
@@ -77,8 +77,9 @@ def patch(
     top_p: float = 0.9,
     samples: int = 1,
     greedy: bool = False,
+    stop_tokens: Sequence[str] = (),
     sentiment: str = "vader",
-    chat_template: bool = False,
+    chat_template: bool | str = False,
     pack: bool = True,
     seed: int = 0,
     batch_tokens: int | None = None,
@@ -110,8 +111,9 @@ def patch(
         top_p: of sampling.
         samples: texts for each target and arm.
         greedy: most probable tokens instead of sampling.
+        stop_tokens: tokens that end a text beside EOS and, in a chat, the end of a turn.
         sentiment: ``vader``, or a transformers classifier's name or folder.
-        chat_template: wrap prompts in the tokenizer's chat template.
+        chat_template: wrap prompts in the tokenizer's chat template; a text names one of several.
         pack: lay readouts of a prompt into one row where the model allows it.
         seed: of sign-flips, of the control patches' sources, of random sets and of texts.
         batch_tokens: most tokens of a batch.
@@ -130,7 +132,8 @@ def patch(
     chosen = model.head_set(heads) if isinstance(heads, str) else heads
     alone = heads == "*" if each is None else each
     sets = [HeadSet((head,)) for head in chosen] if alone else [chosen]
-    sampling = Sampling(max_tokens, temperature, top_p, samples, greedy, seed=seed)
+    stops = stop_ids(model, chat_template=chat_template, named=stop_tokens)
+    sampling = Sampling(max_tokens, temperature, top_p, samples, greedy, seed=seed, stop_ids=stops)
     scorer = load_sentiment(sentiment) if generate and not alone and recipe.what == "z" else None
     if scorer is not None:
         classes = [*chosen_concepts(profile, concepts), profile.control]
@@ -161,14 +164,15 @@ def patch(
         "n_layer_tokens": sum(one.n_layer_tokens for one in every),
         "n_batches_halved": sum(one.n_halved for one in every),
     }  # fmt: skip
-    record["warnings"] = [*study.templates.warnings, *(w for one in measured for w in pairs_warnings(one))]
+    record["warnings"] = [*study.warnings, *(w for one in measured for w in pairs_warnings(one))]
     if scorer is not None:
         more, tables["texts"], n_halved = patched_texts(
             study, measured, chosen, recipe, sampling, scorer, tests, settings, batch_tokens=budget, progress=progress
         )
         blocks += more
         record["n_batches_halved"] += n_halved
-        record |= {"sampling": vars(sampling), "sentiment": scorer.record()}
+        record |= {**sampling_record(model, sampling), "sentiment": scorer.record()}
+        record["warnings"] += open_end(model, chat_template)
     elif generate and not alone:
         record["warnings"].append(f"no texts were written: {recipe.what} is patched in fixed text only")
     tables = {"patching": patching_table(blocks, seed=seed), **tables}

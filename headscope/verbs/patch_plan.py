@@ -28,7 +28,7 @@ ALIGNMENTS = ("end", "exact")
 
 
 def patchable_concepts(
-    model: HeadModel, profile: Profile, concepts: Sequence[str], *, chat_template: bool
+    model: HeadModel, profile: Profile, concepts: Sequence[str], *, chat_template: bool | str
 ) -> list[str]:
     """Concepts with a prompt that matches its control token by token, and at least two templates on both sides."""
     encoder = encoder_of(model, chat_template=chat_template)
@@ -76,7 +76,7 @@ class Planner:
     """Chooses sources for the targets of one study."""
 
     def __init__(
-        self, study: CausalStudy, *, source: str, alignment: str, what: str, chat_template: bool, seed: int
+        self, study: CausalStudy, *, source: str, alignment: str, what: str, chat_template: bool | str, seed: int
     ) -> None:
         """Find every prompt's slot.
 

@@ -19,6 +19,7 @@ import pandas as pd
 import xarray as xr
 
 from headscope.heads import every_head
+from headscope.measure.asked import special_token_warnings
 from headscope.measure.attention import Probe, read_probes
 from headscope.measure.passes import Progress
 from headscope.models.head_model import HeadModel
@@ -102,7 +103,12 @@ def screen_phase6(
         "batch_tokens": batch_tokens,
         "n_batches_halved": sum(halvings),
         "packed": pack and model.tree_row_limit is not None,
-        "warnings": [CONFOUNDED, *coverage["note"].tolist(), *templates.warnings],
+        "warnings": [
+            CONFOUNDED,
+            *coverage["note"].tolist(),
+            *templates.warnings,
+            *special_token_warnings(encoder, prompts),
+        ],
     }
     return {"screen": table, "coverage": coverage}, dataset, record, "screen"
 

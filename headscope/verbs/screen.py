@@ -28,7 +28,7 @@ import xarray as xr
 
 from headscope.errors import ProfileError, RequestError
 from headscope.heads import every_head
-from headscope.measure.asked import encoder_of
+from headscope.measure.asked import encoder_of, special_token_warnings
 from headscope.measure.attention import MEASURES, UNITS, read_probes
 from headscope.measure.passes import Progress
 from headscope.models.head_model import HeadModel
@@ -61,7 +61,7 @@ def screen(
     query: str = "last",
     concepts: Sequence[str] | str | None = None,
     allow_low_coverage: bool = False,
-    chat_template: bool = False,
+    chat_template: bool | str = False,
     pack: bool = True,
     seed: int = 0,
     batch_tokens: int | None = None,
@@ -73,22 +73,22 @@ def screen(
         model: the model.
         profile: what is asked.
         protocol: ``matched``, or ``phase6`` for the study's own measure.
-        query: which tokens look: ``last``, ``after``, ``self`` or ``readout``; ignored by ``phase6``.
+        query: which tokens look: ``last``, ``after``, ``self`` or ``readout``.
         concepts: only these; all by default.
         allow_low_coverage: go on where fewer than half of a concept's prompts can be compared; the record says so.
-        chat_template: wrap prompts in the tokenizer's chat template.
+        chat_template: wrap prompts in the tokenizer's chat template; a text names one of several.
         pack: share prefixes between prompts where the model allows it; results agree to 1e-5 either way.
         seed: of the sign-flips.
         batch_tokens: most tokens of a batch.
         progress: told how far the work is.
 
     Raises:
-        RequestError: an unknown protocol, query or concept.
+        RequestError: an unknown protocol, query or concept, or an option that ``phase6`` has no use for.
         ProfileError: too few prompts of a concept can be compared.
     """
-    for what, value, known in (("protocol", protocol, PROTOCOLS), ("query", query, QUERIES)):
-        if value not in known:
-            raise RequestError(f'{what} "{value}" does not exist', expected=", ".join(known), got=value)
+    has_bos = model.tokenizer.bos_token_id is not None
+    bos = model.bos if has_bos else "auto"
+    check_protocol(protocol, query, bos=bos, allow_low_coverage=allow_low_coverage, chat_template=chat_template)
     names = chosen_concepts(profile, concepts)
     budget = batch_budget(model, batch_tokens)
     if protocol == "phase6":
@@ -102,7 +102,8 @@ def screen(
     alike = by_length([views[control.id] for control in profile.controls])
     comparisons = [compare(prompt, views, alike) for prompt in prompts]
     coverage = _coverage(names, comparisons, protocol)
-    warnings = [*templates.warnings, *_check_coverage(coverage, comparisons, allow=allow_low_coverage)]
+    warnings = [*templates.warnings, *special_token_warnings(encoder, [*prompts, *profile.controls])]
+    warnings += _check_coverage(coverage, comparisons, allow=allow_low_coverage)
 
     halvings: list[int] = []
     read = partial(read_probes, model, batch_tokens=budget, pack=pack, halved=halvings.append)
@@ -123,6 +124,26 @@ def screen(
         "warnings": warnings,
     }
     return ScreenResult({"screen": table, "coverage": coverage}, values, record, "screen")
+
+
+def check_protocol(protocol: str, query: str, *, bos: str, allow_low_coverage: bool, chat_template: bool | str) -> None:
+    """Raise RequestError where protocol or query do not exist, or the study's protocol is to do what it does not."""
+    for what, value, known in (("protocol", protocol, PROTOCOLS), ("query", query, QUERIES)):
+        if value not in known:
+            raise RequestError(f'{what} "{value}" does not exist', expected=", ".join(known), got=value)
+    asked = {
+        f"--query {query}": query != QUERIES[0],
+        "--allow-low-coverage": allow_low_coverage,
+        "--chat-template": chat_template is not False,
+        "--bos never": bos == "never",
+    }
+    unused = [option for option, given in asked.items() if given]
+    if protocol == "phase6" and unused:
+        raise RequestError(
+            f"protocol phase6 has no use for {', '.join(unused)}",
+            expected="the Phase 6 study's own measure: plain prompts after a BOS, words found by its lists",
+            fix="leave it out, or use --protocol matched",
+        )
 
 
 def _examples(

@@ -33,7 +33,7 @@ def sweep(
     concepts: Sequence[str] | str | None = None,
     edits: Sequence[str] = ("mean", "zero"),
     heads: str = "*",
-    chat_template: bool = False,
+    chat_template: bool | str = False,
     pack: bool = True,
     seed: int = 0,
     batch_tokens: int | None = None,
@@ -49,7 +49,7 @@ def sweep(
         edits: kinds of edit, see ``measure/edits.py``.
         heads: heads to edit, each alone; every head by default. With fewer the rows are exploratory, because the
             choice of heads is not part of the correction.
-        chat_template: wrap prompts in the tokenizer's chat template.
+        chat_template: wrap prompts in the tokenizer's chat template; a text names one of several.
         pack: lay readouts of a prompt into one row where the model allows it.
         seed: of sign-flips and of ``resample``.
         batch_tokens: most tokens of a batch.

@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from headscope.cli import console, options
-from headscope.cli.asking import ask_model, one_of
+from headscope.cli.asking import ask_model
 from headscope.cli.exits import run_and_exit
 from headscope.cli.inputs import check_outputs, read_profile
 from src.prompt_files import AngerPrompts, ApologyPrompts, GratitudePrompts, NeutralPrompts, given_files
@@ -51,9 +51,9 @@ def head_screening(
 
     from headscope.runs.provenance import package_versions
     from headscope.verbs.keep import head_scores
-    from headscope.verbs.screen import PROTOCOLS, screen
+    from headscope.verbs.screen import check_protocol, screen
 
-    one_of("protocol", protocol, PROTOCOLS)
+    check_protocol(protocol, query, bos="auto", allow_low_coverage=False, chat_template=False)
     loaded = ask_model(model, device=device, dtype="auto", unchecked=False)
     with console.progress() as progress:
         result = screen(

@@ -16,7 +16,7 @@ from typing import Annotated, Literal, cast
 import typer
 
 from headscope.cli import console, options
-from headscope.cli.asking import ask_model, one_of
+from headscope.cli.asking import ask_model, one_of, refuse_unused, refuse_unused_sampling
 from headscope.cli.exits import run_and_exit
 from headscope.cli.inputs import check_outputs, read_profile
 from headscope.heads import HeadSet
@@ -27,6 +27,7 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 @app.command()
 def head_ablation(
+    context: typer.Context,
     heads: options.Heads,
     model: options.Model = "gpt2",
     profile: options.Profile = "baseline",
@@ -57,6 +58,9 @@ def head_ablation(
 ) -> None:
     """Write text with and without heads; write the study's ablation file."""
     check_outputs(None, output, ".pkl", ".json")
+    refuse_unused_sampling(context, greedy=greedy)
+    if edit != "zero":
+        refuse_unused(context, ("value_bias",), "without --edit zero")
     asked = read_profile(profile, data_dir, given_files(**{emotion: prompts_file}))
     one_of("emotion", emotion, tuple(asked.concepts))
 

@@ -1,21 +1,27 @@
 """Both arms write from the same random numbers: an edit that changes nothing changes no token, and what else is in the
 batch changes no text."""
 
+import copy
+from dataclasses import replace
+from itertools import takewhile
+
 import pytest
 import torch
+from transformers import GenerationConfig
 
 from headscope.heads import Head, HeadSet
 from headscope.measure import generation, sampling
 from headscope.measure.asked import ask
 from headscope.measure.edits import EDIT_KINDS, Arm, ControlStates
 from headscope.measure.generation import generate
-from headscope.measure.sampling import Sampling
+from headscope.measure.sampling import Sampling, stop_ids
 from headscope.models.editing import LayerEdit, watching_z
 from headscope.models.loading import load_model
 from headscope.profiles.loading import load_profile
 from tests.reference import slow
 from tests.unit.measure.conftest import TEMPLATES
 from tests.unit.measure.test_work import counting, total
+from tests.unit.test_chat import CHATML, tokenizer_with
 
 SAMPLED = Sampling(max_tokens=12, samples=3, top_p=0.95, seed=4)
 MATTERS = Head(2, 1)
@@ -51,6 +57,33 @@ def test_an_edit_of_a_head_that_nothing_hears_changes_no_token(model, inert, sco
     assert all(len({*samples}) > 1 for samples in unedited), "samples differ, so the numbers are random"
     heard, *changed = texts_of(model, arms, sampling)
     assert all(one != heard for one in changed), "where the head is heard, the same edits change tokens"
+
+
+@pytest.mark.parametrize("greedy", [True, False])
+def test_a_text_ends_before_its_first_stop_token_and_is_the_same_up_to_there(model, greedy):
+    plain = Sampling(max_tokens=12, greedy=greedy, stop_at_eos=False, seed=4)
+    (whole,) = texts_of(model, [None], plain)
+    stops = sorted({text[0][5] for text in whole})[:2]
+    (cut,) = texts_of(model, [None], replace(plain, stop_ids=tuple(stops)))
+    for (full,), (short,) in zip(whole, cut, strict=True):
+        assert short == tuple(takewhile(lambda token: token not in stops, full))
+    assert any(len(short) < len(full) for (full,), (short,) in zip(whole, cut, strict=True))
+
+
+def test_a_turn_of_a_chat_ends_at_the_models_the_tokenizers_and_the_templates_token(model):
+    tokenizer = tokenizer_with({"default": CHATML, "open": "{% for m in messages %}{{ m.content }}\n{% endfor %}"})
+    eos, end, start = tokenizer.convert_tokens_to_ids(["<|endoftext|>", "<|im_end|>", "<|im_start|>"])
+    chat = replace(model, tokenizer=tokenizer, hf=copy.copy(model.hf))
+    chat.hf.generation_config = GenerationConfig(eos_token_id=[7, 8])
+    assert stop_ids(chat) == (7, 8), "without a chat template as the model says"
+    assert stop_ids(chat, chat_template=True) == tuple(sorted((7, 8, eos, end)))
+    assert stop_ids(chat, chat_template="open") == tuple(sorted((7, 8, eos)))
+    assert stop_ids(chat, named=["<|im_start|>"]) == tuple(sorted((7, 8, start)))
+    assert stop_ids(chat, at_eos=False, chat_template=True, named=["<|im_start|>"]) == (start,)
+    chat.hf.generation_config = GenerationConfig()
+    assert stop_ids(chat) == (eos,)
+    tokenizer.eos_token = None
+    assert stop_ids(chat) == ()
 
 
 def test_z_replaced_by_itself_changes_no_token(model, monkeypatch):

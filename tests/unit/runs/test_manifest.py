@@ -34,6 +34,7 @@ REQUESTS = st.builds(
     seed=st.integers(0, 2**64),
     threads=st.none() | st.integers(1, 64),
     batch_plan=OPTIONS,
+    text=st.none() | OPTIONS,
 )
 
 
@@ -93,6 +94,39 @@ def test_a_request_changed_by_hand_is_noticed(tmp_path: Path) -> None:
     path.write_text(path.read_text().replace('"seed": 0', '"seed": 1'))
     with pytest.raises(RequestError, match="does not agree with itself"):
         read_manifest(path)
+
+
+OLD = {
+    "verb": "screen", "options": {"concepts": ["joy"], "query": "last"}, "model_fingerprint": "m",
+    "profile_fingerprint": "p", "seed": 3, "threads": 2, "device": "cpu", "dtype": "float32",
+    "batch_plan": {"batch_tokens": 512},
+}  # fmt: skip
+OLD_DIGEST = "ebb927d2"  # as headscope took it before tokenizer and stop tokens were part of a request
+
+
+def test_a_run_of_before_tokenizers_counted_still_reads_and_says_what_it_does_not_know(tmp_path: Path) -> None:
+    path = write_json_atomic(tmp_path / "manifest.json", {"request": OLD, "request_digest": OLD_DIGEST})
+    found = read_manifest(path).request
+    assert found.digest == OLD_DIGEST
+    assert found.text is None
+    now = Request(**OLD, text={"tokenizer": "3f" * 32, "bos": "none"})
+    assert now.digest != OLD_DIGEST
+    told = differences(found, now)
+    assert [line.split(":")[0] for line in told] == ["BOS", "tokenizer"]
+    assert all("(not set) there" in line for line in told)
+
+
+@pytest.mark.parametrize(
+    ("field", "name"),
+    [("tokenizer", "tokenizer"), ("bos", "BOS"), ("chat_template", "chat template"), ("stop_tokens", "stop tokens")],
+)
+def test_what_turns_text_into_tokens_makes_another_request_and_is_named(field: str, name: str) -> None:
+    text = {"tokenizer": "3f", "bos": "<s> (1)", "chat_template": "a0", "stop_tokens": ["</s> (2)"]}
+    one, other = Request(**OLD, text=text), Request(**OLD, text=text | {field: "other"})
+    assert one.digest != other.digest
+    (told,) = differences(one, other)
+    assert told.startswith(f"{name}: ")
+    assert told.endswith("there, other here")
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"null", b"\xff", b'{"schema_version": NaN}', b"[" * 100_000])
