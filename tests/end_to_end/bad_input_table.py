@@ -10,6 +10,7 @@ import json
 import shlex
 from dataclasses import dataclass, field
 
+from headscope.models.checkpoints import find_checkpoint
 from headscope.runs.manifest import SCHEMA_VERSION, Manifest, Request
 from tests.unit.profiles.test_validation_bad_files import PROMPT_FILES, YAMLS
 
@@ -107,6 +108,25 @@ OPTIONS: list[tuple[str, tuple[str, ...]]] = [
     ("patch --model demo --alignment start", ('alignment "start" does not exist', "end, exact")),
     ("patch --model demo --alpha nan", ("alpha is not a finite number",)),
     ("patch --model demo --source nobody-001", ('source "nobody-001" is no prompt',)),
+    # options that a request has no use for
+    ("screen --model demo --protocol phase6 --chat-template", ("protocol phase6 has no use for --chat-template",)),
+    ("screen --model demo --protocol phase6 --chat-template-name rag", ("no use for --chat-template", "matched")),
+    ("screen --model demo --protocol phase6 --query after", ("protocol phase6 has no use for --query after",)),
+    ("screen --model demo --protocol phase6 --allow-low-coverage", ("no use for --allow-low-coverage",)),
+    ("screen --model demo --protocol phase6 --bos never", ("no use for --bos never",)),
+    (f"{ABLATE} --no-generate --samples 3", ("--samples is not used with --no-generate",)),
+    (f"{ABLATE} --no-generate --scope generated --seed 1", ("--scope is not used with --no-generate",)),
+    (f"{ABLATE} --no-generate --stop-token . --greedy", ("--greedy, --stop-token are not used",)),
+    (f"{ABLATE} --greedy --temperature 0.5", ("--temperature is not used with --greedy",)),
+    (f"{ABLATE} --edit mean --value-bias keep", ("--value-bias is not used without --edit zero",)),
+    ("patch --model demo --max-tokens 5", ("--max-tokens is not used where each head is patched alone",)),
+    ("patch --model demo --heads 0:0,0:1 --each --n-random 5", ("--n-random is not used where each head",)),
+    ("patch --model demo --heads 0:0 --no-generate --greedy", ("--greedy is not used with --no-generate",)),
+    ("run --model demo --greedy --top-p 0.5", ("--top-p is not used with --greedy",)),
+    ("run --model demo --budget fast --share 0.2", ("--share is not used with --budget fast",)),
+    ("run --model demo --budget fast --sets", ("--sets is not used with --budget fast",)),
+    ("run --model demo --no-sets --share 0.2", ("--share is not used with --no-sets",)),
+    ("sweep --model demo --top-k 2 --share 0.3", ("--top-k, --share are not used without --sets",)),
     # the machine
     ("screen --model demo --device abacus", ('device "abacus" does not exist', "auto, cpu")),
     ("screen --model demo --device cuda:99", ('device "cuda:99" is not on this machine',)),
@@ -154,6 +174,9 @@ MODEL: list[tuple[str, tuple[str, ...]]] = [
     ("sweep --model demo --sets --top-k 17", ("top_k does not fit the model", "1 to 16")),
     ("run --model demo --top-n 17", ("top_n does not fit the model", "1 to 16")),
     ("attribute --model demo --verify 17", ("verify does not fit the model", "0 to 16")),
+    ("screen --model demo --chat-template-name rag", ("has no chat template",)),
+    (f"{ABLATE} --stop-token 'two words'", ("stop token 'two words' is not one token", "tokenizer_config.json")),
+    ("run --model demo --stop-token ''", ("stop token '' is not one token",)),
     ("run --model demo --max-tokens 1000", ("longer than the model's context", "192", "--max-tokens")),
     (f"{ABLATE} --max-tokens 1000", ("longer than the model's context", "192", "--max-tokens")),
     *(
@@ -181,6 +204,25 @@ MODEL: list[tuple[str, tuple[str, ...]]] = [
         }.items()
     ),
 ]
+
+
+# the chat template of a copy of the bundled model, what is typed after its name, words of the message
+TEMPLATES: list[tuple[object, str, tuple[str, ...]]] = [
+    ("{{ messages[0].content", "--chat-template", ("chat template cannot be rendered", "TemplateSyntaxError")),
+    ("{{ raise_exception('no users') }}", "--chat-template", ("chat template cannot be rendered", "no users")),
+    ("{{ messages[0].content + 1 }}", "--chat-template", ("chat template cannot be rendered", "TypeError")),
+    ("{{ messages[0].content | upper }}", "--chat-template", ("changes the prompt's text",)),
+    ({"rag": "R", "tool_use": "T"}, "--chat-template", ("none is the default", "rag, tool_use")),
+    ({"rag": "R", "tool_use": "T"}, "--chat-template-name tool", ('no chat template named "tool"', "rag, tool_use")),
+]
+
+
+def model_with(template: object) -> dict[str, bytes | None]:
+    """The bundled checkpoint as the folder ``m``, its tokenizer with this chat template."""
+    files = {path.name: path.read_bytes() for path in find_checkpoint("demo").path.iterdir() if path.is_file()}
+    tokenizer = json.loads(files["tokenizer_config.json"]) | {"chat_template": template}
+    files["tokenizer_config.json"] = json.dumps(tokenizer).encode()
+    return {f"m/{name}": content for name, content in files.items()}
 
 
 def run_manifest(**changes: object) -> bytes:
@@ -230,6 +272,9 @@ def table() -> dict[str, Wrong]:
         data = content.encode() if isinstance(content, str) else content
         files: dict[str, bytes | None] = {"mine/profile.yaml": data, "mine/p.txt": GOOD_TEXT, "secret.txt": b"secret\n"}
         rows[f"profile.yaml: {case}"] = Wrong(("screen", "--model", "demo", "--profile", "mine"), (word,), files)
+    for template, typed, words in TEMPLATES:
+        command = ("screen", "--model", "./m", *shlex.split(typed))
+        rows[f"chat template: {template} {typed}"] = Wrong(command, words, model_with(template))
     for number, (typed, files, words) in enumerate(RUNS):
         rows[f"run folder {number}: {typed}"] = Wrong(tuple(shlex.split(typed)), words, files)
     return rows

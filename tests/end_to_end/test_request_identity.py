@@ -60,10 +60,8 @@ def chat(tmp_path: Path) -> Path:
         (CHAT, other_template, (), "chat template"),
         (CHAT, nothing, ("--chat-template-name", "plain"), "chat template"),
         (WRITE, other_eos, (), "stop tokens"),
-        (WRITE, nothing, ("--stop-token", "."), "stop tokens"),
         (SCREEN, other_eos, (), None),
         (SCREEN, other_template, (), None),
-        (TALK, nothing, (), None),
     ],
     ids=lambda value: getattr(value, "__name__", str(value)),
 )
