@@ -25,6 +25,7 @@ import numpy.typing as npt
 from headscope.chat import Chat
 from headscope.errors import ProfileError
 from headscope.profiles.words import space_before
+from headscope.vocabulary import special_tokens
 
 IntArray = npt.NDArray[np.int64]
 
@@ -124,7 +125,15 @@ class Encoder:
 
         A prompt that ends in a space keeps it as its last token, so another one follows.
         """
-        return (" " if text.endswith(" ") else space_before(words, text)) + words
+        return (" " if text.endswith(" ") else self.space_before(words, text)) + words
+
+    def space_before(self, word: str, text: str) -> str:
+        """The space that parts ``word`` from the ``text`` before it, if any; none after a special token."""
+        return "" if text.endswith(self._special) else space_before(word, text)
+
+    @cached_property
+    def _special(self) -> tuple[str, ...]:
+        return tuple(filter(None, special_tokens(self.tokenizer).values()))
 
     def continuation_ids(self, context: str, word: str) -> tuple[int, ...]:
         """Ids that ``word`` adds after ``context`` (both as text, ``word`` with its leading space where it has one).

@@ -20,7 +20,6 @@ from torch import Tensor
 
 from headscope.errors import ProfileError
 from headscope.profiles.types import Concept, Lexicon, Profile
-from headscope.profiles.words import space_before
 from headscope.tokens import Encoder
 
 FEWEST_TOKENS = 3
@@ -105,30 +104,29 @@ def _tokens_of(encoder: Encoder, lexicon: Lexicon, context: str, reference: _Ref
     own = {word.casefold() for word in lexicon.words}
     for word in lexicon.words:
         reasons: list[str] = []
-        for form in _forms(word, context):
+        forms = _forms(encoder, word, context)
+        for form in forms:
             ids = encoder.continuation_ids(context, form)
-            reason = _why_not(encoder, context, form, ids, own, reference)
+            reason = _why_not(encoder, context, ids, own, reference)
             if reason is None:
                 kept[form.strip()] = ids[0]
             else:
                 reasons.append(reason)
-        if reasons and not any(form.strip() in kept for form in _forms(word, context)):
+        if reasons and not any(form.strip() in kept for form in forms):
             dropped[word] = reasons[0]
     return LexiconTokens(tuple(sorted(set(kept.values()))), kept, dropped)
 
 
-def _forms(word: str, context: str) -> list[str]:
+def _forms(encoder: Encoder, word: str, context: str) -> list[str]:
     """The word as it can stand after ``context``: with a leading space where one is due, capital after a sentence."""
-    end, space = context.rstrip(), space_before(word, context)
+    end, space = context.rstrip(), encoder.space_before(word, context)
     forms = [space + word]
     if not end or end.endswith(_SENTENCE_END):
         forms.append(space + word[:1].upper() + word[1:])
     return list(dict.fromkeys(forms))
 
 
-def _why_not(
-    encoder: Encoder, context: str, form: str, ids: tuple[int, ...], own: set[str], reference: _Reference
-) -> str | None:
+def _why_not(encoder: Encoder, context: str, ids: tuple[int, ...], own: set[str], reference: _Reference) -> str | None:
     if not ids:
         return "the tokenizer merges it into the text before it"
     if len(ids) == 1:
@@ -139,7 +137,9 @@ def _why_not(
     if "\N{REPLACEMENT CHARACTER}" in start:
         return "its first token ends within a character, so it begins other words too"
     for other in reference.starting_with(start) if start else ():
-        if other not in own and encoder.continuation_ids(context, space_before(other, context) + other)[:1] == ids[:1]:
+        if other in own:
+            continue
+        if encoder.continuation_ids(context, encoder.space_before(other, context) + other)[:1] == ids[:1]:
             return f'its first token also begins "{other}"'
     return None if start else "its first token is only a space"
 

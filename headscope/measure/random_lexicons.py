@@ -16,7 +16,7 @@ from dataclasses import replace
 from headscope.errors import ProfileError
 from headscope.measure.lexicons import reference_words
 from headscope.profiles.types import Concept, Lexicon, Profile
-from headscope.profiles.words import folded_words, space_before
+from headscope.profiles.words import folded_words
 from headscope.random_streams import generator
 from headscope.tokens import Encoder
 
@@ -70,7 +70,7 @@ def _candidates(encoder: Encoder, profile: Profile, seed: int) -> Iterator[str]:
     )
     for index in generator(seed, "negative_control").permutation(len(whole)):
         word = whole[index]
-        if all(len(encoder.continuation_ids(at, space_before(word, at) + word)) == 1 for at in contexts):
+        if all(len(encoder.continuation_ids(at, encoder.space_before(word, at) + word)) == 1 for at in contexts):
             yield word
 
 

@@ -58,6 +58,8 @@ def test_an_answer_begins_without_a_space_after_the_line_that_opens_it() -> None
     tokens = encoder.encode("Hello.")
     assert encoder.continuation(tokens.text, "I am") == "I am"
     assert encoder.continuation("Hello.", "I am") == " I am"
+    assert encoder.continuation("Hello.<|im_end|>", "I am") == "I am", "nor after a special token"
+    assert encoder.space_before("glad", "Hello.<|im_end|>") == ""
     assert encoder.continuation("Hello. ", "I am") == " I am", "the space that a prompt ends in stays its own token"
 
 
