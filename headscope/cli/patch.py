@@ -99,6 +99,8 @@ def command(
     one_of("resume", resume, RESUME)
     Sampling(max_tokens, temperature, top_p, samples, greedy, seed=seed)
     recipe = Recipe(STUDY_NAMES.get(what, what), target, alpha)
+    if recipe.what != "z":
+        refuse_unused(context, TEXT_OPTIONS, f'where "{recipe.what}" is patched, which is in fixed text only')
     runner_for = ask_runner(engine, address)
     loading: dict[str, Any] = {
         "device": device, "device_map": device_map, "dtype": dtype, "bos": bos, "unchecked": unchecked,

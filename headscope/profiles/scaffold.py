@@ -7,10 +7,10 @@ bundled profile; the comments say how to give one's own.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
+import regex
 import yaml
 
 from headscope.errors import ProfileError
@@ -26,7 +26,7 @@ EXAMPLE_FRAMES = (
     "He looked {} after the long meeting.",
 )
 
-_CONCEPT = re.compile(r"^[^\W_][\w-]{0,63}$")
+_CONCEPT = regex.compile(r"^[^\W_][\w\p{M}-]{0,63}$")
 _YAML = """\
 # A headscope profile: what is looked for, and the prompts that carry it. docs/profiles.md explains every field.
 #   check it:  headscope profiles validate FOLDER

@@ -24,6 +24,7 @@ from types import TracebackType
 from typing import Any
 
 import pandas as pd
+import regex
 import xarray as xr
 
 from headscope.errors import HeadscopeError, RequestError, WorkError
@@ -52,7 +53,7 @@ RESUME = ("auto", "never", "require")
 REPORTS = ("report.md", "report.ja.md", "report.html")
 
 _MADE = (ARRAYS, HEAD_SCORES, *REPORTS, TABLES, PLOTS)
-_NOT_IN_NAME = re.compile(r"[^\w.-]+")
+_NOT_IN_NAME = regex.compile(r"[^\w\p{M}.-]+")
 
 
 class RunFinished(HeadscopeError):  # noqa: N818 - no error: there is nothing left to do

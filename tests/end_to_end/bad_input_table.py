@@ -121,6 +121,7 @@ OPTIONS: list[tuple[str, tuple[str, ...]]] = [
     (f"{ABLATE} --edit mean --value-bias keep", ("--value-bias is not used without --edit zero",)),
     ("patch --model demo --max-tokens 5", ("--max-tokens is not used where each head is patched alone",)),
     ("patch --model demo --heads 0:0,0:1 --each --n-random 5", ("--n-random is not used where each head",)),
+    ("patch --model demo --heads 0:0 --what v --samples 2", ("--samples is not used", "fixed text only")),
     ("patch --model demo --heads 0:0 --no-generate --greedy", ("--greedy is not used with --no-generate",)),
     ("run --model demo --greedy --top-p 0.5", ("--top-p is not used with --greedy",)),
     ("run --model demo --budget fast --share 0.2", ("--share is not used with --budget fast",)),

@@ -63,6 +63,14 @@ def test_an_answer_begins_without_a_space_after_the_line_that_opens_it() -> None
     assert encoder.continuation("Hello. ", "I am") == " I am", "the space that a prompt ends in stays its own token"
 
 
+def test_a_template_that_writes_the_bos_itself_keeps_that_one() -> None:
+    tokenizer = tokenizer_with("{{ bos_token }}" + CHATML)
+    with_its_own = Encoder(tokenizer, tokenizer.bos_token_id, chat_template=True).encode("Hello.")
+    assert with_its_own.ids.count(tokenizer.bos_token_id) == 1
+    tokenizer.chat_template = CHATML
+    assert Encoder(tokenizer, tokenizer.bos_token_id, chat_template=True).encode("Hello.").ids == with_its_own.ids
+
+
 def test_a_template_is_rendered_once_so_that_a_clock_in_it_does_not_tick_within_a_run(monkeypatch) -> None:
     days = iter("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
     tokenizer = tokenizer_with("unused")

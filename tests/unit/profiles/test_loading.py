@@ -268,8 +268,8 @@ def test_an_unknown_profile_is_answered_with_the_known_ones(tmp_path: Path) -> N
     assert "extended" in str(raised.value)
 
 
-@pytest.mark.parametrize("words", [(), ("hungry", "starving", "famished")])
-@pytest.mark.parametrize("name", ["hunger", "no", "on-off", "喜び", "k2"])
+@pytest.mark.parametrize("words", [(), ("hungry", "starving", "very hungry")])
+@pytest.mark.parametrize("name", ["hunger", "no", "on-off", "喜び", "कृतज्ञता", "k2"])
 def test_a_new_profile_loads_and_runs_as_it_is(tmp_path: Path, name: str, words: tuple[str, ...]) -> None:
     profile = load_profile(new_profile(tmp_path / name, words=words))
     assert list(profile.concepts) == [name]

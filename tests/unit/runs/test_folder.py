@@ -179,12 +179,13 @@ def test_the_digest_names_the_request_and_nothing_else() -> None:
 def test_the_default_folder_tells_model_profile_and_request() -> None:
     path = default_run_path("org/some model", "./my concept/", request())
     assert path == Path("runs") / f"some-model-my-concept-{request().digest}"
-    assert [file_part(name) for name in ("gpt2", "a/b/", "C:\\x\\y", "..", "日本語")] == [
+    assert [file_part(name) for name in ("gpt2", "a/b/", "C:\\x\\y", "..", "日本語", "हिन्दी")] == [
         "gpt2",
         "b",
         "y",
         "model",
         "日本語",
+        "हिन्दी",
     ]
 
 
