@@ -16,7 +16,7 @@ from headscope.models.blocks import keeping_inputs, repeated_rows, starting_at
 from headscope.models.editing import LayerEdit, editing
 from headscope.models.head_model import HeadModel
 from headscope.models.law_report import Law
-from headscope.models.law_rows import N_STEPS, Rows, all_logits, compare, difference_of, gone_on, smallest_window
+from headscope.models.law_rows import N_STEPS, Rows, all_logits, compare, difference_of, gone_on
 from headscope.models.running import run_hidden, takes_positions
 from headscope.models.shared_prefill import PathOf, SharedPrefill
 from headscope.tokens import tree_row
@@ -42,7 +42,7 @@ def _tree_law(model: HeadModel, rows: Rows, tolerance: float) -> tuple[Law, int 
     if not takes_positions(model.hf):
         return Law(name, math.nan, math.nan, None, "prompts run one to a row: positions cannot be given"), None
     sequences = rows.sequences
-    longest = min(size for size in (smallest_window(model), model.mixed_row_limit, 1 << 20) if size is not None)
+    longest = min(size for size in (rows.window, model.mixed_row_limit, 1 << 20) if size is not None)
     if longest < 25:
         length = max(2, longest // 3)
         sequences = [ids[:length] for ids in sequences]

@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
-from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
+from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, causal_mask_function, sdpa_mask
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from transformers.utils import logging as transformers_logging
 
@@ -65,12 +65,14 @@ class _InterfaceWatch:
         default: the name for a configuration that is not listed.
         stand_in: compute the output by a plain stand-in instead of the model's own function; for the dry run, where
             only shapes matter and the model's own function may not be reachable (eager).
+        reaches: for the dry run that asks how far masks reach: every mask that was built, with its reach in tokens.
     """
 
     saw: Callable[[nn.Module, Attention, Tensor], None]
     own: Mapping[int, str]
     default: str
     stand_in: bool
+    reaches: list[tuple[Tensor, int | None]] | None = None
 
     def own_name(self, config: object) -> str:
         return self.own.get(id(config), self.default)
@@ -146,6 +148,12 @@ def _build_mask(*args: Any, **kwargs: Any) -> Tensor | None:
     """The registered mask function: the mask that the model's own implementation would get."""
     watch = _active()
     name = watch.own_name(kwargs.get("config"))
+    if watch.reaches is not None:
+        mask = sdpa_mask(*args, **{**kwargs, "allow_is_causal_skip": False})
+        reach = kwargs.get("local_size")
+        if reach is not None or kwargs.get("mask_function") is causal_mask_function:  # a mask made otherwise: unknown
+            watch.reaches.append((mask, reach))
+        return mask
     return ALL_MASK_ATTENTION_FUNCTIONS[name](*args, **kwargs) if name in ALL_MASK_ATTENTION_FUNCTIONS else None
 
 
@@ -155,7 +163,11 @@ AttentionMaskInterface.register(INTERFACE_NAME, _build_mask)
 
 @contextlib.contextmanager
 def interface_watch(
-    hf: PreTrainedModel, saw: Callable[[nn.Module, Attention, Tensor], None], *, stand_in: bool = False
+    hf: PreTrainedModel,
+    saw: Callable[[nn.Module, Attention, Tensor], None],
+    *,
+    stand_in: bool = False,
+    reaches: list[tuple[Tensor, int | None]] | None = None,
 ) -> Generator[bool]:
     """Show every attention that goes through the interface to ``saw(module, attention, output)``.
 
@@ -163,7 +175,7 @@ def interface_watch(
     """
     configs = _configs(hf)
     own: dict[int, str] = {id(config): config._attn_implementation for config in configs}
-    token = _WATCH.set(_InterfaceWatch(saw, own, own_implementation(hf), stand_in))
+    token = _WATCH.set(_InterfaceWatch(saw, own, own_implementation(hf), stand_in, reaches))
     try:
         with (
             quiet_transformers()
@@ -176,6 +188,26 @@ def interface_watch(
         for config in configs:
             config._attn_implementation = own[id(config)]
         _WATCH.reset(token)
+
+
+@contextlib.contextmanager
+def interface_reaches(hf: PreTrainedModel) -> Generator[dict[nn.Module, int | None]]:
+    """Filled in the pass inside the block: attention module -> tokens its mask and it reach back over, None for all.
+
+    A module whose mask was not built by transformers' mask functions is not among them. Outputs are a stand-in's.
+    """
+    found: dict[nn.Module, int | None] = {}
+    masks: list[tuple[Tensor, int | None]] = []
+
+    def saw(module: nn.Module, attention: Attention, _: Tensor) -> None:
+        given = attention.mask if isinstance(attention, ScoredAttention) else None
+        known = [reach for mask, reach in masks if mask is given]
+        if known:
+            own = attention.window if isinstance(attention, ScoredAttention) else None
+            found[module] = min((size for size in (known[0], own) if size is not None), default=None)
+
+    with interface_watch(hf, saw, stand_in=True, reaches=masks):
+        yield found
 
 
 def own_implementation(hf: PreTrainedModel) -> str:

@@ -20,7 +20,6 @@ from headscope.random_streams import generator
 # Largest relative difference that passes: a few hundred roundings of each type.
 TOLERANCE = {torch.float64: 1e-9, torch.float32: 2e-5, torch.float16: 2e-2, torch.bfloat16: 1e-1}
 N_STEPS = 2  # tokens gone on with, cached
-_NOT_WINDOWS = frozenset({"max_window_layers"})  # a number of layers, not of tokens
 
 
 @dataclass(frozen=True)
@@ -32,28 +31,18 @@ class Rows:
         alone: [T, V] logits of each, run by itself.
         edits: by layer, gains of the three rows [3, 1, H]: row r loses other heads than row s.
         tolerance: of the model's dtype.
+        window: tokens that the most short-sighted layer sees (``windows.py``); None where all see every token.
     """
 
     sequences: list[list[int]]
     alone: list[Tensor]
     edits: dict[int, LayerEdit]
     tolerance: float
+    window: int | None
 
 
-def smallest_window(model: HeadModel) -> int | None:
-    """The shortest span of tokens the configuration calls a window or an attention chunk."""
-    config = model.hf.config.get_text_config()
-    sizes = [
-        value
-        for name, value in vars(config).items()
-        if ("window" in name or "attention_chunk" in name) and name not in _NOT_WINDOWS and type(value) is int
-    ]
-    return min((size for size in sizes if size > 0), default=None)
-
-
-def made_up_sequences(model: HeadModel) -> list[list[int]]:
-    """Three rows, a prefix shared by two, longer than a short sliding window where the model has one."""
-    window = smallest_window(model)
+def made_up_sequences(model: HeadModel, window: int | None) -> list[list[int]]:
+    """Three rows, a prefix shared by two, longer than ``window`` where that is short."""
     longest = 9 if window is None or window > 24 else max(9, window + 3)
     longest = min(longest, model.context_length or longest)
     if model.mixed_row_limit is not None:  # rows beyond it are the business of ``lengths``; two tokens for padding

@@ -39,6 +39,7 @@ from headscope.models.lengths import length_laws
 from headscope.models.reading import watching_attention
 from headscope.models.running import prefill, run_hidden
 from headscope.models.weights import head_weights
+from headscope.models.windows import smallest_window
 
 
 @torch.inference_mode()
@@ -48,14 +49,15 @@ def check_laws(model: HeadModel) -> LawReport:
     Raises:
         ModelError: the model looks at later tokens, so it is no causal language model.
     """
-    sequences = made_up_sequences(model)
     tolerance = TOLERANCE.get(model.dtype, TOLERANCE[torch.bfloat16])
     try:
+        window = smallest_window(model)
+        sequences = made_up_sequences(model, window)
         _require_causal(model, sequences[0], tolerance)
     except MODEL_ERRORS as error:
         raise cannot_run(model.hf, error) from error
     alone = [all_logits(model, Batch.of_chains([ids], device=model.device))[0] for ids in sequences]
-    rows = Rows(sequences, alone, made_up_edits(model, len(sequences)), tolerance)
+    rows = Rows(sequences, alone, made_up_edits(model, len(sequences)), tolerance, window)
     laws = [
         *_reading_laws(model, rows),
         *_padding_laws(model, rows),
