@@ -54,12 +54,14 @@ def keeping_inputs(model: HeadModel, layers: Collection[int]) -> Generator[dict[
         return hook
 
     blocks = blocks_of(model) if layers else []
-    handles = [blocks[layer - 1].register_forward_hook(keep(layer)) for layer in layers]
-    try:
-        yield kept
-    finally:
-        for handle in handles:
-            handle.remove()
+    own = model.thread.own
+    with model.thread.held():
+        handles = [blocks[layer - 1].register_forward_hook(own(keep(layer))) for layer in layers]
+        try:
+            yield kept
+        finally:
+            for handle in handles:
+                handle.remove()
 
 
 @contextmanager
@@ -72,17 +74,19 @@ def starting_at(model: HeadModel, layer: int, entering: Any) -> Generator[None]:
         entering: what ``keeping_inputs`` kept of this layer, for the same rows (``repeated_rows``).
     """
     skipped = blocks_of(model)[:layer]
-    own = [vars(block).get("forward") for block in skipped]  # a forward that e.g. accelerate has put on the object
-    try:
-        for block in skipped:
-            block.forward = lambda *_, **__: entering
-        yield
-    finally:
-        for block, forward in zip(skipped, own, strict=True):
-            if forward is None:
-                del block.forward
-            else:
-                block.forward = forward
+    before = [vars(block).get("forward") for block in skipped]  # a forward that e.g. accelerate has put on the object
+    give: Callable[..., Any] = model.thread.own(lambda *_, **__: entering)
+    with model.thread.held():
+        try:
+            for block in skipped:
+                block.forward = give
+            yield
+        finally:
+            for block, forward in zip(skipped, before, strict=True):
+                if forward is None:
+                    del block.forward
+                else:
+                    block.forward = forward
 
 
 def repeated_rows(entering: Any, times: int) -> Any:

@@ -2,8 +2,9 @@
 
 z, [B, T, H, d], becomes ``gain * z + value``. Gains and values have a row axis, so one batch runs many different edits
 beside each other, and a token axis, so an edit may hold at some places only. Edits live in a ``with`` block and nest:
-an inner one sees what an outer one left. Leaving the block, also by an exception, removes every hook. z is replaced,
-never written over, so nothing that holds the model's own tensor sees the edit.
+an inner one sees what an outer one left. A block belongs to the thread that entered it (``one_thread.py``). Leaving
+the block, also by an exception, removes every hook. z is replaced, never written over, so nothing that holds the
+model's own tensor sees the edit.
 """
 
 from __future__ import annotations
@@ -51,16 +52,13 @@ def editing(model: HeadModel, edits: Mapping[int, LayerEdit]) -> Generator[HeadM
     Raises:
         RequestError: a layer does not exist, or a gain or value does not fit it or the rows that come.
     """
-    handles: list[Any] = []
-    try:
-        for layer, edit in edits.items():
-            anatomy = _layer(model, layer)
-            _check_shapes(anatomy, layer, edit)
-            handles.append(anatomy.projection.register_forward_pre_hook(_edit_hook(anatomy, layer, edit)))
+    hooks: dict[int, Callable[..., Any]] = {}
+    for layer, edit in edits.items():
+        anatomy = _layer(model, layer)
+        _check_shapes(anatomy, layer, edit)
+        hooks[layer] = _edit_hook(anatomy, layer, edit)
+    with _hooked(model, hooks):
         yield model
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 @contextmanager
@@ -81,15 +79,24 @@ def watching_z(
     def hook(layer: int, anatomy: LayerAnatomy) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
         return lambda _, args: callback(layer, _by_head(args[0], anatomy))
 
-    handles: list[Any] = []
-    try:
-        for layer in model.anatomy.layers if layers is None else layers:
-            anatomy = _layer(model, layer)
-            handles.append(anatomy.projection.register_forward_pre_hook(hook(layer, anatomy)))
+    watched = model.anatomy.layers if layers is None else layers
+    with _hooked(model, {layer: hook(layer, _layer(model, layer)) for layer in watched}):
         yield model
-    finally:
-        for handle in handles:
-            handle.remove()
+
+
+@contextmanager
+def _hooked(model: HeadModel, hooks: Mapping[int, Callable[..., Any]]) -> Generator[None]:
+    """A hook on the output projection of each of these layers, in passes of this thread."""
+    handles: list[Any] = []
+    with model.thread.held():
+        try:
+            for layer, hook in hooks.items():
+                projection = _layer(model, layer).projection
+                handles.append(projection.register_forward_pre_hook(model.thread.own(hook)))
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
 
 
 def _layer(model: HeadModel, layer: int) -> LayerAnatomy:

@@ -16,6 +16,7 @@ from headscope.models.anatomy import Anatomy, embedding_weight
 from headscope.models.editing import HeadEdit, editing
 from headscope.models.interface import own_implementation
 from headscope.models.law_report import LawReport
+from headscope.models.one_thread import OneThread, thread_of
 from headscope.models.weights import norm_factors
 from headscope.tokens import RowLimits
 
@@ -72,6 +73,11 @@ class HeadModel:
         return embedding_weight(self.hf).device
 
     @property
+    def thread(self) -> OneThread:
+        """Whose model it is just now: a block that edits or reads it is entered under ``thread.held()``."""
+        return thread_of(self.hf)
+
+    @property
     def dtype(self) -> torch.dtype:
         """The floating type of the weights."""
         return self.hf.dtype
@@ -98,6 +104,8 @@ class HeadModel:
     @contextmanager
     def edit(self, *edits: HeadEdit) -> Generator[PreTrainedModel]:
         """The model with heads edited, for every row, position and step, until the block ends.
+
+        The block belongs to the thread that enters it; a pass of another thread is refused (``one_thread.py``).
 
         >>> with model.edit(hs.zero("1:10")):           # doctest: +SKIP
         ...     model.hf.generate(**inputs)

@@ -72,7 +72,7 @@ class _InterfaceWatch:
     own: Mapping[int, str]
     default: str
     stand_in: bool
-    reaches: list[tuple[Tensor, int | None]] | None = None
+    reaches: list[tuple[Tensor | None, int | None]] | None = None
 
     def own_name(self, config: object) -> str:
         return self.own.get(id(config), self.default)
@@ -167,7 +167,7 @@ def interface_watch(
     saw: Callable[[nn.Module, Attention, Tensor], None],
     *,
     stand_in: bool = False,
-    reaches: list[tuple[Tensor, int | None]] | None = None,
+    reaches: list[tuple[Tensor | None, int | None]] | None = None,
 ) -> Generator[bool]:
     """Show every attention that goes through the interface to ``saw(module, attention, output)``.
 
@@ -197,11 +197,11 @@ def interface_reaches(hf: PreTrainedModel) -> Generator[dict[nn.Module, int | No
     A module whose mask was not built by transformers' mask functions is not among them. Outputs are a stand-in's.
     """
     found: dict[nn.Module, int | None] = {}
-    masks: list[tuple[Tensor, int | None]] = []
+    masks: list[tuple[Tensor | None, int | None]] = []
 
     def saw(module: nn.Module, attention: Attention, _: Tensor) -> None:
         given = attention.mask if isinstance(attention, ScoredAttention) else None
-        known = [reach for mask, reach in masks if mask is given]
+        known = [reach for mask, reach in masks if given is not None and mask is given]
         if known:
             own = attention.window if isinstance(attention, ScoredAttention) else None
             found[module] = min((size for size in (known[0], own) if size is not None), default=None)

@@ -94,6 +94,7 @@ def operations_watch(
     modules: Mapping[nn.Module, nn.Module],
     batch: tuple[int, int],
     saw: Callable[[nn.Module, Attention, Tensor], None],
+    own: Callable[[Callable[..., None]], Callable[..., None]],
 ) -> Generator[None]:
     """Show the attention of each module to ``saw(module, attention, output [B, T, H, d_v])``.
 
@@ -101,6 +102,7 @@ def operations_watch(
         modules: attention module -> its output projection.
         batch: (B, T) of the pass.
         saw: called when the projection is reached.
+        own: makes a hook that takes passes of this thread alone (``OneThread.own``).
     """
     running: list[nn.Module] = []
     watch = OperationWatch(batch, lambda: running[-1] if running else None)
@@ -117,9 +119,9 @@ def operations_watch(
     handles = []
     try:
         for module, projection in modules.items():
-            handles.append(module.register_forward_pre_hook(lambda hooked, _: running.append(hooked)))
-            handles.append(module.register_forward_hook(lambda *_: _drop(running), always_call=True))
-            handles.append(projection.register_forward_pre_hook(lambda *_, owner=module: reached(owner)))
+            handles.append(module.register_forward_pre_hook(own(lambda hooked, _: running.append(hooked))))
+            handles.append(module.register_forward_hook(own(lambda *_: _drop(running)), always_call=True))
+            handles.append(projection.register_forward_pre_hook(own(lambda *_, owner=module: reached(owner))))
         with watch:
             yield
     finally:

@@ -73,13 +73,13 @@ def watching_attention(
             saw(layers[module], attention, output)
 
     if model.anatomy.routed and model.own_attention != "eager":
-        with interface_watch(model.hf, forward) as switched:
+        with model.thread.held(), interface_watch(model.hf, forward) as switched:
             if not switched:
                 raise ModelError("the model no longer routes through the attention interface", where=model.name)
             yield
     else:
         places = {layer.attention: layer.projection for layer in model.anatomy.layers.values()}
-        with operations_watch(places, batch, forward):
+        with model.thread.held(), operations_watch(places, batch, forward, model.thread.own):
             yield
 
 

@@ -140,20 +140,21 @@ def watching_parts(model: HeadModel, residual: Residual, parts: Parts) -> Genera
     def ended(_: nn.Module, args: tuple[Any, ...], output: Any) -> None:
         parts.final(args[0], output)
 
-    handles = [residual.blocks[0].register_forward_pre_hook(began, with_kwargs=True)]
-    handles.append(residual.norm.module.register_forward_hook(ended))
-    for layer, module in enumerate(residual.feed_forward):
-        if module is not None:
-            handles.append(module.register_forward_hook(wrote(layer)))
-    for layer, norm in enumerate(residual.attention_norms):
-        if norm is not None:
-            handles.append(norm.module.register_forward_hook(normed(layer)))
-    try:
-        with watching_z(model, parts.z):
+    own = model.thread.own
+    with watching_z(model, parts.z):
+        handles = [residual.blocks[0].register_forward_pre_hook(own(began), with_kwargs=True)]
+        handles.append(residual.norm.module.register_forward_hook(own(ended)))
+        for layer, module in enumerate(residual.feed_forward):
+            if module is not None:
+                handles.append(module.register_forward_hook(own(wrote(layer))))
+        for layer, norm in enumerate(residual.attention_norms):
+            if norm is not None:
+                handles.append(norm.module.register_forward_hook(own(normed(layer))))
+        try:
             yield
-    finally:
-        for handle in handles:
-            handle.remove()
+        finally:
+            for handle in handles:
+                handle.remove()
 
 
 @torch.no_grad()
@@ -207,14 +208,16 @@ class _Seen:
         if head is None:
             raise not_plain(model, "it has no output embedding")
         inner = [module for module in model.hf.base_model.modules() if module is not head]
-        handles = [module.register_forward_hook(self._ran, with_kwargs=True) for module in inner]
-        handles.append(head.register_forward_hook(self._answered))
-        try:
-            ids = probe_ids(model.hf)
-            self.logits = model.hf(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False).logits.double()
-        finally:
-            for handle in handles:
-                handle.remove()
+        own, ids = model.thread.own, probe_ids(model.hf)
+        with model.thread.held():
+            handles = [module.register_forward_hook(own(self._ran), with_kwargs=True) for module in inner]
+            handles.append(head.register_forward_hook(own(self._answered)))
+            try:
+                output: Any = model.hf(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False)
+            finally:
+                for handle in handles:
+                    handle.remove()
+        self.logits = output.logits.double()
         norm = next((m for m in self.order if _relative(self.output[m], self.head_given) == 0.0), None)
         if norm is None or norm not in self.given:
             raise not_plain(model, "no module's output is what the output embedding is given")

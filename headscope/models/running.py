@@ -164,18 +164,16 @@ def _logits_at(model: HeadModel, batch: Batch, rows: Tensor, tokens: Tensor) -> 
     return finite_logits(model, logits)
 
 
-class output_at:  # noqa: N801 - used as a block, like a function
+@contextmanager
+def output_at(model: HeadModel, wanted: Callable[[Tensor], Tensor]) -> Generator[None]:
     """Inside the block the language-model head sees ``wanted(hidden [B, T, D])`` in place of all hidden states."""
-
-    def __init__(self, model: HeadModel, wanted: Callable[[Tensor], Tensor]) -> None:
-        self._head: Any = model.hf.get_output_embeddings()
-        self._wanted = wanted
-
-    def __enter__(self) -> None:
-        self._handle = self._head.register_forward_pre_hook(lambda _, args: (self._wanted(args[0]), *args[1:]))
-
-    def __exit__(self, *_: object) -> None:
-        self._handle.remove()
+    head: Any = model.hf.get_output_embeddings()
+    with model.thread.held():
+        handle = head.register_forward_pre_hook(model.thread.own(lambda _, args: (wanted(args[0]), *args[1:])))
+        try:
+            yield
+        finally:
+            handle.remove()
 
 
 def finite_logits(model: HeadModel, logits: Tensor) -> Tensor:

@@ -87,17 +87,17 @@ def _all_value_biases(model: HeadModel) -> dict[int, Tensor]:
     def zero_input(_: nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         return (torch.zeros_like(args[0]), *args[1:])
 
-    handles = [
-        module.register_forward_pre_hook(zero_input)
-        for layer in model.anatomy.layers.values()
-        for module in layer.attention.modules()
-        if module is not layer.projection and has_weight_matrix(module)
-    ]
     ids = probe_ids(model.hf)
-    try:
-        with watching_attention(model, saw, (ids.shape[0], ids.shape[1])):
+    with watching_attention(model, saw, (ids.shape[0], ids.shape[1])):
+        handles = [
+            module.register_forward_pre_hook(model.thread.own(zero_input))
+            for layer in model.anatomy.layers.values()
+            for module in layer.attention.modules()
+            if module is not layer.projection and has_weight_matrix(module)
+        ]
+        try:
             model.hf.base_model(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False)
-    finally:
-        for handle in handles:
-            handle.remove()
+        finally:
+            for handle in handles:
+                handle.remove()
     return found

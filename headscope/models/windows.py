@@ -40,9 +40,9 @@ def _reaches(model: HeadModel) -> list[int] | None:
     with interface_reaches(model.hf) as found:
         ids = probe_ids(model.hf)
         model.hf.base_model(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False)
-    if any(layer.attention not in found for layer in model.anatomy.layers):
+    if any(layer.attention not in found for layer in model.anatomy.layers.values()):
         return None
-    return [reach for layer in model.anatomy.layers if (reach := found[layer.attention]) is not None]
+    return [reach for layer in model.anatomy.layers.values() if (reach := found[layer.attention]) is not None]
 
 
 def _candidates(model: HeadModel) -> list[int]:
