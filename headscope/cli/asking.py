@@ -50,6 +50,7 @@ def ask_model(
     device_map: str | None = None,
     bos: str = "auto",
     unchecked: bool,
+    tokenizer: str | None = None,
     trust_remote_code: bool = False,
     memory_budget: str | None = None,
 ) -> HeadModel:
@@ -58,7 +59,7 @@ def ask_model(
 
     return load_model(
         name, device=device, dtype=dtype, device_map=device_map, bos=bos, unchecked=unchecked,
-        trust_remote_code=trust_remote_code, memory_budget=memory_budget,
+        tokenizer=tokenizer, trust_remote_code=trust_remote_code, memory_budget=memory_budget,
     )  # fmt: skip
 
 

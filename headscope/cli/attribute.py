@@ -30,6 +30,7 @@ def command(
     dtype: options.Dtype = "auto",
     bos: options.Bos = "auto",
     unchecked: options.Unchecked = False,
+    tokenizer: options.Tokenizer = None,
     trust_remote_code: options.TrustRemoteCode = False,
     resume: options.Resume = "auto",
     top_n: options.TopN = 10,
@@ -57,8 +58,8 @@ def command(
     check_outcome(outcome)
     one_of("resume", resume, RESUME)
     loaded = ask_model(
-        model, device=device, dtype=dtype, bos=bos, unchecked=unchecked, trust_remote_code=trust_remote_code,
-        memory_budget=memory_budget,
+        model, device=device, dtype=dtype, bos=bos, unchecked=unchecked, tokenizer=tokenizer,
+        trust_remote_code=trust_remote_code, memory_budget=memory_budget,
     )  # fmt: skip
     check_request(loaded, outcome, steps, verify)
     request: dict[str, Any] = {

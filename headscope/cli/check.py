@@ -22,6 +22,7 @@ def command(
     device_map: options.DeviceMap = None,
     dtype: options.Dtype = "auto",
     bos: options.Bos = "auto",
+    tokenizer: options.Tokenizer = None,
     trust_remote_code: options.TrustRemoteCode = False,
     json: options.Json = False,
 ) -> None:
@@ -40,7 +41,7 @@ def command(
 
     loaded = ask_model(
         model, device=device, device_map=device_map, dtype=dtype, bos=bos, unchecked=True,
-        trust_remote_code=trust_remote_code,
+        tokenizer=tokenizer, trust_remote_code=trust_remote_code,
     )  # fmt: skip
     report = check_laws(loaded)
     facts = loaded.describe()

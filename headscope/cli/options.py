@@ -39,7 +39,8 @@ Model = Annotated[
     typer.Option(
         "--model",
         "-m",
-        help="The bundled 'demo', a checkpoint folder, or a model's name on the Hugging Face hub.",
+        help="The bundled 'demo', a checkpoint or adapter folder, or a model on the Hugging Face hub: NAME or "
+        "NAME@REVISION.",
         rich_help_panel=_MODEL,
     ),
 ]
@@ -429,6 +430,16 @@ Bos = Annotated[
         "--bos",
         help="The beginning-of-text token before every text: 'auto' (where the tokenizer has one), 'always', 'never'.",
         rich_help_panel=_MACHINE,
+    ),
+]
+Tokenizer = Annotated[
+    str | None,
+    typer.Option(
+        "--tokenizer",
+        metavar="NAME",
+        help="A tokenizer in place of the checkpoint's own: a folder, or a name on the hub (NAME or NAME@REVISION).",
+        rich_help_panel=_MACHINE,
+        show_default=False,
     ),
 ]
 TrustRemoteCode = Annotated[

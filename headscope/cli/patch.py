@@ -58,6 +58,7 @@ def command(
     dtype: options.Dtype = "auto",
     bos: options.Bos = "auto",
     unchecked: options.Unchecked = False,
+    tokenizer: options.Tokenizer = None,
     trust_remote_code: options.TrustRemoteCode = False,
     engine: options.EngineName = "local",
     address: options.Address = None,
@@ -104,7 +105,7 @@ def command(
     runner_for = ask_runner(engine, address)
     loading: dict[str, Any] = {
         "device": device, "device_map": device_map, "dtype": dtype, "bos": bos, "unchecked": unchecked,
-        "trust_remote_code": trust_remote_code, "memory_budget": memory_budget,
+        "tokenizer": tokenizer, "trust_remote_code": trust_remote_code, "memory_budget": memory_budget,
     }  # fmt: skip
     loaded = ask_model(model, **loading)
     request: dict[str, Any] = {

@@ -31,6 +31,7 @@ def command(
     dtype: options.Dtype = "auto",
     bos: options.Bos = "auto",
     unchecked: options.Unchecked = False,
+    tokenizer: options.Tokenizer = None,
     trust_remote_code: options.TrustRemoteCode = False,
     top_n: options.TopN = 10,
     out: options.Out = None,
@@ -59,7 +60,7 @@ def command(
     check_protocol(protocol, query, bos=bos, allow_low_coverage=allow_low_coverage, chat_template=template)
     loaded = ask_model(
         model, device=device, device_map=device_map, dtype=dtype, bos=bos, unchecked=unchecked,
-        trust_remote_code=trust_remote_code, memory_budget=memory_budget,
+        tokenizer=tokenizer, trust_remote_code=trust_remote_code, memory_budget=memory_budget,
     )  # fmt: skip
     request: dict[str, Any] = {
         "concepts": list(chosen_concepts(asked, concept)),

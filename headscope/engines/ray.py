@@ -92,9 +92,19 @@ def runner_of(model: HeadModel, options: Mapping[str, Any], address: str | None)
     A checkpoint's folder must be reachable under the same path on every node. The batch plan is the driver's, so the
     workers get no budget of memory.
     """
-    name = str(Path(model.name).resolve()) if model.source == "folder" else model.name
-    load = partial(load_model, name, **{**options, "device": model.device.type, "memory_budget": None})
+    name = _absolute(model.name) if model.source == "folder" else model.name
+    tokenizer = options.get("tokenizer")
+    if isinstance(tokenizer, str):
+        tokenizer = _absolute(tokenizer)
+    own = {"tokenizer": tokenizer, "device": model.device.type, "memory_budget": None}
+    load = partial(load_model, name, **{**options, **own})
     return RayRunner(load, model.fingerprint, address, on_gpu=model.device.type == "cuda")
+
+
+def _absolute(name: str) -> str:
+    """The folder of that name as every working directory finds it; a name of the hub as it is."""
+    folder = Path(name).expanduser()
+    return str(folder.resolve()) if folder.is_dir() else name
 
 
 def connect(address: str | None) -> Any:

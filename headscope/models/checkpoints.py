@@ -1,257 +1,218 @@
-"""From a name to a folder of weights, and from the folder to a model whose every weight came from it.
+"""From a name to a folder of weights.
 
-``demo`` is bundled; a path is a folder; anything else is a hub id, looked up in the local cache first. Only where it is
-not cached is the hub asked, once and briefly, because left alone its client retries for half a minute before it says
-that there is no network. Weights come from safetensors, or from pickles read as weights only. Where a checkpoint lacks
-a weight, transformers fills it with noise and says so in its log; here that is an error.
+``demo`` is bundled; a path is a folder; anything else is a hub id, with or without ``@revision`` (``hub.py``). A folder
+may be one of the hub's cache, or hold an adapter, whose base is then found in its turn.
 """
 
 from __future__ import annotations
 
 import json
-import pickle
-import re
-import threading
-import urllib.error
-import urllib.request
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-import huggingface_hub
-import torch
-from huggingface_hub.errors import HfHubHTTPError
-from safetensors import SafetensorError
-from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
-from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
-
-from headscope.errors import ModelError, RequestError
-from headscope.models.interface import quiet_transformers
+from headscope.errors import ModelError
+from headscope.models.hub import ADAPTER_CONFIG, WAYS_OUT, HubName, hub_folder, is_cached
+from headscope.models.others_errors import refusal
 
 DEMO = Path(__file__).parent / "demo"
-_WEIGHT_FILES = (
-    "model.safetensors",
-    "model.safetensors.index.json",
-    "pytorch_model.bin",
-    "pytorch_model.bin.index.json",
-)
-_HUB_ID = re.compile(r"^[\w.-]+(/[\w.-]+)?$")
-_PROBE_SECONDS = 4.0
-_WAYS_OUT = (
-    "use the bundled model (--model demo), or give a checkpoint folder, or set HF_HOME to a cache that holds the model"
-)
+_POINTER = b"version https://git-lfs.github.com/spec/"
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A folder of weights: the name it was asked by, the folder, and where it came from."""
+    """A folder of weights: the name it was asked by, the folder, and where it came from.
+
+    Attributes:
+        name: as it was asked for.
+        path: the folder with the weights; of an adapter, its base's.
+        source: of what was asked for.
+        adapter: the folder of an adapter that goes on top; None where there is none.
+        commit: of a hub model, the commit that was taken.
+        notes: what to know about how it was found, in plain sentences.
+    """
 
     name: str
     path: Path
     source: Literal["bundled", "folder", "hub"]
+    adapter: Path | None = None
+    commit: str | None = None
+    notes: tuple[str, ...] = ()
 
 
 def find_checkpoint(name: str) -> Checkpoint:
     """The folder that ``name`` stands for, downloaded if it must be and can be.
 
     Raises:
-        ModelError: there is no such model, or it is not cached and the hub cannot be reached.
+        ModelError: there is no such model, or it is not cached and the hub cannot be reached; or it is an adapter whose
+            base is not there.
     """
+    return _with_base(_located(name))
+
+
+def _located(name: str) -> Checkpoint:
+    """The folder of that name, an adapter's too."""
     if name == "demo":
-        return Checkpoint(name, DEMO, "bundled")
+        beside = ('the bundled model was taken, not the folder "demo" ("./demo" names it)',)
+        return Checkpoint(name, DEMO, "bundled", notes=beside if _is_checkpoint(Path(name)) else ())
+    folder = existing_folder(name)
+    if folder is None:
+        on_hub = hub_name(name)
+        snapshot = hub_folder(on_hub)
+        return Checkpoint(name, snapshot, "hub", commit=snapshot.name)
+    opened, notes = _opened(folder)
+    return Checkpoint(name, opened, "folder", notes=(*_shadowing(name, opened), *notes))
+
+
+def existing_folder(name: str) -> Path | None:
+    """The folder of that name; None where nothing has it. ModelError where it is a file, or can be no name."""
     folder = Path(name).expanduser()
-    if folder.is_dir():
-        return Checkpoint(name, folder, "folder")
-    if folder.exists():
-        raise ModelError(f'"{name}" is a file', expected="a checkpoint folder with config.json and weights", got=name)
-    if not _HUB_ID.match(name) or name.startswith((".", "~", "/")):
-        raise ModelError(
-            f'there is no folder "{name}"', expected="a folder, demo, or a hub id", got=name, fix=_WAYS_OUT
-        )
-    cached = _cached(name)
-    return Checkpoint(name, cached if cached is not None else _download(name), "hub")
-
-
-def _cached(name: str) -> Path | None:
-    """The cached snapshot of a hub model, None where it is not there with weights and configuration."""
-    config = huggingface_hub.try_to_load_from_cache(name, "config.json")
-    if not isinstance(config, str):
-        return None
-    snapshot = Path(config).parent
-    return snapshot if any((snapshot / file).exists() for file in _WEIGHT_FILES) else None
-
-
-def _download(name: str) -> Path:
-    endpoint = huggingface_hub.constants.ENDPOINT
-    if huggingface_hub.constants.HF_HUB_OFFLINE:
-        reason = "the hub is switched off (HF_HUB_OFFLINE)"
-    else:
-        reason = _unreachable(f"{endpoint}/api/models/{name}")
-    if reason is not None:
-        raise ModelError(
-            f'model "{name}" is neither bundled, nor a folder, nor in the local cache, and {reason}', fix=_WAYS_OUT
-        )
     try:
-        files = huggingface_hub.list_repo_files(name)
-        safe = any(file.endswith(".safetensors") for file in files)
-        patterns = ["*.json", "*.model", "*.txt", "*.jinja", "*.py", "*.safetensors" if safe else "*.bin"]
-        return Path(huggingface_hub.snapshot_download(name, allow_patterns=patterns, ignore_patterns=["*/*"]))
-    except (HfHubHTTPError, OSError, ValueError) as error:
+        if folder.is_dir():
+            return folder
+        is_file = folder.exists()
+    except (OSError, ValueError) as error:
+        raise ModelError("no folder can have this name", got=name[:100], fix=WAYS_OUT) from error
+    if is_file:
+        gguf = "GGUF is llama.cpp's format: take the checkpoint it was made from"
         raise ModelError(
-            f'the hub has no model "{name}" for you', got=str(error).splitlines()[0][:200], fix=_WAYS_OUT
-        ) from error
+            f'"{name}" is a file',
+            expected="a checkpoint folder with config.json and weights",
+            got=name,
+            fix=gguf if folder.suffix == ".gguf" else f"give the folder it lies in: {folder.parent}",
+        )
+    return None
 
 
-def _unreachable(url: str) -> str | None:
-    """Why the hub cannot be reached, None where it answers. In a thread, because a name look-up has no time limit."""
-    answer: list[str | None] = []
-
-    def ask() -> None:
-        try:
-            with urllib.request.urlopen(url, timeout=_PROBE_SECONDS):  # noqa: S310 - the hub's https  # nosec B310
-                answer.append(None)
-        except urllib.error.HTTPError:
-            answer.append(None)  # it answered; whether it has the model is for its client to say
-        except (OSError, ValueError) as error:
-            reason = getattr(error, "reason", error)
-            answer.append(f"the hub cannot be reached ({reason})")
-
-    thread = threading.Thread(target=ask, daemon=True)
-    thread.start()
-    thread.join(_PROBE_SECONDS)
-    return answer[0] if answer else f"the hub does not answer within {_PROBE_SECONDS:.0f} s"
+def hub_name(name: str) -> HubName:
+    """What the name stands for on the hub; ModelError where it can only be a folder."""
+    parsed = None if name.startswith((".", "~", "/")) else HubName.parse(name)
+    if parsed is None:
+        raise ModelError(
+            f'there is no folder "{name}"', expected="a folder, demo, or a hub id (NAME or NAME@REVISION)", got=name,
+            fix=WAYS_OUT,
+        )  # fmt: skip
+    return parsed
 
 
-def load_weights(
-    checkpoint: Checkpoint,
-    *,
-    dtype: torch.dtype | Literal["auto"],
-    device: torch.device | None,
-    device_map: Any,
-    trust_remote_code: bool,
-) -> tuple[PreTrainedModel, list[str]]:
-    """The model with all its weights from the folder, and notes on what was left over.
+def _opened(folder: Path) -> tuple[Path, list[str]]:
+    """The folder itself, or the snapshot to take where it is one of the hub's cache, and a note that says so.
 
     Raises:
-        ModelError: a file is missing, broken or of another kind, or weights and configuration do not fit.
-        RequestError: the device's memory does not hold it.
+        ModelError: it holds several checkpoints and not one.
     """
-    config = _load_config(checkpoint, trust_remote_code=trust_remote_code)
-    files = [file for file in _WEIGHT_FILES if (checkpoint.path / file).is_file()]
-    if not files:
+    if _is_checkpoint(folder):
+        return folder, []
+    repository = folder.parent if folder.name in ("snapshots", "blobs", "refs") else folder
+    snapshots = sorted(path for path in (repository / "snapshots").glob("*") if _is_checkpoint(path))
+    reference = repository / "refs" / "main"
+    if reference.is_file():
+        main = repository / "snapshots" / reference.read_text(encoding="utf-8", errors="replace").strip()
+        snapshots = [main] if main in snapshots else snapshots
+    if len(snapshots) == 1:
+        return snapshots[0], [f'"{folder}" belongs to the hub\'s cache: its snapshot {snapshots[0].name} was taken']
+    inside = snapshots or sorted(path for path in folder.glob("*") if path.is_dir() and _is_checkpoint(path))
+    cached = sorted(path.name.removeprefix("models--").replace("--", "/") for path in folder.glob("models--*"))
+    if inside or cached:
         raise ModelError(
-            f'"{checkpoint.name}" holds no weights', expected=" or ".join(_WEIGHT_FILES), where=str(checkpoint.path)
+            f'"{folder}" is no checkpoint, but a folder of several',
+            expected="one folder with config.json and weights, or the name of a hub model",
+            got=some([*map(str, inside), *cached]),
+            fix=f"give one of them: --model {inside[0] if inside else cached[0]}",
         )
-    options: dict[str, Any] = {"device_map": device_map} if device_map is not None else {}
-    try:
-        with quiet_transformers():
-            loaded: Any = AutoModelForCausalLM.from_pretrained(
-                checkpoint.path,
-                config=config,
-                dtype=dtype,
-                output_loading_info=True,
-                ignore_mismatched_sizes=True,  # refused below, by name
-                weights_only=True,
-                use_safetensors="safetensors" in files[0],
-                trust_remote_code=trust_remote_code,
-                local_files_only=True,
-                **options,
-            )
-    except torch.OutOfMemoryError as error:
-        raise _out_of_memory(checkpoint, error) from error
-    except (SafetensorError, pickle.UnpicklingError, EOFError, json.JSONDecodeError) as error:
-        raise _broken(checkpoint, error, "its weight file is truncated or corrupt") from error
-    except (RuntimeError, ValueError, OSError, KeyError, TypeError, AttributeError, ImportError) as error:
-        raise _broken(checkpoint, error, "its weights and configuration cannot be loaded together") from error
-    hf, info = loaded
-    notes = _refuse_incomplete(checkpoint, hf, info)
-    if device is not None:
-        try:
-            hf.to(device)
-        except torch.OutOfMemoryError as error:
-            raise _out_of_memory(checkpoint, error) from error
-    return hf, notes
+    return folder, []
 
 
-def _load_config(checkpoint: Checkpoint, *, trust_remote_code: bool) -> Any:
-    file = checkpoint.path / "config.json"
+def _is_checkpoint(folder: Path) -> bool:
+    return any((folder / file).is_file() for file in ("config.json", ADAPTER_CONFIG))
+
+
+def _shadowing(name: str, folder: Path) -> list[str]:
+    """A note where a hub model may have been meant.
+
+    Raises:
+        ModelError: the folder holds no checkpoint, and the hub model of its name is cached.
+    """
+    on_hub = None if name.startswith((".", "~", "/")) else HubName.parse(name)
+    if on_hub is None:
+        return []
+    away = f'for the hub model "{name}" work in another folder, or rename this one'
+    if not _is_checkpoint(folder) and is_cached(on_hub):
+        raise ModelError(
+            f'the folder "{name}" was taken for the model, and it holds none', where=str(folder.resolve()), fix=away
+        )
+    return [f'the folder "{name}" was taken, not a hub model of that name ("./{name}" says so; {away})']
+
+
+def _with_base(found: Checkpoint) -> Checkpoint:
+    """The checkpoint itself, or for an adapter its base with the adapter on top.
+
+    Raises:
+        ModelError: the adapter names no base, or one that is not there or is an adapter itself.
+    """
+    file = found.path / ADAPTER_CONFIG
     if not file.is_file():
+        return found
+    if (found.path / "config.json").is_file():
+        return replace(found, adapter=found.path)
+    settings = read_object(found.name, file)
+    named, revision = settings.get("base_model_name_or_path"), settings.get("revision")
+    problem = f'the base of the adapter "{found.name}" is not there'
+    fix = f'correct "base_model_name_or_path" in its {ADAPTER_CONFIG}, or put the adapter into the folder of its base'
+    if not isinstance(named, str) or not named:
         raise ModelError(
-            f'"{checkpoint.name}" is no checkpoint',
-            expected="config.json beside the weights",
-            where=str(checkpoint.path),
+            problem, expected="the folder or hub id it was trained on", got=str(named), where=str(file), fix=fix
         )
+    near = [str(folder) for folder in (Path(named).expanduser(), found.path / named) if _is_checkpoint(folder)]
+    on_hub = f"{named}@{revision}" if isinstance(revision, str) and revision and "@" not in named else named
     try:
-        raw = json.loads(file.read_text(encoding="utf-8"))
-        if "auto_map" in raw and not trust_remote_code:
-            raise ModelError(
-                f'"{checkpoint.name}" brings its own code, which is not run unasked',
-                where=str(file),
-                fix="read the code; then allow it with --trust-remote-code",
-            )
-        config = AutoConfig.from_pretrained(checkpoint.path, trust_remote_code=trust_remote_code, local_files_only=True)
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise _broken(checkpoint, error, "its config.json is no JSON") from error
-    except (ValueError, KeyError, OSError, TypeError) as error:
-        raise _broken(checkpoint, error, "its configuration names no model transformers knows") from error
-    if getattr(config, "is_encoder_decoder", False):
+        base = _located(near[0] if near else named if Path(named).is_dir() else on_hub)
+    except ModelError as error:
+        raise ModelError(problem, expected=named, got=error.problem, where=str(file), fix=fix) from error
+    if not _is_checkpoint(base.path):
+        raise ModelError(problem, expected=named, got="a folder without a checkpoint", where=str(file), fix=fix)
+    if (base.path / ADAPTER_CONFIG).is_file():
         raise ModelError(
-            f'"{checkpoint.name}" is an encoder-decoder model',
-            expected="a causal language model (decoder only)",
-            got=f"model type {config.model_type}",
-        )
-    if type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING and "auto_map" not in raw:
-        raise ModelError(
-            f'"{checkpoint.name}" is no causal language model',
-            expected="a model that predicts the next token",
-            got=f"model type {config.model_type}",
-        )
-    return config
+            f'the base of the adapter "{found.name}" is an adapter itself', got=named, where=str(file),
+            fix="merge that one into its base first (peft: merge_and_unload), and save the result",
+        )  # fmt: skip
+    return replace(found, path=base.path, adapter=found.path, notes=(*found.notes, *base.notes))
 
 
-def _refuse_incomplete(checkpoint: Checkpoint, hf: PreTrainedModel, info: dict[str, Any]) -> list[str]:
-    missing = sorted(map(str, info.get("missing_keys", ())))
-    mismatched = sorted(str(key[0] if isinstance(key, tuple) else key) for key in info.get("mismatched_keys", ()))
-    if missing or mismatched:
+def refuse_pointers(name: str, files: Iterable[Path]) -> None:
+    """ModelError where a file is a Git LFS pointer: a few lines that stand for a file which was never fetched."""
+    pointers = [file for file in files if file.is_file() and begins(file, _POINTER)]
+    if pointers:
         raise ModelError(
-            f'the weights of "{checkpoint.name}" do not fit its configuration',
-            expected=f"every weight of {type(hf).__name__}",
-            got=f"{len(missing)} missing ({_some(missing)}), {len(mismatched)} of another shape ({_some(mismatched)})",
-            where=str(checkpoint.path),
-            fix="the config.json belongs to another checkpoint, or weight files are missing",
+            f'"{name}" was cloned without its large files: Git LFS pointers stand in their place',
+            got=some(sorted(file.name for file in pointers)),
+            where=str(pointers[0].parent),
+            fix="run git lfs pull in that folder (git lfs install first, where git has no lfs)",
         )
-    unexpected = sorted(map(str, info.get("unexpected_keys", ())))
-    layers = re.compile(r"\.(?:h|layers|blocks)\.(\d+)\.")
-    present = {int(match[1]) for name in hf.state_dict() if (match := layers.search(f".{name}"))}
-    beyond = [name for name in unexpected if (m := layers.search(f".{name}")) and int(m[1]) not in present]
-    if beyond and present:
-        raise ModelError(
-            f'"{checkpoint.name}" has weights for more layers than its configuration',
-            expected=f"layers up to {max(present)}",
-            got=_some(beyond),
-            where=str(checkpoint.path),
-            fix="the config.json belongs to another checkpoint",
-        )
-    return [f"{len(unexpected)} weights of the checkpoint were not used: {_some(unexpected)}"] if unexpected else []
 
 
-def _some(names: list[str]) -> str:
+def begins(file: Path, start: bytes) -> bool:
+    """Whether the file begins with these bytes."""
+    with file.open("rb") as opened:
+        return opened.read(len(start)) == start
+
+
+def read_object(name: str, file: Path) -> dict[str, Any]:
+    """A JSON object; ModelError where the file holds none."""
+    refuse_pointers(name, [file])
+    try:
+        content: Any = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise refusal(f'"{name}" cannot be loaded: its {file.name} is no JSON', error, where=str(file)) from error
+    if not isinstance(content, dict):
+        raise ModelError(
+            f'"{name}" cannot be loaded: its {file.name} is no JSON object',
+            expected='{"...": ...}', got=type(content).__name__, where=str(file),
+        )  # fmt: skip
+    return content
+
+
+def some(names: Sequence[str]) -> str:
+    """The first three of the names."""
     return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "") if names else "none"
-
-
-def _broken(checkpoint: Checkpoint, error: Exception, what: str) -> ModelError:
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return ModelError(
-        f'"{checkpoint.name}" cannot be loaded: {what}',
-        got=f"{type(error).__name__}: {lines[0][:300]}",
-        where=str(checkpoint.path),
-        fix="download or copy the checkpoint again, and see that all its files are of one piece",
-    )
-
-
-def _out_of_memory(checkpoint: Checkpoint, error: Exception) -> RequestError:
-    return RequestError(
-        f'"{checkpoint.name}" does not fit into the device\'s memory',
-        got=str(error).splitlines()[0][:200],
-        fix="use --dtype bfloat16, a smaller model, or --device-map auto to spread it over several devices",
-    )

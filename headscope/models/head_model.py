@@ -46,6 +46,10 @@ class HeadModel:
             not find it equal to each prompt alone.
         notes: what loading let pass, in plain sentences.
         memory_budget_bytes: what a batch may hold where its tokens are not named; None for a quarter of the device.
+        commit: of a hub model, the commit that was taken.
+        adapter: kind and base of the adapter in it, and whether it is merged; None without one.
+        tokenizer_name: of a tokenizer that was named; None for the checkpoint's own, or one handed over.
+        tokens_beyond: added tokens of the tokenizer for which the model has no embedding, by id.
     """
 
     hf: PreTrainedModel
@@ -64,6 +68,10 @@ class HeadModel:
     prefills_trees: bool = False
     notes: tuple[str, ...] = ()
     memory_budget_bytes: int | None = None
+    commit: str | None = None
+    adapter: dict[str, Any] | None = None
+    tokenizer_name: str | None = None
+    tokens_beyond: dict[int, str] = field(default_factory=dict, repr=False)
     factors: dict[int, Tensor] = field(default_factory=dict, repr=False)
     value_biases: dict[int, Tensor] | None = field(default=None, repr=False)
 
@@ -127,6 +135,9 @@ class HeadModel:
         return {
             "name": self.name,
             "source": self.source,
+            "commit": self.commit,
+            "adapter": self.adapter,
+            "tokenizer": self.tokenizer_name,
             "family": self.hf.config.model_type,
             "class": type(self.hf).__name__,
             "fingerprint": self.fingerprint,

@@ -2,7 +2,7 @@
 
 1. Find the checkpoint: the bundled model, a folder, the local hub cache, the hub (``checkpoints.py``).
 2. Load it, safetensors or pickles read as weights only, and refuse what is incomplete: a missing weight would
-   otherwise be filled with noise.
+   otherwise be filled with noise (``pretrained.py``). Put its adapter on top, where it has one (``adapters.py``).
 3. Find the heads by a dry run, hash the weights, settle the BOS, and prove the laws.
 """
 
@@ -14,16 +14,19 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from transformers import AutoTokenizer, PreTrainedModel
+from transformers import PreTrainedModel
 
 from headscope.errors import ModelError, RequestError
 from headscope.models.activations import join_activations
-from headscope.models.anatomy import context_length, find_anatomy
-from headscope.models.checkpoints import Checkpoint, find_checkpoint, load_weights
+from headscope.models.adapters import live_adapter, note_on_adapter, require_peft, with_adapter
+from headscope.models.anatomy import context_length, find_anatomy, vocabulary_size
+from headscope.models.checkpoints import find_checkpoint
 from headscope.models.head_model import HeadModel
 from headscope.models.law_report import LawReport
 from headscope.models.lengths import mixed_row_limit
 from headscope.models.memory_budget import parse_budget
+from headscope.models.pretrained import load_weights
+from headscope.models.tokenizer_loading import named_tokenizer, note_on, tokenizer_of, tokens_beyond
 
 DTYPES = {
     "float32": torch.float32,
@@ -48,9 +51,9 @@ def load_model(
     """Load a causal language model and prove that its heads are where headscope believes them to be.
 
     Args:
-        model: ``"demo"`` (bundled), a checkpoint folder, a hub id, or a live transformers model (PEFT adapters and
-            quantized layers included).
-        tokenizer: needed with a live model; otherwise the checkpoint's own. A tokenizer, or a name or folder.
+        model: ``"demo"`` (bundled), a checkpoint folder, an adapter's folder, a hub id (``"gpt2"``,
+            ``"gpt2@607a30d"``), or a live transformers model (PEFT adapters and quantized layers included).
+        tokenizer: needed with a live model; otherwise the checkpoint's own. A tokenizer, or a folder or hub id.
         device: ``auto`` (cuda, else mps, else cpu), ``cpu``, ``cuda``, ``cuda:1``, ``mps``. A live model stays where
             it is under ``auto``.
         dtype: ``auto`` (float32 on cpu and mps, the checkpoint's own on cuda), ``float32``, ``bfloat16``, ``float16``.
@@ -76,8 +79,12 @@ def load_model(
     else:
         place = _mapped_device(device_map, device, live=not isinstance(model, str | Path))
     budget_bytes = None if memory_budget is None else parse_budget(memory_budget, place)
+    tokenizer_name = str(tokenizer) if isinstance(tokenizer, str | Path) else None
+    if tokenizer_name is not None:
+        tokenizer = named_tokenizer(tokenizer_name, trust_remote_code=trust_remote_code)
     if isinstance(model, str | Path):
         checkpoint = find_checkpoint(str(model))
+        require_peft(checkpoint)
         hf, notes = load_weights(
             checkpoint,
             dtype=_dtype_for(dtype, place),
@@ -85,19 +92,21 @@ def load_model(
             device_map=device_map,
             trust_remote_code=trust_remote_code,
         )
+        hf, adapter = with_adapter(checkpoint, hf)
         join_activations(hf)
-        name, source = checkpoint.name, checkpoint.source
-        tokenizer = _load_tokenizer(tokenizer, checkpoint, trust_remote_code=trust_remote_code)
+        name, source, commit = checkpoint.name, checkpoint.source, checkpoint.commit
+        if tokenizer is None:
+            tokenizer = tokenizer_of(checkpoint, trust_remote_code=trust_remote_code)
     else:
-        hf, notes = _live(model, device, dtype), ()
-        name, source = str(hf.config.name_or_path or type(hf).__name__), "live"
+        hf, notes = _live(model, device, dtype), []
+        name, source, commit = str(hf.config.name_or_path or type(hf).__name__), "live", None
+        adapter = live_adapter(model)
         if tokenizer is None:
             raise ModelError("a live model needs its tokenizer", fix="load_model(model, tokenizer=tokenizer)")
-        if isinstance(tokenizer, str | Path):
-            tokenizer = _load_tokenizer(None, find_checkpoint(str(tokenizer)), trust_remote_code=trust_remote_code)
     _refuse_other_kinds(hf)
     hf.eval()
     resolved, bos_token_id = _resolve_bos(bos, tokenizer)
+    beyond = tokens_beyond(name, tokenizer, vocabulary_size(hf), bos_token_id)
     loaded = HeadModel(
         hf=hf,
         tokenizer=tokenizer,
@@ -110,7 +119,11 @@ def load_model(
         context_length=context_length(hf),
         mixed_row_limit=mixed_row_limit(hf),
         laws=LawReport(),
-        notes=tuple(notes),
+        notes=(*notes, *note_on_adapter(adapter), *note_on(beyond, vocabulary_size(hf))),
+        commit=commit,
+        adapter=adapter,
+        tokenizer_name=tokenizer_name,
+        tokens_beyond=beyond,
         memory_budget_bytes=budget_bytes,
     )
     if not unchecked:
@@ -219,30 +232,6 @@ def _resolve_bos(bos: str, tokenizer: Any) -> tuple[Literal["always", "never"], 
             "a BOS token is asked for, but the tokenizer has none", expected="bos auto or never", got="bos always"
         )
     return "always", int(token)
-
-
-def _load_tokenizer(tokenizer: Any, checkpoint: Checkpoint, *, trust_remote_code: bool) -> Any:
-    if tokenizer is not None and not isinstance(tokenizer, str | Path):
-        return tokenizer
-    place = checkpoint.path if tokenizer is None else str(tokenizer)
-    try:
-        loaded: Any = AutoTokenizer.from_pretrained(place, trust_remote_code=trust_remote_code, local_files_only=True)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise _no_tokenizer(checkpoint, str(place), str(error).splitlines()[0][:200]) from error
-    # Where its files are missing, some families get a tokenizer that knows its special tokens and no word.
-    if len(loaded) <= len(set(loaded.all_special_ids)):
-        raise _no_tokenizer(checkpoint, str(place), f"{type(loaded).__name__} without a vocabulary")
-    return loaded
-
-
-def _no_tokenizer(checkpoint: Checkpoint, place: str, got: str) -> ModelError:
-    return ModelError(
-        f'no tokenizer can be loaded for "{checkpoint.name}"',
-        expected="tokenizer.json, or the vocabulary files its tokenizer_config.json names",
-        got=got,
-        where=place,
-        fix="put the tokenizer's files beside the weights, or give tokenizer=...",
-    )
 
 
 def fingerprint(hf: PreTrainedModel) -> str:

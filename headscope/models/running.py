@@ -35,7 +35,8 @@ def forward_arguments(model: HeadModel, batch: Batch) -> dict[str, Any]:
     """Arguments of a plain (uncached) forward pass over ``batch``.
 
     Raises:
-        RequestError: the rows are longer than the context, or are trees this model was not found to run faithfully.
+        RequestError: the rows are longer than the context, are trees this model was not found to run faithfully, or
+            hold a token without an embedding.
     """
     if model.hf.training:
         raise RequestError(
@@ -50,6 +51,8 @@ def forward_arguments(model: HeadModel, batch: Batch) -> dict[str, Any]:
         )
     if batch.allowed is None:
         _require_alike(model, batch.attention_mask.sum(dim=1), batch.width)
+    if model.tokens_beyond:
+        _refuse_tokens_beyond(model, batch.ids)
     arguments: dict[str, Any] = {"input_ids": batch.ids, "use_cache": False, "attention_mask": batch.attention_mask}
     if takes_positions(model.hf):
         arguments["position_ids"] = batch.positions
@@ -74,6 +77,16 @@ def _require_alike(model: HeadModel, lengths: Tensor, width: int) -> None:
             expected=f"at most {model.mixed_row_limit} tokens, or rows that are all of one length",
             got=f"{int(lengths.min())} to {width} tokens",
             fix="run the longer rows by themselves",
+        )
+
+
+def _refuse_tokens_beyond(model: HeadModel, ids: Tensor) -> None:
+    found = sorted(set(ids.unique().tolist()) & set(model.tokens_beyond))
+    if found:
+        raise RequestError(
+            "a text holds a token for which the model has no embedding",
+            got=", ".join(f"{model.tokens_beyond[index]} = {index}" for index in found),
+            fix="take it out of the text, or resize the model's embeddings",
         )
 
 

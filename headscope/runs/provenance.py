@@ -19,6 +19,7 @@ PACKAGES = (
     "transformers",
     "tokenizers",
     "safetensors",
+    "peft",
     "numpy",
     "scipy",
     "statsmodels",

@@ -138,6 +138,11 @@ OPTIONS: list[tuple[str, tuple[str, ...]]] = [
     ("screen --model ./nowhere", ('there is no folder "./nowhere"', "what to do")),
     ("screen --model ''", ("is no checkpoint", "config.json")),
     ("check ./nowhere", ('there is no folder "./nowhere"',)),
+    ("check ./nowhere@main", ('there is no folder "./nowhere@main"', "NAME@REVISION")),
+    ("check gpt2@", ('there is no folder "gpt2@"', "NAME@REVISION")),
+    (f"check {'x' * 300}", ("no folder can have this name",)),
+    ("screen --model demo --tokenizer ./nowhere", ('there is no folder "./nowhere"',)),
+    ("screen --model demo --tokenizer .", ("no tokenizer can be loaded",)),
     # prompts
     ("screen --model demo --prompts gratitude", ("--prompts is malformed", "CLASS=FILE")),
     ("screen --model demo --prompts gratitude=", ("--prompts is malformed",)),
@@ -263,6 +268,64 @@ RUNS: list[tuple[str, dict[str, bytes | None], tuple[str, ...]]] = [
 ]
 
 
+POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a21\nsize 12345\n"
+LLAMA = {"model_type": "llama", "hidden_size": 32, "num_attention_heads": 4, "vocab_size": 67}
+
+
+def config(**changes: object) -> bytes:
+    """The configuration of a tiny Llama, with values changed."""
+    return json.dumps(LLAMA | changes).encode()
+
+
+# what lies in the folder m that --model names, words of the message
+CHECKPOINTS: dict[str, tuple[dict[str, bytes | None], tuple[str, ...]]] = {
+    "empty": ({"m": None}, ("is no checkpoint", "config.json")),
+    "a file": ({"m": b"GGUF"}, ('"./m" is a file', "give the folder")),
+    "weights only": ({"m/model.safetensors": b""}, ("is no checkpoint", "model.safetensors")),
+    "another format": ({"m/config.json": config(), "m/model.gguf": b"GGUF"}, ("another format", "model.gguf")),
+    "configuration is a list": ({"m/config.json": b"[]"}, ("no JSON object", "list")),
+    "configuration is null": ({"m/config.json": b"null"}, ("no JSON object",)),
+    "configuration is deep": ({"m/config.json": b"[" * 50_000}, ("config.json is no JSON",)),
+    "configuration in another code": ({"m/config.json": b'{"a": "\xff"}'}, ("config.json is no JSON",)),
+    "configuration is a pointer": ({"m/config.json": POINTER}, ("git lfs pull", "config.json")),
+    "no model type": ({"m/config.json": b"{}"}, ("a newer transformers may know", "model_type")),
+    "unknown model type": ({"m/config.json": config(model_type="zork")}, ("a newer transformers may know",)),
+    "a word for a number": ({"m/config.json": config(hidden_size="32")}, ("hidden_size", "config.json that came")),
+    "no heads": ({"m/config.json": config(num_attention_heads=0)}, ("config.json that came with these weights",)),
+    "an unknown type of numbers": ({"m/config.json": config(dtype="float33")}, ("float33", "config.json that came")),
+    "own code": ({"m/config.json": config(auto_map={"AutoConfig": "a.B"})}, ("--trust-remote-code",)),
+    "an unknown quantization": (
+        {"m/config.json": config(quantization_config={"quant_method": "zork"})},
+        ("quantized in a way", "zork"),
+    ),
+    "ends of text that are no JSON": (
+        {"m/config.json": config(), "m/generation_config.json": b"{"},
+        ("generation_config.json is no JSON",),
+    ),
+    "weights are a pointer": ({"m/config.json": config(), "m/model.safetensors": POINTER}, ("git lfs pull",)),
+    "weights are a page": ({"m/config.json": config(), "m/pytorch_model.bin": b"<html>"}, ("holds no weights",)),
+    "weights are empty": ({"m/config.json": config(), "m/model.safetensors": b""}, ("truncated or corrupt",)),
+    "an index of nothing": ({"m/config.json": config(), "m/model.safetensors.index.json": b"{}"}, ("weight_map",)),
+    "an index of missing files": (
+        {"m/config.json": config(), "m/model.safetensors.index.json": b'{"weight_map": {"a": "b.safetensors"}}'},
+        ("weight files are missing", "b.safetensors"),
+    ),
+    "an adapter without a base": ({"m/adapter_config.json": b"{}"}, ("the base of the adapter", "adapter_config.json")),
+    "an adapter whose base is gone": (
+        {"m/adapter_config.json": b'{"base_model_name_or_path": "./gone"}'},
+        ("the base of the adapter", 'no folder "./gone"'),
+    ),
+    "an adapter that is its own base": (
+        {"m/adapter_config.json": b'{"base_model_name_or_path": "./m"}'},
+        ("is an adapter itself",),
+    ),
+    "a cache of several": (
+        {"m/models--a--b/snapshots/1/config.json": b"{}", "m/models--c--d/snapshots/1/config.json": b"{}"},
+        ("a folder of several", "a/b, c/d"),
+    ),
+}
+
+
 def table() -> dict[str, Wrong]:
     """Every wrong request, by a name that tells it."""
     rows = {typed: Wrong(tuple(shlex.split(typed)), words) for typed, words in (*OPTIONS, *MODEL)}
@@ -278,4 +341,6 @@ def table() -> dict[str, Wrong]:
         rows[f"chat template: {template} {typed}"] = Wrong(command, words, model_with(template))
     for number, (typed, files, words) in enumerate(RUNS):
         rows[f"run folder {number}: {typed}"] = Wrong(tuple(shlex.split(typed)), words, files)
+    for case, (files, words) in CHECKPOINTS.items():
+        rows[f"checkpoint: {case}"] = Wrong(("screen", "--model", "./m"), words, files)
     return rows

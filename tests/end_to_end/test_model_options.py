@@ -23,7 +23,7 @@ HOW = ("--device", "cpu", "--dtype", "float32", "--bos", "never", "--chat-templa
 
 @pytest.fixture
 def chat(tmp_path: Path) -> Path:
-    """The bundled checkpoint as a folder whose tokenizer has a chat template."""
+    """The bundled checkpoint as a folder whose tokenizer has a chat template; the bundled one has none."""
     folder = tmp_path / "chat"
     shutil.copytree(find_checkpoint("demo").path, folder)
     change(folder / "tokenizer_config.json", chat_template=TEMPLATE)
@@ -47,11 +47,13 @@ def change(file: Path, **changes: object) -> None:
 def test_every_verb_takes_every_option_of_the_model_and_records_it(
     command: tuple[str, ...], chat: Path, small_profile: Path, headscope: Headscope, tmp_path: Path
 ) -> None:
-    ended = headscope(*command, "--model", chat, "--profile", small_profile, "--out", tmp_path / "run", *HOW, "--json")
+    where = ("--model", "demo", "--tokenizer", chat, "--profile", small_profile, "--out", tmp_path / "run")
+    ended = headscope(*command, *where, *HOW, "--json")
     assert ended.code == 0, ended.err
     run = Run.open(tmp_path / "run")
     facts: dict[str, Any] = run.manifest.model
     assert (facts["bos"], facts["bos_token_id"], facts["dtype"], facts["device"]) == ("never", None, "float32", "cpu")
+    assert (facts["name"], facts["tokenizer"]) == ("demo", str(chat))
     assert facts["load_check"]["passed"]
     record = run.manifest.record[command[0] if command[0] != "run" else "screen"]
     assert record["chat_template"] is True
@@ -117,19 +119,34 @@ def _pickled(folder: Path) -> None:
 
 BROKEN: dict[str, tuple[Callable[[Path], Any], tuple[str, ...]]] = {
     "no weights": (_without("model.safetensors"), ("holds no weights", "model.safetensors")),
-    "no tokenizer": (_without("tokenizer.json", "tokenizer_config.json"), ("no tokenizer", "beside the weights")),
+    "no tokenizer": (
+        _without("tokenizer.json", "tokenizer_config.json"),
+        ("no tokenizer", "--tokenizer NAME_OR_FOLDER"),
+    ),
     "no configuration": (_without("config.json"), ("no checkpoint", "config.json")),
     "truncated weights": (_truncated, ("truncated or corrupt", "copy the checkpoint again")),
     "a pickle that is none": (_pickled, ("cannot be loaded",)),
     "more layers than weights": (lambda f: change(f / "config.json", n_layer=5), ("do not fit", "missing")),
     "fewer layers than weights": (lambda f: change(f / "config.json", n_layer=3), ("more layers",)),
     "another width": (lambda f: change(f / "config.json", n_embd=64), ("do not fit",)),
-    "an unknown type": (lambda f: change(f / "config.json", model_type="nonesuch"), ("no model transformers knows",)),
+    "an unknown type": (lambda f: change(f / "config.json", model_type="nonesuch"), ("a newer transformers may know",)),
     "an encoder and a decoder": (
         _configured(transformers.T5Config(d_model=16, d_ff=16, num_layers=1, num_heads=2)),
         ("encoder-decoder", "decoder only"),
     ),
     "a picture model": (_configured(transformers.ViTConfig(hidden_size=16)), ("no causal language model",)),
+    "a padding token beyond the vocabulary": (
+        lambda f: change(f / "config.json", model_type="llama", vocab_size=9, pad_token_id=9),
+        ("pad_token_id", "set it to null"),
+    ),
+    "a quantization that needs a package": (
+        lambda f: change(f / "config.json", quantization_config={"quant_method": "gptq", "bits": 4}),
+        ("a package is missing here", "pip install"),
+    ),
+    "an adapter without weights": (
+        lambda f: (f / "adapter_config.json").write_text('{"peft_type": "LORA"}'),
+        ("adapter",),
+    ),
     "weights that are not numbers": (_nan, ("NaN",)),
 }
 

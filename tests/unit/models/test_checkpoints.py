@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 import os
 import pickle
-import time
+import shutil
 from pathlib import Path
 
-import huggingface_hub
 import pytest
 import torch
 import transformers
@@ -19,90 +18,77 @@ from headscope.models.checkpoints import find_checkpoint
 from headscope.models.loading import load_model
 from tests.laws.families import make, word_tokenizer
 
-WAYS_OUT = ("--model demo", "folder", "HF_HOME")
-
-
-@pytest.fixture
-def no_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty hub cache."""
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
-    return tmp_path / "hub"
-
 
 def edit_config(folder: Path, **changes: object) -> None:
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(config | changes))
 
 
-def test_a_hub_that_cannot_be_reached_gives_one_sentence_and_three_ways_out(
-    no_cache: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", "http://127.0.0.1:9")
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
-    start = time.monotonic()
-    with pytest.raises(ModelError) as caught:
-        load_model("gpt2")
-    assert time.monotonic() - start < 10
-    assert 'model "gpt2" is neither bundled, nor a folder, nor in the local cache' in str(caught.value)
-    assert all(way in str(caught.value) for way in WAYS_OUT)
-
-
-def test_a_hub_that_does_not_answer_is_not_waited_for(no_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checkpoints, "_PROBE_SECONDS", 0.2)
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
-
-    def silent(*_: object, **__: object) -> None:
-        time.sleep(1)
-        raise TimeoutError
-
-    monkeypatch.setattr(checkpoints.urllib.request, "urlopen", silent)
-    with pytest.raises(ModelError, match="does not answer"):
-        find_checkpoint("some/model")
-
-
-def test_a_hub_switched_off_is_not_asked(no_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
-    monkeypatch.setattr(checkpoints, "_unreachable", lambda _: pytest.fail("the hub was asked"))
-    with pytest.raises(ModelError, match="HF_HUB_OFFLINE"):
-        find_checkpoint("gpt2")
-
-
-def test_a_hub_that_answers_but_has_no_such_model_says_so(no_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
-    monkeypatch.setattr(checkpoints, "_unreachable", lambda _: None)
-
-    def refused(name: str) -> list[str]:
-        raise OSError(f"404: {name}")
-
-    monkeypatch.setattr(huggingface_hub, "list_repo_files", refused)
-    with pytest.raises(ModelError, match='no model "some/model"'):
-        find_checkpoint("some/model")
-
-
-def test_a_cached_model_is_loaded_without_asking_the_hub(
-    folder: Path, no_cache: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    repo = no_cache / "models--some--model"
-    snapshot = repo / "snapshots" / ("0" * 40)
-    snapshot.parent.mkdir(parents=True)
-    (repo / "refs").mkdir()
-    (repo / "refs" / "main").write_text("0" * 40)
-    folder.rename(snapshot)
-    monkeypatch.setattr(checkpoints, "_download", lambda _: pytest.fail("the hub was asked"))
-    model = load_model("some/model", device="cpu", unchecked=True)
-    assert (model.name, model.source) == ("some/model", "hub")
-
-
 @pytest.mark.parametrize("name", ["./not/here", "/not/here", "~/not-here-at-all", "a b", "a/b/c"])
 def test_a_folder_that_is_not_there_is_never_looked_up_on_the_hub(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checkpoints, "_download", lambda _: pytest.fail("the hub was asked"))
+    monkeypatch.setattr(checkpoints, "hub_folder", lambda _: pytest.fail("the hub was asked"))
     with pytest.raises(ModelError, match="there is no folder"):
         load_model(name)
 
 
+def test_a_name_that_no_folder_can_have_is_refused() -> None:
+    with pytest.raises(ModelError, match="no folder can have this name"):
+        load_model("x" * 5000)
+
+
 def test_a_file_is_no_folder(folder: Path) -> None:
-    with pytest.raises(ModelError, match="is a file"):
+    with pytest.raises(ModelError, match="is a file") as caught:
         load_model(folder / "config.json")
+    assert f"give the folder it lies in: {folder}" in str(caught.value)
+    (folder / "model.gguf").write_bytes(b"GGUF")
+    with pytest.raises(ModelError, match=r"llama\.cpp"):
+        load_model(folder / "model.gguf")
+
+
+def cached(folder: Path, *commits: str, main: str | None = None) -> Path:
+    """A folder of the hub's cache with the checkpoint under each commit."""
+    repository = folder.parent / "models--some--model"
+    for commit in commits:
+        shutil.copytree(folder, repository / "snapshots" / commit)
+    (repository / "blobs").mkdir()
+    if main is not None:
+        (repository / "refs").mkdir()
+        (repository / "refs" / "main").write_text(main)
+    return repository
+
+
+@pytest.mark.parametrize("inside", ["", "snapshots", "blobs"])
+@pytest.mark.parametrize(("commits", "main"), [(("a1",), None), (("a1", "b2"), "a1")], ids=["one snapshot", "main"])
+def test_a_folder_of_the_hubs_cache_gives_its_snapshot_and_says_which(
+    inside: str, commits: tuple[str, ...], main: str | None, folder: Path
+) -> None:
+    repository = cached(folder, *commits, main=main)
+    found = find_checkpoint(str(repository / inside))
+    assert found.path == repository / "snapshots" / "a1"
+    assert "snapshot a1 was taken" in found.notes[0]
+
+
+@pytest.mark.parametrize("name", ["models--some--model", "."])
+def test_a_folder_of_several_checkpoints_names_them(name: str, folder: Path) -> None:
+    repository = cached(folder, "a1", "b2")
+    with pytest.raises(ModelError, match="a folder of several") as caught:
+        find_checkpoint(str(folder.parent / name))
+    assert str(repository / "snapshots" / "a1" if name != "." else folder) in str(caught.value)
+
+
+def test_a_folder_that_bears_a_hub_models_name_is_taken_and_noted(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    model = load_model("checkpoint", device="cpu", unchecked=True)
+    assert 'the folder "checkpoint" was taken, not a hub model of that name' in model.describe()["notes"][0]
+    assert load_model("./checkpoint", device="cpu", unchecked=True).notes == ()
+    folder.rename("demo")
+    assert "bundled model was taken" in find_checkpoint("demo").notes[0]
+    Path("gpt2").mkdir()
+    monkeypatch.setattr(checkpoints, "is_cached", lambda _: True)
+    with pytest.raises(ModelError, match='the folder "gpt2" was taken for the model, and it holds none'):
+        find_checkpoint("gpt2")
 
 
 @pytest.mark.parametrize(
@@ -149,8 +135,9 @@ def test_a_shard_that_is_missing_is_an_error(tmp_path: Path) -> None:
     make("llama").save_pretrained(tmp_path, max_shard_size="20KB")
     word_tokenizer().save_pretrained(tmp_path)
     sorted(tmp_path.glob("*.safetensors"))[1].unlink()
-    with pytest.raises(ModelError, match="cannot be loaded"):
+    with pytest.raises(ModelError, match="weight files are missing") as caught:
         load_model(tmp_path)
+    assert "model-00002-of" in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -236,3 +223,118 @@ def test_another_kind_of_model_is_refused_by_its_configuration(
 
 def test_the_bundled_model_is_named_demo() -> None:
     assert find_checkpoint("demo").source == "bundled"
+
+
+POINTER = (
+    b"version https://git-lfs.github.com/spec/v1\n"
+    b"oid sha256:4d7a214614ab2935c943f9e0ff69d22eadbb8f32b1258daaa5e2ca24d17e2393\nsize 12345\n"
+)
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "tokenizer.json", "config.json", "pytorch_model.bin"])
+def test_a_pointer_in_the_place_of_a_large_file_is_recognised(name: str, folder: Path) -> None:
+    if name.endswith(".bin"):
+        (folder / "model.safetensors").unlink()
+    (folder / name).write_bytes(POINTER)
+    with pytest.raises(ModelError, match="git lfs pull") as caught:
+        load_model(folder)
+    assert name in str(caught.value)
+    assert "download or copy" not in str(caught.value)
+
+
+def test_a_pointer_that_is_not_needed_is_none_of_our_business(folder: Path) -> None:
+    for name in ("pytorch_model.bin", "README.md", "logo.png"):
+        (folder / name).write_bytes(POINTER)
+    assert load_model(folder, device="cpu", unchecked=True).notes == ()
+
+
+@pytest.mark.parametrize(
+    ("settings", "cure"),
+    [
+        ({"quant_method": "bitsandbytes", "load_in_4bit": True}, 'pip install "bitsandbytes'),
+        ({"load_in_8bit": True}, 'pip install "bitsandbytes'),
+        ({"quant_method": "gptq", "bits": 4}, 'pip install "optimum"'),
+        ({"quant_method": "awq", "bits": 4}, 'pip install "gptqmodel"'),
+        ({"quant_method": "compressed-tensors"}, 'pip install "compressed-tensors'),
+        ({"quant_method": "zork"}, "the checkpoint that is not quantized"),
+        ({}, "the checkpoint that is not quantized"),
+        ("4bit", "the checkpoint that is not quantized"),
+    ],
+    ids=str,
+)
+def test_a_quantized_checkpoint_names_the_package_it_needs(settings: object, cure: str, folder: Path) -> None:
+    edit_config(folder, quantization_config=settings)
+    with pytest.raises(ModelError) as caught:
+        load_model(folder)
+    assert cure in str(caught.value)
+    assert "download or copy" not in str(caught.value)
+
+
+def test_packed_numbers_are_not_taken_for_weights(folder: Path) -> None:
+    """Integers without a quantization_config would be read as if they were the weights themselves."""
+    from safetensors.torch import load_file, save_file
+
+    file = folder / "model.safetensors"
+    weights = load_file(file)
+    name = "model.layers.1.self_attn.q_proj.weight"
+    save_file(weights | {name: (weights[name] * 20).to(torch.int8)}, file, metadata={"format": "pt"})
+    with pytest.raises(ModelError, match="holds quantized weights") as caught:
+        load_model(folder)
+    assert name in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "cure"),
+    [
+        ({"pad_token_id": 67}, '"pad_token_id" in its config.json is beyond its vocabulary'),
+        ({"hidden_size": "32"}, "a value that this transformers does not take"),
+        ({"num_attention_heads": 0}, "a value that this transformers does not take"),
+        ({"num_attention_heads": 5}, "a value that this transformers does not take"),
+        ({"dtype": "float33"}, "a value that this transformers does not take"),
+        ({"hidden_act": "zork"}, "a newer transformers may know"),
+        ({"model_type": "zork"}, "a newer transformers may know"),
+        ({"attn_implementation": "flash_attention_2"}, 'take "attn_implementation" out of its config.json'),
+    ],
+    ids=str,
+)
+def test_a_value_that_cannot_be_is_told_with_its_cure(changes: dict[str, object], cure: str, folder: Path) -> None:
+    edit_config(folder, **changes)
+    with pytest.raises(ModelError, match="cannot be loaded") as caught:
+        load_model(folder)
+    assert cure in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["[]", "null", '"x"', "{", "[" * 50_000], ids=lambda text: text[:5])
+@pytest.mark.parametrize("name", ["config.json", "generation_config.json", "model.safetensors.index.json"])
+def test_a_json_file_that_holds_no_object_is_named(name: str, text: str, folder: Path) -> None:
+    if name.endswith("index.json"):
+        (folder / "model.safetensors").unlink()
+    (folder / name).write_text(text)
+    with pytest.raises(ModelError, match=f"its {name} is no JSON"):
+        load_model(folder)
+
+
+@pytest.mark.parametrize(
+    "text", ["{}", '{"weight_map": "x"}', '{"weight_map": {"lm_head.weight": "gone.safetensors"}}']
+)
+def test_an_index_names_what_is_missing(text: str, folder: Path) -> None:
+    (folder / "model.safetensors").unlink()
+    (folder / "model.safetensors.index.json").write_text(text)
+    with pytest.raises(ModelError, match="weight files are missing"):
+        load_model(folder)
+
+
+@pytest.mark.parametrize("content", [b"", b"hello", b"<html>"])
+def test_a_pickle_that_is_none_is_named(content: bytes, folder: Path) -> None:
+    (folder / "model.safetensors").unlink()
+    (folder / "pytorch_model.bin").write_bytes(content)
+    with pytest.raises(ModelError, match="holds no weights"):
+        load_model(folder)
+
+
+@pytest.mark.parametrize("name", ["model.gguf", "consolidated.00.pth", "tf_model.h5"])
+def test_weights_of_another_format_are_named(name: str, folder: Path) -> None:
+    (folder / "model.safetensors").rename(folder / name)
+    with pytest.raises(ModelError, match="weights of another format") as caught:
+        load_model(folder)
+    assert name in str(caught.value)
