@@ -1,6 +1,7 @@
 """From rows to a profile: classes, ids, spans, borrowed controls, fingerprint, checks.
 
-1. Each row gets its class, and an id where it has none.
+1. Each row has its class, and gets an id where it has none. Exact repeats are left out where that is asked for; who
+   was paired with one is paired with the prompt it repeats.
 2. A concept prompt without a span gets the first whole word of its concept's lexicon, unless it is marked implicit.
 3. What the profile leaves open comes from the bundled profile, and a warning says so: control prompts, control
    words, readouts.
@@ -13,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+from collections import Counter
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -36,6 +38,7 @@ class Draft:
         prompts: class and row, in the order of the files.
         readouts: an empty tuple asks for none.
         notes: warnings so far.
+        drop_duplicates: leave out prompts that repeat an earlier one of their class exactly.
     """
 
     name: str
@@ -49,6 +52,7 @@ class Draft:
     readouts: tuple[str, ...] | None = None
     reference_words: tuple[str, ...] = ()
     notes: list[str] = field(default_factory=list[str])
+    drop_duplicates: bool = False
 
 
 def assemble(draft: Draft, bundled: Callable[[], Profile] | None, *, strict: bool) -> Profile:
@@ -72,6 +76,8 @@ def build(draft: Draft, bundled: Callable[[], Profile] | None) -> tuple[Profile,
         ProfileError: a part is missing and cannot be borrowed.
     """
     notes = list(draft.notes)
+    if draft.drop_duplicates:
+        draft = replace(draft, prompts=_once(draft.prompts, notes))
     prompts, origins = _prompts(draft)
     if not any(prompt.concept == draft.control for prompt in prompts):
         prompts += _borrowed_controls(draft, _lender(draft, bundled, "control prompts"), notes)
@@ -114,6 +120,28 @@ def fingerprint(profile: Profile) -> str:
     }
     canonical = json.dumps(content, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
     return hashlib.sha256(canonical.encode("utf-8")).hexdigest()
+
+
+def _once(prompts: Sequence[tuple[str, RawPrompt]], notes: list[str]) -> list[tuple[str, RawPrompt]]:
+    kept: dict[tuple[str, str], RawPrompt] = {}
+    now_called: dict[str | None, str] = {}
+    left_out: Counter[str] = Counter()
+    for name, raw in prompts:
+        first = kept.setdefault((name, raw.row.text), raw)
+        if first is raw:
+            continue
+        left_out[name] += 1
+        if raw.row.id is not None:
+            identifier = raw.row.id if first.row.id is None else first.row.id
+            kept[name, raw.row.text] = replace(first, row=first.row.model_copy(update={"id": identifier}))
+            now_called[raw.row.id] = identifier
+    if left_out:
+        by_class = ", ".join(f"{count} of {name}" for name, count in left_out.items())
+        notes.append(f"{left_out.total()} exact repeats are left out: {by_class}")
+    return [
+        (name, replace(raw, row=raw.row.model_copy(update={"pair": now_called.get(raw.row.pair, raw.row.pair)})))
+        for (name, _), raw in kept.items()
+    ]
 
 
 def _prompts(draft: Draft) -> tuple[list[Prompt], dict[str, str]]:

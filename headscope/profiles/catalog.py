@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from headscope.profiles.columns import Reading
 from headscope.profiles.loading import bundled_names, load_profile, unchecked_profile
 from headscope.profiles.types import Profile
 from headscope.profiles.validation import Finding, find
@@ -59,13 +60,13 @@ def bundled_profiles() -> Iterator[Profile]:
         yield load_profile(name)
 
 
-def findings(name_or_path: str | Path) -> list[Finding]:
+def findings(name_or_path: str | Path, reading: Reading | None = None) -> list[Finding]:
     """Everything ``headscope profiles validate`` has to say, errors first.
 
     Raises:
         ProfileError: there is no such profile, or it cannot be read far enough to be checked.
     """
-    profile, origins = unchecked_profile(name_or_path)
+    profile, origins = unchecked_profile(name_or_path, reading)
     order = {"error": 0, "strict": 1, "warning": 2}
     notes = [Finding("warning", note) for note in profile.warnings]
     return sorted([*find(profile, origins), *notes], key=lambda finding: order[finding.severity])

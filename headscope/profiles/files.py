@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import codecs
 import os
+import shlex
 import stat
 from pathlib import Path
 
-from headscope.errors import ProfileError
+from headscope.errors import ProfileError, RequestError
 
 PROMPT_FILE_LIMIT_BYTES = 64 * 2**20
 YAML_LIMIT_BYTES = 2**18
@@ -25,6 +26,18 @@ _OTHER_MARKS = (
     (codecs.BOM_UTF16_LE, "UTF-16"),
     (codecs.BOM_UTF16_BE, "UTF-16"),
 )
+
+
+def expanded(path: str | Path) -> Path:
+    """A path whose leading ``~`` or ``~user`` is that home, which a shell leaves alone in ``--out=~/x``.
+
+    Raises:
+        RequestError: nobody knows that home.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise RequestError("home folder is not known", got=str(path), fix=f"write the path out, or ./{path}") from error
 
 
 def inside(folder: Path, name: str) -> Path:
@@ -54,23 +67,28 @@ def read_text(path: Path, limit_bytes: int = PROMPT_FILE_LIMIT_BYTES) -> str:
     Raises:
         ProfileError: missing, not a plain file, not readable, larger than ``limit_bytes``, empty, or not UTF-8.
     """
-    data = _read_bytes(path, limit_bytes)
+    data = read_bytes(path, limit_bytes)
     for mark, encoding in _OTHER_MARKS:
         if data.startswith(mark):
-            raise _not_utf8(path, f"{encoding} (its byte order mark says so)")
+            raise _not_utf8(path, f"{encoding} (its byte order mark says so)", encoding)
     data = data.removeprefix(codecs.BOM_UTF8)
     if not data.strip():
         raise ProfileError("file is empty", expected="at least one prompt", where=str(path))
     if b"\0" in data[:4096]:
-        raise _not_utf8(path, "zero bytes, as in UTF-16 or a binary file")
+        raise _not_utf8(path, "zero bytes, as in UTF-16 or a binary file", "UTF-16")
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        raise _not_utf8(path, f"byte 0x{data[error.start]:02x} in line {line}") from error
+        raise _not_utf8(path, f"byte 0x{data[error.start]:02x} in line {line}", _code_page(data)) from error
 
 
-def _read_bytes(path: Path, limit_bytes: int) -> bytes:
+def read_bytes(path: Path, limit_bytes: int) -> bytes:
+    """The bytes of a plain file of at most ``limit_bytes``.
+
+    Raises:
+        ProfileError: missing, not a plain file, not readable, or larger.
+    """
     try:
         # Opening a pipe would wait for its other end; O_NONBLOCK makes that return, so that fstat can refuse it.
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
@@ -97,11 +115,22 @@ def _read_bytes(path: Path, limit_bytes: int) -> bytes:
     return data
 
 
-def _not_utf8(path: Path, got: str) -> ProfileError:
+def _code_page(data: bytes) -> str:
+    """The code page named in the advice. Never read by it: most bytes are text in several, and other text in each."""
+    try:
+        is_japanese = any("\u3041" <= character <= "\u30fe" for character in data.decode("cp932"))  # kana
+    except UnicodeDecodeError:
+        is_japanese = False
+    return "CP932" if is_japanese else "CP1252"
+
+
+def _not_utf8(path: Path, got: str, encoding: str) -> ProfileError:
+    pages = " (or the code page it was written in)" if encoding.startswith("CP") else ""
     return ProfileError(
         "file is not UTF-8",
         expected="UTF-8 text",
         got=got,
         where=str(path),
-        fix=f"convert it, e.g. iconv -f UTF-16 -t UTF-8 {path.name} > new_{path.name}",
+        fix=f'save it as UTF-8 (Excel: "CSV UTF-8"), or convert it: iconv -f {encoding} -t UTF-8 '
+        f"{shlex.quote(path.name)} > {shlex.quote(f'new_{path.name}')}{pages}",
     )

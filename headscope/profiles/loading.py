@@ -1,8 +1,8 @@
 """``load_profile``: from a bundled name, a folder or a file to a checked profile.
 
 A folder with ``profile.yaml`` is a profile. A folder without one is the Phase 6 study's data folder: every
-``<class>_prompts.json`` (or .jsonl, .csv, .txt) in it is a class. A single file of prompts holds one class, named by
-the file, or names the class on every row. Concepts the bundled profile knows take its lexicon there.
+``<class>_prompts.json`` (or another form of ``formats``) in it is a class. A single file of prompts holds one class,
+named by the file, or names the class on every row. Concepts the bundled profile knows take its lexicon there.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ from pydantic import ValidationError
 
 from headscope.errors import ProfileError
 from headscope.profiles.assembling import Draft, assemble, build
+from headscope.profiles.columns import Reading
 from headscope.profiles.explaining import Place, first_misfit
-from headscope.profiles.files import inside
-from headscope.profiles.formats import RawPrompt, read_prompts
+from headscope.profiles.files import expanded, inside
+from headscope.profiles.formats import SUFFIXES, RawPrompt, read_prompts
 from headscope.profiles.schema import ProfileFile, PromptRow, WordsByPart
 from headscope.profiles.types import Lexicon, Profile, Prompt
 from headscope.profiles.yaml_reading import read_yaml
@@ -29,11 +30,11 @@ DEFAULT = "baseline"
 YAML_NAME = "profile.yaml"
 
 _CLASS_FILE = re.compile(r"^(?P<name>[^\W_][\w.-]*?)(?:_prompts)?$")
-_CLASS_FILE_IN_FOLDER = re.compile(r"^(?P<name>[^\W_][\w.-]*)_prompts\.(?:json|jsonl|csv|txt)$")
+_CLASS_FILE_IN_FOLDER = re.compile(rf"^(?P<name>[^\W_][\w.-]*)_prompts(?:{'|'.join(map(re.escape, SUFFIXES))})$")
 _NOT_IN_NAME = re.compile(r"[^\w.-]+")
 
 
-def load_profile(name_or_path: str | Path, *, strict: bool = False) -> Profile:
+def load_profile(name_or_path: str | Path, *, strict: bool = False, reading: Reading | None = None) -> Profile:
     """Read and check a profile.
 
     Args:
@@ -41,32 +42,36 @@ def load_profile(name_or_path: str | Path, *, strict: bool = False) -> Profile:
             ``profile.yaml``, or a single file of prompts. A folder named like a bundled profile is written
             ``"./baseline"``.
         strict: near-duplicates are errors, as they always are in bundled profiles.
+        reading: which column of its files is what, and whether exact repeats are left out.
 
     Raises:
         ProfileError: no such profile, or it is malformed or contradicts itself.
     """
-    if isinstance(name_or_path, str) and name_or_path in bundled_names():
-        return _bundled(name_or_path)
-    return assemble(_draft_of(Path(name_or_path)), _default, strict=strict)
+    reading = reading or Reading()
+    if _is_bundled(name_or_path, reading):
+        return _bundled(str(name_or_path))
+    return assemble(_draft_of(expanded(name_or_path), reading), _default, strict=strict)
 
 
-def unchecked_profile(name_or_path: str | Path) -> tuple[Profile, dict[str, str]]:
+def unchecked_profile(name_or_path: str | Path, reading: Reading | None = None) -> tuple[Profile, dict[str, str]]:
     """A profile before it is checked, and where each of its prompts came from, by id; for ``catalog.findings``.
 
     Raises:
         ProfileError: no such profile, or it cannot be read.
     """
-    if isinstance(name_or_path, str) and name_or_path in bundled_names():
-        return build(_draft_of_folder(BUILTIN / name_or_path, source="bundled"), None)
-    return build(_draft_of(Path(name_or_path)), _default)
+    reading = reading or Reading()
+    if _is_bundled(name_or_path, reading):
+        return build(_draft_of_folder(BUILTIN / name_or_path, reading, source="bundled"), None)
+    return build(_draft_of(expanded(name_or_path), reading), _default)
 
 
-def profile_from_files(files: Mapping[str, str | Path], base: Profile) -> Profile:
+def profile_from_files(files: Mapping[str, str | Path], base: Profile, reading: Reading | None = None) -> Profile:
     """``base`` with the prompts of some classes replaced by those of files; its words and readouts stay.
 
     Args:
         files: class (a concept of ``base`` or its control) -> file of prompts.
         base: where the rest comes from. Pairs with a control prompt that is no longer there are dissolved.
+        reading: which column of the files is what, and whether exact repeats are left out.
 
     Raises:
         ProfileError: unknown class, or a file is malformed.
@@ -80,13 +85,16 @@ def profile_from_files(files: Mapping[str, str | Path], base: Profile) -> Profil
             got=unknown[0],
             fix="a concept of your own needs a profile: headscope profiles new FOLDER",
         )
+    reading = reading or Reading()
     prompts: list[tuple[str, RawPrompt]] = []
     notes: list[str] = []
     for name in known:
         if name in files:
-            rows = read_prompts(Path(files[name]))
-            prompts += [(_class_of(raw, name, (name,)), raw) for raw in rows]
-            notes.append(f"{name}: {len(rows)} prompts of {Path(files[name]).name} in place of those of {base.name}")
+            found = read_prompts(expanded(files[name]), reading, name)
+            prompts += [(_class_of(raw, name, (name,)), raw) for raw in found.rows]
+            count = len(found.rows)
+            notes.append(f"{name}: {count} prompts of {Path(files[name]).name} in place of those of {base.name}")
+            notes += found.notes
         else:
             prompts += [(name, _as_row(prompt, base.source)) for prompt in base.prompts_of(name)]
     controls = {raw.row.id for name, raw in prompts if name == base.control}
@@ -106,6 +114,7 @@ def profile_from_files(files: Mapping[str, str | Path], base: Profile) -> Profil
         readouts=base.readouts,
         reference_words=base.reference_words,
         notes=notes,
+        drop_duplicates=reading.drop_duplicates,
     )
     return assemble(draft, None, strict=False)
 
@@ -117,31 +126,46 @@ def bundled_names() -> tuple[str, ...]:
 
 @functools.cache
 def _bundled(name: str) -> Profile:
-    return assemble(_draft_of_folder(BUILTIN / name, source="bundled"), None, strict=True)
+    return assemble(_draft_of_folder(BUILTIN / name, Reading(), source="bundled"), None, strict=True)
 
 
 def _default() -> Profile:
     return _bundled(DEFAULT)
 
 
-def _draft_of(path: Path) -> Draft:
+def _is_bundled(name_or_path: str | Path, reading: Reading) -> bool:
+    is_bundled = isinstance(name_or_path, str) and name_or_path in bundled_names()
+    if is_bundled and reading.names_columns:
+        raise ProfileError(
+            f"the bundled profile {name_or_path} has no columns to name",
+            expected="a file of prompts",
+            got=f"text column {reading.text_column}, label column {reading.label_column}",
+            fix="leave out --text-column and --label-column, or name a file",
+        )
+    return is_bundled
+
+
+def _draft_of(path: Path, reading: Reading) -> Draft:
     try:
-        return _draft_of_path(path)
+        draft = _draft_of_path(path, reading)
     except OSError as error:  # a folder without permission, a name too long
         raise ProfileError("profile cannot be read", got=error.strerror, where=str(path)) from error
+    draft.drop_duplicates = reading.drop_duplicates
+    return draft
 
 
-def _draft_of_path(path: Path) -> Draft:
+def _draft_of_path(path: Path, reading: Reading) -> Draft:
     if path.is_dir():
-        return _draft_of_folder(path) if (path / YAML_NAME).exists() else _draft_of_data_folder(path)
+        has_yaml = (path / YAML_NAME).exists()
+        return _draft_of_folder(path, reading) if has_yaml else _draft_of_data_folder(path, reading)
     if not path.exists():
         raise _no_such_profile(str(path))
     if path.suffix.lower() in (".yaml", ".yml"):
-        return _draft_of_folder(path.parent, path.name)
-    return _draft_of_file(path)
+        return _draft_of_folder(path.parent, reading, path.name)
+    return _draft_of_file(path, reading)
 
 
-def _draft_of_folder(folder: Path, yaml_name: str = YAML_NAME, source: str | None = None) -> Draft:
+def _draft_of_folder(folder: Path, reading: Reading, yaml_name: str = YAML_NAME, source: str | None = None) -> Draft:
     path = inside(folder, yaml_name)
     data, lines = read_yaml(path)
     try:
@@ -155,7 +179,8 @@ def _draft_of_folder(folder: Path, yaml_name: str = YAML_NAME, source: str | Non
             where=f"{path}, line {_line(lines, misfit.place)}",
             fix="docs/profiles.md shows the format; text that YAML reads as a number or as yes/no goes in quotes",
         ) from error
-    known = (*content.concepts, content.control)
+    notes: list[str] = []
+    prompts = _prompts_of_folder(folder, content, reading, notes)
     return Draft(
         name=content.name,
         source=source or str(folder),
@@ -168,17 +193,22 @@ def _draft_of_folder(folder: Path, yaml_name: str = YAML_NAME, source: str | Non
             for name, section in content.concepts.items()
             for words in (section.control_lexicon or content.control_lexicon,)
         },
-        prompts=_prompts_of_folder(folder, content, known),
+        prompts=prompts,
         readouts=None if content.readouts is None else tuple(content.readouts),
         reference_words=tuple(content.reference_words),
+        notes=notes,
     )
 
 
-def _prompts_of_folder(folder: Path, content: ProfileFile, known: Sequence[str]) -> list[tuple[str, RawPrompt]]:
+def _prompts_of_folder(
+    folder: Path, content: ProfileFile, reading: Reading, notes: list[str]
+) -> list[tuple[str, RawPrompt]]:
+    known = (*content.concepts, content.control)
     if isinstance(content.prompts, str):
         only = next(iter(content.concepts)) if len(content.concepts) == 1 else None
-        rows = read_prompts(inside(folder, content.prompts))
-        return [(_class_of(raw, only, known), raw) for raw in rows]
+        found = read_prompts(inside(folder, content.prompts), reading)
+        notes += found.notes
+        return [(_class_of(raw, only, known), raw) for raw in found.rows]
     prompts: list[tuple[str, RawPrompt]] = []
     for name, file in content.prompts.items():
         if name not in known:
@@ -188,11 +218,13 @@ def _prompts_of_folder(folder: Path, content: ProfileFile, known: Sequence[str])
                 got=name,
                 where=str(folder / YAML_NAME),
             )
-        prompts += [(_class_of(raw, name, (name,)), raw) for raw in read_prompts(inside(folder, file))]
+        found = read_prompts(inside(folder, file), reading, name)
+        notes += found.notes
+        prompts += [(_class_of(raw, name, (name,)), raw) for raw in found.rows]
     return prompts
 
 
-def _draft_of_data_folder(folder: Path) -> Draft:
+def _draft_of_data_folder(folder: Path, reading: Reading) -> Draft:
     files: dict[str, Path] = {}
     for file in sorted(folder.iterdir()):
         if match := _CLASS_FILE_IN_FOLDER.match(file.name):
@@ -213,18 +245,21 @@ def _draft_of_data_folder(folder: Path) -> Draft:
             where=str(folder),
             fix="headscope profiles new makes a folder to fill in",
         )
-    rows = [(_class_of(raw, name, (name,)), raw) for name, file in files.items() for raw in read_prompts(file)]
-    return _draft_of_classes(_as_name(folder.resolve().name), str(folder), rows)
+    found = {name: read_prompts(file, reading, name) for name, file in files.items()}
+    rows = [(_class_of(raw, name, (name,)), raw) for name, each in found.items() for raw in each.rows]
+    notes = [note for each in found.values() for note in each.notes]
+    return _draft_of_classes(_as_name(folder.resolve().name), str(folder), rows, notes)
 
 
-def _draft_of_file(path: Path) -> Draft:
+def _draft_of_file(path: Path, reading: Reading) -> Draft:
     match = _CLASS_FILE.match(path.stem)
     own = match["name"] if match else None
-    rows = [(raw.row.concept or _class_of(raw, own, None), raw) for raw in read_prompts(path)]
-    return _draft_of_classes(_as_name(path.stem), str(path), rows)
+    found = read_prompts(path, reading)
+    rows = [(raw.row.concept or _class_of(raw, own, None), raw) for raw in found.rows]
+    return _draft_of_classes(_as_name(path.stem), str(path), rows, found.notes)
 
 
-def _draft_of_classes(name: str, source: str, prompts: list[tuple[str, RawPrompt]]) -> Draft:
+def _draft_of_classes(name: str, source: str, prompts: list[tuple[str, RawPrompt]], read: list[str]) -> Draft:
     """A draft of prompts alone: what the bundled profile knows of their classes is taken from it."""
     bundled = _default()
     found = dict.fromkeys(concept for concept, _ in prompts if concept != bundled.control)
@@ -234,7 +269,7 @@ def _draft_of_classes(name: str, source: str, prompts: list[tuple[str, RawPrompt
     ]
     if not ordered:
         raise ProfileError("file holds no concept", expected="prompts of a concept", got=bundled.control, where=source)
-    notes: list[str] = []
+    notes = list(read)
     for concept in ordered:
         if concept in bundled.concepts:
             notes.append(f"{concept}: the words of the bundled profile {bundled.name} serve as its lexicon")

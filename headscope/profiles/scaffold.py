@@ -14,6 +14,7 @@ import regex
 import yaml
 
 from headscope.errors import ProfileError
+from headscope.profiles.files import expanded
 from headscope.profiles.schema import FORMAT
 from headscope.profiles.validation import RESERVED_NAMES
 
@@ -68,7 +69,7 @@ def new_profile(folder: str | Path, concept: str | None = None, words: Sequence[
     Raises:
         ProfileError: the folder holds files, cannot be written, or the name cannot name a concept.
     """
-    folder = Path(folder)
+    folder = expanded(folder)
     name = concept if concept is not None else folder.resolve().name
     if not _CONCEPT.match(name):
         raise ProfileError(

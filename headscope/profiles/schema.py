@@ -83,7 +83,7 @@ class ProfileFile(_Strict):
     )
     control: Name = Field("neutral", description="name of the class of prompts that carry no concept")
     prompts: Text | Annotated[dict[Name, Text], Field(min_length=1)] = Field(
-        description="one file with a class on every row, or a mapping class -> file (.jsonl, .csv, .json, .txt)"
+        description="one file with a class on every row, or a mapping class -> file, of any form that is read"
     )
     readouts: list[Text] | None = Field(
         default=None, description="continuations after which the next word tells; left out: the bundled ones; []: none"

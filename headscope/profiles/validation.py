@@ -134,7 +134,10 @@ def _duplicates(profile: Profile, origins: Mapping[str, str]) -> Iterator[Findin
     for prompt in profile.prompts:
         earlier = seen.setdefault(prompt.text, prompt)
         if earlier is not prompt:
-            yield _pair_finding("error", "are the same text", earlier, prompt, origins, got=describe(prompt.text))
+            drop = ", or --drop-duplicates" if earlier.concept == prompt.concept else ""
+            fix = f"remove one, or change what it says{drop}"
+            got = describe(prompt.text)
+            yield _pair_finding("error", "are the same text", earlier, prompt, origins, got=got, fix=fix)
             continue
         folded = folded_words(prompt.text)
         alike = same_words.setdefault(folded, prompt)
@@ -299,14 +302,20 @@ def _sizes(profile: Profile, _: Mapping[str, str]) -> Iterator[Finding]:
 
 
 def _pair_finding(
-    severity: Severity, relation: str, first: Prompt, second: Prompt, origins: Mapping[str, str], got: str | None = None
+    severity: Severity,
+    relation: str,
+    first: Prompt,
+    second: Prompt,
+    origins: Mapping[str, str],
+    got: str | None = None,
+    fix: str = "remove one, or change what it says",
 ) -> Finding:
     return Finding(
         severity,
         f"prompts {first.id} and {second.id} {relation}",
         got=got,
         where=" and ".join(origins.get(prompt.id, prompt.id) for prompt in (first, second)),
-        fix="remove one, or change what it says",
+        fix=fix,
     )
 
 

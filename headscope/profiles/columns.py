@@ -1,0 +1,244 @@
+"""Which column of a file is the text, which the class: from a table of anyone's making to rows of prompts.
+
+1. The text is the column named (``--text-column``), else ``text``, else the only one of the names that exports give
+   it. The class likewise. Capitals do not matter. Where two would do, the file is refused and the option named.
+2. Labels that are numbers name no class: the same number on every row says nothing, different ones could mean
+   anything, and are refused.
+3. What is not read is named in a note, and so is every column that was taken under another name than the profile's.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from headscope.errors import ProfileError
+from headscope.profiles.explaining import describe
+
+TEXT_NAMES = ("text", "prompt", "sentence", "content", "messages")
+LABEL_NAMES = ("concept", "label", "emotion")
+_WORDS = ("id", "template", "pair")
+_OTHER_NAMES = (*_WORDS, "span", "span_start", "span_end", "implicit")
+_TRUTH = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+_NUMBER = re.compile(r"[+-]?\d+(\.0*)?")
+_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a user says about files of prompts.
+
+    Attributes:
+        text_column: the column that holds the text; None: the one its name gives away.
+        label_column: the column that names the class; None: likewise, where there is one.
+        drop_duplicates: leave out what repeats a prompt of its class exactly, instead of refusing it.
+    """
+
+    text_column: str | None = None
+    label_column: str | None = None
+    drop_duplicates: bool = False
+
+    @property
+    def names_columns(self) -> bool:
+        """Whether it speaks of columns, which only a table has."""
+        return self.text_column is not None or self.label_column is not None
+
+
+@dataclass(frozen=True)
+class Table:
+    """A file as a table.
+
+    Attributes:
+        path: the file, as messages name it.
+        columns: in order; a cell may be missing in some records.
+        records: where each stands in the file, and its cells by column.
+        is_text: whether all cells are text, so that an empty one is a missing one.
+    """
+
+    path: str
+    columns: Sequence[str]
+    records: Sequence[tuple[str, Mapping[str, Any]]]
+    is_text: bool
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What each column of a table is; ``notes`` says it."""
+
+    text: str
+    label: str | None
+    others: Mapping[str, str]
+    notes: list[str] = field(default_factory=list[str])
+
+
+def choose(table: Table, reading: Reading, one_class: str | None) -> Choice:
+    """What each column is.
+
+    Args:
+        table: the file.
+        reading: what the user says.
+        one_class: the class of all its rows, where that is known from elsewhere.
+
+    Raises:
+        ProfileError: no column holds the text, or several might; labels are numbers; half a span.
+    """
+    by_name = {column.casefold(): column for column in reversed(table.columns)}
+    by_name |= {column: column for column in table.columns}
+    text = _column(table, by_name, "text", TEXT_NAMES, reading.text_column)
+    if text is None:
+        raise ProfileError(
+            'file has no column "text"',
+            expected=f"a column of that name, or {', '.join(TEXT_NAMES[1:])}",
+            got=_listed(table.columns),
+            where=table.path,
+            fix="--text-column NAME says which column holds the text; plain lines go into a .txt file",
+        )
+    label = _column(table, by_name, "class", LABEL_NAMES, reading.label_column)
+    if label == text:
+        raise ProfileError("one column cannot be text and class", got=f'"{text}"', where=table.path)
+    others = {name: by_name[name] for name in _OTHER_NAMES if name in by_name and by_name[name] not in (text, label)}
+    if ("span_start" in others) != ("span_end" in others):
+        raise ProfileError(
+            "file has half a span",
+            expected="both columns span_start and span_end",
+            got=_listed(table.columns),
+            where=table.path,
+        )
+    notes = [f'the column "{text}" holds the text'] if text != "text" else []
+    kept = label
+    if label is not None:
+        kept, sentence = _label(table, label, one_class)
+        notes += [sentence] if sentence else []
+    unread = [column for column in table.columns if column not in (text, label, *others.values())]
+    if unread := [column for column in unread if any(_is_there(cells.get(column)) for _, cells in table.records)]:
+        notes.append(f"not read: {_named(unread)}")
+    return Choice(text, kept, others, notes)
+
+
+def row_of(cells: Mapping[str, Any], choice: Choice, *, is_text: bool, where: str) -> dict[str, Any]:
+    """A record as the fields of ``schema.PromptRow``, which checks them.
+
+    Raises:
+        ProfileError: several messages, or a cell that is neither text nor what its column asks for.
+    """
+    row: dict[str, Any] = {"text": _text_of(cells[choice.text], where)} if choice.text in cells else {}
+    fields = choice.others if choice.label is None else {"concept": choice.label, **choice.others}
+    for name, column in fields.items():
+        value = cells.get(column)
+        if value is None or (is_text and not value.strip()):
+            continue
+        is_number = isinstance(value, int) and not isinstance(value, bool)
+        row[name] = str(value) if is_number and name in _WORDS else value
+    edges = [row.pop(name, None) for name in ("span_start", "span_end")]
+    if edges != [None, None]:
+        row["span"] = [_edge(edge, edges, where) for edge in edges]
+    if is_text and "implicit" in row:
+        given = row["implicit"].strip().lower()
+        if given not in _TRUTH:
+            raise ProfileError('"implicit" is neither true nor false', expected="true or false", got=given, where=where)
+        row["implicit"] = _TRUTH[given]
+    return row
+
+
+def _column(table: Table, by_name: Mapping[str, str], what: str, names: Sequence[str], asked: str | None) -> str | None:
+    if asked is not None:
+        found = by_name.get(asked, by_name.get(asked.casefold()))
+        if found is None:
+            raise ProfileError(
+                f'file has no column "{asked}"', expected="one of its columns", got=_listed(table.columns),
+                where=table.path,
+            )  # fmt: skip
+        return found
+    if names[0] in by_name:
+        return by_name[names[0]]
+    found_names = [by_name[name] for name in names if name in by_name]
+    if len(found_names) > 1:
+        option = "--text-column" if names is TEXT_NAMES else "--label-column"
+        raise ProfileError(
+            f"several columns could hold the {what}",
+            expected=f'one, or one named "{names[0]}"',
+            got=_listed(found_names),
+            where=table.path,
+            fix=f"{option} NAME says which",
+        )
+    return found_names[0] if found_names else None
+
+
+def _label(table: Table, column: str, one_class: str | None) -> tuple[str | None, str]:
+    """The column, or None where it names no class, and a sentence about it."""
+    if column == LABEL_NAMES[0]:
+        return column, ""  # the profile's own field: the schema says what it may hold
+    values = [cells[column] for _, cells in table.records if _is_there(cells.get(column))]
+    distinct = list(dict.fromkeys(map(str, values)))
+    same = len(distinct) == 1 and len(values) == len(table.records)
+    if values and all(isinstance(value, int | float) or _NUMBER.fullmatch(str(value).strip()) for value in values):
+        if not same:
+            raise ProfileError(
+                f'the classes in the column "{column}" are numbers',
+                expected="names, e.g. joy and neutral",
+                got=_listed(distinct),
+                where=table.path,
+                fix="write names in their place, or make a file of each class",
+            )
+        return None, f'the column "{column}" is {distinct[0]} on every row and names no class'
+    if same and one_class is not None and distinct != [one_class]:
+        return None, f'the column "{column}" is "{distinct[0]}" on every row; they are taken as prompts of {one_class}'
+    return column, f'the column "{column}" names the class'
+
+
+def _text_of(value: Any, where: str) -> Any:
+    """A text, or that of the one message of a user."""
+    if not isinstance(value, list):
+        return value
+    messages = cast("list[Any]", value)
+    message = messages[0] if len(messages) == 1 else None
+    if isinstance(message, dict) and cast("dict[str, Any]", message).get("role") == "user":
+        content = cast("dict[str, Any]", message).get("content")
+        parts = cast("list[Any]", content) if isinstance(content, list) else []
+        if len(parts) == 1 and isinstance(parts[0], dict) and parts[0].get("type") == "text":
+            return parts[0].get("text")
+        return content
+    raise ProfileError(
+        "messages are not one text of a user",
+        expected='[{"role": "user", "content": "…"}]',
+        got=f"{describe(messages)}: {describe(messages[0])}" if messages else describe(messages),
+        where=where,
+        fix="keep the prompt alone: what the model is to answer, and a system prompt, are no part of it",
+    )
+
+
+def _edge(edge: Any, edges: Sequence[Any], where: str) -> int:
+    if isinstance(edge, int) and not isinstance(edge, bool):
+        return edge
+    digits = edge.strip() if isinstance(edge, str) else ""
+    if digits.isascii() and digits.isdigit() and len(digits) < 10:
+        return int(digits)
+    raise ProfileError(
+        "span is no pair of numbers",
+        expected="two whole numbers",
+        got=" and ".join(describe(each) for each in edges),
+        where=where,
+    )
+
+
+def _is_there(value: Any) -> bool:
+    return value is not None and value != ""
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(names[:_SHOWN]) + more
+
+
+def _named(columns: Sequence[str]) -> str:
+    """Columns that are not read, with the field that was perhaps meant."""
+    parts: list[str] = []
+    for column in columns[:_SHOWN]:
+        near = difflib.get_close_matches(column.casefold(), _OTHER_NAMES, n=1, cutoff=0.7)
+        meant = f' (is "{near[0]}" meant?)' if near else ""
+        parts.append(f'the column "{column}"{meant}' if column else "a column without a name")
+    more = f" and {len(columns) - _SHOWN} more" if len(columns) > _SHOWN else ""
+    return ", ".join(parts) + more
