@@ -1,10 +1,13 @@
 """What the user sees: tables on standard output, progress and warnings on standard error, or one JSON object.
 
-Standard output carries results only, so that it can be piped; progress bars appear on a terminal only.
+Standard output carries results only, so that it can be piped; progress bars appear on a terminal only. A console that
+cannot show a sign (Windows' cp1252 and cp932 lack many) gets its ASCII spelling. Files are UTF-8 whatever it can show.
 """
 
 from __future__ import annotations
 
+import codecs
+import io
 import json
 import math
 import sys
@@ -16,8 +19,35 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _PIPE_COLUMNS = 240
+_ERRORS = "headscope.console"
+_SPELLED = {
+    "−": "-",
+    "–": "-",
+    "—": "-",
+    "×": "x",
+    "Δ": "Delta",
+    "→": "->",
+    "…": "...",
+    "≥": ">=",
+    "≤": "<=",
+}
 
 ProgressCall: TypeAlias = Callable[[str, int, int], None]
+
+
+def show_what_can_be_shown() -> None:
+    """From here on standard output and error spell what their encoding lacks, instead of failing at it."""
+    codecs.register_error(_ERRORS, _spelled)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors=_ERRORS)
+
+
+def _spelled(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    signs = error.object[error.start : error.end]
+    return "".join(_SPELLED.get(each) or each.encode("ascii", "backslashreplace").decode() for each in signs), error.end
 
 
 @contextmanager
@@ -60,10 +90,19 @@ def warn(text: str) -> None:
 
 
 def print_json(value: Mapping[str, Any]) -> None:
-    """One JSON object on standard output; missing numbers are null, because JSON has no NaN."""
+    """One JSON object on standard output; missing numbers are null, because JSON has no NaN.
+
+    Where the console lacks a sign all of them are written as JSON's escapes, which a reader turns back.
+    """
     from headscope.runs.atomic import plain
 
-    print(json.dumps(plain(value), ensure_ascii=False, indent=2, sort_keys=True))
+    content = plain(value)
+    text = json.dumps(content, ensure_ascii=False, indent=2, sort_keys=True)
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        text = json.dumps(content, indent=2, sort_keys=True)
+    print(text)
 
 
 def records(table: pd.DataFrame) -> list[dict[str, Any]]:

@@ -23,6 +23,7 @@ def _refused(ended: Outcome, folder: Path, *words: str, kept: tuple[str, ...] = 
     assert ended.code == 2, f"{ended.out}\n{ended.err}"
     assert ended.out == ""
     assert "Traceback" not in ended.err
+    assert "a fault of headscope" not in ended.err
     for word in words:
         assert word in ended.err, f"{word!r} is not in:\n{ended.err}"
     assert sorted(path.name for path in folder.iterdir()) == sorted(kept)
@@ -45,6 +46,7 @@ def test_a_wrong_request_is_refused_with_its_words_and_leaves_nothing(
     assert ended.code == 2, f"{ended.out}\n{ended.err}"
     assert ended.out == ""
     assert "Traceback" not in ended.err
+    assert "a fault of headscope" not in ended.err
     told = _unfolded(ended.err)
     for word in wrong.words:
         assert word in told, f"{word!r} is not in:\n{ended.err}"

@@ -6,13 +6,14 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import textwrap
 from pathlib import Path
 
 import pytest
 import typer
 
-from headscope.cli.exits import DEBUG, WAIT_POLICY, run_and_exit
+from headscope.cli.exits import DEBUG, FAULT_CODE, WAIT_POLICY, run_and_exit
 from headscope.errors import HeadscopeError, LawError, ProfileError, WorkError
 
 
@@ -39,6 +40,8 @@ def _raise(error: BaseException) -> object:
         (WorkError("logits are NaN"), 1),
         (LawError("breaks a law"), 1),
         (OSError(28, "No space left on device"), 1),
+        (MemoryError("Unable to allocate 9 EiB"), 1),
+        (SystemExit(143), 143),
         (KeyboardInterrupt(), 130),
     ],
 )
@@ -61,6 +64,35 @@ def test_threads_wait_without_spinning_unless_the_user_says_otherwise(
     seen: list[str | None] = []
     assert _leave(lambda: seen.append(os.environ.get(WAIT_POLICY))) == 0
     assert seen == [found]
+
+
+@pytest.mark.parametrize(
+    "error", [KeyError("the planted fault"), RecursionError("the planted fault"), ValueError("the planted fault\ud800")]
+)
+def test_a_fault_of_headscope_gets_a_sentence_and_a_file_with_its_trace(
+    error: Exception, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    assert _leave(_raise(error)) == FAULT_CODE
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert "headscope: a fault of headscope: please report it" in printed.err
+    assert type(error).__name__ in printed.err
+    assert "Traceback" not in printed.err
+    (kept,) = tmp_path.iterdir()
+    assert str(kept) in printed.err
+    trace = kept.read_text(encoding="utf-8")
+    assert "Traceback" in trace
+    assert "the planted fault" in trace
+    assert "['headscope']\nheadscope " in trace
+
+
+def test_a_fault_where_no_file_can_be_written_shows_its_trace(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
+    assert _leave(_raise(KeyError("the planted fault"))) == FAULT_CODE
+    assert "Traceback" in capsys.readouterr().err
 
 
 def test_debug_shows_the_stack(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -114,3 +146,39 @@ def test_a_signal_unwinds_the_stack_and_leaves_no_half_file(tmp_path: Path) -> N
             assert process.wait(timeout=30) == code_wanted
             assert "Traceback" not in (process.stderr.read() if process.stderr else "")
         assert not half.exists()
+
+
+def _typed(*words: str, encoding: str = "utf-8", stdout: int = subprocess.PIPE) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(
+        [sys.executable, "-m", "headscope", *words],
+        stdout=stdout,
+        stderr=subprocess.PIPE,
+        cwd=Path(__file__).resolve().parents[3],
+        env={**os.environ, DEBUG: "0", "PYTHONIOENCODING": encoding, "PYTHONUNBUFFERED": ""},
+        check=False,
+    )
+
+
+def test_a_reader_that_goes_away_ends_the_command_quietly() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    ended = _typed("profiles", "list", stdout=writer)
+    os.close(writer)
+    assert (ended.returncode, ended.stderr) == (1, b"")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no device that is always full")
+def test_output_that_finds_no_room_gets_a_sentence() -> None:
+    with Path("/dev/full").open("wb") as full:
+        ended = _typed("profiles", "list", stdout=full.fileno())
+    assert ended.returncode == 1
+    assert ended.stderr.endswith(b"No space left on device\n")
+    assert ended.stderr.count(b"\n") == 1, "one sentence, and no stack trace of the interpreter's"
+
+
+def test_a_windows_console_shows_what_it_can(tmp_path: Path) -> None:
+    (tmp_path / "喜び.json").write_text('["It is a joy, 🙂 said Ōe."]', encoding="utf-8")
+    ended = _typed("profiles", "validate", str(tmp_path / "喜び.json"), encoding="cp1252")
+    assert ended.returncode == 0
+    assert b"\\u559c\\u3073: 0 errors" in ended.stdout.replace(b".json", b"")
+    assert b"Traceback" not in ended.stderr
