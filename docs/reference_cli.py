@@ -17,8 +17,10 @@ from headscope.cli.app import app
 PAGE = Path(__file__).with_name("reference_cli.md")
 _HEAD = """# The command line
 
-`headscope VERB --help` says the same. Exit codes: 0 done, 1 the work failed, 2 the request was wrong, 130 and 143
-stopped by Ctrl-C or SIGTERM. Results go to standard output; warnings, errors and progress to standard error.
+`headscope VERB --help` says the same. Exit codes: 0 done, 1 the work failed, 2 the request was wrong, 70 a fault of
+headscope (the message names a file with its stack trace), 130 and 143 stopped by Ctrl-C or SIGTERM. Results go to
+standard output; warnings, errors and progress to standard error; signs that the console lacks are spelled in ASCII.
+A leading `~` of a path is the home folder, also in `--out=~/runs/mine`.
 `headscope --debug VERB ...` (or `HEADSCOPE_DEBUG=1`) shows the stack trace of an error.
 
 This page is written by `docs/reference_cli.py`.

@@ -7,10 +7,20 @@ from typing import Annotated
 
 import typer
 
-GratitudePrompts = Annotated[Path | None, typer.Option("--gratitude-prompts", help="File of gratitude prompts.")]
-AngerPrompts = Annotated[Path | None, typer.Option("--anger-prompts", help="File of anger prompts.")]
-ApologyPrompts = Annotated[Path | None, typer.Option("--apology-prompts", help="File of apology prompts.")]
-NeutralPrompts = Annotated[Path | None, typer.Option("--neutral-prompts", help="File of neutral prompts.")]
+from headscope.cli import options
+
+GratitudePrompts = Annotated[
+    Path | None, typer.Option("--gratitude-prompts", help="File of gratitude prompts.", callback=options.expanded)
+]
+AngerPrompts = Annotated[
+    Path | None, typer.Option("--anger-prompts", help="File of anger prompts.", callback=options.expanded)
+]
+ApologyPrompts = Annotated[
+    Path | None, typer.Option("--apology-prompts", help="File of apology prompts.", callback=options.expanded)
+]
+NeutralPrompts = Annotated[
+    Path | None, typer.Option("--neutral-prompts", help="File of neutral prompts.", callback=options.expanded)
+]
 
 
 def given_files(**files: Path | None) -> dict[str, Path]:

@@ -32,6 +32,9 @@ def command(
     data_dir: options.DataDir = None,
     prompts: options.Prompts = None,
     prompts_file: options.PromptsFile = None,
+    text_column: options.TextColumn = None,
+    label_column: options.LabelColumn = None,
+    drop_duplicates: options.DropDuplicates = False,
     concept: options.Concept = None,
     edit: options.Edits = None,
     value_bias: options.ValueBias = "zero",
@@ -85,7 +88,10 @@ def command(
         if concept is None:
             raise RequestError("--prompts-file needs to know whose prompts these are", fix="add --concept NAME")
         prompts = [*(prompts or ()), f"{concept}={prompts_file}"]
-    asked = ask_profile(profile, data_dir=data_dir, prompts=prompts, concepts=None if concept is None else [concept])
+    asked = ask_profile(
+        profile, data_dir=data_dir, prompts=prompts, concepts=None if concept is None else [concept],
+        text_column=text_column, label_column=label_column, drop_duplicates=drop_duplicates,
+    )  # fmt: skip
 
     from headscope.engines.engine import Engine
     from headscope.measure.sampling import Sampling

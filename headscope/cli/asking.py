@@ -28,7 +28,14 @@ TEXT_OPTIONS = (
 
 
 def ask_profile(
-    name: str, *, data_dir: Path | None, prompts: Iterable[str] | None, concepts: Sequence[str] | None
+    name: str,
+    *,
+    data_dir: Path | None,
+    prompts: Iterable[str] | None,
+    concepts: Sequence[str] | None,
+    text_column: str | None = None,
+    label_column: str | None = None,
+    drop_duplicates: bool = False,
 ) -> Profile:
     """The profile of the options, its concepts known to be there; see ``inputs.read_profile``.
 
@@ -36,7 +43,10 @@ def ask_profile(
         ProfileError: no such profile, or its files are malformed.
         RequestError: it has no such concept.
     """
-    profile = read_profile(name, data_dir, prompt_files(prompts or ()))
+    from headscope.profiles.columns import Reading
+
+    reading = Reading(text_column, label_column, drop_duplicates)
+    profile = read_profile(name, data_dir, prompt_files(prompts or ()), reading)
     for concept in concepts or ():
         one_of("concept", concept, tuple(profile.concepts))
     return profile

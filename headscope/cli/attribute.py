@@ -17,6 +17,9 @@ def command(
     profile: options.Profile = "baseline",
     data_dir: options.DataDir = None,
     prompts: options.Prompts = None,
+    text_column: options.TextColumn = None,
+    label_column: options.LabelColumn = None,
+    drop_duplicates: options.DropDuplicates = False,
     concept: options.Concepts = None,
     outcome: options.Outcome = "lexicon_logodds_nats",
     steps: options.Steps = 8,
@@ -47,7 +50,10 @@ def command(
     headscope attribute --model gpt2 --steps 16 --verify 10
     """
     check_outputs(out)
-    asked = ask_profile(profile, data_dir=data_dir, prompts=prompts, concepts=concept)
+    asked = ask_profile(
+        profile, data_dir=data_dir, prompts=prompts, concepts=concept,
+        text_column=text_column, label_column=label_column, drop_duplicates=drop_duplicates,
+    )  # fmt: skip
 
     from headscope.engines.engine import Engine
     from headscope.runs.folder import RESUME, Run

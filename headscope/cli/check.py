@@ -16,7 +16,10 @@ from headscope.cli.asking import ask_model
 
 def command(
     model: Annotated[
-        str, typer.Argument(help="'demo', a checkpoint folder, or a hub model's name.", show_default=False)
+        str,
+        typer.Argument(
+            help="'demo', a checkpoint folder, or a hub model's name.", callback=options.expanded, show_default=False
+        ),
     ],
     device: options.Device = "auto",
     device_map: options.DeviceMap = None,

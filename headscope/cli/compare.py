@@ -32,7 +32,9 @@ _CHANGED = {
 
 def command(
     first: options.RunFolder,
-    second: Annotated[Path, typer.Argument(metavar="RUN", help="Another run folder.", show_default=False)],
+    second: Annotated[
+        Path, typer.Argument(metavar="RUN", help="Another run folder.", callback=options.expanded, show_default=False)
+    ],
     out: options.CompareOut = None,
     force: options.Force = False,
     json: options.Json = False,

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 from headscope.errors import ProfileError, RequestError
 
 if TYPE_CHECKING:
+    from headscope.profiles.columns import Reading
     from headscope.profiles.types import Profile
-
-_PROMPT_SUFFIXES = (".json", ".jsonl", ".csv", ".txt")
 
 
 def check_outputs(folder: Path | None, file: Path | None = None, *endings: str) -> None:
@@ -43,25 +42,34 @@ def check_outputs(folder: Path | None, file: Path | None = None, *endings: str) 
         )
 
 
-def read_profile(profile: str, data_dir: Path | None, prompts: Mapping[str, Path]) -> Profile:
+def read_profile(
+    profile: str, data_dir: Path | None, prompts: Mapping[str, Path], reading: Reading | None = None
+) -> Profile:
     """The profile, its prompts replaced by files: ``prompts`` goes before ``data_dir``, which goes before the profile.
+
+    ``reading`` names the columns of the files where there are any, else of the profile's own.
 
     Raises:
         ProfileError: no such profile or class, a class without a file in ``data_dir``, or a file is malformed.
     """
+    from headscope.profiles.columns import Reading
     from headscope.profiles.loading import load_profile, profile_from_files
 
-    base = load_profile(profile)
+    reading = reading or Reading()
+    own = Reading(drop_duplicates=reading.drop_duplicates) if prompts or data_dir is not None else reading
+    base = load_profile(profile, reading=own)
     files = dict(prompts)
     if data_dir is not None:
         for name in (*base.concepts, base.control):
             if name not in files:
                 files[name] = _class_file(data_dir, name)
-    return profile_from_files(files, base) if files else base
+    return profile_from_files(files, base, reading) if files else base
 
 
 def _class_file(folder: Path, name: str) -> Path:
-    candidates = [folder / f"{name}_prompts{suffix}" for suffix in _PROMPT_SUFFIXES]
+    from headscope.profiles.formats import SUFFIXES
+
+    candidates = [folder / f"{name}_prompts{suffix}" for suffix in SUFFIXES]
     found = [path for path in candidates if path.is_file()]
     if len(found) != 1:
         raise ProfileError(
@@ -80,6 +88,8 @@ def prompt_files(assignments: Iterable[str]) -> dict[str, Path]:
     Raises:
         RequestError: one is malformed, or a class is given twice.
     """
+    from headscope.profiles.files import expanded
+
     files: dict[str, Path] = {}
     for assignment in assignments:
         name, equals, file = assignment.partition("=")
@@ -89,5 +99,5 @@ def prompt_files(assignments: Iterable[str]) -> dict[str, Path]:
             )
         if name in files:
             raise RequestError(f'--prompts gives "{name}" twice', expected="each class once", got=assignment)
-        files[name] = Path(file)
+        files[name] = expanded(file)
     return files

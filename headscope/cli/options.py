@@ -1,7 +1,8 @@
 """Every option of the command line, declared once.
 
 A verb takes an option by annotating a parameter with its type from here; its default stands in the verb's signature,
-because verbs may differ in it. Numbers are checked here, before any model is loaded.
+because verbs may differ in it. Numbers are checked here, before any model is loaded; a leading ``~`` of a path is
+expanded here, because no shell does it in ``--out=~/runs``.
 """
 
 from __future__ import annotations
@@ -33,6 +34,15 @@ def _share(value: float | None) -> float | None:
     return value
 
 
+def expanded(value: str | Path | None) -> str | Path | None:
+    """A path, or a name that may be one, its leading ``~`` expanded: the callback of every such option."""
+    if value is None or not str(value).startswith("~"):
+        return value
+    from headscope.profiles.files import expanded as in_full
+
+    return type(value)(in_full(value))
+
+
 # What is asked
 Model = Annotated[
     str,
@@ -41,13 +51,18 @@ Model = Annotated[
         "-m",
         help="The bundled 'demo', a checkpoint or adapter folder, or a model on the Hugging Face hub: NAME or "
         "NAME@REVISION.",
+        callback=expanded,
         rich_help_panel=_MODEL,
     ),
 ]
 Profile = Annotated[
     str,
     typer.Option(
-        "--profile", "-p", help="A bundled profile, a profile folder, or one file of prompts.", rich_help_panel=_MODEL
+        "--profile",
+        "-p",
+        help="A bundled profile, a profile folder, or one file of prompts.",
+        callback=expanded,
+        rich_help_panel=_MODEL,
     ),
 ]
 DataDir = Annotated[
@@ -55,6 +70,7 @@ DataDir = Annotated[
     typer.Option(
         "--data-dir",
         help="Folder with <concept>_prompts.json files that take the place of the profile's prompts.",
+        callback=expanded,
         rich_help_panel=_MODEL,
     ),
 ]
@@ -70,7 +86,40 @@ Prompts = Annotated[
 PromptsFile = Annotated[
     Path | None,
     typer.Option(
-        "--prompts-file", help="Prompts to generate from, instead of the concept's own.", rich_help_panel=_MODEL
+        "--prompts-file",
+        help="Prompts to generate from, instead of the concept's own.",
+        callback=expanded,
+        rich_help_panel=_MODEL,
+    ),
+]
+TextColumn = Annotated[
+    str | None,
+    typer.Option(
+        "--text-column",
+        metavar="NAME",
+        help="The column of the files of prompts that holds the text; left out: text, or the only one that is named "
+        "like it (prompt, sentence, content, messages).",
+        rich_help_panel=_MODEL,
+        show_default=False,
+    ),
+]
+LabelColumn = Annotated[
+    str | None,
+    typer.Option(
+        "--label-column",
+        metavar="NAME",
+        help="The column that names the class of each prompt; left out: concept, label or emotion, where there is one.",
+        rich_help_panel=_MODEL,
+        show_default=False,
+    ),
+]
+DropDuplicates = Annotated[
+    bool,
+    typer.Option(
+        "--drop-duplicates",
+        help="Leave out prompts that repeat an earlier one of their class exactly, and say how many; "
+        "without it they are an error.",
+        rich_help_panel=_MODEL,
     ),
 ]
 Heads = Annotated[
@@ -348,7 +397,10 @@ Greedy = Annotated[
 Sentiment = Annotated[
     str,
     typer.Option(
-        "--sentiment", help="'vader', or the name or folder of a transformers classifier.", rich_help_panel=_TEXT
+        "--sentiment",
+        help="'vader', or the name or folder of a transformers classifier.",
+        callback=expanded,
+        rich_help_panel=_TEXT,
     ),
 ]
 KeywordCounting = Annotated[
@@ -490,6 +542,7 @@ Out = Annotated[
     typer.Option(
         "--out",
         help="Run folder; left out: runs/<model>-<profile>-<8 hex digits of the request>.",
+        callback=expanded,
         rich_help_panel=_OUTPUT,
     ),
 ]
@@ -498,12 +551,13 @@ CompareOut = Annotated[
     typer.Option(
         "--out",
         help="Folder of the comparison; left out: runs/compare-<request>-<request>.",
+        callback=expanded,
         rich_help_panel=_OUTPUT,
     ),
 ]
 Output = Annotated[
     Path | None,
-    typer.Option("--output", help="Also write the study's file here.", rich_help_panel=_OUTPUT),
+    typer.Option("--output", help="Also write the study's file here.", callback=expanded, rich_help_panel=_OUTPUT),
 ]
 Force = Annotated[
     bool, typer.Option("--force", help="Replace derived files (plots, reports) that exist.", rich_help_panel=_OUTPUT)
@@ -528,4 +582,4 @@ DryRun = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.", rich_help_panel=_OUTPUT)]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars and no tables.", rich_help_panel=_OUTPUT)]
-RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.", show_default=False)]
+RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.", callback=expanded, show_default=False)]

@@ -30,6 +30,9 @@ def command(
     profile: options.Profile = "baseline",
     data_dir: options.DataDir = None,
     prompts: options.Prompts = None,
+    text_column: options.TextColumn = None,
+    label_column: options.LabelColumn = None,
+    drop_duplicates: options.DropDuplicates = False,
     concept: options.Concepts = None,
     heads: options.PatchedSpec = "*",
     each: options.Each = False,
@@ -78,7 +81,10 @@ def command(
     headscope patch --model gpt2 --heads "1:10,3:2" --concept gratitude --direction sufficiency
     """
     check_outputs(out)
-    asked = ask_profile(profile, data_dir=data_dir, prompts=prompts, concepts=concept)
+    asked = ask_profile(
+        profile, data_dir=data_dir, prompts=prompts, concepts=concept,
+        text_column=text_column, label_column=label_column, drop_duplicates=drop_duplicates,
+    )  # fmt: skip
     one_of("direction", direction, tuple(_DIRECTIONS))
     alone = each or heads.strip() == "*"
     refuse_unused_sampling(context, greedy=greedy)

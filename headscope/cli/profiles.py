@@ -13,7 +13,12 @@ from headscope.cli import console, options
 app = typer.Typer(no_args_is_help=True, help="List, show, make and check profiles: what a model is asked.")
 
 Which = Annotated[
-    str, typer.Argument(help="A bundled profile, a profile folder, or one file of prompts.", show_default=False)
+    str,
+    typer.Argument(
+        help="A bundled profile, a profile folder, or one file of prompts.",
+        callback=options.expanded,
+        show_default=False,
+    ),
 ]
 _CLASS_COLUMNS = {
     "name": "class",
@@ -55,7 +60,13 @@ def list_profiles(json: options.Json = False) -> None:
 
 
 @app.command("show")
-def show(profile: Which, json: options.Json = False) -> None:
+def show(
+    profile: Which,
+    text_column: options.TextColumn = None,
+    label_column: options.LabelColumn = None,
+    drop_duplicates: options.DropDuplicates = False,
+    json: options.Json = False,
+) -> None:
     """What is in a profile: its classes, words and readouts, and what to know about it.
 
     [bold]Examples[/bold]
@@ -65,9 +76,10 @@ def show(profile: Which, json: options.Json = False) -> None:
     headscope profiles show ./joy --json
     """
     from headscope.profiles.catalog import summarize
+    from headscope.profiles.columns import Reading
     from headscope.profiles.loading import load_profile
 
-    loaded = load_profile(profile)
+    loaded = load_profile(profile, reading=Reading(text_column, label_column, drop_duplicates))
     classes = [asdict(summary) for summary in summarize(loaded)]
     if json:
         concepts = loaded.concepts.items()
@@ -97,7 +109,7 @@ def show(profile: Which, json: options.Json = False) -> None:
 
 @app.command("new")
 def new(
-    folder: Annotated[Path, typer.Argument(help="Folder to make.", show_default=False)],
+    folder: Annotated[Path, typer.Argument(help="Folder to make.", callback=options.expanded, show_default=False)],
     concept: Annotated[
         str | None, typer.Option("--concept", "--emotion", help="The concept's name; left out: the folder's.")
     ] = None,
@@ -126,7 +138,13 @@ def new(
 
 
 @app.command("validate")
-def validate(profile: Which, json: options.Json = False) -> None:
+def validate(
+    profile: Which,
+    text_column: options.TextColumn = None,
+    label_column: options.LabelColumn = None,
+    drop_duplicates: options.DropDuplicates = False,
+    json: options.Json = False,
+) -> None:
     """Find every contradiction of a profile. Near-duplicate prompts are errors here. Exit code 2 where there is one.
 
     [bold]Examples[/bold]
@@ -136,8 +154,9 @@ def validate(profile: Which, json: options.Json = False) -> None:
     headscope profiles validate ./joy --json
     """
     from headscope.profiles.catalog import findings
+    from headscope.profiles.columns import Reading
 
-    found = findings(profile)
+    found = findings(profile, Reading(text_column, label_column, drop_duplicates))
     errors = [finding for finding in found if finding.is_error(strict=True)]
     if json:
         console.print_json({"valid": not errors, "findings": [asdict(finding) for finding in found]})

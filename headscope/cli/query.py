@@ -12,7 +12,9 @@ from headscope.cli import console, options
 
 def command(
     sql: Annotated[str, typer.Argument(metavar="SQL", help="One SELECT, in DuckDB's words.", show_default=False)],
-    runs: Annotated[Path, typer.Option("--runs", help="A folder of run folders.")] = Path("runs"),
+    runs: Annotated[Path, typer.Option("--runs", help="A folder of run folders.", callback=options.expanded)] = Path(
+        "runs"
+    ),
     json: options.Json = False,
 ) -> None:
     """Ask all runs at once. Their tables are the tables, with the run's folder in the column run; runs lists them.

@@ -31,6 +31,9 @@ def command(
     profile: options.Profile = "baseline",
     data_dir: options.DataDir = None,
     prompts: options.Prompts = None,
+    text_column: options.TextColumn = None,
+    label_column: options.LabelColumn = None,
+    drop_duplicates: options.DropDuplicates = False,
     concept: options.Concepts = None,
     query: options.RunQuery = None,
     budget: options.Budget = "auto",
@@ -90,7 +93,10 @@ def command(
     if not sets:
         refuse_unused(context, ("share",), "with --no-sets")
     template = ask_template(chat_template, chat_template_name)
-    asked = ask_profile(profile, data_dir=data_dir, prompts=prompts, concepts=concept)
+    asked = ask_profile(
+        profile, data_dir=data_dir, prompts=prompts, concepts=concept,
+        text_column=text_column, label_column=label_column, drop_duplicates=drop_duplicates,
+    )  # fmt: skip
 
     from headscope.pipeline import run
     from headscope.report.markdown import check_language

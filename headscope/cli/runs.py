@@ -11,7 +11,7 @@ import typer
 
 from headscope.cli import console, options
 
-Root = Annotated[Path, typer.Argument(metavar="FOLDER", help="A folder of run folders.")]
+Root = Annotated[Path, typer.Argument(metavar="FOLDER", help="A folder of run folders.", callback=options.expanded)]
 _COLUMNS = {
     "run": "run",
     "verb": "verb",

@@ -17,6 +17,9 @@ def command(
     profile: options.Profile = "baseline",
     data_dir: options.DataDir = None,
     prompts: options.Prompts = None,
+    text_column: options.TextColumn = None,
+    label_column: options.LabelColumn = None,
+    drop_duplicates: options.DropDuplicates = False,
     concept: options.Concepts = None,
     protocol: options.Protocol = "matched",
     query: options.Query = "last",
@@ -48,7 +51,10 @@ def command(
     headscope screen --model gpt2 --concept anger --query after --out runs/anger
     """
     check_outputs(out, output, ".json")
-    asked = ask_profile(profile, data_dir=data_dir, prompts=prompts, concepts=concept)
+    asked = ask_profile(
+        profile, data_dir=data_dir, prompts=prompts, concepts=concept,
+        text_column=text_column, label_column=label_column, drop_duplicates=drop_duplicates,
+    )  # fmt: skip
 
     from headscope.runs.atomic import write_bytes_atomic
     from headscope.runs.folder import HEAD_SCORES, Run

@@ -29,6 +29,9 @@ def command(
     profile: options.Profile = "baseline",
     data_dir: options.DataDir = None,
     prompts: options.Prompts = None,
+    text_column: options.TextColumn = None,
+    label_column: options.LabelColumn = None,
+    drop_duplicates: options.DropDuplicates = False,
     concept: options.Concepts = None,
     heads: options.SweptSpec = "*",
     edit: options.Edits = None,
@@ -73,7 +76,10 @@ def command(
     check_outputs(out)
     if not sets:
         refuse_unused(context, ("top_k", "share"), "without --sets")
-    asked = ask_profile(profile, data_dir=data_dir, prompts=prompts, concepts=concept)
+    asked = ask_profile(
+        profile, data_dir=data_dir, prompts=prompts, concepts=concept,
+        text_column=text_column, label_column=label_column, drop_duplicates=drop_duplicates,
+    )  # fmt: skip
 
     from headscope.engines.engine import Engine
     from headscope.runs.folder import RESUME, Run

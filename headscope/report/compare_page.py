@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from headscope.errors import RequestError
+from headscope.profiles.files import expanded
 from headscope.report.comparing import MEASURES, TABLE_OF, Comparison, RunSide, compare_runs, measured, names_of
 from headscope.report.facts import RunFacts, facts_of
 from headscope.report.page import assets, embedded, environment
@@ -57,7 +58,7 @@ def compare(first: str | Path, second: str | Path, out: str | Path, *, force: bo
         "changed_verdicts.csv": _csv(found.changed),
         "verdict_counts.csv": _csv(found.counts),
     }
-    folder = Path(out)
+    folder = expanded(out)
     check_folder_writable(folder)
     changed = [name for name, text in files.items() if _differs(folder / name, text)]
     if changed and not force:

@@ -28,6 +28,7 @@ import regex
 import xarray as xr
 
 from headscope.errors import HeadscopeError, RequestError, WorkError
+from headscope.profiles.files import expanded
 from headscope.runs.arrays import arrays_to_bytes, read_arrays
 from headscope.runs.atomic import (
     TEMPORARY_PREFIX,
@@ -110,7 +111,7 @@ class Run:
         """
         if resume not in RESUME:
             raise RequestError(f'resume "{resume}" does not exist', expected=", ".join(RESUME), got=resume)
-        folder = Path(path)
+        folder = expanded(path)
         if _former(folder, request) is None and resume == "require":
             raise RequestError(
                 "there is no run to go on with", expected="an unfinished run of this request", where=str(folder)
@@ -153,7 +154,7 @@ class Run:
         Raises:
             RequestError: no run, a damaged manifest, or (with ``write``) another process is writing it.
         """
-        folder = Path(path)
+        folder = expanded(path)
         manifest = read_manifest(_inside(folder, MANIFEST))
         return cls(folder, manifest, FolderLock(folder) if write else None, force=force)
 

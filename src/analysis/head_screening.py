@@ -26,9 +26,17 @@ def head_screening(
     model: options.Model = "gpt2",
     profile: options.Profile = "baseline",
     output: Annotated[
-        Path | None, typer.Option("--output", help="Default: results/<profile>/alignment/head_scores_<model>.json.")
+        Path | None,
+        typer.Option(
+            "--output",
+            help="Default: results/<profile>/alignment/head_scores_<model>.json.",
+            callback=options.expanded,
+        ),
     ] = None,
     data_dir: options.DataDir = None,
+    text_column: options.TextColumn = None,
+    label_column: options.LabelColumn = None,
+    drop_duplicates: options.DropDuplicates = False,
     gratitude_prompts: GratitudePrompts = None,
     anger_prompts: AngerPrompts = None,
     apology_prompts: ApologyPrompts = None,
@@ -47,7 +55,9 @@ def head_screening(
     files = given_files(
         gratitude=gratitude_prompts, anger=anger_prompts, apology=apology_prompts, neutral=neutral_prompts
     )
-    asked = read_profile(profile, data_dir, files)
+    from headscope.profiles.columns import Reading
+
+    asked = read_profile(profile, data_dir, files, Reading(text_column, label_column, drop_duplicates))
 
     from headscope.runs.provenance import package_versions
     from headscope.verbs.keep import head_scores

@@ -34,6 +34,9 @@ def head_ablation(
     emotion: Annotated[str, typer.Option("--emotion", "--concept", help="Whose prompts are continued.")] = "gratitude",
     prompts_file: options.PromptsFile = None,
     data_dir: options.DataDir = None,
+    text_column: options.TextColumn = None,
+    label_column: options.LabelColumn = None,
+    drop_duplicates: options.DropDuplicates = False,
     max_tokens: options.MaxTokens = 30,
     temperature: options.Temperature = 1.0,
     top_p: options.TopP = 0.9,
@@ -53,6 +56,7 @@ def head_ablation(
         typer.Option(
             "--output",
             help="Default: results/<profile>/patching/head_ablation/<model>_<emotion>_<heads>.pkl; .json also works.",
+            callback=options.expanded,
         ),
     ] = None,
 ) -> None:
@@ -61,7 +65,11 @@ def head_ablation(
     refuse_unused_sampling(context, greedy=greedy)
     if edit != "zero":
         refuse_unused(context, ("value_bias",), "without --edit zero")
-    asked = read_profile(profile, data_dir, given_files(**{emotion: prompts_file}))
+    from headscope.profiles.columns import Reading
+
+    asked = read_profile(
+        profile, data_dir, given_files(**{emotion: prompts_file}), Reading(text_column, label_column, drop_duplicates)
+    )
     one_of("emotion", emotion, tuple(asked.concepts))
 
     from headscope.measure.edits import EDIT_KINDS

@@ -31,10 +31,15 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 @app.command()
 def head_plots(
     profile: options.Profile = "baseline",
-    head_scores: Annotated[Path | None, typer.Option("--head-scores", help="A head_scores JSON.")] = None,
-    ablation_file: Annotated[Path | None, typer.Option("--ablation-file", help="An ablation .pkl or .json.")] = None,
+    head_scores: Annotated[
+        Path | None, typer.Option("--head-scores", help="A head_scores JSON.", callback=options.expanded)
+    ] = None,
+    ablation_file: Annotated[
+        Path | None, typer.Option("--ablation-file", help="An ablation .pkl or .json.", callback=options.expanded)
+    ] = None,
     output_dir: Annotated[
-        Path | None, typer.Option("--output-dir", help="Default: results/<profile>/plots/heads.")
+        Path | None,
+        typer.Option("--output-dir", help="Default: results/<profile>/plots/heads.", callback=options.expanded),
     ] = None,
     top_n: options.TopN = 20,
 ) -> None:
