@@ -199,5 +199,6 @@ def print_warnings(run: Run) -> None:
     for warning in run.manifest.warnings:
         console.warn(warning)
     shards: Any = run.manifest.record.get("shards", {})
-    for name in shards.get("damaged", ()):
+    damaged = shards.get("damaged") if isinstance(shards, dict) else None  # a manifest may have been edited by hand
+    for name in damaged if isinstance(damaged, list) else ():
         console.warn(f"a kept piece was damaged or of another version and was run again: {name}")

@@ -62,6 +62,8 @@ def describe(value: object) -> str:
         return f"a mapping with the keys {_cut(keys)}" if keys else "an empty mapping"
     if isinstance(value, list):
         return f"a list of {len(cast('list[Any]', value))}"
+    if isinstance(value, int) and value.bit_length() > _GOT_LIMIT * 4:  # Python writes out only so many digits
+        return f"a number beyond 2^{value.bit_length() - 1}"
     kind = "a truth value" if isinstance(value, bool) else _KINDS.get(type(value).__name__, type(value).__name__)
     return f"{kind}: {_cut(repr(value))}"
 

@@ -8,10 +8,14 @@ symbolic link is followed.
 from __future__ import annotations
 
 import codecs
+import errno
+import json
 import os
+import re
 import shlex
 import stat
 from pathlib import Path
+from typing import Any, BinaryIO
 
 from headscope.errors import ProfileError, RequestError
 
@@ -26,6 +30,7 @@ _OTHER_MARKS = (
     (codecs.BOM_UTF16_LE, "UTF-16"),
     (codecs.BOM_UTF16_BE, "UTF-16"),
 )
+_HALF_PAIR = re.compile(r"\\u[dD][89a-fA-F]")  # may be half of a pair, or a whole one
 
 
 def expanded(path: str | Path) -> Path:
@@ -83,6 +88,43 @@ def read_text(path: Path, limit_bytes: int = PROMPT_FILE_LIMIT_BYTES) -> str:
         raise _not_utf8(path, f"byte 0x{data[error.start]:02x} in line {line}", _code_page(data)) from error
 
 
+class NotPlainError(OSError):
+    """A folder, pipe, socket or device where a plain file is wanted."""
+
+
+def open_plain(path: Path) -> BinaryIO:
+    """A plain file, opened to read. A pipe is not waited for.
+
+    Raises:
+        OSError: it cannot be opened, or is no plain file (``NotPlainError``).
+    """
+    # Opening a pipe would wait for its other end; O_NONBLOCK makes that return, so that fstat can refuse it.
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+    mode = os.fstat(descriptor).st_mode
+    if not stat.S_ISREG(mode):
+        os.close(descriptor)
+        kind = "a folder (a directory)" if stat.S_ISDIR(mode) else "a pipe, socket or device"
+        raise NotPlainError(errno.EINVAL, kind)
+    return os.fdopen(descriptor, "rb")
+
+
+def json_of(data: bytes) -> Any:
+    """The JSON in the bytes of a file.
+
+    Raises:
+        ValueError: broken, not UTF-8, or a text in it is half of a surrogate pair, which no file can hold again.
+        RecursionError: nested too deeply.
+    """
+    text = data.decode("utf-8-sig")
+    value = json.loads(text)
+    if _HALF_PAIR.search(text):
+        try:
+            json.dumps(value, ensure_ascii=False).encode("utf-8")
+        except UnicodeEncodeError as error:
+            raise ValueError(f"half of a character, U+{ord(error.object[error.start]):04X}") from error
+    return value
+
+
 def read_bytes(path: Path, limit_bytes: int) -> bytes:
     """The bytes of a plain file of at most ``limit_bytes``.
 
@@ -90,25 +132,22 @@ def read_bytes(path: Path, limit_bytes: int) -> bytes:
         ProfileError: missing, not a plain file, not readable, or larger.
     """
     try:
-        # Opening a pipe would wait for its other end; O_NONBLOCK makes that return, so that fstat can refuse it.
-        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+        file = open_plain(path)
     except FileNotFoundError as error:
         raise ProfileError("file does not exist", where=str(path), fix="check the path") from error
+    except NotPlainError as error:
+        raise ProfileError("not a file", expected="a plain file", got=error.strerror, where=str(path)) from error
     except (OSError, ValueError) as error:
         raise ProfileError("file cannot be read", got=str(error), where=str(path)) from error
-    facts = os.fstat(descriptor)
-    if not stat.S_ISREG(facts.st_mode):
-        os.close(descriptor)
-        kind = "a folder" if stat.S_ISDIR(facts.st_mode) else "a pipe, socket or device"
-        raise ProfileError("not a file", expected="a plain file", got=kind, where=str(path))
-    with os.fdopen(descriptor, "rb") as file:
+    with file:
+        size_bytes = os.fstat(file.fileno()).st_size
         # Read one byte more than allowed, whatever fstat says: a file can grow while it is read.
         data = file.read(limit_bytes + 1)
     if len(data) > limit_bytes:
         raise ProfileError(
             "file is too large",
             expected=f"at most {limit_bytes:,} bytes",
-            got=f"{max(facts.st_size, len(data)):,} bytes",
+            got=f"{max(size_bytes, len(data)):,} bytes",
             where=str(path),
             fix="split the prompts over several profiles",
         )

@@ -56,7 +56,7 @@ def facts_of(facts: Mapping[str, Any], tables: Mapping[str, pd.DataFrame]) -> Ru
     options = {str(key): value for key, value in _mapping(request.get("options")).items()}
     records = [_mapping(value) for value in _mapping(facts.get("record")).values()]
     records.append(_mapping(facts.get("record")))
-    heads = tuple(int(count) for count in model.get("heads_per_layer") or ()) or _shape_from(tables)
+    heads = tuple(n for n in _listed(model.get("heads_per_layer")) if isinstance(n, int)) or _shape_from(tables)
     return RunFacts(
         model=str(model.get("name") or ""),
         n_layers=len(heads),
@@ -70,7 +70,7 @@ def facts_of(facts: Mapping[str, Any], tables: Mapping[str, pd.DataFrame]) -> Ru
         status=str(facts.get("status") or ""),
         options=options,
         sampling=_sampling(options, records),
-        readouts=tuple(map(str, _first(records, "readouts") or profile.get("readouts") or ())),
+        readouts=tuple(map(str, _listed(_first(records, "readouts") or profile.get("readouts")))),
         versions={str(name): str(version) for name, version in _mapping(facts.get("versions")).items()},
         fingerprints={
             name: str(request[key])
@@ -133,3 +133,7 @@ def _first(records: Sequence[Mapping[str, Any]], key: str) -> Any:
 
 def _mapping(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
+
+
+def _listed(value: Any) -> Sequence[Any]:
+    return value if isinstance(value, list | tuple) else ()

@@ -21,6 +21,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from headscope.errors import RequestError, WorkError
+from headscope.profiles.files import open_plain
 from headscope.runs.atomic import canonical_json, write_bytes_atomic
 
 KEY = "headscope"
@@ -81,6 +82,7 @@ def read_arrays(path: str | Path) -> dict[str, xr.Dataset]:
         RequestError: missing, cut off, or not such a file.
     """
     try:
+        open_plain(Path(path)).close()  # a pipe would be waited for
         with safe_open(str(path), framework="numpy") as file:
             metadata: Mapping[str, str] = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping

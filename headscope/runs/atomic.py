@@ -67,7 +67,8 @@ def plain(value: Any) -> Any:
     """``value`` as JSON can hold it: dicts with text keys, lists, text, numbers, truth values, None.
 
     numpy scalars and arrays become numbers and lists; NaN becomes None, infinities the text "Infinity" and
-    "-Infinity", because JSON has no word for them; tuples and sets become lists, sets in sorted order.
+    "-Infinity", because JSON has no word for them; tuples and sets become lists, sets in sorted order. Bytes of a
+    file's name that are no UTF-8 (half surrogate pairs in Python) are spelled, ``\\udce9``.
 
     Raises:
         WorkError: something else.
@@ -77,18 +78,22 @@ def plain(value: Any) -> Any:
     if value is None or isinstance(value, bool | int):
         return value
     if isinstance(value, str):
-        return str(value)
+        return str(value) if value.isascii() else _spelled(value)
     if isinstance(value, float):
         if math.isnan(value):
             return None
         return value if math.isfinite(value) else ("Infinity" if value > 0 else "-Infinity")
     if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in cast("Mapping[Any, Any]", value).items()}
+        return {_spelled(str(key)): plain(item) for key, item in cast("Mapping[Any, Any]", value).items()}
     if isinstance(value, Set):
         return sorted(map(plain, cast("Set[Any]", value)))
     if isinstance(value, Sequence) and not isinstance(value, bytes | bytearray):
         return [plain(item) for item in cast("Sequence[Any]", value)]
     raise WorkError("value has no place in JSON", expected="plain data", got=type(value).__name__)
+
+
+def _spelled(text: str) -> str:
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def canonical_json(content: Any) -> str:

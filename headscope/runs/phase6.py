@@ -23,12 +23,14 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from headscope.errors import RequestError, WorkError
 from headscope.heads import HeadSet
 from headscope.profiles.explaining import first_misfit
+from headscope.profiles.files import json_of, open_plain
 from headscope.runs.atomic import plain, write_bytes_atomic
 from headscope.runs.folder import file_part
 from headscope.runs.safe_pickle import read_plain_pickle
 from headscope.runs.tables import COLUMNS
 
 JSON_LIMIT_BYTES = 256 * 2**20
+HEADS_LIMIT = 1_000_000  # a picture has a cell for each
 _LONGEST_SLUG = 120
 _INTERVAL = ("ci_low", "ci_high", "p_value", "q_value")
 
@@ -69,6 +71,18 @@ class HeadScores(_Open):
     heads_per_layer: int
     scores: list[HeadScore]
     protocol: str = "phase6"
+
+    @model_validator(mode="after")
+    def _heads_are_the_models(self) -> HeadScores:
+        if not (self.layers > 0 and self.heads_per_layer > 0 and self.layers * self.heads_per_layer <= HEADS_LIMIT):
+            raise ValueError(f"from 1 to {HEADS_LIMIT:,} heads (got {self.layers} x {self.heads_per_layer})")
+        for score in self.scores:
+            if score.layer >= self.layers or score.head >= self.heads_per_layer:
+                raise ValueError(
+                    f"scores of the {self.layers} layers of {self.heads_per_layer} heads that the file names (got "
+                    f"{score.layer}:{score.head})"
+                )
+        return self
 
     def table(self) -> pd.DataFrame:
         """The scores as a ``screen`` table; what the file does not tell is NaN or empty."""
@@ -140,6 +154,13 @@ class Ablation(_Open):
                 f"as many texts in both arms, the same number for each prompt (got {n_prompts} prompts, {n_texts} "
                 f"baseline and {len(self.ablation_texts)} ablation texts)"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _arms_were_measured_alike(self) -> Ablation:
+        names = [sorted(arm.keyword_counts) for arm in (self.baseline_metrics, self.ablation_metrics)]
+        if names[0] != names[1]:
+            raise ValueError(f"the same keyword counts in both arms (got {names[0]} and {names[1]})")
         return self
 
 
@@ -287,11 +308,11 @@ def _with_nan(value: Any) -> Any:
 
 def _read_json(path: Path) -> Any:
     try:
-        with path.open("rb") as file:
+        with open_plain(path) as file:
             data = file.read(JSON_LIMIT_BYTES + 1)
         if len(data) > JSON_LIMIT_BYTES:
             raise RequestError("file is too large", expected=f"at most {JSON_LIMIT_BYTES:,} bytes", where=str(path))
-        return json.loads(data)
+        return json_of(data)
     except FileNotFoundError as error:
         raise RequestError("file does not exist", where=str(path)) from error
     except OSError as error:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, NoReturn, cast
 
 from headscope.errors import RequestError
+from headscope.profiles.files import open_plain
 
 LIMIT_BYTES = 64 * 2**20
 LIMIT_VALUES = 2_000_000
@@ -62,10 +63,10 @@ def read_plain_pickle(path: str | Path) -> Any:
         RequestError: missing, too large, broken, or it holds anything else.
     """
     try:
-        with Path(path).open("rb") as file:
+        with open_plain(Path(path)) as file:
             data = file.read(LIMIT_BYTES + 1)
-    except OSError as error:
-        raise RequestError("pickle cannot be read", got=error.strerror, where=str(path)) from error
+    except (OSError, ValueError) as error:
+        raise RequestError("pickle cannot be read", got=str(error), where=str(path)) from error
     if len(data) > LIMIT_BYTES:
         raise RequestError("pickle is too large", expected=f"at most {LIMIT_BYTES:,} bytes", where=str(path))
     return plain_pickle(data, str(path))
@@ -111,6 +112,8 @@ def _check_size(value: Any, where: str) -> None:
                 raise RequestError(
                     "pickle unfolds into too much", expected=f"at most {LIMIT_VALUES:,} values, 100 deep", where=where
                 )
+            if isinstance(item, str) and not item.isascii():
+                _check_text(item, where)
             if isinstance(item, dict):
                 content = cast("dict[Any, Any]", item)
                 iterators.append(iter((*content.keys(), *content.values())))
@@ -120,6 +123,13 @@ def _check_size(value: Any, where: str) -> None:
                 break
         else:
             iterators.pop()
+
+
+def _check_text(text: str, where: str) -> None:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise RequestError("pickle is broken", got="half of a character in a text", where=where) from error
 
 
 def _broken(error: BaseException, where: str) -> RequestError:

@@ -8,7 +8,9 @@ never missing, only empty. Lines end in a line feed. So the same table gives the
 from __future__ import annotations
 
 import csv
+import io
 import math
+import os
 import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -18,8 +20,10 @@ import numpy as np
 import pandas as pd
 
 from headscope.errors import RequestError, WorkError
+from headscope.profiles.files import open_plain
 from headscope.runs.atomic import write_text_atomic
 
+TABLE_LIMIT_BYTES = 2**30
 _NEEDS_QUOTES = re.compile(r'[",\r\n]')
 
 Kind = Literal["text", "int", "float", "bool"]
@@ -116,11 +120,19 @@ def read_table(path: str | Path, name: str) -> pd.DataFrame:
         raise RequestError(f'no table is called "{name}"', expected=", ".join(COLUMNS), got=name)
     columns = COLUMNS[name]
     try:
-        with Path(path).open(encoding="utf-8", newline="") as file:
-            rows = list(csv.reader(file, strict=True))
+        with open_plain(Path(path)) as file, io.TextIOWrapper(file, encoding="utf-8", newline="") as lines:
+            size_bytes = os.fstat(file.fileno()).st_size
+            if size_bytes > TABLE_LIMIT_BYTES:
+                raise RequestError(
+                    f'table "{name}" is too large',
+                    expected=f"at most {TABLE_LIMIT_BYTES:,} bytes",
+                    got=f"{size_bytes:,} bytes",
+                    where=str(path),
+                )
+            rows = list(csv.reader(lines, strict=True))
     except FileNotFoundError as error:
         raise RequestError(f'table "{name}" is missing', where=str(path)) from error
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except (OSError, ValueError, csv.Error) as error:
         raise RequestError(f'table "{name}" cannot be read', got=str(error), where=str(path)) from error
     if not rows or rows[0] != list(columns) or any(len(row) != len(columns) for row in rows):
         raise RequestError(
@@ -134,7 +146,7 @@ def read_table(path: str | Path, name: str) -> pd.DataFrame:
     )
     try:
         return pd.DataFrame({column: _READERS[kind](cells[column]) for column, kind in columns.items()})
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise RequestError(f'table "{name}" holds a cell that does not fit', got=str(error), where=str(path)) from error
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -18,6 +18,7 @@ from headscope.cli import console, options
 from headscope.cli.exits import run_and_exit
 from headscope.cli.inputs import check_outputs
 from headscope.errors import RequestError
+from headscope.profiles.explaining import describe
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -59,20 +60,32 @@ def head_plots(
         figures["head_reaction_heatmap"] = head_reaction_heatmap_figure(screen)
         figures["top_heads"] = style.figure_of(top_heads(screen, top_n=top_n))
     if ablation_file is not None:
-        figures["ablation_comparison"] = ablation_comparison_figure(_effects(read_ablation(ablation_file)))
+        figures["ablation_comparison"] = ablation_comparison_figure(
+            _effects(read_ablation(ablation_file), ablation_file)
+        )
     for name, figure in figures.items():
         for kind in ("png", "svg"):
             console.say(str(write_bytes_atomic(folder / f"{name}.{kind}", style.image_bytes(figure, kind))))
 
 
-def _effects(ablation: Ablation) -> pd.DataFrame:
+def _effects(ablation: Ablation, path: Path) -> pd.DataFrame:
     """The file's tested effects on the first concept's prompts; of the study's own file its two arms' means."""
     import pandas as pd
 
     added = ablation.model_extra or {}
     if "effects" in added:
-        effects = pd.DataFrame(added["effects"])
-        return effects[effects["concept"] == added["concepts"][0]]
+        effects, concepts = (added.get(key) for key in ("effects", "concepts"))
+        rows = cast("list[Any]", effects) if isinstance(effects, list) else []
+        if not (rows and all(isinstance(row, dict) and "concept" in row for row in rows)) or not (
+            isinstance(concepts, list) and concepts
+        ):
+            raise RequestError(
+                "effects of the ablation cannot be drawn",
+                expected='rows with a concept, and "concepts" beside them',
+                got=f"{describe(effects)}; {describe(concepts)}",
+                where=str(path),
+            )
+        return pd.DataFrame([row for row in rows if row["concept"] == concepts[0]])
     arms = (ablation.baseline_metrics, ablation.ablation_metrics)
     means = {
         f"keyword_count_{name}": [arm.keyword_counts[name].mean for arm in arms] for name in arms[0].keyword_counts

@@ -172,6 +172,12 @@ OPTIONS: list[tuple[str, tuple[str, ...]]] = [
     ("profiles new joy --concept neutral", ('"neutral" cannot name a concept',)),
     ("profiles new joy --concept overall", ('"overall" cannot name a concept',)),
     ("profiles new /etc", ("exists already",)),
+    ("profiles new ~nobody-of-this-name/joy", ("home folder is not known", "~nobody-of-this-name/joy")),
+    ("screen --model demo --out ~nobody-of-this-name/x", ("home folder is not known",)),
+    # columns
+    ("screen --model demo --text-column body", ("no columns to name", "--text-column")),
+    ("run --model demo --label-column mood", ("no columns to name",)),
+    ("profiles validate baseline --text-column body", ("no columns to name",)),
 ]
 
 MODEL: list[tuple[str, tuple[str, ...]]] = [
@@ -238,6 +244,9 @@ def run_manifest(**changes: object) -> bytes:
     return json.dumps({**manifest.model_dump(mode="json"), **changes}).encode()
 
 
+MINE = b"text,label,mood\nI am glad.,1,joy\nI am glad.,0,joy\n"
+ROW = b"concept,heads,k,outcome,estimate,percentile,floor,n_random,layer_matched,note\n"
+
 # what is typed, files of the run, words of the message
 RUNS: list[tuple[str, dict[str, bytes | None], tuple[str, ...]]] = [
     ("show r", {"r/manifest.json": b""}, ("manifest is damaged",)),
@@ -265,7 +274,61 @@ RUNS: list[tuple[str, dict[str, bytes | None], tuple[str, ...]]] = [
     ("ablate --model demo --heads 0:0 --output r.json", {"r.json": None}, ("is a folder",)),
     ("profiles new r", {"r/profile.yaml": b"name: r\n"}, ("exists already",)),
     ("profiles new r", {"r": b"notes"}, ("r",)),
+    ("show r", {"r/manifest.json": run_manifest(warnings=["\ud83d"])}, ("manifest is damaged", "half of a character")),
+    ("report r", {"r/manifest.json": run_manifest(record={"\ud83d": 1})}, ("manifest is damaged",)),
+    ("show r", {"r/manifest.json": run_manifest(timings={"a": 10**400})}, ("manifest is damaged",)),
+    (
+        "show r --table nulls",
+        {"r/manifest.json": run_manifest(), "r/tables/nulls.csv": ROW + b"a,0:0," + b"9" * 30 + b",o,1,2,3,4,true,\n"},
+        ("does not fit",),
+    ),
+    ("screen --model demo --text-column body -p m.csv", {"m.csv": MINE}, ('no column "body"', "text, label, mood")),
+    ("screen --model demo --label-column moods -p m.csv", {"m.csv": MINE}, ('no column "moods"',)),
+    ("sweep --model demo -p m.csv", {"m.csv": MINE}, ("are numbers", "write names in their place")),
+    (
+        "ablate --model demo --heads 0:0 -p m.csv --label-column mood",
+        {"m.csv": MINE},
+        ("same text", "--drop-duplicates"),
+    ),
+    ("run --model demo --prompts anger=m.txt --text-column a", {"m.txt": GOOD_TEXT}, ("file has no columns",)),
+    ("attribute --model demo --data-dir d", {"d": None}, ('"gratitude"', "gratitude_prompts.tsv")),
 ]
+
+SCORE = {
+    "layer": 0, "head": 0, "delta_attn": 0.1, "emotion_mean_attn": 0.1, "neutral_mean_attn": 0.1,
+    "samples_emotion": 3, "samples_neutral": 3, "emotion": "joy",
+}  # fmt: skip
+METRICS = {"keyword_counts": {"joy": {"mean": 1.0, "std": 0.0, "total": 1}}, "sentiment": {"mean": 0.0, "std": 0.0}}
+
+
+def _scores(**changes: object) -> bytes:
+    scores = {"model": "m", "layers": 1, "heads_per_layer": 1, "scores": [{**SCORE, **changes}]}
+    return json.dumps(scores).encode()
+
+
+def _ablation(**changes: object) -> bytes:
+    texts = {"model": "m", "heads": [(0, 0)], "prompts": ["a"], "baseline_texts": ["b"], "ablation_texts": ["c"]}
+    return json.dumps({**texts, "baseline_metrics": METRICS, "ablation_metrics": METRICS, **changes}).encode()
+
+
+# content of the study's two files, as ``head_plots`` reads them, and words of the message
+STUDY: dict[str, tuple[str, bytes, tuple[str, ...]]] = {
+    "a layer beyond the model": ("s.json", _scores(layer=10**12), ("wrong shape", "s.json")),
+    "a head beyond the model": ("s.json", _scores(head=10**30), ("wrong shape",)),
+    "half a character": ("s.json", _scores(emotion="\ud83d"), ("JSON is broken", "half of a character")),
+    "no scores": ("s.json", _scores(delta_attn=None), ("holds no measure",)),
+    "not JSON": ("s.json", b"{", ("JSON is broken",)),
+    "nothing": ("s.json", b"", ("JSON is broken",)),
+    "arms that count other words": (
+        "a.json",
+        _ablation(ablation_metrics={**METRICS, "keyword_counts": {}}),
+        ("the same keyword counts in both arms",),
+    ),
+    "effects of another kind": ("a.json", _ablation(effects="x", concepts=["joy"]), ("cannot be drawn", "a.json")),
+    "no effects": ("a.json", _ablation(effects=[], concepts=["joy"]), ("cannot be drawn",)),
+    "effects of no concept": ("a.json", _ablation(effects=[{"concept": "joy"}]), ("cannot be drawn", "concepts")),
+    "effects without numbers": ("a.json", _ablation(effects=[{"concept": "joy"}], concepts=["joy"]), ("lacks heads",)),
+}
 
 
 POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a21\nsize 12345\n"

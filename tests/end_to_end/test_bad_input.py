@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from headscope.cli.exits import run_and_exit
 from headscope.profiles.loading import load_profile
-from tests.end_to_end.bad_input_table import table
+from src.visualization import head_plots
+from tests.end_to_end.bad_input_table import STUDY, table
 from tests.end_to_end.conftest import Outcome
 from tests.mistakes.test_what_models_write import classifier
 
@@ -53,8 +55,23 @@ def test_a_wrong_request_is_refused_with_its_words_and_leaves_nothing(
     assert _listing(tmp_path) == before
 
 
+@pytest.mark.parametrize("case", STUDY)
+def test_a_bad_file_of_the_study_is_refused_with_its_words_and_leaves_nothing(
+    case: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name, content, words = STUDY[case]
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / name).write_bytes(content)
+    option = "--head-scores" if name == "s.json" else "--ablation-file"
+    with pytest.raises(SystemExit) as left:
+        run_and_exit(head_plots.app, "head_plots", [option, name])
+    printed = capsys.readouterr()
+    assert isinstance(left.value.code, int)
+    _refused(Outcome(left.value.code, printed.out, printed.err), tmp_path, *words, kept=(name,))
+
+
 def test_the_table_of_wrong_requests_is_long(tell: Callable[[str], None]) -> None:
-    tell(f"bad inputs tried: {len(WRONG)}")
+    tell(f"bad inputs tried: {len(WRONG) + len(STUDY)}")
     assert len(WRONG) >= 120
 
 
