@@ -32,14 +32,12 @@ from headscope.measure.passes import Progress, Result, Work, here
 from headscope.measure.reads import AnswerReads, Group, Lexicons
 from headscope.models.batches import batch_of
 from headscope.models.head_model import HeadModel
+from headscope.models.law_rows import tolerance_of
 from headscope.models.residual import Parts, Residual, attention_writes, find_residual, watching_parts
 from headscope.models.running import logits_at
 from headscope.tokens import plan_batches
 
 FloatArray = npt.NDArray[np.float64]
-
-ADDITIVITY = {torch.float64: 1e-8, torch.float32: 1e-4, torch.float16: 2e-2, torch.bfloat16: 1e-1}
-"""Largest error of the sum over parts, relative to the largest logit read, by the model's floating type."""
 
 
 @dataclass(frozen=True)
@@ -336,11 +334,11 @@ def _relative(got: Tensor, expected: Tensor) -> float:
 
 
 def _check_additivity(model: HeadModel, error: float) -> None:
-    limit = ADDITIVITY.get(model.dtype, ADDITIVITY[torch.bfloat16])
+    limit = 2 * tolerance_of(model)  # a difference of two means of logits
     if error > limit:
         raise WorkError(
             f'the parts of model "{model.name}" do not add up to its logits, so direct attribution would be wrong',
-            expected=f"a relative error of at most {limit:g}",
+            expected=f"a relative error of at most {limit:.1e}",
             got=f"{error:.1e}",
             fix="load it in float32; a model whose error stays is not the sum that direct attribution needs",
         )

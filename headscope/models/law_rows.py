@@ -9,17 +9,41 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from headscope.models.anatomy import vocabulary_size
+from headscope.models.anatomy import embedding_weight, matrix_shapes, vocabulary_size
 from headscope.models.batches import Batch
 from headscope.models.editing import LayerEdit
 from headscope.models.head_model import HeadModel
 from headscope.models.law_report import Law
 from headscope.models.running import logits_at, step
 from headscope.random_streams import generator
+from headscope.rounding import pass_bound
 
-# Largest relative difference that passes: a few hundred roundings of each type.
-TOLERANCE = {torch.float64: 1e-9, torch.float32: 2e-5, torch.float16: 2e-2, torch.bfloat16: 1e-1}
+LONGEST = 9  # tokens of a made-up row, where no window asks for more
 N_STEPS = 2  # tokens gone on with, cached
+
+
+def tolerance_of(model: HeadModel, dtype: torch.dtype | None = None, n_tokens: int = LONGEST) -> float:
+    """Largest difference that passes, in units of the largest number compared: the rounding of two passes.
+
+    It is the smallest error that is caught. In float32 it is 1e-5 of the largest logit for layers of width 32, 1e-4 for
+    GPT-2 small, 2e-4 for 32 layers of width 4096; in float16 3e-2, 5e-2 and 7e-2; in bfloat16 always 1e-1. A wrong
+    head, position, scale or mask moves logits by hundredths or more, so float32 catches it with room to spare, half
+    precision only where it is not small.
+
+    Args:
+        model: the model, whose widths and depth decide.
+        dtype: of the pass, where not the model's own.
+        n_tokens: of the longest row.
+    """
+    n_layers = len(model.anatomy)
+    # A matrix sums no more terms than its longer side has; scores and rows sum a head's size and the tokens.
+    by_matrix = sum(map(max, matrix_shapes(model.hf))) / n_layers
+    by_attention = max(layer.head_size for layer in model.anatomy.layers.values()) + n_tokens
+    n_terms = math.ceil(by_matrix) + by_attention + embedding_weight(model.hf).shape[1]
+    kind = model.dtype if dtype is None else dtype
+    if kind == torch.float64:
+        kind = torch.float32  # attention and values are read in float32
+    return pass_bound(n_layers, n_terms, str(kind).removeprefix("torch."))
 
 
 @dataclass(frozen=True)
@@ -30,7 +54,7 @@ class Rows:
         sequences: three rows of different length; the second shares a prefix with the first.
         alone: [T, V] logits of each, run by itself.
         edits: by layer, gains of the three rows [3, 1, H]: row r loses other heads than row s.
-        tolerance: of the model's dtype.
+        tolerance: ``tolerance_of`` the model.
         window: tokens that the most short-sighted layer sees (``windows.py``); None where all see every token.
     """
 
@@ -43,7 +67,7 @@ class Rows:
 
 def made_up_sequences(model: HeadModel, window: int | None) -> list[list[int]]:
     """Three rows, a prefix shared by two, longer than ``window`` where that is short."""
-    longest = 9 if window is None or window > 24 else max(9, window + 3)
+    longest = LONGEST if window is None or window > 24 else max(LONGEST, window + 3)
     longest = min(longest, model.context_length or longest)
     if model.mixed_row_limit is not None:  # rows beyond it are the business of ``lengths``; two tokens for padding
         longest = min(longest, max(2, model.mixed_row_limit - 2))

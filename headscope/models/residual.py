@@ -32,13 +32,12 @@ from headscope.errors import ModelError
 from headscope.models.anatomy import probe_ids
 from headscope.models.blocks import blocks_of
 from headscope.models.editing import watching_z
+from headscope.models.law_rows import tolerance_of
 from headscope.models.weights import head_weights
 
 if TYPE_CHECKING:
     from headscope.models.head_model import HeadModel
 
-# Largest relative difference that is rounding.
-_TOLERANCE = {torch.float64: 1e-8, torch.float32: 1e-4, torch.float16: 2e-2, torch.bfloat16: 5e-2}
 _LARGE = 1e3  # beside it a norm's epsilon is nothing
 
 
@@ -168,7 +167,7 @@ def find_residual(model: HeadModel) -> Residual:
         which = ", ".join(map(str, model.anatomy.without_heads))
         raise not_plain(model, f"layers without attention heads ({which}) write to the stream, too")
     seen, blocks = _Seen(model), blocks_of(model)
-    tolerance = _TOLERANCE.get(model.dtype, _TOLERANCE[torch.bfloat16])
+    tolerance = tolerance_of(model)
     for layer, block in enumerate(blocks):
         if block not in seen.given:
             raise not_plain(model, f"the input of layer {layer} is not one tensor")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import re
 
 import pytest
 import torch
@@ -14,9 +15,11 @@ import headscope.models.laws as laws_module
 from headscope.errors import LawError, ModelError
 from headscope.models.anatomy import Anatomy
 from headscope.models.attention import ScoredAttention
+from headscope.models.batches import Batch
 from headscope.models.editing import LayerEdit
 from headscope.models.head_model import HeadModel
 from headscope.models.law_report import Law, LawReport
+from headscope.models.law_rows import tolerance_of
 from headscope.models.laws import check_laws
 from headscope.models.loading import load_model
 from tests.laws.families import make, word_tokenizer
@@ -142,7 +145,7 @@ def test_a_failing_model_is_not_loaded_and_the_law_is_named(monkeypatch: pytest.
     monkeypatch.setattr(ScoredAttention, "rows", lambda self, tokens: 0.9 * right(self, tokens))
     with pytest.raises(LawError, match="rows read x values") as caught:
         load_model(make("llama"), tokenizer=word_tokenizer(), device="cpu")
-    assert "at most 2.0e-05" in str(caught.value)
+    assert re.search(r"at most 1\.\de-05", str(caught.value)), "that of a tiny model"
     assert caught.value.exit_code == 1
     load_model(make("llama"), tokenizer=word_tokenizer(), device="cpu", unchecked=True)
 
@@ -173,7 +176,53 @@ def test_a_gate_before_the_projection_is_seen_and_leaves_no_written_norm() -> No
 def test_half_precision_has_its_own_tolerance() -> None:
     model = load_model(make("llama"), tokenizer=word_tokenizer(), device="cpu", dtype="bfloat16")
     assert model.laws.passed
-    assert max(law.difference for law in model.laws.laws) > 1e-4
+    full = load_model(make("llama"), tokenizer=word_tokenizer(), device="cpu")
+    assert max(law.difference for law in model.laws.laws) > tolerance_of(full), "float32's would refuse it"
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+@pytest.mark.parametrize(("factor", "named"), [(0.25, False), (2.0, True)])
+def test_the_smallest_error_that_is_caught_is_the_tolerance(
+    monkeypatch: pytest.MonkeyPatch, dtype: str, factor: float, named: bool
+) -> None:
+    """Padded logits that are off by so many tolerances of the largest, wherever they are computed."""
+    model = load_model(make("gpt2"), tokenizer=word_tokenizer(), device="cpu", dtype=dtype, unchecked=True)
+    right = laws_module.all_logits
+
+    def off(model: HeadModel, batch: Batch) -> list[torch.Tensor]:
+        found = right(model, batch)
+        if batch.width == batch.attention_mask.sum(dim=1).max():  # not padded by two more
+            return found
+        largest = max(1.0, *(float(one.abs().max()) for one in found))
+        return [one + factor * tolerance_of(model) * largest for one in found]
+
+    monkeypatch.setattr(laws_module, "all_logits", off)
+    expected = {"padded right = unpadded", "padded left = unpadded"} if named else set()
+    assert failed(check_laws(model)) == expected
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_half_precision_still_tells_an_encoder_a_wrong_head_and_a_wrong_position(
+    monkeypatch: pytest.MonkeyPatch, dtype: str
+) -> None:
+    encoder, shifted, swapped = (
+        load_model(make(family), tokenizer=word_tokenizer(), device="cpu", dtype=dtype, unchecked=True)
+        for family in ("llama", "gpt2", "llama")
+    )
+    for layer in encoder.anatomy.layers:
+        layer.attention.is_causal = False
+    with pytest.raises(ModelError, match="looks at later tokens"):
+        check_laws(encoder)
+    forward = shifted.hf.forward
+    shifted.hf.forward = lambda *args, position_ids=None, **kwargs: forward(*args, **kwargs)  # type: ignore
+    assert not check_laws(shifted).passed
+    right = laws_module.editing
+    monkeypatch.setattr(
+        laws_module,
+        "editing",
+        lambda model, edits: right(model, {i: LayerEdit(edit.gain.roll(1, -1)) for i, edit in edits.items()}),
+    )
+    assert "edit = zeroed rows of W_O" in failed(check_laws(swapped))
 
 
 def test_a_context_too_short_for_a_law_leaves_it_unmeasured() -> None:
