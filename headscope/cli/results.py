@@ -28,6 +28,7 @@ COVERAGE = {
     "n_paired_unequal": "unequal pairs",
     "n_length_matched": "length-matched",
     "n_without_query": "nothing after span",
+    "n_without_remainder": "nothing beside sinks",
     "coverage_share": "coverage",
 }
 SCREEN = {

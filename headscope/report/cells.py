@@ -50,7 +50,7 @@ class Table:
 def coverage_table(findings: Sequence[ConceptFindings]) -> Table:
     """Which prompts could be compared, and how."""
     counts = ("n_prompts", "n_spans", "n_implicit", "n_paired_equal", "n_paired_unequal", "n_length_matched")
-    counts = (*counts, "n_unmatched", "n_without_query")
+    counts = (*counts, "n_unmatched", "n_without_query", "n_without_remainder")
     rows = [
         [
             plain(found.concept),

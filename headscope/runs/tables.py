@@ -37,7 +37,8 @@ _VERDICTS = (
 )
 _TABLES = {
     "coverage": "concept n_prompts:int n_spans:int n_implicit:int n_paired_equal:int n_paired_unequal:int "
-    "n_length_matched:int n_unmatched:int n_without_query:int coverage_share:float protocol note",
+    "n_length_matched:int n_unmatched:int n_without_query:int n_without_remainder:int coverage_share:float "
+    "protocol note",
     "screen": "concept layer:int head:int query measure control estimate:float unit concept_mean:float "
     f"control_mean:float {_INTERVAL} p_value:float q_value:float d_z:float mde:float {_COUNTS} family status",
     "assay": f"concept outcome estimate:float unit concept_mean:float control_mean:float {_INTERVAL} p_value:float "

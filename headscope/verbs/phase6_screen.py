@@ -129,6 +129,7 @@ def _coverage(profile: Profile, names: Sequence[str], matched: dict[str, bool]) 
                 "n_length_matched": 0,
                 "n_unmatched": len(prompts) - n_found,
                 "n_without_query": 0,
+                "n_without_remainder": 0,  # the study has no measure without sinks
                 "coverage_share": n_found / max(1, len(prompts)),
                 "protocol": "phase6",
                 "note": f"{name}: a listed word was found in {n_found} of {len(prompts)} prompts; "

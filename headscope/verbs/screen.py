@@ -77,7 +77,8 @@ def screen(
         concepts: only these; all by default.
         allow_low_coverage: go on where fewer than half of a concept's prompts can be compared; the record says so.
         chat_template: wrap prompts in the tokenizer's chat template; a text names one of several.
-        pack: share prefixes between prompts where the model allows it; results agree to 1e-5 either way.
+        pack: share prefixes between prompts where the model allows it; either way shares agree within the load check's
+            tolerance.
         seed: of the sign-flips.
         batch_tokens: most tokens of a batch.
         progress: told how far the work is.
@@ -108,6 +109,9 @@ def screen(
     halvings: list[int] = []
     read = partial(read_probes, model, batch_tokens=budget, pack=pack, halved=halvings.append)
     values = _dataset(model, comparisons, alike, templates.of, read, progress)
+    coverage["n_without_remainder"] = [
+        _n_without_remainder(values.isel(prompt=values.concept == name)) for name in names
+    ]
     table = _table(model, names, comparisons, values, templates.of, query, seed)
     shown = _examples(encoder, prompts, views, templates.of)
     values = values.merge(attention_examples(model, shown, batch_tokens=budget, pack=pack))
@@ -173,6 +177,7 @@ def _coverage(names: Sequence[str], comparisons: Sequence[Comparison], protocol:
                 "n_length_matched": kinds.count("length_matched"),
                 "n_unmatched": kinds.count(""),
                 "n_without_query": sum(one.n_span_tokens > 0 and not one.views for one in mine),
+                "n_without_remainder": 0,  # known when read
                 "coverage_share": len([one for one in usable if one.kind != "paired_unequal_per_token"])
                 / max(1, len(mine)),
                 "protocol": protocol,
@@ -180,6 +185,13 @@ def _coverage(names: Sequence[str], comparisons: Sequence[Comparison], protocol:
             }
         )
     return pd.DataFrame(rows)
+
+
+def _n_without_remainder(values: xr.Dataset) -> int:
+    """Heads' comparisons that ``attention_without_sinks`` lacks, next to nothing being left beside the sinks."""
+    names = ("attention", "attention_without_sinks")
+    compared, left = (values[name].notnull() & values[f"{name}_control"].notnull() for name in names)
+    return int((compared & ~left).sum())
 
 
 def _check_coverage(coverage: pd.DataFrame, comparisons: Sequence[Comparison], *, allow: bool) -> list[str]:

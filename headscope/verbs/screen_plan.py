@@ -170,22 +170,23 @@ def read_means(
         progress: told how many probes of all are read.
 
     Returns:
-        Of the prompts and of their controls: measure -> [n_prompts, n_layers, n_heads], NaN where nothing was read.
+        Of the prompts and of their controls: measure -> [n_prompts, n_layers, n_heads], the mean over the reads that
+        have a value, NaN where none has.
     """
     n = len(comparisons)
     places = {one.place: 2 * n for one in comparisons if one.place is not None}
     places = {place: 2 * n + k for k, place in enumerate(places)}
     total = {measure: np.zeros((2 * n + len(places), *shape)) for measure in MEASURES}
-    count = np.zeros(2 * n + len(places))
+    count = {measure: np.zeros(sums.shape, dtype=np.int32) for measure, sums in total.items()}
     n_reads = sum(len(one.views) + len(one.controls) for one in comparisons)
     n_reads += sum(len(lengths) * len(alike[lengths]) for lengths, _, _ in places)
     reads, n_done = _reads(comparisons, alike, places), 0
     while block := list(islice(reads, PROBES_AT_ONCE)):
         _add(total, count, block, read, _shifted(progress, n_done, len(block), n_reads))
         n_done += len(block)
-    for sums in total.values():
-        np.divide(sums, count[:, None, None], out=sums, where=count[:, None, None] > 0)
-        sums[count == 0] = np.nan
+    for measure, sums in total.items():
+        np.divide(sums, count[measure], out=sums, where=count[measure] > 0)
+        sums[count[measure] == 0] = np.nan
         for p, one in enumerate(comparisons):
             if one.place is not None:
                 sums[n + p] = sums[places[one.place]]
@@ -208,21 +209,23 @@ def _reads(
 
 def _add(
     total: dict[str, FloatArray],
-    count: FloatArray,
+    count: dict[str, npt.NDArray[np.int32]],
     block: Sequence[tuple[int, View, tuple[int, ...], tuple[int, ...]]],
     read: Read,
     progress: Progress | None,
 ) -> None:
-    """Read one block, each probe once, and add each value to its row."""
+    """Read one block, each probe once, and add each value that is one to its row."""
     sequences = {view.sequence: view.ids for _, view, _, _ in block}
     number = {sequence: index for index, sequence in enumerate(sequences)}
     asked = [Probe(number[view.sequence], queries, span) for _, view, queries, span in block]
     place = {probe: index for index, probe in enumerate(dict.fromkeys(asked))}
     found = read([ids.tolist() for ids in sequences.values()], list(place), progress=progress)
     rows, which = [row for row, _, _, _ in block], [place[probe] for probe in asked]
-    np.add.at(count, rows, 1.0)
     for name, sums in total.items():
-        np.add.at(sums, rows, found[name][which])
+        values = found[name][which]
+        missing = np.isnan(values)
+        np.add.at(count[name], rows, ~missing)
+        np.add.at(sums, rows, np.where(missing, 0.0, values))
 
 
 def _shifted(progress: Progress | None, first: int, size: int, n: int) -> Callable[[str, int, int], None] | None:

@@ -114,6 +114,7 @@ def _coverage(concepts: Sequence[str]) -> pd.DataFrame:
             "n_length_matched": 0,
             "n_unmatched": 0,
             "n_without_query": 0,
+            "n_without_remainder": 0,
             "coverage_share": (66 - index) / N_PROMPTS,
             "protocol": "matched",
             "note": "",
