@@ -29,6 +29,7 @@ from scipy import stats
 from headscope.stats.clusters import MIN_TEMPLATES, FloatArray, TemplateMeans, equal_weight_mean
 from headscope.stats.columns import AREAS_COLUMNS
 from headscope.stats.intervals import t_interval
+from headscope.stats.ratios import SMALLEST_WHOLE_NATS
 
 AREAS = ("cpr", "cmd", "removed_top", "removed_bottom")
 
@@ -63,6 +64,9 @@ def areas_table(
     table = np.concatenate([top.means, bottom.means, kept.means], axis=1)
     everything = t_interval(top.select(np.arange(n) == n - 1), alpha)
     shown = bool(everything.low[0] > 0.0 or everything.high[0] < 0.0)
+    # A mean beyond t standard errors, t > 1.96, stays beyond t - 1 of them without any one template: no share that the
+    # jackknife takes divides by next to nothing.
+    shown &= abs(float(everything.low[0] + everything.high[0]) / 2) >= SMALLEST_WHOLE_NATS
 
     def shares(means: FloatArray) -> dict[str, float]:
         off = means[n - 1]

@@ -2,7 +2,8 @@
 
 Numerator and denominator are measured on the same templates, so their covariance counts. The interval holds every
 ratio r that a t-test of mean(numerator - r denominator) = 0 would not reject (Fieller 1954; Franz 2007). Where the
-denominator's own mean is not shown to differ from 0 no bounded interval has that level, and both ends are NaN.
+denominator's own mean is not shown to differ from 0 no bounded interval has that level, and both ends are NaN. A share
+of next to nothing is no number: below ``SMALLEST_WHOLE_NATS`` all three are NaN.
 """
 
 from __future__ import annotations
@@ -13,6 +14,10 @@ import numpy as np
 from scipy import stats
 
 from headscope.stats.clusters import MIN_TEMPLATES, FloatArray, equal_weight_mean
+
+SMALLEST_WHOLE_NATS = 0.01
+"""Gap or effect of which a share is still taken. Log-odds agree between two machines within about 1e-3 nats
+(``rounding.pass_bound`` x twice a largest logit of ten), so a share of this within a tenth, and of less worse."""
 
 
 @dataclass(frozen=True)
@@ -28,13 +33,13 @@ def fieller_ratio(numerator: FloatArray, denominator: FloatArray, alpha: float =
     """Mean of ``numerator`` / mean of ``denominator``, test by test.
 
     Args:
-        numerator: [n_templates, n_tests] template means; NaN where a template takes no part.
+        numerator: [n_templates, n_tests] template means, nats; NaN where a template takes no part.
         denominator: the same shape.
         alpha: 1 - level.
 
     Returns:
-        The estimate is NaN where the denominator's mean is 0; the interval also where it is unbounded, and below
-        six templates.
+        The estimate is NaN where the denominator's mean is below ``SMALLEST_WHOLE_NATS`` in size; the interval also
+        where it is unbounded, and below six templates.
 
     Source: Fieller 1954, J. R. Stat. Soc. B 16; Franz 2007, arXiv:0710.2024.
     """
@@ -42,7 +47,8 @@ def fieller_ratio(numerator: FloatArray, denominator: FloatArray, alpha: float =
     x, y = np.where(both, numerator, np.nan), np.where(both, denominator, np.nan)
     n = both.sum(axis=0).astype(np.float64)
     mean_x, mean_y = equal_weight_mean(x), equal_weight_mean(y)
-    usable = n >= MIN_TEMPLATES
+    known = np.abs(mean_y) >= SMALLEST_WHOLE_NATS
+    usable = known & (n >= MIN_TEMPLATES)
     size = np.where(usable, n, MIN_TEMPLATES)
     scale = 1.0 / (size * (size - 1.0))  # of sums of squares, to (co)variances of the means
     off_x, off_y = np.where(both, x - mean_x, 0.0), np.where(both, y - mean_y, 0.0)
@@ -53,6 +59,5 @@ def fieller_ratio(numerator: FloatArray, denominator: FloatArray, alpha: float =
     bounded = usable & (a > 0.0)
     safe = np.where(bounded, a, 1.0)
     half = np.sqrt(np.maximum(np.where(bounded, b**2 - a * c, 0.0), 0.0))
-    known = mean_y != 0.0
     estimate = np.where(known, mean_x / np.where(known, mean_y, 1.0), np.nan)
     return Ratio(estimate, np.where(bounded, (b - half) / safe, np.nan), np.where(bounded, (b + half) / safe, np.nan))

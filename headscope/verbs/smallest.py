@@ -26,6 +26,7 @@ from headscope.stats import EffectBlock
 from headscope.stats.areas import jackknife_interval
 from headscope.stats.clusters import FloatArray, equal_weight_mean, template_means
 from headscope.stats.columns import SMALLEST_COLUMNS
+from headscope.stats.ratios import SMALLEST_WHOLE_NATS
 from headscope.verbs.causal import PRIMARY, CausalStudy, Edited
 from headscope.verbs.orders import Order, concept_gaps
 from headscope.verbs.sweep import DECIDING_EDIT, SweepResult
@@ -113,7 +114,7 @@ def smallest_sets(
         gap = np.array([gaps[i] for i in changes.ids])
         wanted = -share * float(_mean(gap[chosen_on], changes.labels(chosen_on)))
         n_templates = len(set(changes.labels(mine)))
-        if wanted >= 0.0:
+        if wanted > -share * SMALLEST_WHOLE_NATS:
             nothing = (np.nan,) * 4
             note = "the model does not show the concept on the half that was to choose"
             rows.append((changes.concept, order.half, "", 0, share, *nothing, False, n_templates, note))
@@ -121,7 +122,8 @@ def smallest_sets(
         heads, effect = _search(changes, order, chosen_on, wanted)
         change = changes.of([heads], mine)[heads]
         means = template_means(np.stack([-change, gap[mine]], axis=1), changes.labels(mine)).means
-        found = jackknife_interval(means, lambda m: float(m[0] / m[1]))
+        whole = abs(float(equal_weight_mean(means)[1])) >= SMALLEST_WHOLE_NATS
+        found = jackknife_interval(means, lambda m: float(m[0] / m[1])) if whole else (np.nan,) * 3
         reached = effect <= wanted
         note = "" if reached else f"no set of at most {MOST_HEADS} heads was found that removes the share"
         chosen_share = share * effect / wanted

@@ -46,10 +46,19 @@ def test_units_cancel_and_shares_of_the_whole_are_one():
 
 def test_a_gap_that_is_not_shown_gives_no_interval():
     numerator, denominator = draws(1)
-    found = fieller_ratio(numerator, denominator - denominator.mean(axis=0) + 0.01)
+    found = fieller_ratio(numerator, denominator - denominator.mean(axis=0) + 0.1)
     assert np.isnan(found.low).all()
     assert np.isnan(found.high).all()
     assert np.isfinite(found.estimate).all()
+
+
+@pytest.mark.parametrize("spread", [0.0, 1e-4, 1.0])
+def test_a_share_of_next_to_nothing_is_no_number(spread):
+    """However surely the whole differs from 0: here by rounding alone, the same in every template."""
+    numerator, denominator = draws(4)
+    whole = 0.009 + spread * (denominator - denominator.mean(axis=0))
+    found = fieller_ratio(numerator, whole)
+    assert np.isnan([found.estimate, found.low, found.high]).all()
 
 
 def test_a_template_without_a_value_takes_no_part():
