@@ -19,8 +19,9 @@ from headscope.models.shared_prefill import PathOf, SharedPrefill
 from headscope.tokens import tree_row
 from tests.laws import oracles
 from tests.laws.families import FAMILIES, loaded, make, sequences, word_tokenizer
+from tests.tolerances import TINY
 
-TOLERANCE = 1e-5
+TOLERANCE = TINY
 NOT_ROUTED = {"bloom", "falcon", "falcon_40b", "falcon_rw", "gpt_neo", "gptj", "mpt", "codegen"}
 RECURRENT = {"qwen3_5_text", "qwen3_next", "lfm2", "jamba", "falcon_h1", "granitemoehybrid", "nemotron_h"}
 ALIBI = {"bloom", "falcon_rw", "mpt"}

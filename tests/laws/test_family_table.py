@@ -6,8 +6,9 @@ import pytest
 
 from tests.laws.families import FAMILIES
 from tests.laws.family_table import DOCUMENT, ROOT, SUMMARIES, FamilyRow, in_document, measure
+from tests.tolerances import TINY
 
-TOLERANCE = 2e-5
+TOLERANCE = TINY
 
 
 @pytest.fixture(scope="module")

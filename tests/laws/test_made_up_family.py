@@ -23,6 +23,7 @@ from headscope.models.loading import load_model
 from headscope.models.reading import RowQueries, read_attention
 from headscope.models.running import logits_at
 from tests.laws.families import VOCABULARY, sequences, widen, word_tokenizer
+from tests.tolerances import close
 
 HEADS, KV_HEADS, WIDTH, QUERY, VALUE = 6, 3, 24, 4, 10
 
@@ -148,7 +149,7 @@ def test_it_is_understood_read_and_edited(lantern: PreTrainedModel) -> None:
     queries = RowQueries(batch.ends()[:, None], torch.ones(4, 1, dtype=torch.bool), torch.eye(11).expand(4, 1, 11, 11))
     mass = read_attention(model, batch, queries).mass
     assert mass.shape == (3, 4, 1, HEADS, 11)
-    assert torch.allclose(mass.sum(-1), torch.ones(3, 4, 1, HEADS), atol=1e-5)
+    assert close(mass.sum(-1), torch.ones(3, 4, 1, HEADS), model)
 
     with model.edit(zero("1:5")):
         edited = logits_at(model, batch, torch.arange(4), batch.ends())
@@ -157,7 +158,7 @@ def test_it_is_understood_read_and_edited(lantern: PreTrainedModel) -> None:
         lantern.lantern.lamps[1].throw.weight[:, 5 * VALUE :] = 0.0
         expected = logits_at(model, batch, torch.arange(4), batch.ends())
         lantern.lantern.lamps[1].throw.weight.copy_(kept)
-    assert torch.allclose(edited, expected, atol=1e-5)
+    assert close(edited, expected, model)
 
 
 def test_it_loads_from_a_folder_like_any_other(lantern: PreTrainedModel, tmp_path: Any) -> None:

@@ -16,6 +16,7 @@ from headscope.models.loading import load_model
 from headscope.models.running import forward_arguments
 from headscope.profiles.types import Prompt
 from tests.laws.families import make, word_tokenizer
+from tests.tolerances import close, pass_error
 
 READOUTS = ("w40 w41 w42", "w40 w43")
 TEXTS = {
@@ -86,15 +87,15 @@ def test_so_it_is_in_any_precision(dtype):
     model.hf.to(dtype)
     one = placed(model)
     found = patched(model, one["target"], one["target"], one["control"], [arm(everything(model))])
-    tolerance = 1e-6 if dtype == torch.float64 else 0.0  # an edit's value is float32
-    assert torch.allclose(found, logits(model, one["target"]), atol=tolerance, rtol=0.0)
+    tolerance = pass_error(model) if dtype == torch.float64 else 0.0  # an edit's value is float32
+    assert close(found, logits(model, one["target"]), tolerance)
 
 
 @pytest.mark.parametrize("what", ["pattern", "v"])
 def test_patterns_and_values_patched_with_the_prompts_own_change_nothing(model, what):
     one = placed(model)
     found = patched(model, one["target"], one["target"], one["control"], [arm(everything(model))], what=what)
-    assert torch.allclose(found, logits(model, one["target"]), atol=2e-5, rtol=1e-5)
+    assert close(found, logits(model, one["target"]), model)
 
 
 @pytest.mark.parametrize("what", ["z", "pattern", "v"])
@@ -111,7 +112,7 @@ def test_a_full_patch_changes_what_follows_the_slot_and_nothing_before_it(model,
     before = logits(model, one["target"])
     positions = one["target"].asked.rows[0].positions
     early, late = np.flatnonzero(positions < 3), np.flatnonzero(positions >= 3)
-    assert torch.allclose(found[0, early], before[0, early], atol=1e-5)
+    assert close(found[0, early], before[0, early], model)
     assert ((found[0, late] - before[0, late]).abs().amax(-1) > 1e-3).all()
 
 
@@ -136,7 +137,7 @@ def test_half_of_alpha_in_one_head_moves_z_half_the_way(model):
 
     for alpha in (0.0, 0.25, 1.0):
         watch(alpha)
-    assert torch.allclose(caught[0.25], 0.75 * caught[0.0] + 0.25 * caught[1.0], atol=1e-6)
+    assert close(caught[0.25], 0.75 * caught[0.0] + 0.25 * caught[1.0], model)
     assert not torch.allclose(caught[0.0], caught[1.0], atol=1e-3)
 
 
@@ -169,7 +170,7 @@ def test_all_heads_and_the_residual_input_at_one_token_reproduce_the_source_ther
         finally:
             handle.remove()
     assert not torch.allclose(found[0, -2], source[0, -2], atol=1e-3)
-    assert torch.allclose(found[0, -1], source[0, -1], atol=1e-4, rtol=1e-4)
+    assert close(found[0, -1], source[0, -1], model)
 
 
 @pytest.mark.parametrize("what", ["z", "pattern", "v"])
@@ -181,7 +182,7 @@ def test_readouts_in_one_row_equal_readouts_one_by_one(model, what):
         one = placed(model, pack=pack)
         found = patched(model, one["target"], one["source"], one["control"], [arm(everything(model))], what=what)
         ends.append(torch.stack([found[r, token] for r, token in one["target"].asked.ends()]))
-    assert torch.allclose(*ends, atol=2e-5, rtol=1e-5)
+    assert close(*ends, model)
 
 
 def test_arms_beside_each_other_equal_arms_alone(model):
@@ -194,7 +195,7 @@ def test_arms_beside_each_other_equal_arms_alone(model):
     together = patched(model, one["target"], one["source"], one["control"], arms)
     for which, alone in zip(together.split(len(one["target"].asked.rows)), arms, strict=True):
         single = patched(model, one["target"], one["source"], one["control"], [alone])
-        assert torch.allclose(which, single, atol=2e-5, rtol=1e-5)
+        assert close(which, single, model)
 
 
 def test_a_longer_target_takes_each_token_from_its_counterpart(model):
@@ -219,7 +220,7 @@ def test_the_mean_of_one_prompt_over_its_last_token_is_its_own_z(model):
     states = PatchStates(model, [mean], Recipe(where="last"), layers=layers, batch_tokens=4096)
     found = logits(model, one["target"], states, [arm(everything(model))])
     single = patched(model, one["target"], one["source"], one["control"], [arm(everything(model))], where="last")
-    assert torch.allclose(found, single, atol=2e-5, rtol=1e-5)
+    assert close(found, single, model)
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from headscope.verbs.causal import PRIMARY
 from headscope.verbs.screen import screen
 from headscope.verbs.sweep import sweep
 from tests.reference import slow
+from tests.tolerances import effect_error, nats_error
 
 HEADS = ("0:1", "1:2", "2:3")
 
@@ -45,7 +46,7 @@ def test_phase6_mistake_6_hooks_that_stay(model: HeadModel, profile: Profile) ->
     assert torch.equal(logits(model, profile), before)
     for head in reversed(HEADS):
         for (name, concept), alone in zero_effects(model, profile, head).items():
-            assert together[name, concept] == pytest.approx(alone, abs=1e-5)
+            assert together[name, concept] == pytest.approx(alone, abs=effect_error(model))
     screen(model, profile)
     ablate(model, profile, HEADS[1], concept="anger", max_tokens=3)
     assert torch.equal(logits(model, profile), before)
@@ -99,7 +100,7 @@ def test_phase6_mistake_7_a_slice_of_the_wrong_tensor(model: HeadModel, profile:
     table = ablate(model, profile, spec, concept=concept, edits="zero", generate=False).table
     rows = table[(table["outcome"] == PRIMARY) & (table["concept"] == concept)]
     measured = float(rows["estimate"].iloc[0])
-    assert measured == pytest.approx(mean_effect(right), abs=1e-4)
+    assert measured == pytest.approx(mean_effect(right), abs=effect_error(model))
     assert abs(measured - mean_effect(wrong)) > 0.01
 
 
@@ -123,7 +124,7 @@ def test_phase6_mistake_8_padding_changes_no_attention_and_no_effect(model: Head
         ],
     ):
         alone, padded = verb(1), verb(100_000)
-        assert np.allclose(alone, padded, atol=2e-5, equal_nan=True)
+        assert np.allclose(alone, padded, atol=nats_error(model), equal_nan=True)
 
 
 def test_phase6_mistake_8_texts_of_padded_prompts_are_those_of_each_alone(model: HeadModel, profile: Profile) -> None:

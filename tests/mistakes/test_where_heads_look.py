@@ -19,6 +19,7 @@ from headscope.verbs.screen import screen
 from headscope.worlds.catalog import worlds
 from headscope.worlds.texts import make_profile
 from tests.end_to_end.conftest import type_command
+from tests.tolerances import pass_error
 
 
 def test_phase6_mistake_1_words_missed(model: HeadModel) -> None:
@@ -81,7 +82,7 @@ def test_phase6_mistake_2_position_confound() -> None:
     position, uniform = (0, 2), (3, 3)
     assert all(head not in {(h.layer, h.head) for h in world.designs} for head in [uniform])
     assert np.abs(delta(matched.table, position)).max() < 1e-3
-    assert np.abs(delta(matched.table, uniform)).max() < 1e-6
+    assert np.abs(delta(matched.table, uniform)).max() < pass_error(model)
     assert delta(study.table, position).min() > 0.09
     assert delta(study.table, uniform).min() > 0.02
     assert any("confounded" in warning for warning in study.warnings)

@@ -17,6 +17,7 @@ from headscope.models.running import logits_at
 from headscope.tokens import tree_row
 from tests.laws import oracles
 from tests.oracle.lens import CHECKPOINT, answers_of_transformer_lens, with_value_biases
+from tests.tolerances import close
 
 pytestmark = pytest.mark.oracle
 TEXTS = (
@@ -65,7 +66,7 @@ def test_rows_equal_eager_attentions_of_each_prompt_alone(real: tuple[HeadModel,
     for row, ids in enumerate(rows):
         at = batch.attention_mask[row].bool()
         expected = oracles.attentions(eager, ids)
-        assert torch.allclose(mass[:, row][:, at][..., at].transpose(1, 2), expected, atol=1e-5)
+        assert close(mass[:, row][:, at][..., at].transpose(1, 2), expected, model)
 
 
 @pytest.mark.parametrize("spec", ["0:1", "3:2", "1:0,2:7,4:5"])
@@ -80,7 +81,7 @@ def test_zero_edits_equal_zeroed_rows_of_the_projection(real: tuple[HeadModel, P
         got = logits_at(model, batch, torch.arange(len(rows)), batch.ends())
     for row, ids in enumerate(rows):
         expected = oracles.logits(changed, ids)[-1]
-        assert float((got[row] - expected).abs().max()) <= 1e-5 * max(1.0, float(expected.abs().max()))
+        assert close(got[row], expected, model)
 
 
 def test_prompts_packed_as_a_tree_equal_each_alone(real: tuple[HeadModel, Path]) -> None:
@@ -98,8 +99,7 @@ def test_prompts_packed_as_a_tree_equal_each_alone(real: tuple[HeadModel, Path])
     logits = logits_at(model, batch, torch.zeros_like(tokens), tokens)
     for path, ids in zip(packed.paths, rows, strict=True):
         alone = logits_at(model, Batch.of_chains([ids]), *every_place(Batch.of_chains([ids])))
-        gap = (logits[torch.tensor(path)] - alone).abs().max()
-        assert float(gap) <= 1e-5 * max(1.0, float(alone.abs().max()))
+        assert close(logits[torch.tensor(path)], alone, model)
 
 
 def test_edits_and_patterns_equal_those_of_transformer_lens(shared: Path, tmp_path: Path) -> None:
@@ -119,11 +119,11 @@ def test_edits_and_patterns_equal_those_of_transformer_lens(shared: Path, tmp_pa
             kept = logits_at(model, batch, *places)
         with model.edit(zero(spec)):
             dropped = logits_at(model, batch, *places)
-        assert torch.allclose(plain, torch.from_numpy(lens[f"plain_{row}"]), atol=1e-4)
-        assert torch.allclose(kept, torch.from_numpy(lens[f"edited_{row}"]), atol=1e-4)
+        assert close(plain, lens[f"plain_{row}"], model)
+        assert close(kept, lens[f"edited_{row}"], model)
         assert not torch.allclose(dropped, kept, atol=1e-2)
         T = len(ids)
         keys = torch.eye(T, dtype=torch.bool).expand(1, T, T, T)
         everything = RowQueries(torch.arange(T)[None], torch.ones(1, T, dtype=torch.bool), keys)
         mass = read_attention(model, batch, everything).mass[:, 0].transpose(1, 2)
-        assert torch.allclose(mass, torch.from_numpy(lens[f"pattern_{row}"]), atol=1e-5)
+        assert close(mass, lens[f"pattern_{row}"], model)

@@ -17,6 +17,7 @@ from headscope.measure.patches import Patch, PatchStates, Placed, Recipe
 from headscope.models.head_model import HeadModel
 from headscope.models.loading import load_model
 from tests.oracle.lens import CHECKPOINT, answers_of_transformer_lens, with_value_biases
+from tests.tolerances import effect_error
 from tests.unit.measure.made_up import CONTROL, LEXICON, READOUTS, asked, lexicons, made_up
 
 pytestmark = pytest.mark.oracle
@@ -91,7 +92,7 @@ def test_patches_equal_those_of_transformer_lens(model: HeadModel, checkpoint: P
     lens = answers_of_transformer_lens(asking, tmp_path)
     answers = np.array([log_odds(lens[f"patched_{number}"]) for number in range(len(questions))])
     expected = answers.reshape(len(cases), len(SETS), len(READOUTS)).mean(-1)
-    assert np.abs(np.stack(got) - expected).max() < 1e-4
+    assert np.abs(np.stack(got) - expected).max() < effect_error(model)
 
 
 def test_scores_of_heads_equal_those_of_transformer_lens(model: HeadModel, checkpoint: Path, tmp_path: Path) -> None:
@@ -114,4 +115,4 @@ def test_scores_of_heads_equal_those_of_transformer_lens(model: HeadModel, check
         for p in range(1 if name == "matched" else len(given.prompts)):
             expected = np.mean([lens[f"{name}_{p * len(READOUTS) + r}"] for r in range(len(READOUTS))], axis=0)
             assert np.abs(expected).max() > 0.05
-            assert np.abs(found[p] - expected).max() < 1e-4
+            assert np.abs(found[p] - expected).max() < effect_error(model)

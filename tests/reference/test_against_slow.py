@@ -14,9 +14,11 @@ from headscope.measure.sampling import Sampling
 from headscope.models.loading import load_model
 from headscope.profiles.loading import load_profile
 from headscope.profiles.phase6_words import POSITION_WORDS
+from headscope.stats.tables import TOLERANCE_SHARE
 from headscope.verbs.causal import CausalStudy, Edited
 from headscope.verbs.screen import screen
 from tests.reference import slow
+from tests.tolerances import close, effect_error, nats_error
 
 TEMPLATES = ("t01", "t08", "t15", "t29")
 HEADS = (Head(0, 1), Head(1, 2), Head(2, 0), Head(3, 3))
@@ -56,7 +58,7 @@ def test_matched_screening_agrees(model, eager, profile, pack):
     for concept in profile.concepts:
         expected = slow.matched_delta(eager, model.tokenizer, profile, concept)
         found = by_head(rows[rows["concept"] == concept], model)
-        assert np.allclose(found, np.where(np.abs(expected) < 1e-6, 0.0, expected), atol=1e-5)
+        assert close(found, np.where(np.abs(expected) < TOLERANCE_SHARE, 0.0, expected), model)
 
 
 def test_phase6_screening_agrees(model, eager, profile):
@@ -70,8 +72,8 @@ def test_phase6_screening_agrees(model, eager, profile):
         ]
         rows = result.table[result.table["concept"] == concept]
         expected = np.mean([v for v, _ in values], axis=0)
-        assert np.allclose(by_head(rows, model, "concept_mean"), expected, atol=1e-5)
-        assert np.allclose(by_head(rows, model), expected - np.mean(neutral, axis=0), atol=1e-5)
+        assert close(by_head(rows, model, "concept_mean"), expected, model)
+        assert close(by_head(rows, model), expected - np.mean(neutral, axis=0), model)
         assert coverage.loc[concept, "n_spans"] == sum(found for _, found in values)
 
 
@@ -98,8 +100,8 @@ def test_zero_agrees_with_zeroed_rows_of_the_output_projection(model, profile, h
         text = study.asked[i].tokens.text
         for c, concept in enumerate(profile.concepts):
             arguments = (model.tokenizer, text, profile.readouts, *words_of(profile, concept))
-            assert outcomes.baseline[i, c] == pytest.approx(slow.log_odds(model.hf, *arguments), abs=1e-5)
-            assert outcomes.edited[0, i, c] == pytest.approx(slow.log_odds(twin, *arguments), abs=1e-5)
+            assert outcomes.baseline[i, c] == pytest.approx(slow.log_odds(model.hf, *arguments), abs=nats_error(model))
+            assert outcomes.edited[0, i, c] == pytest.approx(slow.log_odds(twin, *arguments), abs=nats_error(model))
 
 
 @pytest.mark.parametrize("heads", [(HEADS[2],), HEADS])
@@ -114,7 +116,7 @@ def test_mean_agrees_with_the_mean_put_into_the_bias(model, profile, heads):
             expected = slow.log_odds(
                 twin, model.tokenizer, asked.tokens.text, profile.readouts, *words_of(profile, concept)
             )
-            assert outcomes.edited[0, i, c] == pytest.approx(expected, abs=1e-5)
+            assert outcomes.edited[0, i, c] == pytest.approx(expected, abs=nats_error(model))
 
 
 @pytest.mark.parametrize("heads", [(HEADS[2],), HEADS])
@@ -127,7 +129,7 @@ def test_bos_agrees_with_the_values_of_the_bos_token_put_into_the_bias(model, pr
         text = study.asked[i].tokens.text
         for c, concept in enumerate(profile.concepts):
             expected = slow.log_odds(twin, model.tokenizer, text, profile.readouts, *words_of(profile, concept))
-            assert outcomes.edited[0, i, c] == pytest.approx(expected, abs=1e-5)
+            assert outcomes.edited[0, i, c] == pytest.approx(expected, abs=nats_error(model))
 
 
 def test_bos_needs_a_bos(profile):
@@ -141,9 +143,9 @@ def test_damage_agrees(model, profile):
     twin = slow.without_heads(model.hf, HEADS)
     for i in study.rows_of("neutral")[:3]:
         kl, before, after = slow.damage(model.hf, twin, list(study.asked[i].tokens.ids))
-        assert outcomes.kl_nats_per_token[0, i] == pytest.approx(kl, abs=1e-5)
-        assert outcomes.baseline_nll_nats_per_token[i] == pytest.approx(before, abs=1e-5)
-        assert outcomes.edited_nll_nats_per_token[0, i] == pytest.approx(after, abs=1e-5)
+        assert outcomes.kl_nats_per_token[0, i] == pytest.approx(kl, abs=effect_error(model))
+        assert outcomes.baseline_nll_nats_per_token[i] == pytest.approx(before, abs=nats_error(model))
+        assert outcomes.edited_nll_nats_per_token[0, i] == pytest.approx(after, abs=nats_error(model))
     assert np.isnan(outcomes.kl_nats_per_token[0, study.rows_of("anger")]).all(), "damage is measured on controls only"
 
 
@@ -177,7 +179,7 @@ def test_position_mean_and_resample_take_the_controls_own_z(model, profile):
     everything = HeadSet.parse("*", model.heads_per_layer)
     outcomes = study.measure([Edited(Arm(everything, kind), "requested") for kind in kinds])
     i = study.asked.index(asked)
-    assert np.allclose(outcomes.edited[0, i], outcomes.edited[1, i], atol=2e-5) == (
+    assert np.allclose(outcomes.edited[0, i], outcomes.edited[1, i], atol=nats_error(model)) == (
         len(source.tokens) == len(asked.tokens)
     )
     assert isinstance(study.states, ControlStates)
@@ -201,4 +203,6 @@ def test_readouts_in_one_row_equal_readouts_one_by_one(model, profile):
     edits = [edited("zero", HEADS[1]), edited("mean", HEADS[2])]
     outcomes = [study_of(model, profile, ["zero", "mean"], pack=pack).measure(edits) for pack in (True, False)]
     for name in ("baseline", "edited", "kl_nats_per_token"):
-        assert np.allclose(getattr(outcomes[0], name), getattr(outcomes[1], name), atol=1e-5, equal_nan=True)
+        assert np.allclose(
+            getattr(outcomes[0], name), getattr(outcomes[1], name), atol=effect_error(model), equal_nan=True
+        )

@@ -17,6 +17,7 @@ from headscope.verbs.patch import patch
 from headscope.verbs.patch_plan import Planner
 from tests.reference import slow
 from tests.reference.test_against_slow import study_of, words_of
+from tests.tolerances import nats_error
 
 TEMPLATES = ("t01", "t08", "t15", "t29")
 HEADS = ((0, 1), (2, 0), (3, 3))
@@ -174,4 +175,4 @@ def test_every_kind_of_patch_agrees(model, eager, profile, what, target, alpha, 
             source = by_id[plan.patches[place].sources[kind][0].asked.id]
             expected = slow_outcome(eager, model, profile, by_id[target_id], source, concept, target, what, alpha)
             found = result.values[f"{name}_{direction}_{concept}"].sel(prompt=target_id, lexicon=concept).item()
-            assert found == pytest.approx(expected, abs=1e-5)
+            assert found == pytest.approx(expected, abs=nats_error(model))

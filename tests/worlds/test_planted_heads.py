@@ -10,13 +10,16 @@ from typing import Any
 
 import pytest
 
+from headscope.models.head_model import HeadModel
 from headscope.worlds.catalog import worlds
 from headscope.worlds.checking import Measured
 from headscope.worlds.texts import CONCEPTS
+from tests.tolerances import DESIGN, effect_error, pass_error
 
 Worlds = dict[str, Measured]
 GRATITUDE, ANGER = CONCEPTS
 ALPHA = 0.05
+BLIND = 1e-3  # by design 0; beside it stands what noise in the stream adds to a score
 
 
 def verdict(measured: Measured, heads: str, concept: str) -> Any:
@@ -35,6 +38,11 @@ def place(world: str, part: str) -> str:
     return heads
 
 
+@pytest.fixture(scope="module")
+def writer_model() -> HeadModel:
+    return next(world for world in worlds() if world.name == "writer").load()
+
+
 def is_attending(row: Any) -> bool:
     return row["screen_q"] < ALPHA and row["screen_delta"] > 0
 
@@ -48,29 +56,31 @@ def test_the_writer_is_ranked_first_and_a_carrier(measured: Worlds) -> None:
         assert verdict(measured["writer"], writer, other)["verdict"] == "no effect"
 
 
-def test_the_decoy_attends_only(measured: Worlds) -> None:
+def test_the_decoy_attends_only(measured: Worlds, writer_model: HeadModel) -> None:
     decoy = place("writer", "decoy")
     for concept in CONCEPTS:
         row = ranked(measured["writer"], decoy, concept)
         assert is_attending(row)
         assert row["screen_delta"] > 0.9  # it looks like the writers do,
-        assert row["effect_estimate"] == pytest.approx(0.0, abs=1e-5)  # and nothing changes without it
+        assert abs(row["effect_estimate"]) < effect_error(writer_model)  # and nothing changes without it
         assert verdict(measured["writer"], decoy, concept)["verdict"] == "attends only"
 
 
-def test_attention_cannot_tell_the_decoy_from_the_writer_but_values_can(measured: Worlds) -> None:
+def test_attention_cannot_tell_the_decoy_from_the_writer_but_values_can(
+    measured: Worlds, writer_model: HeadModel
+) -> None:
     writer, decoy = (
         ranked(measured["writer"], place("writer", part), GRATITUDE) for part in ("writer of gratitude", "decoy")
     )
-    assert decoy["screen_delta"] == pytest.approx(writer["screen_delta"], rel=0.01)
-    assert decoy["value_weighted_delta"] == pytest.approx(0.0, abs=1e-5)
+    assert decoy["screen_delta"] == pytest.approx(writer["screen_delta"], rel=2 * DESIGN)
+    assert abs(decoy["value_weighted_delta"]) < pass_error(writer_model) * writer["value_weighted_delta"]
     assert writer["value_weighted_delta"] > 0.5
 
 
 def test_the_diffuse_writer_is_found_by_the_sweep_though_the_screen_is_blind_to_it(measured: Worlds) -> None:
     diffuse = place("diffuse", "diffuse writer")
     row = ranked(measured["diffuse"], diffuse, GRATITUDE)
-    assert row["screen_delta"] == pytest.approx(0.0, abs=1e-3)
+    assert abs(row["screen_delta"]) < BLIND
     assert not is_attending(row)
     assert row["rank"] == 1
     assert row["effect_p_max_t"] < ALPHA
@@ -92,7 +102,7 @@ def test_the_position_only_head_is_not_screened_in(measured: Worlds) -> None:
     for concept in CONCEPTS:
         row = ranked(measured["position"], head, concept)
         assert not is_attending(row)
-        assert row["screen_delta"] == pytest.approx(0.0, abs=1e-3)
+        assert abs(row["screen_delta"]) < BLIND
         assert verdict(measured["position"], head, concept)["verdict"] == "no effect"
 
 

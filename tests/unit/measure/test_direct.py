@@ -15,6 +15,7 @@ from headscope.models.loading import load_model
 from headscope.models.residual import find_residual
 from tests.laws import oracles
 from tests.laws.families import make, word_tokenizer
+from tests.tolerances import FLOAT64, effect_error
 from tests.unit.measure.made_up import CONTROL, LEXICON, MadeUp, made_up
 
 AFTER_ATTENTION = dict.fromkeys(
@@ -74,14 +75,14 @@ def test_the_direct_effect_of_a_head_is_what_the_head_alone_changes_behind_a_fro
             changes.append(log_odds(oracles.logits(model.hf, sequence.ids)[-1]) - before)
             handle.remove()
         expected = float(np.mean(changes))
-        assert abs(found[0, head.layer, head.head] - expected) < 1e-3 * max(1.0, abs(expected)), head
+        assert abs(found[0, head.layer, head.head] - expected) < effect_error(model), head
 
 
 def test_direct_effects_do_not_depend_on_the_batch_or_on_how_rows_are_laid(exact_model: HeadModel) -> None:
     packed, alone = direct(exact_model, made_up(exact_model, pack=True)), direct(exact_model, made_up(exact_model), 1)
     for name in ("heads", "effect", "feed_forward", "attention_bias", "embedding", "bias", "total"):
-        assert np.allclose(getattr(packed, name), getattr(alone, name), atol=1e-9), name
-    assert packed.additivity_error < 1e-10
+        assert np.allclose(getattr(packed, name), getattr(alone, name), atol=FLOAT64), name
+    assert packed.additivity_error < FLOAT64
 
 
 class _Squared(nn.Module):

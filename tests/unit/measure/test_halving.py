@@ -31,6 +31,7 @@ from headscope.runs.shards import Shards
 from headscope.verbs.attribute import attribute
 from headscope.verbs.patch import patch
 from tests.laws.families import make, word_tokenizer
+from tests.tolerances import FLOAT64
 from tests.unit.measure.made_up import asked, lexicons, made_up
 
 SCORES = ("heads", "effect", "feed_forward", "attention_bias", "embedding", "bias", "total")
@@ -74,9 +75,9 @@ def test_direct_attribution_in_halves_gives_the_same_numbers(
     halved = direct()
     assert whole.n_halved == 0
     assert halved.n_halved == {1: 3, 2: 1, 3: 1}[n_rows]
-    assert halved.additivity_error < 1e-10
+    assert halved.additivity_error < FLOAT64
     for name in SCORES:
-        assert np.allclose(getattr(whole, name), getattr(halved, name), atol=1e-9, equal_nan=True), name
+        assert np.allclose(getattr(whole, name), getattr(halved, name), atol=FLOAT64, equal_nan=True), name
 
 
 def test_direct_attribution_of_a_row_that_does_not_fit_is_refused(
@@ -114,7 +115,7 @@ def measured(model: HeadModel, patches: list[Patch], what: str = "z") -> tuple[F
 
 def assert_same(one: ForcedOutcomes, other: ForcedOutcomes) -> None:
     for name in OUTCOMES:
-        assert np.allclose(getattr(one, name), getattr(other, name), atol=1e-6), name
+        assert np.allclose(getattr(one, name), getattr(other, name), rtol=0.0, atol=FLOAT64), name
 
 
 @pytest.mark.parametrize(

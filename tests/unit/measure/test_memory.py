@@ -10,6 +10,7 @@ import headscope.measure.forced as forced_module
 from headscope.errors import WorkError
 from headscope.measure.attention import Probe, read_probes
 from headscope.measure.memory import in_halves, is_out_of_memory
+from tests.tolerances import close, effect_error
 
 CPU_WORDS = "[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"
 
@@ -76,7 +77,7 @@ def test_one_row_that_does_not_fit_is_an_error_that_says_what_to_do(passes_of, a
 
 
 @pytest.mark.parametrize("n_rows", [1, 3, 7])
-def test_edited_passes_in_halves_give_the_same_numbers(passes_of, arms, monkeypatch, n_rows):
+def test_edited_passes_in_halves_give_the_same_numbers(model, passes_of, arms, monkeypatch, n_rows):
     """With few rows the unedited pass does not fit either, and rows are halved too."""
     whole = passes_of().measure(arms)
     monkeypatch.setattr(forced_module, "logits_at", failing_above(forced_module.logits_at, n_rows))
@@ -84,10 +85,10 @@ def test_edited_passes_in_halves_give_the_same_numbers(passes_of, arms, monkeypa
     assert whole.n_halved == 0
     assert halved.n_halved > 0
     for name in ("baseline", "edited", "kl_nats_per_token", "baseline_nll_nats_per_token", "edited_nll_nats_per_token"):
-        assert np.allclose(getattr(halved, name), getattr(whole, name), atol=1e-5, equal_nan=True), name
+        assert np.allclose(getattr(halved, name), getattr(whole, name), atol=effect_error(model), equal_nan=True), name
 
 
-def test_control_states_are_not_counted_twice_where_a_pass_is_run_again(passes_of, monkeypatch):
+def test_control_states_are_not_counted_twice_where_a_pass_is_run_again(model, passes_of, monkeypatch):
     whole = passes_of()._states
     monkeypatch.setattr(
         edits_module, "run_hidden", failing_above(edits_module.run_hidden, 2, RuntimeError(CPU_WORDS), after=True)
@@ -95,7 +96,7 @@ def test_control_states_are_not_counted_twice_where_a_pass_is_run_again(passes_o
     halved = passes_of()._states
     assert halved.n_halved > 0
     for one, other in zip(halved._sums, whole._sums, strict=True):
-        assert np.allclose(one, other, atol=1e-4)
+        assert close(one, other, model)
 
 
 def test_a_screen_in_halves_reads_the_same(model, monkeypatch):
@@ -107,4 +108,4 @@ def test_a_screen_in_halves_reads_the_same(model, monkeypatch):
     halved = read_probes(model, sequences, probes, batch_tokens=1024, pack=False, halved=halvings.append)
     assert sum(halvings) > 0
     for name, values in whole.items():
-        assert np.allclose(values, halved[name], atol=1e-6, equal_nan=True), name
+        assert close(values, halved[name], model), name

@@ -11,6 +11,7 @@ from headscope.models.loading import load_model
 from headscope.models.running import logits_at
 from headscope.tokens import tree_row
 from tests.laws.families import make, word_tokenizer
+from tests.tolerances import FLOAT64, close
 
 
 @pytest.mark.parametrize("written_out", [NewGELUActivation, FastGELUActivation])
@@ -21,7 +22,7 @@ def test_it_is_the_same_function(written_out: type[nn.Module]) -> None:
     assert join_activations(model) == 3
     x = torch.linspace(-30, 30, 100_001, dtype=torch.float64)
     for block in model.transformer.h:
-        assert torch.allclose(block.mlp.act(x), written_out()(x), rtol=1e-7, atol=1e-9)
+        assert close(block.mlp.act(x), written_out()(x), FLOAT64)
     assert join_activations(model) == 0
 
 
@@ -36,4 +37,4 @@ def test_a_checkpoint_has_it_joined_and_gives_the_logits_it_gives_written_out(tm
     assert own.fingerprint == loaded.fingerprint
     batch = batch_of([tree_row([[1, 5, 9, 4]])], torch.device("cpu"))
     at = torch.zeros(4, dtype=torch.long), torch.arange(4)
-    assert torch.allclose(logits_at(own, batch, *at), logits_at(loaded, batch, *at), atol=1e-5)
+    assert close(logits_at(own, batch, *at), logits_at(loaded, batch, *at), own)

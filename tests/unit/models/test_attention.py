@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from headscope.models.attention import ScoredAttention, WeighedAttention
+from tests.tolerances import TINY, close
 
 B, H, H_KV, T, D = 2, 4, 2, 7, 3
 
@@ -72,7 +73,7 @@ def test_rows_equal_the_long_way(name: str) -> None:
     expected = long_way(given, allowed)
     for b in range(B):
         for q, token in enumerate(tokens[b].tolist()):
-            assert torch.allclose(rows[b, :, q], expected[b, :, token], atol=1e-6)
+            assert close(rows[b, :, q], expected[b, :, token], TINY)
 
 
 def test_half_precision_rows_are_computed_in_float32() -> None:
@@ -81,7 +82,7 @@ def test_half_precision_rows_are_computed_in_float32() -> None:
     rows = ScoredAttention(**given, mask=None, scaling=0.5).rows(tokens)
     expected = long_way({name: value.float() for name, value in given.items()} | {"scaling": 0.5}, CAUSAL)
     assert rows.dtype == torch.float32
-    assert torch.allclose(rows, expected, atol=1e-6)
+    assert close(rows, expected, TINY)
 
 
 def test_weights_the_model_computed_are_taken_as_they_are() -> None:

@@ -16,6 +16,7 @@ from headscope.models.laws import check_laws
 from headscope.models.loading import load_model
 from headscope.models.running import run_hidden
 from tests.laws.families import make, sequences, word_tokenizer
+from tests.tolerances import close
 
 
 def fresh(family: str) -> HeadModel:
@@ -46,7 +47,7 @@ def test_every_row_of_a_block_of_edits_equals_its_whole_pass(family: str, layer:
         with editing(model, {layer: LayerEdit(gain[index : index + 1])}):
             whole = all_logits(model, once)
         for row, logits in enumerate(whole):
-            assert torch.allclose(begun[index * len(rows) + row], logits, atol=1e-5)
+            assert close(begun[index * len(rows) + row], logits, model)
 
 
 def test_the_blocks_below_do_not_run(llama: HeadModel) -> None:

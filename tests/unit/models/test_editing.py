@@ -14,6 +14,7 @@ from headscope.models.head_model import HeadModel
 from headscope.models.loading import load_model
 from headscope.models.running import logits_at, run_hidden
 from tests.laws.families import make, sequences, word_tokenizer
+from tests.tolerances import close
 
 
 @pytest.fixture
@@ -138,7 +139,7 @@ def test_value_bias_is_what_z_becomes_when_every_value_vector_is_zeroed(gpt2: He
     with gpt2.edit(zero("1:2", value_bias="keep")):
         got = last_logits(gpt2, batch)
     rows = torch.arange(len(batch))
-    assert torch.allclose(got, expected[rows, batch.ends()], atol=1e-5)
+    assert close(got, expected[rows, batch.ends()], gpt2)
 
 
 def test_value_bias_is_spread_over_grouped_heads_and_zero_where_there_is_none(llama: HeadModel) -> None:

@@ -22,6 +22,7 @@ from headscope.models.loading import load_model
 from headscope.models.reading import RowQueries, read_attention
 from tests.laws import oracles
 from tests.laws.families import make, sequences, word_tokenizer
+from tests.tolerances import close
 
 
 def saw_nothing(module: nn.Module, attention: Attention, output: torch.Tensor) -> None:
@@ -94,4 +95,4 @@ def test_soft_caps_sinks_and_windows_are_honored_under_a_users_own_attention(fam
     for row, ids in enumerate(sequences()):
         real = batch.attention_mask[row].bool()
         mass = reading.mass[:, row][:, real][..., real].transpose(1, 2)
-        assert torch.allclose(mass, oracles.attentions(eager, ids), atol=1e-5)
+        assert close(mass, oracles.attentions(eager, ids), model)

@@ -14,6 +14,7 @@ from headscope.models.head_model import HeadModel
 from headscope.models.loading import choose_device, fingerprint, load_model
 from headscope.models.running import logits_at
 from tests.laws.families import make, word_tokenizer
+from tests.tolerances import close
 
 
 def test_a_folder_gives_the_weights_that_were_saved(folder: Path) -> None:
@@ -23,7 +24,7 @@ def test_a_folder_gives_the_weights_that_were_saved(folder: Path) -> None:
     assert model.laws.passed
     batch = Batch.of_chains([[3, 4, 5]])
     expected = twin(input_ids=batch.ids).logits[0, 2].detach()
-    assert torch.allclose(logits_at(model, batch, torch.tensor([0]), torch.tensor([2]))[0], expected, atol=1e-6)
+    assert close(logits_at(model, batch, torch.tensor([0]), torch.tensor([2]))[0], expected, model)
 
 
 @pytest.mark.parametrize("form", ["sharded", "pickled"])

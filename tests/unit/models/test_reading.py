@@ -16,6 +16,7 @@ from headscope.models.reading import AttentionReading, RowQueries, read_attentio
 from headscope.models.running import Stop
 from tests.laws import oracles
 from tests.laws.families import make, sequences, word_tokenizer
+from tests.tolerances import TINY, close
 
 
 def batch_and_queries(n_groups: int = 3) -> tuple[Batch, RowQueries]:
@@ -28,9 +29,7 @@ def batch_and_queries(n_groups: int = 3) -> tuple[Batch, RowQueries]:
 
 
 def same(first: AttentionReading, second: AttentionReading) -> bool:
-    return torch.equal(first.mass.nan_to_num(-1), second.mass.nan_to_num(-1)) and torch.allclose(
-        first.written.nan_to_num(-1), second.written.nan_to_num(-1), atol=1e-6
-    )
+    return close(first.mass, second.mass, TINY) and close(first.written, second.written, TINY)
 
 
 @pytest.mark.parametrize("family", ["gpt2", "llama", "qwen3", "gptj", "bloom", "falcon", "falcon_40b"])
@@ -55,7 +54,7 @@ def test_written_is_the_norm_of_the_weighted_values_through_the_projection(famil
                 keys = queries.keys[row, q, g, : len(ids)]
                 z = (pattern[layer, h, queries.tokens[row, q]] * keys) @ value[h]
                 expected = (z @ matrix[h * value.shape[-1] : (h + 1) * value.shape[-1]]).norm()
-                assert torch.allclose(written[layer, row, q, h, g], expected, rtol=1e-5, atol=1e-5)
+                assert close(written[layer, row, q, h, g], expected, TINY)
 
 
 def test_queries_that_are_not_valid_are_nan_and_no_others(gpt2: HeadModel) -> None:

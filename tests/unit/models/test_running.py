@@ -14,6 +14,7 @@ from headscope.models.head_model import HeadModel
 from headscope.models.loading import load_model
 from headscope.models.running import logits_at, prefill, run_hidden
 from tests.laws.families import FAMILIES, make, sequences, word_tokenizer
+from tests.tolerances import close
 
 
 @pytest.mark.parametrize("family", ["gpt2", "gemma2", "cohere", "granite", "gptj"])
@@ -27,7 +28,7 @@ def test_logits_at_chosen_places_equal_those_of_a_whole_pass(family: str) -> Non
         whole = model.hf(
             input_ids=batch.ids, attention_mask=batch.attention_mask, position_ids=batch.positions, use_cache=False
         ).logits
-    assert torch.allclose(logits_at(model, batch, rows, tokens), whole[rows, tokens], atol=1e-5)
+    assert close(logits_at(model, batch, rows, tokens), whole[rows, tokens], model)
 
 
 def test_the_language_model_head_runs_at_the_asked_places_only(gpt2: HeadModel) -> None:
@@ -62,7 +63,7 @@ def test_a_padded_token_of_a_tree_that_sees_nothing_does_not_spread_nan(gpt2: He
     allowed[1, 2] = False
     tree = Batch(plain.ids, plain.positions, plain.attention_mask, allowed)
     places = torch.tensor([0, 1]), torch.tensor([2, 1])
-    assert torch.allclose(logits_at(gpt2, tree, *places), logits_at(gpt2, plain, *places), atol=1e-5)
+    assert close(logits_at(gpt2, tree, *places), logits_at(gpt2, plain, *places), gpt2)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float16"])

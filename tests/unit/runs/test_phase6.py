@@ -290,7 +290,7 @@ def test_the_studys_published_scores_are_read(shared: Path) -> None:
     assert list(dict.fromkeys(table["concept"])) == ["gratitude", "anger", "apology"]
     top = table.sort_values("estimate", ascending=False).iloc[0]
     assert (top["concept"], top["layer"], top["head"]) == ("gratitude", 1, 10)
-    assert top["estimate"] == pytest.approx(0.340434, abs=5e-7)
+    assert top["estimate"] == pytest.approx(0.340434, abs=5e-7)  # as printed
     assert set(table["control"]) == {"phase6_unpaired"}
 
 

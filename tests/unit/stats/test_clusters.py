@@ -14,6 +14,7 @@ from headscope.stats.clusters import (
     standard_deviation,
     template_means,
 )
+from tests.tolerances import FLOAT64_SUM
 
 
 def test_every_template_weighs_the_same_however_many_prompts_it_has():
@@ -49,7 +50,7 @@ def test_the_order_of_prompts_does_not_matter(order, seed):
     first = template_means(deltas, labels)
     second = template_means(deltas[order], [labels[i] for i in order])
     assert first.labels == second.labels
-    np.testing.assert_allclose(first.means, second.means, rtol=1e-12, atol=1e-14)
+    np.testing.assert_allclose(first.means, second.means, rtol=FLOAT64_SUM, atol=FLOAT64_SUM)
 
 
 def test_blocks_share_the_rows_of_the_templates_they_share():

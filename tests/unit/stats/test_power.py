@@ -36,13 +36,15 @@ def test_statsmodels_agrees_on_power(d, n, alpha):
     critical = corrected_critical_t(n, alpha=alpha)
     expected = TTestPower().power(d, n, alpha)
     assume(np.isfinite(expected))  # statsmodels loses the far tail on the other side; ours does not
-    assert power_of_t(d, n, critical) == pytest.approx(expected, abs=1e-6)
+    assert power_of_t(d, n, critical) == pytest.approx(expected, abs=1e-6)  # their quadratures, not rounding
 
 
 @pytest.mark.parametrize(("n", "n_tests"), [(6, 1), (35, 1), (80, 12)])
 def test_statsmodels_agrees_on_the_smallest_detectable_effect(n, n_tests):
     expected = TTestPower().solve_power(nobs=n, alpha=0.05 / n_tests, power=0.8)
-    assert smallest_detectable_d(n, n_tests=n_tests) == pytest.approx(float(np.ravel(expected)[0]), rel=1e-5)
+    assert smallest_detectable_d(n, n_tests=n_tests) == pytest.approx(
+        float(np.ravel(expected)[0]), rel=1e-5
+    )  # their solver's
 
 
 @pytest.mark.parametrize(("n", "n_tests"), [(35, 432), (80, 432), (120, 3072)])
@@ -56,7 +58,7 @@ def test_quadrature_agrees_in_large_families_where_statsmodels_loses_the_tail(n,
         return both * stats.chi2.pdf(v, df)
 
     power, _ = integrate.quad(beyond, 0, df + 30 * math.sqrt(2 * df), points=[df], limit=200)
-    assert power == pytest.approx(0.8, abs=1e-6)
+    assert power == pytest.approx(0.8, abs=1e-6)  # quad's
 
 
 @pytest.mark.parametrize("n_tests", [1, 12, 432])

@@ -10,6 +10,7 @@ from scipy import stats
 
 from headscope.random_streams import generator
 from headscope.stats.resampling import flip_test, flips_needed
+from tests.tolerances import FLOAT64, FLOAT64_SUM
 
 # Fisher 1935, The Design of Experiments, section 17: Darwin's 15 pairs of Zea mays, differences in eighths of an inch.
 DARWIN = np.array([49, -67, 8, 16, 6, 23, 28, 41, 14, 29, 56, 24, 75, 60, -48], dtype=float)
@@ -30,13 +31,13 @@ def brute_force(means: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
     observed = statistic(np.ones(n))
     flips = np.array([statistic(np.array(signs, dtype=float)) for signs in product([1, -1], repeat=n)])
-    single = (flips >= observed - 1e-9).mean(0)
+    single = (flips >= observed - FLOAT64).mean(0)
     order = np.argsort(-observed)
     adjusted = np.empty(k)
     largest_so_far = 0.0
     for rank, test in enumerate(order):
         maximum = flips[:, order[rank:]].max(1)
-        largest_so_far = max(largest_so_far, (maximum >= observed[test] - 1e-9).mean())
+        largest_so_far = max(largest_so_far, (maximum >= observed[test] - FLOAT64).mean())
         adjusted[test] = largest_so_far
     return single, adjusted
 
@@ -47,8 +48,8 @@ def test_step_down_max_t_is_the_brute_force_answer(n, k, seed):
     found = flip_test(means, rng())
     single, adjusted = brute_force(means)
     assert found.exact
-    np.testing.assert_allclose(found.p_value, single, rtol=0, atol=1e-12)
-    np.testing.assert_allclose(found.p_max_t, adjusted, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(found.p_value, single, rtol=0, atol=FLOAT64_SUM)
+    np.testing.assert_allclose(found.p_max_t, adjusted, rtol=0, atol=FLOAT64_SUM)
 
 
 def test_step_down_max_t_with_templates_that_some_tests_lack():
@@ -56,22 +57,22 @@ def test_step_down_max_t_with_templates_that_some_tests_lack():
     means[:3, 0], means[7:, 1] = np.nan, np.nan
     found = flip_test(means, rng())
     single, adjusted = brute_force(means)
-    np.testing.assert_allclose(found.p_value, single, atol=1e-12)
-    np.testing.assert_allclose(found.p_max_t, adjusted, atol=1e-12)
+    np.testing.assert_allclose(found.p_value, single, atol=FLOAT64_SUM)
+    np.testing.assert_allclose(found.p_max_t, adjusted, atol=FLOAT64_SUM)
 
 
 @pytest.mark.parametrize("n", [6, 9, 12])
 def test_single_tests_agree_with_scipy(n):
     values = np.random.default_rng(n).normal(0.4, 1.0, size=n)
     exact = stats.permutation_test((values,), np.mean, permutation_type="samples", n_resamples=np.inf)
-    assert flip_test(values[:, None], rng()).p_value[0] == pytest.approx(exact.pvalue, abs=1e-12)
+    assert flip_test(values[:, None], rng()).p_value[0] == pytest.approx(exact.pvalue, abs=FLOAT64_SUM)
 
 
 def test_darwins_maize_gives_fishers_published_count():
     """Fisher 1935, section 21: 1,726 of 32,768 sign arrangements are at least as far from 0, 5.267 %."""
     found = flip_test(DARWIN[:, None], rng())
     assert found.exact
-    assert found.p_value[0] == pytest.approx(1726 / 32768, abs=1e-15)
+    assert found.p_value[0] == 1726 / 32768  # the same fraction, bit for bit
 
 
 def test_the_statistic_is_a_monotone_function_of_students_t():
@@ -79,8 +80,8 @@ def test_the_statistic_is_a_monotone_function_of_students_t():
     signs = np.array(list(product([1.0, -1.0], repeat=11)))
     flipped = signs * values
     t = np.abs(stats.ttest_1samp(flipped, 0.0, axis=1).statistic)
-    expected = np.mean(t >= abs(stats.ttest_1samp(values, 0.0).statistic) * (1 - 1e-9))
-    assert flip_test(values[:, None], rng()).p_value[0] == pytest.approx(expected, abs=1e-12)
+    expected = np.mean(t >= abs(stats.ttest_1samp(values, 0.0).statistic) * (1 - FLOAT64))
+    assert flip_test(values[:, None], rng()).p_value[0] == pytest.approx(expected, abs=FLOAT64_SUM)
 
 
 def test_random_flips_agree_with_all_flips():
@@ -89,6 +90,7 @@ def test_random_flips_agree_with_all_flips():
     some = flip_test(means, rng(), n_flips=60_000)
     assert every.exact
     assert not some.exact
+    # Five standard errors of a share of 60,000 draws; of the quantile, those of its tail.
     np.testing.assert_allclose(some.p_value, every.p_value, atol=0.01)
     np.testing.assert_allclose(some.p_max_t, every.p_max_t, atol=0.01)
     np.testing.assert_allclose(some.critical_t, every.critical_t, rtol=0.01)
@@ -139,7 +141,9 @@ def test_without_simultaneous_nothing_simultaneous_is_given():
 
 def test_the_critical_value_of_one_symmetric_test_is_near_students():
     values = stats.norm.ppf((np.arange(40) + 0.5) / 40)[:, None]
-    assert flip_test(values, rng()).critical_t[0] == pytest.approx(stats.t.isf(0.025, 39), rel=0.03)
+    assert flip_test(values, rng()).critical_t[0] == pytest.approx(
+        stats.t.isf(0.025, 39), rel=0.03
+    )  # its tail's, see _FLIPS_BEYOND_QUANTILE
 
 
 def test_the_critical_value_lies_between_one_test_and_bonferroni():
@@ -198,8 +202,8 @@ def test_neither_the_unit_nor_the_sign_of_a_column_matters(shape, scale, sign):
     factors = np.ones(means.shape[1])
     factors[0] = scale * sign
     first, second = flip_test(means, rng()), flip_test(means * factors, rng())
-    np.testing.assert_allclose(first.p_max_t, second.p_max_t, atol=1e-12)
-    np.testing.assert_allclose(first.critical_t, second.critical_t, rtol=1e-9)
+    np.testing.assert_allclose(first.p_max_t, second.p_max_t, atol=FLOAT64_SUM)
+    np.testing.assert_allclose(first.critical_t, second.critical_t, rtol=FLOAT64)
 
 
 @settings(max_examples=40, deadline=None)
@@ -210,12 +214,12 @@ def test_the_order_of_templates_and_tests_does_not_matter(shape, random):
     random.shuffle(rows)
     random.shuffle(columns)
     first, second = flip_test(means, rng()), flip_test(means[np.ix_(rows, columns)], rng())
-    np.testing.assert_allclose(first.p_max_t[columns], second.p_max_t, atol=1e-12)
-    np.testing.assert_allclose(first.critical_t[columns], second.critical_t, rtol=1e-9)
+    np.testing.assert_allclose(first.p_max_t[columns], second.p_max_t, atol=FLOAT64_SUM)
+    np.testing.assert_allclose(first.critical_t[columns], second.critical_t, rtol=FLOAT64)
 
 
 @settings(max_examples=40, deadline=None)
 @given(families)
 def test_a_larger_family_never_makes_a_result_surer(shape):
     means = family(shape)
-    assert flip_test(means[:, :1], rng()).p_max_t[0] <= flip_test(means, rng()).p_max_t[0] + 1e-12
+    assert flip_test(means[:, :1], rng()).p_max_t[0] <= flip_test(means, rng()).p_max_t[0] + FLOAT64_SUM

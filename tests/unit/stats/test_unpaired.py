@@ -8,6 +8,7 @@ from scipy import linalg, stats
 from headscope.errors import RequestError
 from headscope.stats.effects import ROW_COLUMNS
 from headscope.stats.unpaired import unpaired_rows
+from tests.tolerances import FLOAT64, FLOAT64_SUM
 
 
 def cr2_by_matrices(y: np.ndarray, x: np.ndarray, clusters: np.ndarray) -> tuple[float, float]:
@@ -40,8 +41,8 @@ def test_shared_unbalanced_templates_give_the_general_cr2_answer(seed):
         values[:, None], controls[:, None], [f"t{i}" for i in first], [f"t{i}" for i in second], family="f"
     ).iloc[0]
     assert row.estimate == pytest.approx(values.mean() - controls.mean())
-    assert row.ci_high - row.estimate == pytest.approx(stats.t.isf(0.025, df) * error, rel=1e-9)
-    assert row.p_value == pytest.approx(2 * stats.t.sf(abs(row.estimate / error), df), rel=1e-9)
+    assert row.ci_high - row.estimate == pytest.approx(stats.t.isf(0.025, df) * error, rel=FLOAT64)
+    assert row.p_value == pytest.approx(2 * stats.t.sf(abs(row.estimate / error), df), rel=FLOAT64)
 
 
 def test_one_prompt_a_template_is_welchs_test():
@@ -53,9 +54,9 @@ def test_one_prompt_a_template_is_welchs_test():
     hc2 = sm.OLS(
         np.concatenate([values[:, 0], controls[:, 0]]), sm.add_constant(np.repeat([1.0, 0.0], 12))
     ).fit(cov_type="HC2")  # fmt: skip
-    assert error[0] == pytest.approx(hc2.bse[1], rel=1e-12)
+    assert error[0] == pytest.approx(hc2.bse[1], rel=FLOAT64_SUM)
     half = (rows["ci_high"] - rows["estimate"]).to_numpy()
-    np.testing.assert_allclose(half, stats.t.isf(0.025, 22) * error, rtol=1e-9)
+    np.testing.assert_allclose(half, stats.t.isf(0.025, 22) * error, rtol=FLOAT64)
 
 
 def test_the_row_has_every_column_and_no_paired_effect_size():

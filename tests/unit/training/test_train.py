@@ -11,6 +11,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
 
+from tests.tolerances import TINY
 from training.grammar import documents
 from training.train import (
     OutOfTimeError,
@@ -55,7 +56,7 @@ def test_padding_carries_no_loss(rows: list[list[int]]) -> None:
     with torch.inference_mode():
         alone = [mean_loss_nats(model, *pad([row])).item() * (len(row) - 1) for row in (short, long)]
         together = mean_loss_nats(model, *pad([short, long])).item() * (len(short) + len(long) - 2)
-    assert together == pytest.approx(sum(alone), rel=1e-5)
+    assert together == pytest.approx(sum(alone), rel=TINY)
 
 
 def test_learning_rate_warms_up_and_falls_to_a_hundredth() -> None:
@@ -64,7 +65,7 @@ def test_learning_rate_warms_up_and_falls_to_a_hundredth() -> None:
     assert max(shares) == pytest.approx(1.0)
     assert shares[: recipe.warmup_steps] == sorted(shares[: recipe.warmup_steps])
     assert shares[recipe.warmup_steps :] == sorted(shares[recipe.warmup_steps :], reverse=True)
-    assert shares[-1] == pytest.approx(0.01, abs=1e-3)
+    assert shares[-1] == pytest.approx(0.01, abs=1e-3)  # one step short of the end
 
 
 def test_same_seed_same_weights_and_the_stored_folder_loads(
@@ -80,7 +81,9 @@ def test_same_seed_same_weights_and_the_stored_folder_loads(
     assert json.loads((tmp_path / "out/training_record.json").read_text()) == {"recipe": 1}
     assert (tmp_path / "out/model.safetensors").stat().st_mode & 0o777 == 0o644
     loaded = AutoModelForCausalLM.from_pretrained(tmp_path / "out", dtype=torch.float32)
-    assert torch.allclose(loaded.transformer.wte.weight, weights[0], atol=1e-3)
+    assert torch.allclose(
+        loaded.transformer.wte.weight, weights[0], atol=1e-3
+    )  # stored in float16: weights up to 2 round by 2^-11
     assert AutoTokenizer.from_pretrained(tmp_path / "out")("so")["input_ids"] == demo_tokenizer("so")["input_ids"]
 
 
