@@ -20,6 +20,7 @@ import torch
 from headscope.models.batches import Batch
 from headscope.models.head_model import HeadModel
 from headscope.models.law_rows import all_logits, made_up_sequences, tolerance_of
+from headscope.models.windows import smallest_window
 from headscope.rounding import pass_bound, sum_bound
 
 N_TOKENS = 64
@@ -57,7 +58,10 @@ def pass_error(model: HeadModel) -> float:
 @functools.cache
 def largest_logit(model: HeadModel) -> float:
     """Of the load check's made-up rows; at least 1."""
-    rows = [all_logits(model, Batch.of_chains([ids], device=model.device)) for ids in made_up_sequences(model)]
+    rows = [
+        all_logits(model, Batch.of_chains([ids], device=model.device))
+        for ids in made_up_sequences(model, smallest_window(model))
+    ]
     return max(1.0, *(float(logits.abs().max()) for one in rows for logits in one))
 
 
