@@ -89,7 +89,7 @@ class CausalStudy:
                 f'profile "{profile.name}" has no control prompts',
                 expected="prompts without the concept to compare with",
             )
-        self.templates = templates_of(asked)
+        self.templates = templates_of(profile)
         if prompts is not None:
             asked = [prompt for prompt in asked if prompt.concept == profile.control or prompt.id in prompts]
         encoder = encoder_of(model, chat_template=chat_template)

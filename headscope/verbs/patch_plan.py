@@ -36,7 +36,7 @@ def patchable_concepts(
     slots = {
         one.id: slot_of(one, encoder.encode(one.text, name=f"prompt {one.id}"), encoder) for one in profile.prompts
     }
-    templates = templates_of(profile.prompts).of
+    templates = templates_of(profile).of
 
     def many(name: str) -> bool:
         return len({templates[one.id] for one in profile.prompts_of(name) if slots[one.id] is not None}) > 1

@@ -80,7 +80,7 @@ def screen_phase6(
     sizes = np.array([len(probe.keys) for probe in probes])
     values = read["attention"] / sizes[:, None, None]
 
-    templates = templates_of(prompts)
+    templates = templates_of(profile)
     coverage = _coverage(profile, names, matched)
     table = screen_table(_blocks(model, profile, names, values, templates.of), seed=seed)
     dataset = xr.Dataset(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from headscope.errors import RequestError
 from headscope.models.head_model import HeadModel
 from headscope.models.memory_budget import batch_tokens_within
-from headscope.profiles.types import Profile, Prompt
+from headscope.profiles.types import Profile
 from headscope.stats import label_templates
 from headscope.stats.clusters import MIN_TEMPLATES
 
@@ -46,8 +46,13 @@ def chosen_concepts(profile: Profile, concepts: Sequence[str] | str | None) -> t
     return tuple(name for name in profile.concepts if name in asked)
 
 
-def templates_of(prompts: Sequence[Prompt]) -> Templates:
-    """The template of each prompt, inferred from the texts where the profile gives none."""
+def templates_of(profile: Profile) -> Templates:
+    """The template of each prompt, inferred from the texts where the profile gives none.
+
+    All prompts of the profile are labelled together, whichever of its concepts are asked for: which prompts are alike
+    depends on what they are compared with, and a prompt must be the same unit in everything that is said of it.
+    """
+    prompts = profile.prompts
     labels = label_templates(
         [prompt.template for prompt in prompts],
         [prompt.text for prompt in prompts],
@@ -65,9 +70,10 @@ def require_verdicts(profile: Profile, concepts: Sequence[str] | str | None) -> 
     Raises:
         RequestError: names the concept, how many templates it has, and how many would do.
     """
+    templates = templates_of(profile).of
     for name in chosen_concepts(profile, concepts):
         prompts = profile.prompts_of(name)
-        n_templates = len(set(templates_of(prompts).of.values()))
+        n_templates = len({templates[prompt.id] for prompt in prompts})
         if n_templates < MIN_TEMPLATES:
             raise RequestError(
                 f'no verdict on "{name}" can be reached with {n_templates} templates',

@@ -98,7 +98,7 @@ def screen(
         )
     encoder = encoder_of(model, chat_template=chat_template)
     prompts = [prompt for name in names for prompt in profile.prompts_of(name)]
-    templates = templates_of([*prompts, *profile.controls])
+    templates = templates_of(profile)
     views = views_of(encoder, [*prompts, *profile.controls], profile, query)
     alike = by_length([views[control.id] for control in profile.controls])
     comparisons = [compare(prompt, views, alike) for prompt in prompts]
