@@ -271,7 +271,7 @@ def _set(
     concept: str, heads: str, role: str, part: pd.DataFrame, effects: pd.DataFrame, nulls: list[Mapping[str, Any]]
 ) -> SetFindings:
     of_heads = effects[effects["heads"] == heads]
-    damage = of_heads[of_heads["outcome"].isin(DAMAGE_OUTCOMES) & of_heads["role"].isin([role, "single"])]
+    damage = of_heads[of_heads["outcome"].isin(DAMAGE_OUTCOMES) & (of_heads["role"] == role)]
     total = effects_of(of_heads[(of_heads["role"] == "sum_of_singles") & (of_heads["concept"] == concept)], effects)
     null = [row for row in nulls if (row["concept"], row["heads"], row["outcome"]) == (concept, heads, PRIMARY_OUTCOME)]
     return SetFindings(

@@ -129,6 +129,10 @@ class _Evidence:
         return min(self.specificity, key=lambda other: (self.specificity[other][1], self.specificity[other][0]))
 
 
+_JUDGED_ROLES = ("single", "requested", "joint_top")
+"""Of several groups of rows on the same heads the first of these is judged: the one on most prompts."""
+
+
 def judge(
     effects: pd.DataFrame, screen: pd.DataFrame | None, assay: pd.DataFrame, *, criteria: Criteria | None = None
 ) -> pd.DataFrame:
@@ -271,30 +275,30 @@ def _templates_needed(estimate: float, deviation: float, threshold: float, n_fam
 def _gather(
     effects: pd.DataFrame, screen: pd.DataFrame | None, assay: pd.DataFrame, rules: Criteria
 ) -> list[_Evidence]:
-    rows = effects[effects["scope"] == rules.scope]
+    rows = _grouped(effects[effects["scope"] == rules.scope])
     deciding = rows[(rows["edit"] == rules.deciding_edit) & (rows["outcome"] == rules.outcome)]
     sums = deciding[deciding["role"] == "sum_of_singles"].to_dict("records")
     singles_sum = {(str(r["concept"]), str(r["heads"])): float(r["estimate"]) for r in sums}
-    deciding = deciding[deciding["role"].isin(["single", "requested", "joint_top"])]
-    deciding = deciding.sort_values("role", key=lambda role: role != "single", kind="stable")
+    deciding = deciding[deciding["role"].isin(_JUDGED_ROLES)]
+    deciding = deciding.sort_values("role", key=lambda role: role.map(_JUDGED_ROLES.index), kind="stable")
     deciding = deciding.drop_duplicates(["concept", "heads"]).sort_index()
     zero = rows[(rows["edit"] == rules.agreeing_edit) & (rows["outcome"] == rules.outcome)]
-    agreeing = {(str(r["concept"]), str(r["heads"])): float(r["estimate"]) for r in zero.to_dict("records")}
+    agreeing = {_place(r): float(r["estimate"]) for r in _firsts(zero, *_KEYS)}
     damage = rows[(rows["edit"] == rules.deciding_edit) & (rows["outcome"] == "perplexity_ratio")]
-    harm = {str(row["heads"]): Damage.of_row(row) for row in damage.to_dict("records")}
-    special: dict[tuple[str, str], dict[str, tuple[float, float, float]]] = {}
+    harm = {_place(r)[1:3]: Damage.of_row(r) for r in _firsts(damage, "heads", "group")}
+    special: dict[_Place, dict[str, tuple[float, float, float]]] = {}
     contrasts = rows[(rows["edit"] == rules.deciding_edit) & rows["outcome"].str.startswith(SPECIFICITY_PREFIX)]
-    for r in contrasts.to_dict("records"):
+    for r in _firsts(contrasts, *_KEYS, "outcome"):
         other = str(r["outcome"]).removeprefix(SPECIFICITY_PREFIX)
         bounds = (float(r["estimate"]), float(r["sim_low"]), float(r["sim_high"]))
-        special.setdefault((str(r["concept"]), str(r["heads"])), {})[other] = bounds
+        special.setdefault(_place(r), {})[other] = bounds
     attention = _attention(screen, rules)
     gap = assay[assay["outcome"] == rules.outcome].set_index("concept")
     shown = {str(concept): bool(value) for concept, value in gap["shown"].items()}
     own_gap = {str(concept): float(value) for concept, value in gap["estimate"].items()}
     evidence: list[_Evidence] = []
     for r in deciding.to_dict("records"):
-        key = (str(r["concept"]), str(r["heads"]))
+        place, key = _place(r), (str(r["concept"]), str(r["heads"]))
         deviation, n_family = _spread(r, rules.alpha)
         q, delta = attention.get(key, (math.nan, math.nan))
         evidence.append(
@@ -310,16 +314,43 @@ def _gather(
                 n_family=n_family,
                 threshold=rules.threshold_nats(own_gap.get(key[0], math.nan)),
                 shown=shown.get(key[0]),
-                agreeing=agreeing.get(key, math.nan),
+                agreeing=agreeing.get(place, math.nan),
                 attends_q=q,
                 attends_delta=delta,
-                damage=harm.get(key[1], Damage()),
-                specificity=special.get(key, {}),
+                damage=harm.get(place[1:3], Damage()),
+                specificity=special.get(place, {}),
                 n_concepts=assay["concept"].nunique(),
                 sum_of_singles=singles_sum.get(key, math.nan),
             )
         )
     return evidence
+
+
+_Place = tuple[str, str, str, str]
+_KEYS = ("concept", "heads", "group", "prompts")
+
+
+def _grouped(rows: pd.DataFrame) -> pd.DataFrame:
+    """``rows`` with what tells groups of rows apart that were measured together: column ``group`` and ``prompts``.
+
+    One head can stand in a table several times: alone on all prompts, as a top set of one on half of them, in tables
+    put one below the other. What is said of it must come from one such group: the same role, the same verb (the first
+    part of the family's name) and, of the rows on the concept's prompts, as many prompts and templates.
+    """
+    group = [(role, str(family).partition("/")[0]) for role, family in zip(rows["role"], rows["family"], strict=True)]
+    prompts = list(zip(rows["n_prompts"].map(str), rows["n_templates"].map(str), strict=True))
+    return rows.assign(group=list(map(str, group)), prompts=list(map(str, prompts)))
+
+
+def _place(row: Mapping[Hashable, Any]) -> _Place:
+    """Concept, heads, group and prompts of a row of ``_grouped``."""
+    concept, heads, group, prompts = (str(row[key]) for key in _KEYS)
+    return concept, heads, group, prompts
+
+
+def _firsts(rows: pd.DataFrame, *keys: str) -> list[dict[Hashable, Any]]:
+    """The first of several rows that are alike in ``keys``."""
+    return rows.drop_duplicates(list(keys)).to_dict("records")
 
 
 def _attention(screen: pd.DataFrame | None, rules: Criteria) -> dict[tuple[str, str], tuple[float, float]]:

@@ -306,9 +306,9 @@ class CausalStudy:
 
 
 def edited_sets(sets: Sequence[HeadSet], kinds: Sequence[str], role: str) -> list[Edited]:
-    """Every set under every kind of edit; one head alone is a ``single`` whatever it was asked as."""
-    return [
-        Edited(Arm(heads, kind), "single" if len(heads) == 1 and role != "requested" else role)
-        for kind in kinds
-        for heads in sets
-    ]
+    """Every set under every kind of edit, in the part that was asked for.
+
+    A set of one head keeps its part too: ``single`` is a head measured on *all* prompts of a concept, while a top set,
+    of whatever size, is measured on the prompts that did not choose it.
+    """
+    return [Edited(Arm(heads, kind), role) for kind in kinds for heads in sets]

@@ -245,6 +245,31 @@ def test_missing_evidence_never_favors_a_head(missing, verdict, why):
     assert why in row["reason"]
 
 
+def half_of(rows: list[dict[str, object]], **changes: object) -> list[dict[str, object]]:
+    """The same head measured again on half of the prompts, as a top set of one is."""
+    return [row | {"n_prompts": 18, "n_templates": 18, "family": "joint_top/x/y"} | changes for row in rows]
+
+
+@pytest.mark.parametrize("again", [{"role": "joint_top"}, {"role": "single"}, {"role": "requested"}])
+@pytest.mark.parametrize(
+    ("weak", "verdict"),
+    [
+        ({"zero": 0.4}, "undecided (edit-dependent)"),
+        ({"ratio": 1.059, "ratio_low": 0.978}, "undecided (damage not bounded)"),
+        ({"specificity": 0.2}, "undecided"),
+    ],
+)
+def test_everything_said_of_a_head_comes_from_one_group_of_rows(weak, verdict, again):
+    """Alone on all prompts the head is undecided; no row of another group of rows may stand in for what is lacking."""
+    whole = [row | {"n_prompts": 35, "family": "sweep/x/y"} for row in case("1:0", -1.5, **weak)]
+    half = half_of(case("1:0", -1.4), **again)
+    assert verdict_of([*whole, *half], ATTENDS)["verdict"] == verdict
+    if again["role"] != "single":
+        assert verdict_of([*half, *whole], ATTENDS)["verdict"] == verdict
+    lacking = [row for row in whole if row["edit"] != "zero"]
+    assert verdict_of([*lacking, *half], ATTENDS)["verdict"] == "undecided (edit-dependent)"
+
+
 def test_without_a_screen_no_head_is_a_carrier():
     found = judge(table_of(case("1:0", -1.5)), None, assay())
     assert found["verdict"][0] == "undecided"
