@@ -26,6 +26,10 @@ AXES = {
     "token": "position in an example's text, a BOS included",
 }
 
+REGIONS = ("span", "prompt", "punctuation", "readout", "first_token", "query")
+"""Parts of a text read from its end: the concept's words, the rest of the prompt, its final punctuation, the readout
+without the query, the first token (BOS where there is one), the query itself."""
+
 
 def check_axes(array: xr.DataArray, expected: Sequence[str]) -> xr.DataArray:
     """Return ``array`` unchanged if its dimensions are exactly ``expected``, in that order.

@@ -1,10 +1,10 @@
 """The whole line in one call: screen every head, switch off every head, judge them, let the model speak, report.
 
-1. Screen: where heads look. 2. Fast scores of every head by gradients. 3. Sweep: what changes when each head is off
-alone, every head (budget ``exact``) or the top of the fast scores and as many random ones (``fast``); fast and exact
-stand side by side. 4. For each concept the top heads
-together, chosen on one half of the templates and measured on the other, with text written by both arms, beside random
-sets of the same size; curves of growing sets. 5. Rank and judge. 6. Plots and report, from the run folder alone.
+1. Screen: where heads look, and by region of the text where they read. 2. Fast scores of every head by gradients.
+3. Sweep: what changes when each head is off alone, every head (budget ``exact``) or the top of the fast scores and as
+many random ones (``fast``); fast and exact stand side by side. 4. For each concept the top heads together, chosen on one
+half of the templates and measured on the other, with text written by both arms, beside random sets of the same size;
+curves of growing sets. 5. Rank and judge. 6. Plots and report, from the run folder alone.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from headscope.profiles.types import Profile
 from headscope.report.markdown import check_language
 from headscope.report.writing import write_report
 from headscope.runs.folder import Run
-from headscope.stats import effects_table
+from headscope.stats import Criteria, effects_table
 from headscope.verbs.ablate import AblationResult, ablate
 from headscope.verbs.attribute import DEFAULT_STEPS, attribute, random_others, top_heads, verified
 from headscope.verbs.budget import BUDGETS, choose_budget
@@ -45,6 +45,7 @@ from headscope.verbs.negative_control import negative_control as with_random_wor
 from headscope.verbs.patch import patch
 from headscope.verbs.patch_plan import patchable_concepts
 from headscope.verbs.rank import rank
+from headscope.verbs.regions import attention_by_region
 from headscope.verbs.reliability import reliability
 from headscope.verbs.request import batch_budget, chosen_concepts
 from headscope.verbs.result import Result
@@ -68,6 +69,7 @@ def run(
     sets: bool = True,
     patching: bool = True,
     negative_control: bool = False,
+    criteria: Criteria | None = None,
     share: float = 0.5,
     max_tokens: int = 30,
     temperature: float = 1.0,
@@ -116,6 +118,7 @@ def run(
         stop_tokens: tokens that end a text beside EOS and, in a chat, the end of a turn.
         patching: also patch every swept head, both directions, where prompts match their controls token by token.
         negative_control: also sweep and judge with random words in place of the lexicons.
+        criteria: what decides a verdict: from what size on an effect, and attention, matters.
         sentiment: ``vader``, or a transformers classifier.
         allow_low_coverage: see ``screen``.
         chat_template: wrap prompts in the tokenizer's chat template; a text names one of several.
@@ -136,6 +139,7 @@ def run(
         RequestError, ProfileError: before anything is written.
     """
     names = chosen_concepts(profile, concepts)
+    rules = criteria or Criteria()
     query = query or ("readout" if profile.readouts else "last")
     Sampling(max_tokens, temperature, top_p, samples, greedy)
     gradients = _check(budget, edits, top_k, top_n, model)
@@ -163,7 +167,7 @@ def run(
         "top_n": top_n, "steps": DEFAULT_STEPS, "n_random": n_random,
         "sets": sets and choice.budget == "exact", "share": share,
         "patching": patching, "allow_low_coverage": allow_low_coverage, "chat_template": chat_template,
-        "languages": list(languages),
+        "languages": list(languages), "criteria": vars(rules),
         **writing, **({"negative_control": True} if negative_control else {}),
     }  # fmt: skip
     folder = begin(
@@ -180,6 +184,9 @@ def run(
             model, profile, query=query, concepts=names, allow_low_coverage=allow_low_coverage, **common
         )
         clock.lap("screen")
+        reading = {name: common[name] for name in ("batch_tokens", "chat_template", "progress")}
+        results["regions"] = regions = attention_by_region(model, profile, concepts=names, **reading)
+        clock.lap("regions")
         fast = None
         if gradients is None:
             fast = attribute(model, profile, concepts=names, steps=DEFAULT_STEPS, verify=0, **common)
@@ -195,7 +202,7 @@ def run(
         if fast is None:
             folder.warn(f"no fast scores: {gradients}")
         else:
-            results["attribute"] = verified(fast, swept, seed=seed, random_heads=random)
+            results["attribute"] = verified(fast, swept, seed=seed, random_heads=random, criteria=rules)
         chosen = [one for name in names for one in choose_top(swept, name, top_k, seed=seed)]
         together, estimates = _top_sets(model, profile, chosen, edits, writing | causal)
         results |= together
@@ -204,7 +211,7 @@ def run(
         clock.lap("nulls")
         if negative_control:
             results["negative_control"] = with_random_words(
-                model, profile, screened, concepts=names, edits=edits, heads=spec, **causal
+                model, profile, screened, concepts=names, edits=edits, heads=spec, criteria=rules, **causal
             )
             clock.lap("negative_control")
         if options["sets"]:
@@ -214,8 +221,10 @@ def run(
             results["patch"] = _patched(model, profile, names, spec, causal)
             clock.lap("patch")
         effects = pd.concat([r.tables["effects"] for r in results.values() if "effects" in r.tables], ignore_index=True)
-        results["reliability"] = reliability(screened, swept, top_k=top_k, seed=seed)
-        results["rank"] = rank(screened, effects, assay=swept.tables["assay"], top_n=top_n)
+        results["reliability"] = reliability(screened, swept, top_k=top_k, seed=seed, criteria=rules)
+        results["rank"] = rank(
+            screened, effects, assay=swept.tables["assay"], regions=regions.table, top_n=top_n, criteria=rules
+        )
         keep(folder, results)
         write_plots(folder)
         if sentence := undrawn_labels(folder):

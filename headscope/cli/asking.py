@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from headscope.engines.parts import Part
     from headscope.models.head_model import HeadModel
     from headscope.profiles.types import Profile
+    from headscope.runs.folder import Run
+    from headscope.stats.evidence import Criteria
 
 _SOURCES = {"COMMANDLINE": "command line", "ENVIRONMENT": "environment", "DEFAULT": "default", "DEFAULT_MAP": "default"}
 
@@ -123,6 +125,16 @@ def ask_edits(edits: Sequence[str] | None) -> tuple[str, ...]:
     if len(set(kinds)) < len(kinds):
         raise RequestError("an edit is asked for twice", expected="each edit once", got=", ".join(kinds))
     return kinds
+
+
+def ask_criteria(minimum_effect: float | None, minimum_attention: float | None, run: Run | None = None) -> Criteria:
+    """What decides a verdict: as asked, else as in ``run``, else the defaults."""
+    from headscope.stats.evidence import Criteria
+
+    kept: Any = {} if run is None else run.manifest.request.options.get("criteria", {})
+    before = kept if isinstance(kept, Mapping) else {"criteria": kept}  # which the next line refuses
+    asked = given({"minimum_nats": minimum_effect, "minimum_attention_share": minimum_attention})
+    return Criteria.of({**before, **asked})
 
 
 def ask_part(shard: str | None, out: Path | None) -> tuple[Path | None, Part | None]:

@@ -43,6 +43,13 @@ def expanded(value: str | Path | None) -> str | Path | None:
     return type(value)(in_full(value))
 
 
+def _below_one(value: float | None) -> float | None:
+    """A number between 0 and 1."""
+    if value is not None and not 0 < value < 1:
+        raise typer.BadParameter(f"expected a number above 0 and below 1, got {value:g}")
+    return value
+
+
 # What is asked
 Model = Annotated[
     str,
@@ -332,6 +339,28 @@ NegativeControl = Annotated[
         "--negative-control",
         help="Also sweep and judge with random words in place of the lexicons, where no head should carry anything.",
         rich_help_panel=_MEASURE,
+    ),
+]
+MinimumEffect = Annotated[
+    float | None,
+    typer.Option(
+        "--minimum-effect",
+        callback=_above_zero,
+        help="The smallest effect that matters, in nats (where 5 % of the concept's own gap is more: that). "
+        "Default: 0.05; of rank: as in the run.",
+        rich_help_panel=_MEASURE,
+        show_default=False,
+    ),
+]
+MinimumAttention = Annotated[
+    float | None,
+    typer.Option(
+        "--minimum-attention",
+        callback=_below_one,
+        help="The smallest difference in attention that matters, a share of the attention that is not on sinks. "
+        "Default: 0.02; of rank: as in the run.",
+        rich_help_panel=_MEASURE,
+        show_default=False,
     ),
 ]
 RequireVerdicts = Annotated[

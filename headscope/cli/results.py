@@ -116,7 +116,7 @@ DISSOCIATION = {
     "estimate": "difference",
     "ci_low": "from",
     "ci_high": "to",
-    "double": "doubly dissociated",
+    "double": "detectable both ways",
 }
 
 

@@ -8,6 +8,7 @@ import typer
 
 from headscope.cli import console, options, results
 from headscope.cli.asking import (
+    ask_criteria,
     ask_edits,
     ask_model,
     ask_part,
@@ -45,6 +46,8 @@ def command(
     patching: options.Patching = True,
     allow_low_coverage: options.AllowLowCoverage = False,
     negative_control: options.NegativeControl = False,
+    minimum_effect: options.MinimumEffect = None,
+    minimum_attention: options.MinimumAttention = None,
     require_verdicts: options.RequireVerdicts = False,
     chat_template: options.ChatTemplate = False,
     chat_template_name: options.ChatTemplateName = None,
@@ -105,6 +108,7 @@ def command(
     from headscope.verbs.request import require_verdicts as refuse_too_few
     from headscope.verbs.screen import QUERIES
 
+    criteria = ask_criteria(minimum_effect, minimum_attention)
     if query is not None:
         one_of("query", query, QUERIES)
     one_of("resume", resume, RESUME)
@@ -147,6 +151,7 @@ def command(
                 share=share,
                 patching=patching,
                 negative_control=negative_control,
+                criteria=criteria,
                 max_tokens=max_tokens,
                 temperature=temperature,
                 top_p=top_p,

@@ -8,6 +8,7 @@ import typer
 
 from headscope.cli import console, options, results
 from headscope.cli.asking import (
+    ask_criteria,
     ask_edits,
     ask_model,
     ask_part,
@@ -39,6 +40,8 @@ def command(
     top_k: options.TopK = 4,
     share: options.Share = 0.5,
     negative_control: options.NegativeControl = False,
+    minimum_effect: options.MinimumEffect = None,
+    minimum_attention: options.MinimumAttention = None,
     require_verdicts: options.RequireVerdicts = False,
     chat_template: options.ChatTemplate = False,
     chat_template_name: options.ChatTemplateName = None,
@@ -103,6 +106,7 @@ def command(
             got=", ".join(edits),
             fix="add --edit mean; headscope.sweep in Python takes any edits and ranks nothing",
         )
+    criteria = ask_criteria(minimum_effect, minimum_attention)
     runner_for = ask_runner(engine, address)
     loading: dict[str, Any] = {
         "device": device, "device_map": device_map, "dtype": dtype, "bos": bos, "unchecked": unchecked,
@@ -131,6 +135,7 @@ def command(
     def work() -> Run:
         budget = batch_budget(loaded, batch_tokens)
         options = request | ({"sets": of_sets} if sets else {})
+        options |= {"criteria": vars(criteria)}
         options |= {"negative_control": True} if negative_control else {}
         folder = begin(
             "sweep", loaded, asked, options,
@@ -146,9 +151,11 @@ def command(
                     loaded, asked, swept, chat_template=request["chat_template"], **of_sets, **common
                 )
             if negative_control:
-                found["negative_control"] = with_random_words(loaded, asked, None, **request, **common)
-            found["reliability"] = reliability(None, swept, seed=seed)
-            keep(folder, found | {"rank": rank(None, swept, top_n=top_n)})
+                found["negative_control"] = with_random_words(
+                    loaded, asked, None, criteria=criteria, **request, **common
+                )
+            found["reliability"] = reliability(None, swept, seed=seed, criteria=criteria)
+            keep(folder, found | {"rank": rank(None, swept, top_n=top_n, criteria=criteria)})
         return folder
 
     run = results.served(work)

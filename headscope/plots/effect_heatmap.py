@@ -1,7 +1,8 @@
 """What removing each head alone does to the concept's log-odds: a layer x head panel a concept.
 
 Blue is a loss (the head carries the concept), red a gain (it holds the concept back). Veiled heads are those whose
-family-wise p, corrected for looking at every head, is .05 or more.
+effect is not detectable (family-wise p, corrected for looking at every head, of .05 or more); the depth of the color is
+the size.
 """
 
 from __future__ import annotations
@@ -108,4 +109,4 @@ def veil_label(*p_values: np.ndarray | None) -> str | None:
     tested = [grid for grid in p_values if grid is not None]
     if not tested:
         return "no test was made"
-    return None if all(bool((grid < ALPHA).all()) for grid in tested) else "family-wise p ≥ .05"
+    return None if all(bool((grid < ALPHA).all()) for grid in tested) else "not detectable (family-wise p ≥ .05)"

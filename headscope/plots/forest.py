@@ -1,8 +1,9 @@
 """Effects of editing heads, with intervals: a forest plot.
 
 Points are mean effects, thick lines 95 % intervals, thin lines simultaneous ones (which decide, because they pay for
-looking at every head). A filled point is significant: family-wise p, or where there is none q, or where there is none
-either p, below .05. The gray band is the smallest effect that matters, where it is given.
+looking at every head). The gray band is the smallest effect that matters; a filled point's simultaneous interval lies
+beyond it. Where no band is given a filled point is detectable, and no more: family-wise p, or where there is none q, or
+where there is none either p, below .05.
 """
 
 from __future__ import annotations
@@ -61,14 +62,20 @@ def forest(
             axes.axvspan(-threshold_nats, threshold_nats, color=style.LIGHT_GRAY, alpha=0.5, linewidth=0, gid="band")
         labels = [_label(row) for row in rows.to_dict("records")]
         colors = [color_of[str(concept)] for concept in rows["concept"]]
-        draw_points(axes, rows, labels, colors, filled=significant(rows))
+        filled = detectable(rows) if threshold_nats is None else beyond(rows, threshold_nats)
+        draw_points(axes, rows, labels, colors, filled=filled)
         unit = style.printable(str(effects["unit"].iloc[0]))
         axes.set(xlabel=f"effect of the edit ({unit})", title=title or style.printable(outcomes[0]))
-        axes.legend(handles=_key(), loc="best", fontsize=6.5)
+        axes.legend(handles=_key(threshold_nats is not None), loc="best", fontsize=6.5)
     return axes
 
 
-def significant(rows: pd.DataFrame) -> np.ndarray:
+def beyond(rows: pd.DataFrame, size: float) -> np.ndarray:
+    """Whether each row's simultaneous interval lies wholly beyond -``size`` or ``size``."""
+    return (numbers(rows, "sim_high") < -size) | (numbers(rows, "sim_low") > size)
+
+
+def detectable(rows: pd.DataFrame) -> np.ndarray:
     """Whether each row differs from 0 at .05 by the strictest p it has: p_max_t, else q_value, else p_value."""
     p_values = numbers(rows, "p_max_t")
     for column in ("q_value", "p_value"):
@@ -83,10 +90,9 @@ def _label(row: dict[Any, Any]) -> str:
     return f"{heads} {style.printable(str(row['concept']), 24)}"
 
 
-def _key() -> list[Line2D]:
+def _key(banded: bool) -> list[Line2D]:
+    names = ("beyond the band", "not shown to be") if banded else ("detectable (p < .05)", "not detectable")
     return [
-        Line2D([], [], marker="o", linestyle="", markersize=4, color=style.GRAY, label="p < .05"),
-        Line2D(
-            [], [], marker="o", linestyle="", markersize=4, color=style.GRAY, markerfacecolor="white", label="p ≥ .05"
-        ),
+        Line2D([], [], marker="o", linestyle="", markersize=4, color=style.GRAY, markerfacecolor=face, label=name)
+        for face, name in zip((style.GRAY, "white"), names, strict=True)
     ]

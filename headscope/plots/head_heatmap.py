@@ -1,8 +1,8 @@
-"""One layer x head panel: the value as color on a symmetric scale, and how sure it is as veil.
+"""One layer x head panel: the value as color on a symmetric scale, and whether it is detectable as veil.
 
 1. Every head's value is drawn on a diverging scale that is symmetric about 0, so equal depth means equal size.
 2. Heads whose p (or q) is not below .05 are veiled in gray, and dotted where cells are large enough: they can be
-   told from significant ones without reading numbers, also in black and white.
+   told from detectable ones without reading numbers, also in black and white.
 3. Heads without a value are hatched: missing is not zero.
 4. On models of up to 5 heads a layer the value stands in the cell.
 """

@@ -1,7 +1,8 @@
 """How much more each head attends to a concept's words than to the neutral words in their place.
 
-A panel a concept and one for the mean over concepts, all on one symmetric scale. Heads whose q is .05 or more are
-veiled; in the panel of the mean, heads that reach q < .05 for no concept at all. Attention is not importance: the
+A panel a concept and one for the mean over concepts, all on one symmetric scale. Heads whose difference is
+not detectable (q of .05 or more) are veiled; in the panel of the mean, heads of which it is detectable for no concept
+at all. The depth of the color is the size; what is detectable may be small. Attention is not importance: the
 picture says where heads look.
 """
 
@@ -106,4 +107,4 @@ def _veil_label(*q_values: np.ndarray | None, mean: bool) -> str | None:
         return "no test was made"
     if all(bool((grid < ALPHA).all()) for grid in tested):
         return None
-    return "q ≥ .05" + (" (in the mean: for every concept)" if mean else "")
+    return "not detectable (q ≥ .05" + ("; in the mean: for every concept)" if mean else ")")

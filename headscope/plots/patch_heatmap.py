@@ -2,7 +2,7 @@
 
 Left, sufficiency: a concept prompt's output into its control; red brings the concept. Right, necessity: a control's
 output into the concept prompt; blue takes it away. Both against the control patch, on one scale. Veiled heads are those
-whose family-wise p is .05 or more.
+whose effect is not detectable (family-wise p of .05 or more).
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Where heads look against what they do: Δ attention on x, the effect of removing the head on y.
 
 A head that carries the concept by looking at it stands at the lower right; one that looks and does nothing on the
-right at 0; one that acts without looking on the left below. Marker and color tell the verdict where there is one.
+right at 0; one that acts without looking on the left below (where it looks instead is in ``attention_by_region``).
+Marker and color tell the verdict where there is one.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from headscope.plots.selecting import beside, head_name
 VERDICT_STYLES = {
     "carrier": (style.VERMILION, "o"),
     "shared carrier": (style.ORANGE, "D"),
-    "causal, not by this attention": (style.PURPLE, "s"),
+    "carrier, reading elsewhere": (style.PURPLE, "s"),
     "suppressor": (style.BLUE, "v"),
     "causal, not specific": (style.GREEN, "P"),
     "general damage": (style.BLACK, "X"),

@@ -56,7 +56,9 @@ def top_heads(
         whiskers = ", 95 % interval" if np.isfinite(numbers(rows, "ci_low")).any() else ""
         axes.set(xlabel=f"Δ {name}{unit}{whiskers}", title=f"Top {len(rows)} heads by Δ {name}")
         if tested and not sure.all():
-            axes.legend(handles=[Patch(color=_pale(style.GRAY), label="pale: q ≥ .05")], loc="lower right")
+            axes.legend(
+                handles=[Patch(color=_pale(style.GRAY), label="pale: not detectable (q ≥ .05)")], loc="lower right"
+            )
     return axes
 
 

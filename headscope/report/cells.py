@@ -97,8 +97,10 @@ def screen_cells(found: ConceptFindings, language: Language, top_n: int = TOP_N)
                 number(head.after),
                 number(head.before),
                 _or_missing(table, interval(head.low, head.high), head, language),
+                interval(head.sim_low, head.sim_high),
                 _or_missing(table, probability(head.q_value), head, language),
                 number(head.mde),
+                language.attends(found.answers.get(head.heads, "")),
             ]
         )
     return table
@@ -224,7 +226,9 @@ def verdict_cells(found: ConceptFindings, language: Language, top_n: int = 2 * T
                 language.verdict(str(row["verdict"])),
                 number(row["estimate"]),
                 interval(row["sim_low"], row["sim_high"]),
-                probability(row["attends_q"]),
+                language.attends(str(row["attends"])),
+                _with_interval(row["attention_share"], row["attention_share_low"], row["attention_share_high"]),
+                language.reads(found.reads.get(str(row["heads"]), {})) or MISSING,
                 _with_interval(row["specificity"], row["specificity_low"], row["specificity_high"]),
                 interval(row["perplexity_ratio_low"], row["perplexity_ratio_high"]),
                 count(row["templates_needed"]),

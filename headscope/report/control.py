@@ -48,7 +48,7 @@ def control_of(tables: Mapping[str, pd.DataFrame]) -> NegativeControl | None:
         n_tests=len(table),
         n_concepts=table["concept"].nunique(),
         n_shown=judged["concept"].nunique(),
-        screened=bool(table["attends_q"].notna().any()),
+        screened=bool((table["attends"] != "").any()),
         n_carriers=int(table["verdict"].isin(CARRIERS).sum()),
         n_intervals=int(table["sim_low"].notna().sum()),
         n_beyond=int(beyond.sum()),

@@ -1,8 +1,9 @@
 """One measured effect with what is needed to say it: size, interval, p, power.
 
-An effect counts as shown only where the strictest p it has (max-T over its family, else q, else p) is below .05 *and*
-its interval leaves out the value of no change. Everything else is called not shown, with the smallest effect that
-could have been seen and the number of templates that would decide.
+An effect is *detectable* where the strictest p it has (max-T over its family, else q, else p) is below .05 *and* its
+interval leaves out the value of no change: that it is not 0, and nothing about its size. It is *beyond* a size where
+its simultaneous interval is. Everything else is called not detectable, with the smallest effect that could have been
+seen and the number of templates that would decide.
 """
 
 from __future__ import annotations
@@ -88,10 +89,14 @@ class Effect:
 
     @property
     def direction(self) -> int:
-        """-1 or 1 where the effect is shown to lower or raise the outcome, 0 where it is not shown."""
+        """-1 or 1 where the effect detectably lowers or raises the outcome, however little; 0 where not detectable."""
         if not self.strictest_p[1] < ALPHA:
             return 0
         return -1 if self.high < self.null else 1 if self.low > self.null else 0
+
+    def beyond(self, size: float) -> int:
+        """-1 or 1 where the simultaneous interval lies wholly below -``size`` or above ``size``, else 0."""
+        return -1 if self.sim_high < -size else 1 if self.sim_low > size else 0
 
     @property
     def missing(self) -> Missing | None:

@@ -3,14 +3,16 @@
 1. Rows of the tables are grouped by concept: assay, coverage, where heads look, what each does alone, what sets do.
 2. Sets of heads carry every outcome of both edits, the sum of their heads' single effects, their place among random
    sets, and the damage on control prompts.
-3. Looking and doing are compared by Spearman's rank correlation over heads, with Bonett and Wright's (2000) interval.
+3. What counts as found has a size: an effect beyond the smallest that matters, attention beyond the smallest that
+   matters, by simultaneous intervals. What only differs from 0 is called detectable (``Effect.direction``).
+4. Looking and doing are compared by Spearman's rank correlation over heads, with Bonett and Wright's (2000) interval.
    Heads of one model are no independent sample, so this interval describes and does not generalize.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from math import atanh, sqrt, tanh
 from typing import Any
@@ -21,13 +23,18 @@ from scipy import stats
 from headscope.plots.fast_vs_exact import DRAWN
 from headscope.plots.selecting import DAMAGE_OUTCOMES, DECIDING_EDIT, OVERALL, PRIMARY_OUTCOME, concepts_of
 from headscope.report.evidence import ALPHA, Effect, effect_of, effects_of
+from headscope.report.numbers import as_float
+from headscope.stats.attending import OPEN, YES, attending
+from headscope.stats.evidence import MINIMUM_SHARE, Criteria
 from headscope.stats.patching import primary_patches
 from headscope.stats.ranking import primary_screen, single_effects
-from headscope.stats.verdicts import CARRIER, CARRIER_UNTESTED, SHARED_CARRIER
+from headscope.stats.regions import shares_of
+from headscope.stats.verdicts import CARRIER, CARRIER_UNTESTED, ELSEWHERE_UNTESTED, READING_ELSEWHERE, SHARED_CARRIER
 
 SET_ROLES = ("requested", "joint_top")
 OWN_CARRIERS = (CARRIER, CARRIER_UNTESTED)
-CARRIERS = (*OWN_CARRIERS, SHARED_CARRIER)
+ELSEWHERE = (READING_ELSEWHERE, ELSEWHERE_UNTESTED)
+CARRIERS = (*OWN_CARRIERS, *ELSEWHERE, SHARED_CARRIER)
 WAY = {"sufficiency": 1, "necessity": -1}
 """The sign of a patch that does what its direction asks: bring the concept, or take it away."""
 _FEWEST_HEADS = 5
@@ -55,6 +62,7 @@ class SetFindings:
         damage: on control prompts.
         total: sum of the same heads' single effects; None where it was not measured.
         null: row of ``nulls``; None where there is none.
+        threshold_nats: the smallest effect that matters.
     """
 
     concept: str
@@ -64,6 +72,7 @@ class SetFindings:
     damage: tuple[Effect, ...]
     total: Effect | None
     null: Mapping[str, Any] | None
+    threshold_nats: float = float("nan")
 
     def effect(self, outcome: str, edit: str = DECIDING_EDIT) -> Effect | None:
         """The effect on one outcome under one edit; None where it was not measured."""
@@ -96,8 +105,10 @@ class ConceptFindings:
     """What a run found about one concept. Empty where something was not measured.
 
     ``areas``: area -> row. ``smallest``: a row a direction. ``marginals``: head, what its removal adds once the others
-    of its set are off, and its single effect. ``patched``: direction -> patches, those that move the concept most in
-    the direction's way first. ``predicted``: head and what a gradient predicts of removing it, largest first.
+    of its set are off, and its single effect. ``decisive``: for each head the screening row that decides whether it
+    attends, largest Δ first, and ``answers`` the answers. ``reads``: head -> region -> share of its attention.
+    ``patched``: direction -> patches, those that move the concept most in the direction's way first. ``predicted``:
+    head and what a gradient predicts of removing it, largest first.
     """
 
     concept: str
@@ -106,6 +117,9 @@ class ConceptFindings:
     share_right: float = float("nan")
     coverage: Mapping[str, Any] = field(default_factory=dict[str, Any])
     looked: list[Effect] = field(default_factory=list[Effect])
+    decisive: list[Effect] = field(default_factory=list[Effect])
+    answers: dict[str, str] = field(default_factory=dict[str, str])
+    reads: dict[str, dict[str, float]] = field(default_factory=dict[str, dict[str, float]])
     alone: list[Effect] = field(default_factory=list[Effect])
     alone_zero: Mapping[str, Effect] = field(default_factory=dict[str, Effect])
     sets: list[SetFindings] = field(default_factory=list[SetFindings])
@@ -116,29 +130,52 @@ class ConceptFindings:
     patched: dict[str, list[Effect]] = field(default_factory=dict[str, list[Effect]])
     predicted: list[tuple[str, float]] = field(default_factory=list[tuple[str, float]])
 
+    @property
+    def threshold_nats(self) -> float:
+        """The smallest effect that matters: the verdicts', else what the model's own gap makes it by default."""
+        if self.verdicts:
+            return float(self.verdicts[0]["threshold_nats"])
+        return Criteria().threshold_nats(float("nan") if self.assay is None else self.assay.estimate)
+
+    @property
+    def threshold_share(self) -> float:
+        """The smallest attention that matters, as the verdicts have it, else by default."""
+        shares = [as_float(row["threshold_share"]) for row in self.verdicts]
+        return next((value for value in shares if value == value), MINIMUM_SHARE)
+
     @cached_property
     def attending(self) -> list[Effect]:
-        """Heads shown to look more at the concept than at its control, strongest first."""
-        return [one for one in self.looked if one.direction > 0]
+        """Heads that attend to the concept's words, strongest first."""
+        return [one for one in self.decisive if self.answers[one.heads] == YES]
+
+    @property
+    def n_attending_open(self) -> int:
+        """Heads of which it is undecided whether they attend."""
+        return sum(answer == OPEN for answer in self.answers.values())
 
     @cached_property
     def averse(self) -> list[Effect]:
-        """Heads shown to look less at the concept than at its control."""
-        return [one for one in self.looked if one.direction < 0]
+        """Heads that look less at the concept than at its control by more than the smallest attention that matters."""
+        return [one for one in self.decisive if one.beyond(self.threshold_share) < 0]
 
     @cached_property
     def lowering(self) -> list[Effect]:
-        """Heads whose removal is shown to lower the concept, strongest first."""
-        return [one for one in self.alone if one.direction < 0]
+        """Heads whose removal lowers the concept by more than the smallest effect that matters, strongest first."""
+        return [one for one in self.alone if one.beyond(self.threshold_nats) < 0]
 
     @cached_property
     def raising(self) -> list[Effect]:
-        """Heads whose removal is shown to raise the concept, strongest first."""
-        return [one for one in reversed(self.alone) if one.direction > 0]
+        """Heads whose removal raises the concept by more than the smallest effect that matters, strongest first."""
+        return [one for one in reversed(self.alone) if one.beyond(self.threshold_nats) > 0]
+
+    @property
+    def n_detectable(self) -> int:
+        """Heads whose removal changes the concept detectably, by whatever size."""
+        return sum(one.direction != 0 for one in self.alone)
 
     @property
     def silent(self) -> list[Effect]:
-        """Heads whose removal is not shown to change the concept."""
+        """Heads whose removal does not detectably change the concept."""
         return [one for one in self.alone if one.direction == 0]
 
     @property
@@ -164,7 +201,7 @@ class ConceptFindings:
         return spearman(pairs)
 
     def shared_top(self, n: int) -> int:
-        """How many of the ``n`` heads that look most are shown to lower the concept when removed."""
+        """How many of the ``n`` heads that look most lower the concept beyond the smallest effect that matters."""
         causal = {one.heads for one in self.lowering}
         return sum(one.heads in causal for one in self.looked[:n])
 
@@ -189,6 +226,9 @@ def findings_of(tables: Mapping[str, pd.DataFrame]) -> list[ConceptFindings]:
         if str(row["concept"]) in found:
             found[str(row["concept"])].smallest.append(row)
     _add_screen(found, tables.get("screen"))
+    for (concept, heads), shares in shares_of(tables.get("attention_by_region", pd.DataFrame())).items():
+        if concept in found:
+            found[concept].reads[heads] = shares
     _add_effects(found, tables)
     _add_marginals(found, tables.get("effects"))
     _add_patches(found, tables.get("patching"))
@@ -214,6 +254,10 @@ def _add_screen(found: Mapping[str, ConceptFindings], screen: pd.DataFrame | Non
             found[effect.concept].looked.append(effect)
     for one in found.values():
         one.looked.sort(key=lambda effect: -effect.estimate)
+        mine = attending(screen[screen["concept"] == one.concept], one.threshold_share)
+        one.decisive = [effect for effect in effects_of(mine, screen) if effect.estimate == effect.estimate]
+        one.decisive.sort(key=lambda effect: -effect.estimate)
+        one.answers = dict(zip((effect.heads for effect in effects_of(mine)), map(str, mine["answer"]), strict=True))
 
 
 def _add_effects(found: Mapping[str, ConceptFindings], tables: Mapping[str, pd.DataFrame]) -> None:
@@ -233,7 +277,9 @@ def _add_effects(found: Mapping[str, ConceptFindings], tables: Mapping[str, pd.D
     for role in SET_ROLES:
         rows = effects[(effects["role"] == role) & ~effects["outcome"].isin(DAMAGE_OUTCOMES)]
         for (concept, heads), part in rows.groupby(["concept", "heads"], sort=False):
-            found[str(concept)].sets.append(_set(str(concept), str(heads), role, part, effects, nulls))
+            one = found[str(concept)]
+            limit = one.threshold_nats
+            one.sets.append(replace(_set(one.concept, str(heads), role, part, effects, nulls), threshold_nats=limit))
 
 
 def _add_marginals(found: Mapping[str, ConceptFindings], effects: pd.DataFrame | None) -> None:

@@ -26,6 +26,7 @@ from headscope.report.numbers import count, number, share
 from headscope.report.phrases import Language, named, text_of
 from headscope.report.phrases_en import English
 from headscope.report.phrases_ja import Japanese
+from headscope.stats.evidence import MINIMUM_SHARE
 
 LANGUAGES: Mapping[str, Language] = {"en": English(), "ja": Japanese()}
 EXPECTED_TABLES = (
@@ -107,6 +108,7 @@ def report_context(
         "figures": [(path, _stem(path)) for path in facts.figures],
         "n_confirmatory": n_confirmatory(tables),
         "threshold": thresholds(findings),
+        "smallest_share": next((found.threshold_share for found in findings), MINIMUM_SHARE),
         "smallest_templates": min((one.n_templates for found in findings for one in found.looked), default=0),
     }
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterable, Mapping, Sequence
+from functools import reduce
 from math import isfinite
 from typing import Any
 
@@ -33,10 +34,20 @@ from headscope.report.findings import ConceptFindings
 from headscope.report.page_texts import examples_of, prompt_texts, texts_of
 from headscope.report.phrases_en import English
 from headscope.stats.ranking import single_effects
+from headscope.stats.verdicts import PLACES
 
 _DIGITS = 6
 _CELLS = ("estimate", "ci_low", "ci_high", "sim_low", "sim_high", "p_value", "q_value", "p_max_t", "mde")
-_VERDICT_NUMBERS = ("threshold_nats", "specificity", "specificity_low", "specificity_high", "perplexity_ratio_high")
+_VERDICT_NUMBERS = (
+    "threshold_nats",
+    "attention_share",
+    "attention_share_low",
+    "attention_share_high",
+    "specificity",
+    "specificity_low",
+    "specificity_high",
+    "perplexity_ratio_high",
+)
 _LAYERS = "concept layer n_heads mean_delta mean_abs_delta max_delta max_delta_head n_attending effect_sum effect_min"
 
 
@@ -62,6 +73,8 @@ def page_data(
         "concepts": concepts,
         "measures": [*_measures(tables, concepts), *_more_measures(tables, concepts)],
         "verdicts": _verdicts(tables),
+        "regions": PLACES,
+        "reads": _reads(tables),
         "pairs": _pairs(tables),
         "predicted": _predicted(tables),
         "strips": {"effect": _effect_strips(arrays, concepts), "screen": _screen_strips(arrays, concepts)},
@@ -165,8 +178,23 @@ def _verdicts(tables: Mapping[str, pd.DataFrame]) -> dict[str, list[Any]]:
     verdicts = tables.get("verdicts")
     if verdicts is None:
         return {}
-    names = ("concept", "heads", "verdict", "reason", "estimate", "sim_low", "sim_high", "attends_q")
+    names = ("concept", "heads", "verdict", "reason", "estimate", "sim_low", "sim_high", "attends", "attention_measure")
     return columns(verdicts, (*names, *_VERDICT_NUMBERS, "templates_needed"))
+
+
+def _reads(tables: Mapping[str, pd.DataFrame]) -> dict[str, list[Any]]:
+    """Where each head reads, a row a concept and head, with a few columns for each region."""
+    regions = tables.get("attention_by_region")
+    if regions is None:
+        return {}
+    short = {"share": "share", "share_low": "low", "share_high": "high", "written_norm": "norm"}
+    keys = ["concept", "layer", "head"]
+    parts = [
+        rows[[*keys, *short]].rename(columns={name: f"{region}_{short[name]}" for name in short})
+        for region, rows in regions.groupby("region", sort=False)
+    ]
+    wide = reduce(lambda one, other: one.merge(other, on=keys, how="outer"), parts)
+    return columns(wide, map(str, wide.columns))
 
 
 def _pairs(tables: Mapping[str, pd.DataFrame]) -> dict[str, list[Any]]:

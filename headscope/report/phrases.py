@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from headscope.report.evidence import Effect
@@ -32,6 +32,14 @@ class Language(Protocol):
 
     def verdict(self, name: str) -> str:
         """A verdict's name."""
+        ...
+
+    def attends(self, answer: str) -> str:
+        """Whether a head attends to the concept's words, for a table."""
+        ...
+
+    def reads(self, shares: Mapping[str, float]) -> str:
+        """Where a head reads, from its shares of attention by region; empty where that was not measured."""
         ...
 
     def missing(self, effect: Effect) -> str:

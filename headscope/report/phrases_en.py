@@ -9,11 +9,11 @@ from typing import Any
 from headscope.plots.selecting import PRIMARY_OUTCOME
 from headscope.report.escaping import plain
 from headscope.report.evidence import Effect
-from headscope.report.findings import CARRIERS, OWN_CARRIERS, ConceptFindings, SetFindings
-from headscope.report.numbers import as_float, count, equation, interval, number, share
+from headscope.report.findings import CARRIERS, ELSEWHERE, OWN_CARRIERS, ConceptFindings, SetFindings
+from headscope.report.numbers import MISSING, as_float, count, equation, interval, number, share
 from headscope.report.phrases import NAMED, figure_kind, named
-from headscope.report.phrases_partial import patching_en, prediction_en
-from headscope.stats.verdicts import CARRIER_UNTESTED, SHARED_CARRIER
+from headscope.report.phrases_partial import looks_en, patching_en, prediction_en, reads_en, sized_en
+from headscope.stats.verdicts import CARRIER_UNTESTED, ELSEWHERE_UNTESTED, READING_UNDECIDED, SHARED_CARRIER
 
 _UNITS = {
     "attention_share": "of attention",
@@ -30,7 +30,11 @@ _EDITS = {"zero_keep_bias": "zero, value bias kept", "position_mean": "position 
 _P = {"p_max_t": "family-wise p", "q": "q", "p": "p"}
 _COUNTED = (
     ("attends only", "attends without an effect that matters", "attend without an effect that matters"),
-    ("causal, not by this attention", "acts, but not by this attention", "act, but not by this attention"),
+    (
+        "undecided (where it reads)",
+        "is causal and specific while it is open whether it attends to the words",
+        "are causal and specific while it is open whether they attend to the words",
+    ),
     ("causal, not specific", "acts on other concepts as much", "act on other concepts as much"),
     ("suppressor", "holds the concept back", "hold the concept back"),
     ("general damage", "damages control text too", "damage control text too"),
@@ -46,6 +50,7 @@ _FILES = {
     "head_scores.json": "screening scores in the format of the Phase 6 study",
     "coverage.csv": "which prompts could be compared, and how",
     "screen.csv": "screening: every head, concept, measure and kind of control",
+    "attention_by_region.csv": "where each head reads at the readouts: shares of attention by region of the text",
     "assay.csv": "whether the unedited model shows each concept",
     "effects.csv": "effects of edits, with intervals and tests",
     "ranking.csv": "top heads for each concept and overall",
@@ -65,11 +70,12 @@ _FILES = {
     "stability.csv": "answers with each template left out",
 }
 _FIGURES = {
-    "head_reaction_heatmap": "Δ attention of every head; gray: q ≥ 0.05",
-    "value_weighted_heatmap": "Δ value-weighted attention of every head; gray: q ≥ 0.05",
+    "head_reaction_heatmap": "Δ attention of every head; gray: not detectable (q ≥ 0.05)",
+    "value_weighted_heatmap": "Δ value-weighted attention of every head; gray: not detectable (q ≥ 0.05)",
     "top_heads": "heads with the largest Δ attention, 95 % intervals",
-    "effect_heatmap": "effect of removing each head alone; gray: family-wise p ≥ 0.05",
-    "patch_heatmap": "patching each head alone, both directions, against the control patch; gray: family-wise p ≥ 0.05",
+    "effect_heatmap": "effect of removing each head alone; gray: not detectable (family-wise p ≥ 0.05)",
+    "patch_heatmap": "patching each head alone, both directions, against the control patch; gray: not detectable "
+    "(family-wise p ≥ 0.05)",
     "forest": "largest effects of single heads; thick: 95 % interval, thin: simultaneous",
     "ablation_comparison": "baseline beside both edits; bars: means, lines: 95 % interval of the paired difference",
     "curves": "removing the first k heads of the ranking, beside random sets",
@@ -128,6 +134,14 @@ class English:
         """A verdict's name."""
         return plain(name)
 
+    def attends(self, answer: str) -> str:
+        """Whether a head attends to the concept's words, for a table."""
+        return answer or MISSING
+
+    def reads(self, shares: Mapping[str, float]) -> str:
+        """Where a head reads, from its shares of attention by region; empty where that was not measured."""
+        return reads_en(shares).removeprefix("reads mostly at ")
+
     def missing(self, effect: Effect) -> str:
         """Why an effect has no p, as a clause."""
         return {
@@ -179,21 +193,25 @@ class English:
         return [" ".join([texts[0], *map(_capital, texts[1:])])] if texts else []
 
     def _carried(self, found: ConceptFindings, name: str) -> str:
-        own, shared = found.judged(*OWN_CARRIERS), found.judged(SHARED_CARRIER)
+        own, elsewhere, shared = (found.judged(*these) for these in (OWN_CARRIERS, ELSEWHERE, (SHARED_CARRIER,)))
         n_judged = sum("," not in str(row["heads"]) for row in found.verdicts)
         texts: list[str] = []
         if own:
             words = f"{len(own)} of {n_judged} heads {_plural(len(own), 'carries', 'carry')} it — "
-            texts.append(f"{words}{_listed([self._verdict_words(row) for row in own])}.")
+            texts.append(f"{words}{_listed([self._verdict_words(row, found) for row in own])}.")
+        if elsewhere:
+            words = f"{len(elsewhere)} of {n_judged} heads {_plural(len(elsewhere), 'carries', 'carry')} it and "
+            words += f"{_plural(len(elsewhere), 'reads', 'read')} it elsewhere than at its words — "
+            texts.append(f"{words}{_listed([self._verdict_words(row, found) for row in elsewhere])}.")
         if shared:
             words = (
                 f"{len(shared)} of {n_judged} heads {_plural(len(shared), 'carries', 'carry')} it and other concepts"
             )
             words += f" too (shared {_plural(len(shared), 'carrier', 'carriers')}) — "
-            texts.append(f"{words}{_listed([self._verdict_words(row) for row in shared])}.")
-        if shared and not own:
+            texts.append(f"{words}{_listed([self._verdict_words(row, found) for row in shared])}.")
+        if shared and not (own or elsewhere):
             texts.append("None is shown to carry this concept and no other.")
-        if not (own or shared):
+        if not (own or elsewhere or shared):
             texts.append(f"no single head of {n_judged} is shown to carry it{self._blind_below(found)}.")
         text = f"{name}: {' '.join(texts)}"
         others = [(len(found.judged(verdict)), one, many) for verdict, one, many in _COUNTED]
@@ -214,8 +232,8 @@ class English:
             text += f"; deciding {_plural(len(open_rows), 'it', 'them')} would take about {span} templates"
         return text + "."
 
-    def _verdict_words(self, row: Mapping[str, Any]) -> str:
-        parts = ["specificity not tested"] if row["verdict"] == CARRIER_UNTESTED else []
+    def _verdict_words(self, row: Mapping[str, Any], found: ConceptFindings) -> str:
+        parts = ["specificity not tested"] if row["verdict"] in (CARRIER_UNTESTED, ELSEWHERE_UNTESTED) else []
         parts.append(
             f"{number(row['estimate'])} nats, simultaneous 95 % CI {interval(row['sim_low'], row['sim_high'])}"
         )
@@ -225,7 +243,8 @@ class English:
         if isfinite(as_float(row["perplexity_ratio_high"])):
             ends = interval(row["perplexity_ratio_low"], row["perplexity_ratio_high"])
             parts.append(f"perplexity ratio of control text {ends}")
-        return f"{named(str(row['heads']))} ({'; '.join(parts)})"
+        looks, reads = looks_en(row), reads_en(found.reads.get(str(row["heads"]), {}))
+        return f"{named(str(row['heads']))} ({'; '.join([*parts, *filter(None, (looks, reads))])})"
 
     def _blind_below(self, found: ConceptFindings) -> str:
         detectable = [one.mde for one in found.silent if isfinite(one.mde)]
@@ -239,8 +258,11 @@ class English:
         if effect is None:
             return ""
         who = f"{'removing' if name else 'Removing'} {named(one.heads)}{' together' if one.n_heads > 1 else ''}{chosen}"
-        done = {-1: "lowers its log-odds", 1: "raises its log-odds", 0: "is not shown to change its log-odds"}
-        text = f"{start}{who} {done[effect.direction]}: {self.evidence(effect)}"
+        done = {-1: "lowers its log-odds", 1: "raises its log-odds", 0: "does not detectably change its log-odds"}
+        way = effect.beyond(one.threshold_nats)
+        words = f"{done[way]} by more than {number(one.threshold_nats)} nats" if way else done[effect.direction]
+        words += " detectably" if effect.direction and not way else ""
+        text = f"{start}{who} {words}: {self.evidence(effect)}"
         return text + (f"; {self._power(effect)}" if effect.direction == 0 else "") + "."
 
     def _power(self, effect: Effect) -> str:
@@ -257,22 +279,22 @@ class English:
         return "; ".join(parts) or "no number of templates would show an effect of this size"
 
     def _looking(self, found: ConceptFindings) -> str:
-        n_heads = len(found.looked)
-        strongest = found.looked[0]
-        if not found.attending:
+        n_heads, limit = len(found.decisive), number(found.threshold_share)
+        strongest = found.decisive[0]
+        if not any(found.answers.values()):
             return (
-                f"of {n_heads} heads none is shown to look more at its words than at the neutral ones in their place; "
-                f"the largest Δ is {named(strongest.heads)}'s, {self.evidence(strongest)}."
+                f"the largest of {n_heads} differences in attention is {named(strongest.heads)}'s, "
+                f"{self.evidence(strongest)}; without simultaneous intervals no head is said to attend."
             )
         n_more = len(found.attending)
         text = (
-            f"{n_more} of {n_heads} heads {_plural(n_more, 'looks', 'look')} more at its words than at the neutral "
-            f"ones in their place (q < 0.05); the strongest is {named(strongest.heads)}, "
-            f"Δ {self.evidence(strongest)}"
+            f"{n_more} of {n_heads} heads {_plural(n_more, 'attends', 'attend')} to its words: more than to the "
+            f"neutral ones in their place, by more than {limit} of the attention that is not on sinks (simultaneous 95 "
+            "% intervals)"
         )
-        return text + (
-            f"; {len(found.averse)} {_plural(len(found.averse), 'looks', 'look')} less." if found.averse else "."
-        )
+        text += f"; of {found.n_attending_open} this is undecided" if found.n_attending_open else ""
+        text += f"; {len(found.averse)} look less by as much" if found.averse else ""
+        return f"{text}. The largest Δ is {named(strongest.heads)}'s, {sized_en(strongest)}."
 
     def discussion(self, found: ConceptFindings) -> list[str]:
         """What may and what may not be concluded about one concept."""
@@ -313,9 +335,12 @@ class English:
         n_heads = len(found.alone)
         strongest = [f"{named(one.heads)}, {self.evidence(one)}" for one in found.lowering[:1]]
         text = f"removed alone, {len(found.lowering)} of {n_heads} heads "
-        text += f"{_plural(len(found.lowering), 'is', 'are')} shown to lower the log-odds"
-        text += f" (strongest: {strongest[0]})" if strongest else self._blind_below(found)
-        return f"{text}, {len(found.raising)} to raise them."
+        text += f"{_plural(len(found.lowering), 'lowers', 'lower')} the log-odds by more than "
+        text += f"{number(found.threshold_nats)} nats (simultaneous 95 % intervals"
+        text += f"; strongest: {strongest[0]})" if strongest else f"){self._blind_below(found)}"
+        return f"{text}, {len(found.raising)} {_plural(len(found.raising), 'raises', 'raise')} them by more; " + (
+            f"of {found.n_detectable} an effect of any size is detectable."
+        )
 
     def _looking_and_doing(self, found: ConceptFindings) -> str:
         agreement = found.agreement
@@ -327,7 +352,8 @@ class English:
             f"*Looking against doing.* Over {agreement.n} heads, Δ attention and the loss on removal have rank "
             f"correlation {number(agreement.rho)} (95 % CI {interval(agreement.low, agreement.high)}; heads of one "
             f"model are no independent sample, so this describes and does not generalize). Of the {top} heads with "
-            f"the largest Δ, {both} {_plural(both, 'is', 'are')} shown to lower the log-odds when removed."
+            f"the largest Δ, {both} {_plural(both, 'lowers', 'lower')} the log-odds by more than "
+            f"{number(found.threshold_nats)} nats when removed."
         )
 
     def _on_set(self, one: SetFindings) -> list[str]:
@@ -362,7 +388,7 @@ class English:
         )
 
     def _generated(self, one: SetFindings, effect: Effect) -> str:
-        done = {-1: "fall", 1: "rise", 0: "are not shown to change"}[effect.direction]
+        done = {-1: "detectably fall", 1: "detectably rise", 0: "do not detectably change"}[effect.direction]
         what = "its keywords in generated text" if effect.outcome.startswith("keyword") else "sentiment scores"
         text = f"*Text without {named(one.heads)}.* {_capital(what)} {done}: {self.evidence(effect)}"
         return text + (f"; {self._power(effect)}." if effect.direction == 0 else ".")
@@ -371,15 +397,15 @@ class English:
         """Which heads to patch next, and on what ground."""
         if found.assay_shown is False:
             return "none: the model does not show the concept"
-        causal = found.judged(*CARRIERS, "causal, not by this attention", "causal, not specific")
+        causal = found.judged(*CARRIERS, READING_UNDECIDED, "causal, not specific")
         if causal:
-            return _listed([self._verdict_words(row) for row in causal])
+            return _listed([self._verdict_words(row, found) for row in causal])
         if found.lowering:
             return _listed([f"{named(one.heads)}, {self.evidence(one)}" for one in found.lowering])
         if found.attending:
-            listed = _listed([f"{named(one.heads)}, Δ {self.evidence(one)}" for one in found.attending])
-            return f"by attention only, no effect is shown: {listed}"
-        return "none is shown by attention or by effect"
+            listed = _listed([f"{named(one.heads)}, Δ {sized_en(one)}" for one in found.attending])
+            return f"by attention only, no effect that matters is shown: {listed}"
+        return "none, neither by attention nor by an effect that matters"
 
     def direction(self, name: str) -> str:
         """The name of a direction of patching."""

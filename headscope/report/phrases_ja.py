@@ -9,11 +9,12 @@ from typing import Any
 from headscope.plots.selecting import PRIMARY_OUTCOME
 from headscope.report.escaping import plain
 from headscope.report.evidence import Effect
-from headscope.report.findings import CARRIERS, OWN_CARRIERS, ConceptFindings, SetFindings
-from headscope.report.numbers import as_float, count, equation, interval, number, share
+from headscope.report.findings import CARRIERS, ELSEWHERE, OWN_CARRIERS, ConceptFindings, SetFindings
+from headscope.report.numbers import MISSING, as_float, count, equation, interval, number, share
 from headscope.report.phrases import NAMED, figure_kind, named
-from headscope.report.phrases_partial import patching_ja, prediction_ja
-from headscope.stats.verdicts import CARRIER_UNTESTED, SHARED_CARRIER
+from headscope.report.phrases_partial import looks_ja, patching_ja, prediction_ja, reads_ja, sized_ja
+from headscope.stats.attending import NO, OPEN, YES
+from headscope.stats.verdicts import CARRIER_UNTESTED, ELSEWHERE_UNTESTED, READING_UNDECIDED, SHARED_CARRIER
 
 _UNITS = {
     "attention_share": "注意の割合",
@@ -40,7 +41,8 @@ _VERDICTS = {
     "carrier": "担い手",
     "carrier (specificity not tested)": "担い手（特異性は未検定）",
     "shared carrier": "複数概念の担い手",
-    "causal, not by this attention": "因果的（この注意によらない）",
+    "carrier, reading elsewhere": "担い手（別の場所を読む）",
+    "carrier, reading elsewhere (specificity not tested)": "担い手（別の場所を読む、特異性は未検定）",
     "causal, not specific": "因果的（特異的でない）",
     "suppressor": "抑制ヘッド",
     "redundant": "冗長",
@@ -50,12 +52,13 @@ _VERDICTS = {
     "no effect": "効果なし",
     "undecided": "未決",
     "undecided (edit-dependent)": "未決（編集方法に依存）",
+    "undecided (where it reads)": "未決（読む場所が未決）",
     "undecided (damage not bounded)": "未決（損傷を排除できない）",
     "no verdict": "判定なし",
 }
 _COUNTED = (
     ("attends only", "注意を向けるだけで意味のある効果のないヘッド"),
-    ("causal, not by this attention", "効果はあるがこの注意によらないヘッド"),
+    ("undecided (where it reads)", "因果的かつ特異的だが、概念の語に注意を向けるかが未決のヘッド"),
     ("causal, not specific", "ほかの概念にも同程度に効くヘッド"),
     ("suppressor", "概念を抑えるヘッド"),
     ("general damage", "対照文まで損なうヘッド"),
@@ -67,6 +70,7 @@ _FILES = {
     "head_scores.json": "Phase 6 形式のスクリーニング結果",
     "coverage.csv": "比較できたプロンプトとその方法",
     "screen.csv": "スクリーニング：全ヘッド・全概念・全指標・全対照",
+    "attention_by_region.csv": "各ヘッドがリードアウトで読む場所：文の領域ごとの注意の割合",
     "assay.csv": "編集なしのモデルが各概念を示すか",
     "effects.csv": "編集の効果、信頼区間、検定",
     "ranking.csv": "概念別および全体の上位ヘッド",
@@ -86,11 +90,11 @@ _FILES = {
     "stability.csv": "テンプレートを 1 つ除いたときの答え",
 }
 _FIGURES = {
-    "head_reaction_heatmap": "全ヘッドの Δ 注意（灰色：q ≥ 0.05）",
-    "value_weighted_heatmap": "全ヘッドの値重みつき Δ 注意（灰色：q ≥ 0.05）",
+    "head_reaction_heatmap": "全ヘッドの Δ 注意（灰色：検出不可、q ≥ 0.05）",
+    "value_weighted_heatmap": "全ヘッドの値重みつき Δ 注意（灰色：検出不可、q ≥ 0.05）",
     "top_heads": "Δ 注意の大きいヘッドと 95 % 信頼区間",
-    "effect_heatmap": "ヘッドを単独で除いたときの効果（灰色：族単位 p ≥ 0.05）",
-    "patch_heatmap": "ヘッドを 1 つずつパッチした効果（両方向、対照パッチとの差、灰色：族単位 p ≥ 0.05）",
+    "effect_heatmap": "ヘッドを単独で除いたときの効果（灰色：検出不可、族単位 p ≥ 0.05）",
+    "patch_heatmap": "ヘッドを 1 つずつパッチした効果（両方向、対照パッチとの差、灰色：検出不可、族単位 p ≥ 0.05）",
     "forest": "単独ヘッドの大きな効果（太線：95 % 信頼区間、細線：同時信頼区間）",
     "ablation_comparison": "ベースラインと両編集の比較（棒：平均、線：対応のある差の 95 % 信頼区間）",
     "curves": "順位の上から k 個のヘッドを除いたときの効果とランダム集合",
@@ -148,6 +152,14 @@ class Japanese:
         """A verdict's name."""
         return _VERDICTS.get(name, plain(name))
 
+    def attends(self, answer: str) -> str:
+        """Whether a head attends to the concept's words, for a table."""
+        return {YES: "はい", NO: "いいえ", OPEN: "未決"}.get(answer, MISSING)
+
+    def reads(self, shares: Mapping[str, float]) -> str:
+        """Where a head reads, from its shares of attention by region; empty where that was not measured."""
+        return reads_ja(shares).removeprefix("主に読む場所は")
+
     def missing(self, effect: Effect) -> str:
         """Why an effect has no p, as a clause."""
         return {
@@ -197,18 +209,21 @@ class Japanese:
         return ["".join(texts)] if texts else []
 
     def _carried(self, found: ConceptFindings, name: str) -> str:
-        own, shared = found.judged(*OWN_CARRIERS), found.judged(SHARED_CARRIER)
+        own, elsewhere, shared = (found.judged(*these) for these in (OWN_CARRIERS, ELSEWHERE, (SHARED_CARRIER,)))
         n_judged = sum("," not in str(row["heads"]) for row in found.verdicts)
         text = f"{name}："
         if own:
             text += f"{n_judged} ヘッドのうち {len(own)} 個がこの概念を担う — "
-            text += f"{_listed([self._verdict_words(row) for row in own])}。"
+            text += f"{_listed([self._verdict_words(row, found) for row in own])}。"
+        if elsewhere:
+            text += f"{n_judged} ヘッドのうち {len(elsewhere)} 個がこの概念を担い、その語とは別の場所を読む — "
+            text += f"{_listed([self._verdict_words(row, found) for row in elsewhere])}。"
         if shared:
             text += f"{n_judged} ヘッドのうち {len(shared)} 個がこの概念とほかの概念の両方を担う（共有の担い手） — "
-            text += f"{_listed([self._verdict_words(row) for row in shared])}。"
-        if shared and not own:
+            text += f"{_listed([self._verdict_words(row, found) for row in shared])}。"
+        if shared and not (own or elsewhere):
             text += "この概念だけを担うと示されたものはない。"
-        if not (own or shared):
+        if not (own or elsewhere or shared):
             text += f"{n_judged} ヘッドのうち、単独でこの概念を担うと示されたものはない{self._blind_below(found)}。"
         others = [(len(found.judged(verdict)), words) for verdict, words in _COUNTED]
         counted = [f"{words}が {n} 個" for n, words in others if n]
@@ -228,8 +243,8 @@ class Japanese:
             text += f"（決着にはテンプレートがおよそ {span} 個必要）"
         return text + "。"
 
-    def _verdict_words(self, row: Mapping[str, Any]) -> str:
-        parts = ["特異性は未検定"] if row["verdict"] == CARRIER_UNTESTED else []
+    def _verdict_words(self, row: Mapping[str, Any], found: ConceptFindings) -> str:
+        parts = ["特異性は未検定"] if row["verdict"] in (CARRIER_UNTESTED, ELSEWHERE_UNTESTED) else []
         parts.append(f"{number(row['estimate'])} nats、同時 95 % 信頼区間 {interval(row['sim_low'], row['sim_high'])}")
         if isfinite(as_float(row["specificity"])):
             ends = interval(row["specificity_low"], row["specificity_high"])
@@ -237,7 +252,8 @@ class Japanese:
         if isfinite(as_float(row["perplexity_ratio_high"])):
             ends = interval(row["perplexity_ratio_low"], row["perplexity_ratio_high"])
             parts.append(f"対照文のパープレキシティ比 {ends}")
-        return f"{named(str(row['heads']))}（{'、'.join(parts)}）"
+        looks, reads = looks_ja(row), reads_ja(found.reads.get(str(row["heads"]), {}))
+        return f"{named(str(row['heads']))}（{'、'.join([*parts, *filter(None, (looks, reads))])}）"
 
     def _blind_below(self, found: ConceptFindings) -> str:
         detectable = [one.mde for one in found.silent if isfinite(one.mde)]
@@ -251,12 +267,17 @@ class Japanese:
         if effect is None:
             return ""
         who = f"{named(one.heads)}{chosen}を{'同時に' if one.n_heads > 1 else ''}"
+        way, limit = effect.beyond(one.threshold_nats), number(one.threshold_nats)
         done = {
-            -1: "除くと、対数オッズは下がる",
-            1: "除くと、対数オッズは上がる",
-            0: "除いても、対数オッズの変化は示されない",
+            -1: f"除くと、対数オッズは {limit} nats を超えて下がる"
+            if way
+            else "除いたときの対数オッズの低下は検出可能である",
+            1: f"除くと、対数オッズは {limit} nats を超えて上がる"
+            if way
+            else "除いたときの対数オッズの上昇は検出可能である",
+            0: "除いたときの対数オッズの変化は検出されない",
         }
-        text = f"{start}{who}{done[effect.direction]}：{self.evidence(effect)}"
+        text = f"{start}{who}{done[way or effect.direction]}：{self.evidence(effect)}"
         return text + (f"。{self._power(effect)}" if effect.direction == 0 else "") + "。"
 
     def _power(self, effect: Effect) -> str:
@@ -275,18 +296,21 @@ class Japanese:
         return "。".join(parts) or "この大きさの効果は、テンプレートをいくら増やしても示せない"
 
     def _looking(self, found: ConceptFindings) -> str:
-        n_heads = len(found.looked)
-        strongest = found.looked[0]
-        if not found.attending:
+        n_heads, limit = len(found.decisive), number(found.threshold_share)
+        strongest = found.decisive[0]
+        if not any(found.answers.values()):
             return (
-                f"{n_heads} ヘッドのうち、同じ位置の中立語よりも概念の語に強く注意を向けると示されたものはない。"
-                f"Δ が最大なのは {named(strongest.heads)} で、{self.evidence(strongest)}である。"
+                f"{n_heads} ヘッドのうち注意の差が最大なのは {named(strongest.heads)} で、"
+                f"{self.evidence(strongest)}である。"
+                "同時信頼区間がないため、どのヘッドについても注意を向けるとは言わない。"
             )
         text = (
-            f"{n_heads} ヘッドのうち {len(found.attending)} 個が、同じ位置の中立語よりも概念の語に強く注意を向ける"
-            f"（q < 0.05）。最も強いのは {named(strongest.heads)} で、Δ は {self.evidence(strongest)}である。"
+            f"{n_heads} ヘッドのうち {len(found.attending)} 個が概念の語に注意を向ける（同じ位置の中立語との差が、"
+            f"シンク以外の注意の {limit} を超える。同時 95 % 信頼区間による）。"
         )
-        return text + (f"注意が弱まるヘッドは {len(found.averse)} 個ある。" if found.averse else "")
+        text += f"{found.n_attending_open} 個は未決である。" if found.n_attending_open else ""
+        text += f"同じ幅を超えて注意が弱まるヘッドは {len(found.averse)} 個ある。" if found.averse else ""
+        return f"{text}Δ が最大なのは {named(strongest.heads)} で、{sized_ja(strongest)}である。"
 
     def discussion(self, found: ConceptFindings) -> list[str]:
         """What may and what may not be concluded about one concept."""
@@ -326,9 +350,11 @@ class Japanese:
     def _alone(self, found: ConceptFindings) -> str:
         n_heads = len(found.alone)
         strongest = [f"{named(one.heads)} の {self.evidence(one)}" for one in found.lowering[:1]]
-        text = f"単独で除いたとき対数オッズを下げると示されたヘッドは、{n_heads} 個のうち {len(found.lowering)} 個"
+        text = f"単独で除いたとき対数オッズを {number(found.threshold_nats)} nats を超えて下げるヘッドは、"
+        text += f"{n_heads} 個のうち {len(found.lowering)} 個"
         text += f"（最大：{strongest[0]}）" if strongest else self._blind_below(found)
-        return f"{text}、上げると示されたヘッドは {len(found.raising)} 個である。"
+        text += f"、同じ幅を超えて上げるヘッドは {len(found.raising)} 個である（同時 95 % 信頼区間による）。"
+        return text + f"大きさを問わず効果が検出可能なヘッドは {found.n_detectable} 個である。"
 
     def _looking_and_doing(self, found: ConceptFindings) -> str:
         agreement = found.agreement
@@ -339,7 +365,8 @@ class Japanese:
             f"**注意と効果の対比**：{agreement.n} ヘッドにわたる Δ 注意と除去による低下量の順位相関は "
             f"{number(agreement.rho)}（95 % 信頼区間 {interval(agreement.low, agreement.high)}）である。"
             f"1 つのモデルのヘッドは独立な標本ではないため、この区間は記述にとどまり、一般化を意味しない。"
-            f"Δ の大きい {top} ヘッドのうち、除くと対数オッズが下がると示されたのは {found.shared_top(top)} 個である。"
+            f"Δ の大きい {top} ヘッドのうち、除くと対数オッズが {number(found.threshold_nats)} nats を超えて下がるのは "
+            f"{found.shared_top(top)} 個である。"
         )
 
     def _on_set(self, one: SetFindings) -> list[str]:
@@ -374,7 +401,7 @@ class Japanese:
         )
 
     def _generated(self, one: SetFindings, effect: Effect) -> str:
-        done = {-1: "は減少する", 1: "は増加する", 0: "の変化は示されない"}[effect.direction]
+        done = {-1: "の減少は検出可能である", 1: "の増加は検出可能である", 0: "の変化は検出されない"}[effect.direction]
         what = "生成文中の概念キーワード" if effect.outcome.startswith("keyword") else "感情スコア"
         text = f"**{named(one.heads)} を除いた生成文**：{what}{done}：{self.evidence(effect)}。"
         return text + (f"{self._power(effect)}。" if effect.direction == 0 else "")
@@ -383,14 +410,14 @@ class Japanese:
         """Which heads to patch next, and on what ground."""
         if found.assay_shown is False:
             return "なし（モデルがこの概念を示さない）"
-        causal = found.judged(*CARRIERS, "causal, not by this attention", "causal, not specific")
+        causal = found.judged(*CARRIERS, READING_UNDECIDED, "causal, not specific")
         if causal:
-            return _listed([self._verdict_words(row) for row in causal])
+            return _listed([self._verdict_words(row, found) for row in causal])
         if found.lowering:
             return _listed([f"{named(one.heads)}：{self.evidence(one)}" for one in found.lowering])
         if found.attending:
-            listed = _listed([f"{named(one.heads)}：Δ {self.evidence(one)}" for one in found.attending])
-            return f"注意のみに基づく候補（効果は示されていない）：{listed}"
+            listed = _listed([f"{named(one.heads)}：Δ {sized_ja(one)}" for one in found.attending])
+            return f"注意のみに基づく候補（意味のある効果は示されていない）：{listed}"
         return "注意からも効果からも候補は示されない"
 
     def direction(self, name: str) -> str:

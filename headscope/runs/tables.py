@@ -31,8 +31,9 @@ Kind = Literal["text", "int", "float", "bool"]
 _INTERVAL = "ci_low:float ci_high:float"
 _COUNTS = "n_prompts:int n_templates:int"
 _VERDICTS = (
-    "concept heads verdict reason estimate:float sim_low:float sim_high:float threshold_nats:float attends_q:float "
-    "specificity:float specificity_low:float specificity_high:float perplexity_ratio_low:float "
+    "concept heads verdict reason estimate:float sim_low:float sim_high:float threshold_nats:float attends "
+    "attention_measure attention_share:float attention_share_low:float attention_share_high:float "
+    "threshold_share:float specificity:float specificity_low:float specificity_high:float perplexity_ratio_low:float "
     "perplexity_ratio_high:float templates_needed:int"
 )
 _TABLES = {
@@ -40,7 +41,10 @@ _TABLES = {
     "n_length_matched:int n_unmatched:int n_without_query:int n_without_remainder:int coverage_share:float "
     "protocol note",
     "screen": "concept layer:int head:int query measure control estimate:float unit concept_mean:float "
-    f"control_mean:float {_INTERVAL} p_value:float q_value:float d_z:float mde:float {_COUNTS} family status",
+    f"control_mean:float {_INTERVAL} sim_low:float sim_high:float p_value:float q_value:float d_z:float mde:float "
+    f"{_COUNTS} family status",
+    "attention_by_region": "concept layer:int head:int region share:float share_low:float share_high:float "
+    f"written_norm:float written_norm_low:float written_norm_high:float {_COUNTS}",
     "assay": f"concept outcome estimate:float unit concept_mean:float control_mean:float {_INTERVAL} p_value:float "
     f"share_right:float {_COUNTS} shown:bool note",
     "effects": "concept layer:int head:int heads role k:int edit scope outcome estimate:float unit "

@@ -117,7 +117,8 @@ def screen_agreement(
             causal = None
             if thresholds_nats is not None and str(concept) in thresholds_nats:
                 limit = thresholds_nats[str(concept)]
-                causal = ((heads["sim_high"] < -limit) | (heads["sim_low"] > limit)).to_numpy(bool)
+                low, high = heads["sim_low_effect"], heads["sim_high_effect"]
+                causal = ((high < -limit) | (low > limit)).to_numpy(bool)
             found = score_agreement(
                 heads["estimate"].to_numpy(np.float64),
                 heads["estimate_effect"].to_numpy(np.float64),

@@ -15,6 +15,8 @@ SCREEN_COLUMNS = [
     "control_mean",
     "ci_low",
     "ci_high",
+    "sim_low",
+    "sim_high",
     "p_value",
     "q_value",
     "d_z",
@@ -115,13 +117,33 @@ VERDICTS_COLUMNS = [
     "sim_low",
     "sim_high",
     "threshold_nats",
-    "attends_q",
+    "attends",
+    "attention_measure",
+    "attention_share",
+    "attention_share_low",
+    "attention_share_high",
+    "threshold_share",
     "specificity",
     "specificity_low",
     "specificity_high",
     "perplexity_ratio_low",
     "perplexity_ratio_high",
     "templates_needed",
+]
+
+REGIONS_COLUMNS = [
+    "concept",
+    "layer",
+    "head",
+    "region",
+    "share",
+    "share_low",
+    "share_high",
+    "written_norm",
+    "written_norm_low",
+    "written_norm_high",
+    "n_prompts",
+    "n_templates",
 ]
 
 NULLS_COLUMNS = [

@@ -123,11 +123,13 @@ def family_rows(
     scale: Scale = "difference",
     tolerance: float = TOLERANCE_NATS,
     interval: IntervalKind = "t",
+    step_down: bool = True,
     n_flips: int | None = None,
 ) -> pd.DataFrame:
     """As ``effect_rows`` for several blocks of prompts (concepts) whose tests form one family.
 
-    Template ids are global: a template that several blocks share flips once for all of them. Returns each test's key
+    Template ids are global: a template that several blocks share flips once for all of them. Without ``step_down`` the
+    family gets simultaneous intervals and no ``p_max_t``. Returns each test's key
     columns followed by ``ROW_COLUMNS``, block by block.
     """
     if not 0.0 < alpha < 1.0:
@@ -147,6 +149,7 @@ def family_rows(
             simultaneous=simultaneous,
             test=scale != "divergence",
             tolerance=tolerance,
+            step_down=step_down,
             n_flips=n_flips,
         )
     )
@@ -209,6 +212,7 @@ def _infer(
     simultaneous: bool,
     test: bool,
     tolerance: float,
+    step_down: bool,
     n_flips: int | None,
 ) -> dict[str, FloatArray]:
     """Everything that claims something, for the tests with enough templates; NaN for the others."""
@@ -218,7 +222,7 @@ def _infer(
         return out
     estimate, deviation = equal_weight_mean(table.means), standard_deviation(table.means)
     bounds = _interval(table, alpha, bootstrap_rng)
-    flips = flip_test(table.means, rng, alpha=alpha, simultaneous=simultaneous, n_flips=n_flips)
+    flips = flip_test(table.means, rng, alpha=alpha, simultaneous=simultaneous, step_down=step_down, n_flips=n_flips)
     # A mean below the tolerance is 0 even where templates differ: a test must not find a sign in it.
     zero = np.abs(estimate) < tolerance
     found = {"ci_low": bounds.low, "ci_high": bounds.high}

@@ -134,16 +134,18 @@ def layer_table(
     edit: str = "mean",
     scope: str = "all",
     outcome: str = PRIMARY_OUTCOME,
-    attends_q: float = 0.05,
+    answers: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """The ``layers`` table: screening differences and single-head effects by layer, for each concept and overall.
 
-    ``n_attending`` counts heads that look more at the concept than at its control with q below ``attends_q``; overall
-    it is the mean over concepts. ``effect_sum`` is NaN where not a single head of the layer was edited.
+    ``n_attending`` counts heads whose answer is yes in ``answers`` (``attending.attending`` of the screen), by a
+    simultaneous interval beyond the smallest attention that matters; NaN where there is none, and overall the mean over
+    concepts. ``effect_sum`` is NaN where not a single head of the layer was edited.
     """
     table = _beside(screen, effects, None, query=query, measure=measure, edit=edit, scope=scope, outcome=outcome)
-    attending = (table["screen_q"] < attends_q) & (table["screen_delta"] > 0)
-    table["_attends"] = np.where(table["screen_q"].isna(), np.nan, attending)
+    known = {} if answers is None else {tuple(r[k] for k in _KEYS): r["answer"] for r in answers.to_dict("records")}
+    found = [known.get((r["concept"], r["layer"], r["head"]), "") for r in table.to_dict("records")]
+    table["_attends"] = [float(answer == "yes") if answer else np.nan for answer in found]
     everything = pd.concat([table, _overall(table)], ignore_index=True)
     rows: list[dict[str, object]] = []
     for (concept, layer), heads in everything.groupby(["concept", "layer"], sort=False):

@@ -29,6 +29,10 @@ MIN_FLIPS = 9_999
 _DRAWN_AT_ONCE = 4_096  # fixed, so that the stream of signs does not depend on the size of the family
 _VALUES_AT_ONCE = 2**19  # 4 MiB of float64: stays in the processor's cache
 _FLIPS_BEYOND_QUANTILE = 1_000  # the quantile of the maximum then has a standard error of 3 % of its own tail
+_MOST_FLIPS_OF_A_QUANTILE = 2**17
+"""A group of a few of many tests (heads whose values are missing on some templates) would ask for millions of flips.
+With fewer its quantile is coarser, and the interval is the whole line where not even the largest maximum reaches it:
+too wide, never too narrow, since the observed signs are counted among the flips."""
 _TIE = 1e-9  # relative; statistics this close count as equal, which errs on the large side of p
 
 
@@ -63,6 +67,7 @@ def flip_test(
     *,
     alpha: float = 0.05,
     simultaneous: bool = True,
+    step_down: bool = True,
     n_flips: int | None = None,
 ) -> FlipTest:
     """Test every column of template means against 0 by flipping the signs of whole templates.
@@ -71,7 +76,8 @@ def flip_test(
         means: [n_templates, n_tests]; NaN where a template does not take part in a test.
         rng: source of the random flips; not used where the test is exact.
         alpha: level of the simultaneous intervals.
-        simultaneous: also give ``p_max_t`` and ``critical_t``.
+        simultaneous: also give ``critical_t`` and, with ``step_down``, ``p_max_t``.
+        step_down: False leaves out ``p_max_t``, most of the work of a large family, where only intervals are read.
         n_flips: number of random flips; default ``flips_needed`` for p, 1,000 / alpha for the critical value.
 
     Returns:
@@ -101,7 +107,7 @@ def flip_test(
         for statistics in _products(weights, signs):
             np.abs(statistics, out=statistics)
             single += _count_reaching(statistics, threshold)
-            if simultaneous:
+            if simultaneous and step_down:
                 np.maximum.accumulate(statistics, axis=0, out=statistics)
                 stepwise += _count_reaching(statistics, threshold)
         total += signs.shape[1]
@@ -109,9 +115,10 @@ def flip_test(
     p_value, p_max_t = np.empty(n_tests), np.full(n_tests, np.nan)
     p_value[order] = (single + extra) / (total + extra)
     critical = np.full(n_tests, np.nan)
-    if simultaneous:
+    if simultaneous and step_down:
         adjusted = (stepwise + extra) / (total + extra)
         p_max_t[order] = np.maximum.accumulate(adjusted[::-1])[::-1]
+    if simultaneous:
         critical = _critical_t(means, rng, alpha, n_flips)
     return FlipTest(p_value, p_max_t, critical, total + extra, exact)
 
@@ -129,7 +136,8 @@ def _critical_t(means: FloatArray, rng: np.random.Generator, alpha: float, n_fli
     n_rows = means.shape[0]
     sizes, group = np.unique(count, return_inverse=True)
     share = np.bincount(group) / len(group)
-    m = math.ceil(_FLIPS_BEYOND_QUANTILE / (alpha * share.min())) if n_flips is None else n_flips
+    wanted = min(_FLIPS_BEYOND_QUANTILE / (alpha * share.min()), _MOST_FLIPS_OF_A_QUANTILE)
+    m = math.ceil(wanted) if n_flips is None else n_flips
     exact = 2 ** (n_rows - 1) <= max(MAX_EXACT_FLIPS // 2, m)
     order = np.argsort(group, kind="stable")
     starts = np.searchsorted(group[order], np.arange(len(sizes)))

@@ -218,7 +218,7 @@ def _paired_screen(members: Sequence[ScreenBlock], family: str, seed: int, alpha
         for b in members
     ]
     rows = family_rows(
-        blocks, seed=seed, alpha=alpha, family=family, status="exploratory", simultaneous=False,
+        blocks, seed=seed, alpha=alpha, family=family, status="exploratory", simultaneous=True, step_down=False,
         tolerance=TOLERANCE_SHARE,
     )  # fmt: skip
     concept_means: list[NDArray[np.float64]] = []

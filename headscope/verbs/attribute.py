@@ -147,7 +147,13 @@ def check_request(model: HeadModel, outcome: str, steps: int, verify: int) -> No
 
 
 def verified(
-    result: AttributeResult, swept: SweepResult, *, seed: int, random_heads: Sequence[Head] = (), k: int = 5
+    result: AttributeResult,
+    swept: SweepResult,
+    *,
+    seed: int,
+    random_heads: Sequence[Head] = (),
+    k: int = 5,
+    criteria: Criteria | None = None,
 ) -> AttributeResult:
     """``result`` with the exact effects of ``swept`` beside its scores; its ``effects`` are those of self-repair alone.
 
@@ -157,10 +163,12 @@ def verified(
         seed: of sign-flips.
         random_heads: of the swept heads, those drawn at random from outside the top; they bound recall.
         k: for precision.
+        criteria: say from what size on an effect matters, which recall counts.
     """
     scores = beside_exact(result.tables["scores"], swept.table)
     assay = swept.tables["assay"].set_index("concept")["estimate"]
-    limits = {str(name): Criteria().threshold_nats(float(gap)) for name, gap in assay.items()}
+    rules = criteria or Criteria()
+    limits = {str(name): rules.threshold_nats(float(gap)) for name, gap in assay.items()}
     agreement = fast_agreement(scores, thresholds_nats=limits, random_heads=frozenset(random_heads), k=k)
     repair = _self_repair(result.values, swept.values)
     tables = {**result.tables, "scores": scores, "agreement": agreement}

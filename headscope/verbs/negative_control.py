@@ -15,7 +15,7 @@ from headscope.measure.passes import Progress
 from headscope.measure.random_lexicons import with_random_lexicons
 from headscope.models.head_model import HeadModel
 from headscope.profiles.types import Profile
-from headscope.stats import judge
+from headscope.stats import Criteria, judge
 from headscope.verbs.result import Result
 from headscope.verbs.sweep import sweep
 
@@ -29,6 +29,7 @@ def negative_control(
     edits: Sequence[str] = ("mean", "zero"),
     heads: str = "*",
     chat_template: bool | str = False,
+    criteria: Criteria | None = None,
     seed: int = 0,
     batch_tokens: int | None = None,
     progress: Progress | None = None,
@@ -44,6 +45,7 @@ def negative_control(
         edits: kinds of edit.
         heads: heads to edit, each alone.
         chat_template: wrap prompts in the tokenizer's chat template; a text names one of several.
+        criteria: what decides a verdict.
         seed: also draws the words.
         batch_tokens: most tokens of a batch.
         progress: told how far the work is.
@@ -61,5 +63,5 @@ def negative_control(
         model, random, concepts=concepts, edits=edits, heads=heads, chat_template=chat_template, seed=seed,
         batch_tokens=batch_tokens, progress=progress, engine=engine,
     )  # fmt: skip
-    judged = judge(swept.table, None if screened is None else screened.table, swept.tables["assay"])
+    judged = judge(swept.table, None if screened is None else screened.table, swept.tables["assay"], criteria=criteria)
     return Result({"negative_control": judged}, swept.values, swept.record, "negative_control")

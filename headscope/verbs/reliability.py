@@ -27,7 +27,9 @@ class ReliabilityResult(Result):
     """``tables``: reliability, stability."""
 
 
-def reliability(screen: Result | None, sweep: SweepResult, *, top_k: int = 4, seed: int = 0) -> ReliabilityResult:
+def reliability(
+    screen: Result | None, sweep: SweepResult, *, top_k: int = 4, seed: int = 0, criteria: Criteria | None = None
+) -> ReliabilityResult:
     """How firm the rankings and the answers of a run are.
 
     Args:
@@ -35,6 +37,7 @@ def reliability(screen: Result | None, sweep: SweepResult, *, top_k: int = 4, se
         sweep: result of ``sweep``.
         top_k: size of the top whose stability is given.
         seed: of splits and resamples.
+        criteria: what decides an answer.
     """
     names: list[str] = sweep.record["concepts"]
     effects = {name: _effect_block(sweep, name) for name in names}
@@ -43,8 +46,8 @@ def reliability(screen: Result | None, sweep: SweepResult, *, top_k: int = 4, se
         looked = {name: _screen_block(screen.values, name) for name in names}
         parts.insert(0, reliability_table(looked, seed=seed, k=top_k).assign(by="screen"))
     assay = sweep.tables["assay"].set_index("concept")["estimate"]
-    rules = Criteria()
-    limits = [float(np.nanmax([rules.minimum_nats, rules.gap_share * float(assay[name])])) for name in names]
+    rules = criteria or Criteria()
+    limits = [rules.threshold_nats(float(assay[name])) for name in names]
     family = f"sweep/{PRIMARY}/{DECIDING_EDIT}"
     stability = leave_one_template_out(list(effects.values()), limits, seed=seed, family=family)
     tables = {"reliability": pd.concat(parts, ignore_index=True), "stability": stability}

@@ -8,7 +8,7 @@ to the concept, for each head and concept; ``checking`` compares.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 
 from headscope.heads import Head, every_head
@@ -44,6 +44,7 @@ class Planted:
         verdicts: concept -> verdict.
         effect_nats: concept -> change of the primary outcome when it is off, mean over templates; 0 where left out.
         attends: concepts to which the screen must find it attending.
+        reads: concept -> the region (``axes.REGIONS``) that holds most of its attention at the readouts.
     """
 
     heads: str
@@ -51,6 +52,7 @@ class Planted:
     verdicts: Mapping[str, str]
     effect_nats: Mapping[str, float] = field(default_factory=dict[str, float])
     attends: frozenset[str] = frozenset()
+    reads: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,7 @@ class World:
 @cache
 def worlds() -> tuple[World, ...]:
     """Every world, in the order of the check."""
-    return (_writer(), _diffuse(), _redundant(), _position(), _suppressor(), _damage(), _noise())
+    return (_writer(), _diffuse(), _elsewhere(), _redundant(), _position(), _suppressor(), _damage(), _noise())
 
 
 def attention_to_one_of_all(concept: str) -> float:
@@ -127,11 +129,29 @@ def _diffuse() -> World:
     n_tokens = 14
     effect = {_GRATITUDE: -3.0 * n_tokens * attention_to_one_of_all(_GRATITUDE)}
     planted = (
-        Planted("2:3", "diffuse writer", {_GRATITUDE: v.NOT_BY_ATTENTION, _ANGER: v.NO_EFFECT}, effect),
+        Planted("2:3", "diffuse writer", {_GRATITUDE: v.READING_ELSEWHERE, _ANGER: v.NO_EFFECT}, effect),
         _carrier("1:0", _ANGER, 3.0),
     )
     heads = {Head(2, 3): designs.diffuse_writer(_GRATITUDE, 3.0, n_tokens), Head(1, 0): designs.writer(3.0, _ANGER)}
     return _world("diffuse", "Is a writer found that attends to everything alike?", heads, planted)
+
+
+def _elsewhere() -> World:
+    verdicts, effect = {_GRATITUDE: v.READING_ELSEWHERE, _ANGER: v.NO_EFFECT}, {_GRATITUDE: -3.0}
+    planted = (
+        Planted("1:1", "hands the concept on", verdicts, effect, reads={_GRATITUDE: "first_token"}),
+        Planted("2:2", "reads it at the readout", verdicts, effect, reads={_GRATITUDE: "readout"}),
+        Planted("3:0", "glances at the concept", dict.fromkeys(CONCEPTS, v.NO_EFFECT), reads={_GRATITUDE: "prompt"}),
+        replace(_carrier("2:1", _ANGER, 3.0), reads={_ANGER: "span"}),
+    )
+    heads = {
+        Head(1, 1): designs.relay(_GRATITUDE),
+        Head(2, 2): designs.reader_of_relay(_GRATITUDE, 3.0),
+        Head(3, 0): designs.glance(_GRATITUDE),
+        Head(2, 1): designs.writer(3.0, _ANGER),
+    }
+    question = "Is it said of a carrier that it reads elsewhere, and is a sure trifle of attention called none?"
+    return _world("elsewhere", question, heads, planted)
 
 
 def _redundant() -> World:

@@ -6,7 +6,7 @@ beside what was found:
 
 1. does the model show the concept;
 2. each planted head or set: its verdict, its effect (within ``EFFECT_SHARE`` of the design, or ``EFFECT_NATS``), and
-   whether the screen finds it attending to the concept;
+   whether the screen finds it attending to the concept, and where that is planted the region it reads most;
 3. the head with the largest effect is ranked first;
 4. all other heads together: one verdict, none attends, and none has a family-wise p below .05.
 """
@@ -22,9 +22,12 @@ import pandas as pd
 
 from headscope.errors import RequestError
 from headscope.measure.passes import Progress
+from headscope.stats.attending import YES
 from headscope.stats.ranking import OVERALL
+from headscope.stats.regions import places_read, shares_of
 from headscope.verbs.ablate import ablate
 from headscope.verbs.rank import rank
+from headscope.verbs.regions import attention_by_region
 from headscope.verbs.screen import screen
 from headscope.verbs.sweep import sweep
 from headscope.worlds.catalog import Planted, World, worlds
@@ -40,12 +43,16 @@ _LEVEL = 0.05
 
 @dataclass(frozen=True)
 class Measured:
-    """The tables of one world's run: ``assay``, ``verdicts``, and ``heads``, the ranking by effect of every head."""
+    """The tables of one world's run.
+
+    ``assay``, ``verdicts``, ``heads`` (the ranking by effect of every head) and ``regions`` (where each head reads).
+    """
 
     world: World
     assay: pd.DataFrame
     verdicts: pd.DataFrame
     heads: pd.DataFrame
+    regions: pd.DataFrame
 
 
 def measure_world(world: World, *, seed: int = 0) -> Measured:
@@ -55,10 +62,11 @@ def measure_world(world: World, *, seed: int = 0) -> Measured:
     swept = sweep(model, profile, seed=seed)
     together = [ablate(model, profile, heads, generate=False, seed=seed).table for heads in world.sets]
     effects = pd.concat([swept.table, *together], ignore_index=True)
-    judged = rank(looked, effects, assay=swept.tables["assay"], by="effect", top_n=None)
+    read = attention_by_region(model, profile)
+    judged = rank(looked, effects, assay=swept.tables["assay"], regions=read.table, by="effect", top_n=None)
     heads = judged.tables["ranking"]
     heads = heads[heads["concept"] != OVERALL].assign(heads=lambda t: t["layer"].map(str) + ":" + t["head"].map(str))
-    return Measured(world, swept.tables["assay"], judged.tables["verdicts"], heads)
+    return Measured(world, swept.tables["assay"], judged.tables["verdicts"], heads, read.table)
 
 
 def findings(measured: Measured) -> pd.DataFrame:
@@ -71,6 +79,7 @@ def findings(measured: Measured) -> pd.DataFrame:
     for concept in CONCEPTS:
         rows.append(_shown(measured, concept))
         rows += [_planted(measured, planted, concept) for planted in world.planted]
+        rows += [_reads(measured, planted, concept) for planted in world.planted if concept in planted.reads]
         strongest = world.strongest(concept)
         if strongest is not None:
             rows.append(_first(measured, strongest, concept))
@@ -135,6 +144,13 @@ def _planted(measured: Measured, planted: Planted, concept: str) -> dict[str, An
     return claim
 
 
+def _reads(measured: Measured, planted: Planted, concept: str) -> dict[str, Any]:
+    """Where most of the head's attention goes at the readouts."""
+    most, expected = places_read(shares_of(measured.regions)[concept, planted.heads])[0][0], planted.reads[concept]
+    part = f"{planted.part}, by attention"
+    return _claim(planted.heads, part, concept, f"reads {expected}", f"reads {most}", most == expected)
+
+
 def _first(measured: Measured, strongest: str, concept: str) -> dict[str, Any]:
     heads = measured.heads
     place = int(heads.loc[(heads["concept"] == concept) & (heads["heads"] == strongest), "rank"].iloc[0])
@@ -160,5 +176,5 @@ def _of_others(measured: Measured, rows: pd.DataFrame) -> pd.DataFrame:
 
 def _attending(measured: Measured, concept: str) -> pd.DataFrame:
     """Heads that the screen finds attending to the concept, by the rule the verdicts use."""
-    rows = measured.heads
-    return rows[(rows["concept"] == concept) & (rows["screen_q"] < _LEVEL) & (rows["screen_delta"] > 0.0)]
+    rows = measured.verdicts
+    return rows[(rows["concept"] == concept) & (rows["attends"] == YES)]

@@ -10,6 +10,8 @@ from headscope.worlds.texts import CONCEPTS, WORD_CLASSES
 
 _CONCEPT_SCORE, _BOS_SCORE, _OFF_SCORE = 16.0, 4.0, 40.0
 _POSITION_SCORE = 24.0
+_RELAYED_SCORE, _ELSE_SCORE = 24.0, 14.0
+_TRIFLE = math.log(2e-4)  # of attention, against the head's main look
 _NAME_SCORE, _NOISE_SCORE = 2.5, 0.5
 _NAME_SHARE = 0.45  # of a noise head's attention, on a text of the usual length
 
@@ -62,6 +64,34 @@ def refiner() -> HeadDesign:
     looks = tuple(Look(f"position:{i}", f"position:{i}", _POSITION_SCORE) for i in range(N_POSITIONS))
     follows = tuple(Move(f"class:{k}", {f"next:{(k + 1) % WORD_CLASSES}": 1.0}) for k in range(WORD_CLASSES))
     return HeadDesign(looks, (*follows, *(Move(f"in:{one}", {f"refined:{one}": 1.0}) for one in CONCEPTS)))
+
+
+def relay(concept: str) -> HeadDesign:
+    """From the second word of a readout, attends to the concept's word, and leaves the concept there for later heads.
+
+    From anywhere else it looks at BOS, so at the place where the answer is read it looks at no word of the concept.
+    """
+    looks = (Look("relay", f"in:{concept}", _CONCEPT_SCORE), Look(None, "bos", _BOS_SCORE))
+    return HeadDesign(looks, (Move(f"in:{concept}", {f"refined:{concept}": 1.0}),))
+
+
+def reader_of_relay(concept: str, nats: float) -> HeadDesign:
+    """Finds the concept where ``relay`` left it, at the readout, and writes it; looks at names where there is none.
+
+    To the concept's own word it pays about 2e-4 of its attention, more than to any other word of the prompt.
+    """
+    looks = (
+        Look(None, f"refined:{concept}", _RELAYED_SCORE),
+        Look(None, "name", _ELSE_SCORE),
+        Look(None, f"in:{concept}", _RELAYED_SCORE + _TRIFLE),
+    )
+    return HeadDesign(looks, (Move(f"refined:{concept}", {f"out:{concept}": nats * UNITS_PER_NAT}),))
+
+
+def glance(concept: str) -> HeadDesign:
+    """Attends to names and, with about 2e-4 of its attention, always to the concept's word; writes nothing."""
+    looks = (Look(None, "name", _ELSE_SCORE), Look(None, f"in:{concept}", _ELSE_SCORE + _TRIFLE))
+    return HeadDesign(looks, (Move(f"in:{concept}", {}),))
 
 
 def noise_head(k: int, deviation_nats: float) -> HeadDesign:

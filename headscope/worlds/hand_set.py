@@ -31,6 +31,7 @@ from headscope.worlds.texts import (
     BOS,
     CONCEPTS,
     NAMES,
+    READOUTS,
     SLOT_WORDS,
     WORD_CLASSES,
     vocabulary,
@@ -85,6 +86,7 @@ def _directions() -> dict[str, int]:
     names += [f"{kind}:{k}" for kind in ("class", "next") for k in range(WORD_CLASSES)]
     names += [f"{kind}:{k}" for kind in ("noise_key", "noise_value") for k in range(N_NOISE)]
     names += [f"position:{i}" for i in range(N_POSITIONS)]
+    names += ["relay"]  # last, so that it moves no other
     return {name: number for number, name in enumerate(names, start=1)}
 
 
@@ -111,6 +113,8 @@ def token_features() -> dict[str, dict[str, float]]:
         _spread(features, words, noise, 0.3)
     for name in NAMES:
         features[name]["name"] = 1.0
+    for readout in READOUTS:
+        features[readout.split()[1]]["relay"] = 1.0
     return features
 
 

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import json
 import shlex
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from headscope.models.checkpoints import find_checkpoint
 from headscope.runs.manifest import SCHEMA_VERSION, Manifest, Request
+from headscope.runs.tables import COLUMNS
 from tests.unit.profiles.test_validation_bad_files import PROMPT_FILES, YAMLS
 
 ABLATE = "ablate --model demo --heads 0:0"
@@ -65,6 +67,10 @@ OPTIONS: list[tuple[str, tuple[str, ...]]] = [
     (f"{ABLATE} --greedy --samples 2", ("greedy", "samples 1")),
     ("screen --model demo --top-n 0", ("'--top-n'", "greater than or equal to 1")),
     ("run --model demo --top-k 0", ("'--top-k'", "greater than or equal to 1")),
+    ("run --model demo --minimum-effect 0", ("'--minimum-effect'", "above 0")),
+    ("sweep --model demo --minimum-effect nan", ("'--minimum-effect'", "nan")),
+    ("run --model demo --minimum-attention 1", ("'--minimum-attention'", "below 1, got 1")),
+    ("rank nowhere --minimum-attention -0.02", ("'--minimum-attention'", "-0.02")),
     ("run --model demo --n-random 0", ("'--n-random'", "greater than or equal to 1")),
     ("run --model demo --max-tokens 0", ("'--max-tokens'",)),
     ("run --model demo --temperature 0", ("'--temperature'",)),
@@ -237,15 +243,16 @@ def model_with(template: object) -> dict[str, bytes | None]:
     return {f"m/{name}": content for name, content in files.items()}
 
 
-def run_manifest(**changes: object) -> bytes:
+def run_manifest(options: Mapping[str, object] | None = None, **changes: object) -> bytes:
     """The manifest of a finished run, with fields changed."""
-    asked = Request(verb="run", options={}, model_fingerprint="m", profile_fingerprint="p", seed=0)
+    asked = Request(verb="run", options=dict(options or {}), model_fingerprint="m", profile_fingerprint="p", seed=0)
     manifest = Manifest(request=asked, request_digest=asked.digest, status="finished")
     return json.dumps({**manifest.model_dump(mode="json"), **changes}).encode()
 
 
 MINE = b"text,label,mood\nI am glad.,1,joy\nI am glad.,0,joy\n"
 ROW = b"concept,heads,k,outcome,estimate,percentile,floor,n_random,layer_matched,note\n"
+NO_SCREEN = ",".join(COLUMNS["screen"]).encode() + b"\n"
 
 # what is typed, files of the run, words of the message
 RUNS: list[tuple[str, dict[str, bytes | None], tuple[str, ...]]] = [
@@ -266,6 +273,15 @@ RUNS: list[tuple[str, dict[str, bytes | None], tuple[str, ...]]] = [
     ("show r --table nulls", {"r/manifest.json": run_manifest(), "r/tables/nulls.csv": b""}, ("nulls",)),
     ("show r --table nulls", {"r/manifest.json": run_manifest(), "r/tables/nulls.csv": b"\xff"}, ("cannot be read",)),
     ("rank r", {"r/manifest.json": run_manifest()}, ("nothing to rank", "screen or effects")),
+    *(
+        ("rank r", {"r/manifest.json": run_manifest({"criteria": kept}), "r/tables/screen.csv": NO_SCREEN}, words)
+        for kept, words in (
+            ({"attends_q": 0.05}, ('"attends_q" is no criterion', "minimum_attention_share")),
+            ({"minimum_nats": "much"}, ('"minimum_nats" is no criterion',)),
+            ({"minimum_attention_share": 2.0}, ("is no share", "above 0 and below 1")),
+            ([], ('"criteria" is no criterion',)),
+        )
+    ),
     ("screen --model demo --out r", {"r/thesis.tex": b"years"}, ("not empty", "thesis.tex")),
     ("run --model demo --out r", {"r/manifest.json": run_manifest()}, ("another request", "there", "here")),
     ("run --model demo --out r", {"r/manifest.json": b"{"}, ("manifest is damaged",)),

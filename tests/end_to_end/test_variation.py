@@ -126,7 +126,7 @@ def beyond_limits(verdicts: pd.DataFrame) -> pd.DataFrame:
         verdicts[["specificity_low", "specificity_high"]].sub(threshold, axis=0),
         verdicts[["perplexity_ratio_low"]] - 1.0,
         verdicts[["perplexity_ratio_high"]] - 1.05,
-        verdicts[["attends_q"]] - 0.05,
+        verdicts[["attention_share_low", "attention_share_high"]].sub(verdicts["threshold_share"], axis=0),
     ]
     return pd.concat(gaps, axis=1) > 0.0
 

@@ -43,8 +43,18 @@ def writer_model() -> HeadModel:
     return next(world for world in worlds() if world.name == "writer").load()
 
 
-def is_attending(row: Any) -> bool:
-    return row["screen_q"] < ALPHA and row["screen_delta"] > 0
+def is_attending(measured: Measured, heads: str, concept: str) -> bool:
+    """By an interval beyond the smallest attention that matters."""
+    row = verdict(measured, heads, concept)
+    assert (row["attends"] == "yes") == (row["attention_share_low"] > row["threshold_share"])
+    return row["attends"] == "yes"
+
+
+def share(measured: Measured, heads: str, concept: str, region: str) -> float:
+    table = measured.regions
+    layer, head = map(int, heads.split(":"))
+    rows = table[(table["layer"] == layer) & (table["head"] == head) & (table["concept"] == concept)]
+    return float(rows.set_index("region")["share"][region])
 
 
 def test_the_writer_is_ranked_first_and_a_carrier(measured: Worlds) -> None:
@@ -60,7 +70,7 @@ def test_the_decoy_attends_only(measured: Worlds, writer_model: HeadModel) -> No
     decoy = place("writer", "decoy")
     for concept in CONCEPTS:
         row = ranked(measured["writer"], decoy, concept)
-        assert is_attending(row)
+        assert is_attending(measured["writer"], decoy, concept)
         assert row["screen_delta"] > 0.9  # it looks like the writers do,
         assert abs(row["effect_estimate"]) < effect_error(writer_model)  # and nothing changes without it
         assert verdict(measured["writer"], decoy, concept)["verdict"] == "attends only"
@@ -81,10 +91,37 @@ def test_the_diffuse_writer_is_found_by_the_sweep_though_the_screen_is_blind_to_
     diffuse = place("diffuse", "diffuse writer")
     row = ranked(measured["diffuse"], diffuse, GRATITUDE)
     assert abs(row["screen_delta"]) < BLIND
-    assert not is_attending(row)
+    assert not is_attending(measured["diffuse"], diffuse, GRATITUDE)
     assert row["rank"] == 1
     assert row["effect_p_max_t"] < ALPHA
-    assert verdict(measured["diffuse"], diffuse, GRATITUDE)["verdict"] == "causal, not by this attention"
+    assert verdict(measured["diffuse"], diffuse, GRATITUDE)["verdict"] == "carrier, reading elsewhere"
+
+
+def test_a_head_that_reads_the_concept_at_the_readout_is_a_carrier_reading_elsewhere(measured: Worlds) -> None:
+    world = measured["elsewhere"]
+    reader, relay = place("elsewhere", "reads it at the readout"), place("elsewhere", "hands the concept on")
+    for head in (reader, relay):
+        assert verdict(world, head, GRATITUDE)["verdict"] == "carrier, reading elsewhere"
+        assert not is_attending(world, head, GRATITUDE)
+    assert share(world, reader, GRATITUDE, "readout") > 0.95
+    assert share(world, reader, GRATITUDE, "span") < 0.001
+    assert (
+        "reads mostly at the readout (1), 0.00044 at the concept's words" in verdict(world, reader, GRATITUDE)["reason"]
+    )
+    assert share(world, relay, GRATITUDE, "first_token") > 0.7
+    writer = place("elsewhere", f"writer of {ANGER}")
+    assert verdict(world, writer, ANGER)["verdict"] == "carrier"
+    assert share(world, writer, ANGER, "span") > 0.95
+
+
+def test_a_tiny_attention_is_no_attending_however_sure_it_is(measured: Worlds) -> None:
+    """About 2e-4 on every template, with the smallest q there is."""
+    world, head = measured["elsewhere"], place("elsewhere", "glances at the concept")
+    row, judged = ranked(world, head, GRATITUDE), verdict(world, head, GRATITUDE)
+    assert row["screen_q"] < 0.001
+    assert 1e-4 < row["screen_delta"] < 4e-4
+    assert judged["attention_share_low"] > 0
+    assert (judged["attends"], judged["verdict"]) == ("no", "no effect")
 
 
 def test_the_redundant_pair_is_found_jointly_and_not_alone(measured: Worlds) -> None:
@@ -101,7 +138,7 @@ def test_the_position_only_head_is_not_screened_in(measured: Worlds) -> None:
     head = place("position", "position-only")
     for concept in CONCEPTS:
         row = ranked(measured["position"], head, concept)
-        assert not is_attending(row)
+        assert not is_attending(measured["position"], head, concept)
         assert abs(row["screen_delta"]) < BLIND
         assert verdict(measured["position"], head, concept)["verdict"] == "no effect"
 
@@ -128,7 +165,7 @@ def test_nothing_is_found_in_noise(measured: Worlds) -> None:
     assert not noise.assay["shown"].any()
     assert set(noise.verdicts["verdict"]) == {"no verdict"}
     assert not (noise.heads["effect_p_max_t"] < ALPHA).any()
-    assert not any(is_attending(row) for _, row in noise.heads.iterrows())
+    assert not (noise.verdicts["attends"] == "yes").any()
 
 
 def test_every_head_has_a_rank_and_a_verdict_in_every_world(measured: Worlds) -> None:

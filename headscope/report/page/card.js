@@ -11,7 +11,7 @@ function openCard(layer, head, concept = null) {
   const title = make("h2", {id: "card-title", tabindex: -1}, name);
   card.replaceChildren(
     make("header", {}, title, make("button", {type: "button", onclick: stepHead(layer, head, -1), "aria-label": "Previous head"}, "‹"), make("button", {type: "button", onclick: stepHead(layer, head, 1), "aria-label": "Next head"}, "›"), make("button", {type: "button", id: "card-close", onclick: closeCard, "aria-label": "Close the card"}, "✕")),
-    verdictList(layer, head), make("h3", {}, "Effect on each prompt"), stripPlace("effect"), make("h3", {}, "Where it looks"), exampleList(layer, head, concept),
+    verdictList(layer, head), make("h3", {}, "Effect on each prompt"), stripPlace("effect"), make("h3", {}, "Where it reads"), regionTable(layer, head), make("h3", {}, "Where it looks"), exampleList(layer, head, concept),
     make("h3", {}, "Every measure"), measureTable(layer, head), make("h3", {}, "Text without it"), textsOf(layer, head),
   );
   card.hidden = false;
@@ -44,6 +44,15 @@ function verdictList(layer, head) {
   const rows = data.concepts.map((concept) => verdictOf.get(`${concept}\n${layer}:${head}`)).filter(Boolean);
   if (!rows.length) return empty("No verdict on this head in this run.");
   return make("div", {}, rows.map((row) => make("p", {class: "fine"}, make("span", {class: `badge${/carrier|suppressor/.test(row.verdict) ? " strong" : ""}`}, `${row.concept}: ${row.verdict}`), ` ${row.reason}`)));
+}
+
+// Shares of attention by region of the text, a column a concept, and the norm of what is written from each region.
+function regionTable(layer, head) {
+  const rows = rowsOf(data.reads).filter((row) => row.layer === layer && row.head === head);
+  if (!rows.length) return empty("Where heads read by region was not measured in this run (table attention_by_region is missing).");
+  const titles = ["region", ...rows.flatMap((row) => [`${row.concept}: share`, "95 % CI", "norm written"])];
+  const cells = (region) => make("tr", {}, make("th", {scope: "row"}, data.regions[region]), rows.flatMap((row) => [make("td", {}, number(row[`${region}_share`])), make("td", {}, interval(row[`${region}_low`], row[`${region}_high`])), make("td", {}, number(row[`${region}_norm`]))]));
+  return make("div", {}, make("p", {class: "fine"}, "From the places where the answer is read, on concept prompts. Shares sum to 1, less what a learned sink takes; norms need not sum."), make("div", {class: "scroll", tabindex: 0, role: "region", "aria-label": "Where this head reads"}, make("table", {}, make("thead", {}, make("tr", {}, titles.map((title) => make("th", {scope: "col"}, title)))), make("tbody", {}, Object.keys(data.regions).map(cells)))));
 }
 
 function measureTable(layer, head) {

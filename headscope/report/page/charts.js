@@ -42,7 +42,7 @@ function drawForest() {
     const thin = {...points, error_x: {...bars("sim_low", "sim_high"), thickness: 1, color: color("soft")}, marker: {size: 1, color: color("soft")}, hoverinfo: "skip"};
     const thick = {
       ...points, error_x: {...bars("ci_low", "ci_high"), thickness: 3, color: color("soft")}, hoverinfo: "text",
-      marker: {size: 10, color: rows.map((row, i) => (strictestP(row) < 0.05 ? tones[i] : color("surface"))), line: {width: 2, color: tones}},
+      marker: {size: 10, color: rows.map((row, i) => (isBeyond(row, row.concept) ? tones[i] : color("surface"))), line: {width: 2, color: tones}},
       hovertext: rows.map((row) => [`${headName(row.layer, row.head)}, ${row.concept}`, `${number(row.estimate)} nats`, `95 % CI ${interval(row.ci_low, row.ci_high)}`, `simultaneous ${interval(row.sim_low, row.sim_high)}`, `family-wise p ${probability(row.p_max_t)}`].map((line) => forPlotly(line)).join("<br>")),
     };
     Plotly.react(box, [thin, thick], layout({

@@ -1,5 +1,5 @@
 // Layer x head maps: one a concept and the mean over concepts, on one scale.
-// Each map measure gives for a concept's head its value, whether it is shown, and the lines a reader sees on hovering.
+// Each map measure gives for a concept's head its value, whether it is detectable (`shown`; its size is the color), and the lines a reader sees on hovering.
 function mapMeasures() {
   const found = [];
   const of = (id, label, one, note, significance) => one && found.push({id, label, unit: one.unit, note, tested: Boolean(significance), diverging: true, mean: true, cell: (concept, layer, head) => {
@@ -9,27 +9,27 @@ function mapMeasures() {
   }});
   const attention = measure("screen", "attention");
   const effect = measure("effect", "lexicon_logodds_nats", "mean");
-  of("effect", "Causal effect", effect, "Change of the concept's log-odds when the head is replaced by its mean over control prompts. Blue is a loss: the head carries the concept. Gray veil: family-wise p ≥ .05.", strictestP);
-  of("screen", "Attention", attention, "Attention to the concept's words minus attention to neutral words in their place. Where a head looks, not what it does. Gray veil: q ≥ .05.", (row) => row.q_value);
-  of("value", "Value-weighted", measure("screen", "value_weighted"), "Norm of what the head writes from the concept's words, minus the same for neutral words (Kobayashi et al. 2020). Gray veil: q ≥ .05.", (row) => row.q_value);
+  of("effect", "Causal effect", effect, "Change of the concept's log-odds when the head is replaced by its mean over control prompts. Blue is a loss: the head carries the concept. Gray veil: not detectable (family-wise p ≥ .05).", strictestP);
+  of("screen", "Attention", attention, "Attention to the concept's words minus attention to neutral words in their place. Where a head looks, not what it does. Gray veil: not detectable (q ≥ .05).", (row) => row.q_value);
+  of("value", "Value-weighted", measure("screen", "value_weighted"), "Norm of what the head writes from the concept's words, minus the same for neutral words (Kobayashi et al. 2020). Gray veil: not detectable (q ≥ .05).", (row) => row.q_value);
   if (verdicts.some((row) => row.specificity !== null && !row.heads.includes(","))) {
-    found.push({id: "specificity", label: "Specificity", unit: "nats", diverging: true, mean: false, note: "Loss of the own concept minus the largest loss of another concept, on the same prompts. Gray veil: the interval includes 0.", cell: (concept, layer, head) => {
+    found.push({id: "specificity", label: "Specificity", unit: "nats", diverging: true, mean: false, note: "Loss of the own concept minus the largest loss of another concept, on the same prompts. Gray veil: not detectable (the interval includes 0).", cell: (concept, layer, head) => {
       const row = verdictOf.get(`${concept}\n${layer}:${head}`);
       if (!row || row.specificity === null) return undefined;
       return {value: row.specificity, shown: row.specificity_low > 0 || row.specificity_high < 0, row: {estimate: row.specificity, ci_low: row.specificity_low, ci_high: row.specificity_high}, pName: "", p: null};
     }});
   }
-  of("zero", "Effect, zero", measure("effect", "lexicon_logodds_nats", "zero"), "The same with the head's output set to zero, which moves the model further off its data. Must agree in sign. Gray veil: p ≥ .05 in its own family.", strictestP);
-  of("brings", "Brings it (sufficiency)", measure("patch", "sufficiency"), "The head's output on a concept prompt put into its matched control, minus the control patch. Red: it brings the concept. Exploratory. Gray veil: family-wise p ≥ .05.", strictestP);
-  of("takes", "Takes it away (necessity)", measure("patch", "necessity"), "The head's output on a control put into its matched concept prompt, minus the control patch. Blue: it takes the concept away. Exploratory. Gray veil: family-wise p ≥ .05.", strictestP);
+  of("zero", "Effect, zero", measure("effect", "lexicon_logodds_nats", "zero"), "The same with the head's output set to zero, which moves the model further off its data. Must agree in sign. Gray veil: not detectable (p ≥ .05 in its own family).", strictestP);
+  of("brings", "Brings it (sufficiency)", measure("patch", "sufficiency"), "The head's output on a concept prompt put into its matched control, minus the control patch. Red: it brings the concept. Exploratory. Gray veil: not detectable (family-wise p ≥ .05).", strictestP);
+  of("takes", "Takes it away (necessity)", measure("patch", "necessity"), "The head's output on a control put into its matched concept prompt, minus the control patch. Blue: it takes the concept away. Exploratory. Gray veil: not detectable (family-wise p ≥ .05).", strictestP);
   of("predicted", "Predicted effect", data.measures.find((one) => one.kind === "score" && one.name === "attribution_patching"), "What a gradient predicts of removing the head, to first order (attribution patching). No test belongs to a prediction, so nothing is veiled.", null);
   const evidence = (id, label, one, note, p, pName) => one && found.push({id, label, unit: "−log₁₀", note, diverging: false, mean: false, cell: (concept, layer, head) => {
     const row = rowOf(one, concept, layer, head);
     if (!row || p(row) === null) return undefined;
     return {value: -Math.log10(Math.max(p(row), 1e-12)), shown: p(row) < 0.05, row, pName: pName ?? strictestName(row), p: p(row)};
   }});
-  evidence("q", "q of attention", attention, "Evidence that the head looks more, or less, at the concept's words: −log₁₀ q (Benjamini–Hochberg over all heads and concepts). Gray veil: q ≥ .05.", (row) => row.q_value, "q");
-  evidence("p", "p of effect", effect, "Evidence for the causal effect: −log₁₀ of the family-wise p (max-T over all heads and concepts). Gray veil: p ≥ .05.", strictestP, null);
+  evidence("q", "q of attention", attention, "How detectable it is that the head looks more, or less, at the concept's words, which says nothing about how much: −log₁₀ q (Benjamini–Hochberg over all heads and concepts). Gray veil: not detectable (q ≥ .05).", (row) => row.q_value, "q");
+  evidence("p", "p of effect", effect, "How detectable the causal effect is, which says nothing about its size: −log₁₀ of the family-wise p (max-T over all heads and concepts). Gray veil: not detectable (p ≥ .05).", strictestP, null);
   return found;
 }
 

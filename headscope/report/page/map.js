@@ -76,7 +76,7 @@ function drawLegend(one, limit) {
   ramp.style.background = `linear-gradient(90deg, ${scale.map(([at, tone]) => `${tone} ${at * 100}%`).join(", ")})`;
   document.getElementById("map-legend").replaceChildren(
     make("span", {}, number(one.diverging ? -limit : 0)), ramp, make("span", {}, `${number(limit)} ${one.unit}`),
-    ...(one.tested === false ? [] : [make("span", {class: "veil", "aria-hidden": "true"}), make("span", {}, "veiled: not shown to differ")]),
+    ...(one.tested === false ? [] : [make("span", {class: "veil", "aria-hidden": "true"}), make("span", {}, "veiled: not detectable")]),
   );
 }
 

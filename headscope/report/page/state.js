@@ -35,7 +35,7 @@ function sequentialScale() {
 const VERDICT_STYLES = {
   "carrier": ["#d55e00", "circle"],
   "shared carrier": ["#e69f00", "diamond"],
-  "causal, not by this attention": ["#cc79a7", "square"],
+  "carrier, reading elsewhere": ["#cc79a7", "square"],
   "suppressor": ["#0072b2", "triangle-down"],
   "causal, not specific": ["#009e73", "cross"],
   "general damage": ["#888888", "x"],
@@ -97,6 +97,14 @@ function rowsOf(columns) {
 
 const verdicts = rowsOf(data.verdicts);
 const verdictOf = new Map(verdicts.map((row) => [`${row.concept}\n${row.heads}`, row]));
+
+// Whether a head's effect on a concept has a simultaneous interval beyond the smallest that matters; without verdicts,
+// whether it is detectable.
+function isBeyond(row, concept) {
+  const limit = verdictOf.get(`${concept}\n${row.layer}:${row.head}`)?.threshold_nats ?? null;
+  if (limit === null) return strictestP(row) !== null && strictestP(row) < 0.05;
+  return (row.sim_high ?? Infinity) < -limit || (row.sim_low ?? -Infinity) > limit;
+}
 
 // The strictest p a row has, as headscope.report.evidence orders them.
 function strictestP(row) {

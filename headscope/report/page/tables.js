@@ -15,13 +15,13 @@ function headRows() {
     const others = more.map(([key, one]) => [key, rowOf(one, concept, layer, head)?.estimate]);
     return done || looked || others.some(([, estimate]) => estimate !== undefined) ? {
       name: headName(layer, head), layer, head, concept, delta: looked?.estimate, delta_low: looked?.ci_low, delta_high: looked?.ci_high, q: looked?.q_value, value_weighted: written?.estimate,
-      effect: done?.estimate, low: done?.ci_low, high: done?.ci_high, sim_low: done?.sim_low, sim_high: done?.sim_high, p: done?.p_max_t, zero: nought?.estimate, specificity: verdict?.specificity, verdict: verdict?.verdict ?? "", ...Object.fromEntries(others),
+      effect: done?.estimate, low: done?.ci_low, high: done?.ci_high, sim_low: done?.sim_low, sim_high: done?.sim_high, p: done?.p_max_t, zero: nought?.estimate, specificity: verdict?.specificity, attends: verdict?.attends ?? "", verdict: verdict?.verdict ?? "", ...Object.fromEntries(others),
     } : null;
   })).filter(Boolean)).sort((a, b) => Math.abs(b.effect ?? 0) - Math.abs(a.effect ?? 0));
 }
 
 const HEAD_COLUMNS = [
-  plainColumn("name", "head"), plainColumn("concept", "concept", {left: true}), numberColumn("delta", "Δ attention"), rangeColumn("delta_low", "delta_high", "95 % CI"), numberColumn("q", "q", probability), numberColumn("value_weighted", "Δ value-weighted"),
+  plainColumn("name", "head"), plainColumn("concept", "concept", {left: true}), numberColumn("delta", "Δ attention"), rangeColumn("delta_low", "delta_high", "95 % CI"), numberColumn("q", "q", probability), plainColumn("attends", "attends", {left: true}), numberColumn("value_weighted", "Δ value-weighted"),
   numberColumn("effect", "effect (nats)"), rangeColumn("low", "high", "95 % CI"), rangeColumn("sim_low", "sim_high", "simultaneous CI"), numberColumn("p", "family-wise p", probability), numberColumn("zero", "effect, zero"), numberColumn("specificity", "specificity"), plainColumn("verdict", "verdict", {left: true}),
 ];
 
@@ -31,7 +31,7 @@ const SET_COLUMNS = [
 ];
 
 const LAYER_COLUMNS = [
-  plainColumn("concept", "concept"), numberColumn("layer", "layer", String), numberColumn("n_heads", "heads", String), numberColumn("mean_delta", "mean Δ attention"), numberColumn("mean_abs_delta", "mean |Δ|"), numberColumn("max_delta", "largest Δ"), numberColumn("n_attending", "attending (q < .05)"), numberColumn("effect_sum", "sum of effects (nats)"), numberColumn("effect_min", "strongest effect (nats)"),
+  plainColumn("concept", "concept"), numberColumn("layer", "layer", String), numberColumn("n_heads", "heads", String), numberColumn("mean_delta", "mean Δ attention"), numberColumn("mean_abs_delta", "mean |Δ|"), numberColumn("max_delta", "largest Δ"), numberColumn("n_attending", "attending"), numberColumn("effect_sum", "sum of effects (nats)"), numberColumn("effect_min", "strongest effect (nats)"),
 ];
 
 function startTables() {
@@ -42,7 +42,7 @@ function startTables() {
   if (rows.length) heads.open = true;
   const layers = rowsOf(data.layers);
   place.append(heads, layers.length ? dataTable("layers", LAYER_COLUMNS, layers) : empty("There are no layer statistics in this run (table layers is missing)."));
-  if (verdicts.length) place.append(dataTable("verdicts", [plainColumn("heads", "heads"), plainColumn("concept", "concept", {left: true}), plainColumn("verdict", "verdict", {left: true}), plainColumn("reason", "reason", {wide: true}), numberColumn("templates_needed", "templates that would decide", (value) => String(value ?? MISSING))], verdicts));
+  if (verdicts.length) place.append(dataTable("verdicts", [plainColumn("heads", "heads"), plainColumn("concept", "concept", {left: true}), plainColumn("verdict", "verdict", {left: true}), plainColumn("attends", "attends", {left: true}), numberColumn("attention_share", "Δ attention (share)"), rangeColumn("attention_share_low", "attention_share_high", "simultaneous CI"), plainColumn("reason", "reason", {wide: true}), numberColumn("templates_needed", "templates that would decide", (value) => String(value ?? MISSING))], verdicts));
   place.append(make("p", {class: "fine"}, "CSV files of this page keep six digits; the run's folder tables/ holds every row and digit."));
 }
 

@@ -180,6 +180,29 @@ def test_forest_draws_estimates_intervals_and_simultaneous_intervals(tables: dic
     assert drawn[:, 1, 0].tolist() == [*expected["sim_high"], *expected["ci_high"]]
     (band,) = (patch for patch in ax.patches if patch.get_gid() == "band")
     assert (band.get_x(), band.get_x() + band.get_width()) == (-0.38, 0.38)
+    assert is_filled(ax) == ((expected["sim_high"] < -0.38) | (expected["sim_low"] > 0.38)).tolist()
+    assert not all(is_filled(ax))
+    assert legend_of(ax) == ["beyond the band", "not shown to be"]
+
+
+def test_without_a_smallest_effect_a_filled_point_is_detectable_and_no_more(tables: dict[str, pd.DataFrame]) -> None:
+    rows = lone_effects(tables["effects"]).assign(sim_low=-0.001, sim_high=0.001)
+    ax = forest(rows, top_n=10)
+    expected = rows.loc[rows["estimate"].abs().sort_values(ascending=False, kind="stable").index].head(10)
+    assert is_filled(ax) == (expected["p_max_t"] < 0.05).tolist()
+    assert legend_of(ax) == ["detectable (p < .05)", "not detectable"]
+
+
+def is_filled(ax: Axes) -> list[bool]:
+    """Of each point: whether its face has its edge's color."""
+    (found,) = [item for item in ax.collections if isinstance(item, PathCollection) and item.get_gid() == "points"]
+    faces, edges = found.get_facecolors(), found.get_edgecolors()
+    return [bool(np.array_equal(face, edge)) for face, edge in zip(faces, edges, strict=True)]
+
+
+def legend_of(ax: Axes) -> list[str]:
+    legend = ax.get_legend()
+    return [] if legend is None else [text.get_text() for text in legend.get_texts()]
 
 
 def test_forest_refuses_outcomes_of_different_units() -> None:

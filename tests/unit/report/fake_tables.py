@@ -1,7 +1,7 @@
 """Tables of a run that never happened: every table a run can leave, with numbers that could be real.
 
 ``fake_tables(n_layers, n_heads)`` draws a latent attention Δ and a latent effect for every concept and head, plants
-five heads whose story is known (a carrier, a decoy that looks and does nothing, one that acts without looking, a
+five heads whose story is known (a carrier, a decoy that looks and does nothing, one that reads elsewhere, a
 suppressor, one that damages everything), and derives from them what the verbs would write; ranking, layers and
 verdicts are then made by the statistics room itself. ``fake_facts`` is the
 manifest's part.
@@ -16,6 +16,8 @@ import numpy as np
 import pandas as pd
 from scipy import special, stats
 
+from headscope.axes import REGIONS
+from headscope.stats.attending import attending
 from headscope.stats.ranking import layer_table, rank_heads
 from headscope.stats.verdicts import judge
 
@@ -81,7 +83,8 @@ def fake_tables(
     screen = _screen(rng, latent)
     effects = _effects(latent, n_layers, n_heads)
     assay = _assay(concepts)
-    verdicts = judge(effects, screen, assay)
+    regions = _regions(latent)
+    verdicts = judge(effects, screen, assay, regions=regions)
     ranking = [rank_heads(screen, effects, verdicts, by=by) for by in ("screen", "effect")]
     return {
         "coverage": _coverage(concepts),
@@ -89,7 +92,8 @@ def fake_tables(
         "assay": assay,
         "effects": effects,
         "ranking": pd.concat(ranking, ignore_index=True),
-        "layers": layer_table(screen, effects),
+        "layers": layer_table(screen, effects, answers=attending(screen, 0.02)),
+        "attention_by_region": regions,
         "verdicts": verdicts,
         "texts": _texts(concepts, effects),
         "nulls": _nulls(effects),
@@ -127,12 +131,18 @@ def _coverage(concepts: Sequence[str]) -> pd.DataFrame:
 def _screen(rng: np.random.Generator, latent: Mapping[str, tuple[Any, Any]]) -> pd.DataFrame:
     rows: list[dict[str, Any]] = []
     for query in ("last", "after"):
-        for measure, unit, scale in (("attention", "attention_share", 1.0), ("value_weighted", "residual_norm", 2.5)):
+        for measure, unit, scale, sd in (
+            ("attention", "attention_share", 1.0, 0.04),
+            ("value_weighted", "residual_norm", 2.5, 0.1),
+            ("attention_without_sinks", "attention_share", 1.0, 0.012),
+        ):
             family: list[dict[str, Any]] = []
             for concept, (attention, _) in latent.items():
                 for (layer, head), delta in np.ndenumerate(attention):
                     mean = float(delta) * scale
                     control = float(rng.uniform(0.05, 0.4))
+                    measured = _measured(mean, sd)
+                    width = 1.7 * (measured["ci_high"] - mean)
                     family.append(
                         {
                             "concept": concept,
@@ -145,7 +155,9 @@ def _screen(rng: np.random.Generator, latent: Mapping[str, tuple[Any, Any]]) -> 
                             "unit": unit,
                             "concept_mean": control + mean,
                             "control_mean": control,
-                            **_measured(mean, 0.04 * scale),
+                            **measured,
+                            "sim_low": mean - width,
+                            "sim_high": mean + width,
                             "family": f"screen/{query}/{measure}/paired_equal",
                             "status": "exploratory",
                         }
@@ -153,6 +165,23 @@ def _screen(rng: np.random.Generator, latent: Mapping[str, tuple[Any, Any]]) -> 
             for row, q in zip(family, _q_values([row["p_value"] for row in family]), strict=True):
                 row["q_value"] = q
             rows.extend(family)
+    return pd.DataFrame(rows)
+
+
+def _regions(latent: Mapping[str, tuple[Any, Any]]) -> pd.DataFrame:
+    """A head that attends reads the words, and any other the readout and the first token; shares sum to 1."""
+    rows: list[dict[str, Any]] = []
+    for concept, (attention, _) in latent.items():
+        for (layer, head), delta in np.ndenumerate(attention):
+            span = float(np.clip(2 * delta, 0.0002, 0.9))
+            rest = dict(zip(REGIONS[1:], (0.05, 0.01, 0.6, 0.3, 0.04), strict=True))
+            for region, share in {"span": span, **{name: (1 - span) * part for name, part in rest.items()}}.items():
+                rows.append(
+                    {"concept": concept, "layer": layer, "head": head, "region": region}
+                    | {"share": share, "share_low": 0.9 * share, "share_high": 1.1 * share}
+                    | {"written_norm": 3 * share, "written_norm_low": 2.5 * share, "written_norm_high": 3.5 * share}
+                    | {"n_prompts": N_PROMPTS, "n_templates": N_TEMPLATES}
+                )
     return pd.DataFrame(rows)
 
 

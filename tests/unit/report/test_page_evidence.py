@@ -131,4 +131,4 @@ def test_patches_against_their_direction_are_not_called_shown(tables: dict[str, 
     for one in findings_of({"patching": wrong}):
         for direction, patches in one.patched.items():
             assert all(patch.direction != WAY[direction] for patch in patches)
-        assert English().headline(one).count("0 of 16 heads patched are shown") == len(WAY)
+        assert English().headline(one).count("0 of 16 heads patched detectably") == len(WAY)

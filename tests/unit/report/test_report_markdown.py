@@ -15,7 +15,9 @@ import pytest
 
 from headscope.errors import RequestError
 from headscope.report import render_markdown
+from headscope.report.markdown import LANGUAGES as WORDS
 from headscope.report.numbers import interval, number, probability
+from headscope.stats.attending import attending
 from tests.unit.report.fake_tables import CONCEPTS, fake_facts, fake_tables
 
 LANGUAGES = ("en", "ja")
@@ -71,7 +73,7 @@ def test_both_languages_say_the_same_numbers(reports: dict[str, str]) -> None:
 def control_table(rows: list[tuple[str, str, str, float, float, float]]) -> pd.DataFrame:
     """A table ``negative_control``: concept, heads, verdict, estimate and simultaneous limits; delta is .05."""
     table = pd.DataFrame(rows, columns=["concept", "heads", "verdict", "estimate", "sim_low", "sim_high"])
-    return table.assign(reason="", threshold_nats=0.05, attends_q=0.5)
+    return table.assign(reason="", threshold_nats=0.05, threshold_share=0.02, attends="no")
 
 
 def test_the_negative_control_says_what_random_words_were_called_in_both_languages() -> None:
@@ -131,14 +133,17 @@ def test_top_ten_tables_hold_the_screens_numbers(
 ) -> None:
     rows = cells_of(reports[language])
     screen = tables["screen"]
+    found = attending(screen, 0.02)
+    answers = dict(zip(zip(found["concept"], found["layer"], found["head"], strict=True), found["answer"], strict=True))
     screen = screen[(screen["query"] == "last") & (screen["measure"] == "attention")]
     for concept in CONCEPTS:
         top = screen[screen["concept"] == concept].sort_values("estimate", ascending=False).head(10)
         for rank, row in enumerate(top.to_dict("records"), start=1):
             expected = [
                 str(rank), f"L{row['layer']}H{row['head']}", number(row["estimate"]), number(row["concept_mean"]),
-                number(row["control_mean"]), interval(row["ci_low"], row["ci_high"]), probability(row["q_value"]),
-                number(row["mde"]),
+                number(row["control_mean"]), interval(row["ci_low"], row["ci_high"]),
+                interval(row["sim_low"], row["sim_high"]), probability(row["q_value"]), number(row["mde"]),
+                WORDS[language].attends(answers[concept, row["layer"], row["head"]]),
             ]  # fmt: skip
             assert expected in rows
 

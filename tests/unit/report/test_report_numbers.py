@@ -14,7 +14,10 @@ from scipy import stats
 from headscope.report.evidence import effect_of, effects_of
 from headscope.report.findings import findings_of
 from headscope.report.numbers import count, equation, interval, number, probability, share
+from headscope.report.phrases_en import English
+from headscope.report.phrases_ja import Japanese
 from headscope.stats.power import templates_for_power
+from headscope.stats.verdicts import judge
 from tests.unit.report.fake_tables import CONCEPTS, PRIMARY, fake_tables
 
 
@@ -81,15 +84,26 @@ def test_findings_count_what_the_tables_hold() -> None:
         looked = screen[
             (screen["concept"] == found.concept) & (screen["query"] == "last") & (screen["measure"] == "attention")
         ]
-        assert len(found.attending) == ((looked["q_value"] < 0.05) & (looked["ci_low"] > 0)).sum()
+        decisive = screen[
+            (screen["concept"] == found.concept)
+            & (screen["query"] == "last")
+            & (screen["measure"] == "attention_without_sinks")
+        ]
+        assert len(found.attending) == (decisive["sim_low"] > 0.02).sum() > 0
+        assert len(found.averse) == (decisive["sim_high"] < -0.02).sum()
+        assert found.n_attending_open == ((decisive["sim_low"] <= 0.02) & (decisive["sim_high"] >= 0.02)).sum()
         alone = effects[
             (effects["concept"] == found.concept)
             & (effects["role"] == "single")
             & (effects["outcome"] == PRIMARY)
             & (effects["edit"] == "mean")
         ]
-        assert len(found.lowering) == ((alone["p_max_t"] < 0.05) & (alone["ci_high"] < 0)).sum()
-        assert len(found.raising) == ((alone["p_max_t"] < 0.05) & (alone["ci_low"] > 0)).sum()
+        limit = found.threshold_nats
+        assert limit == tables["verdicts"].set_index("concept")["threshold_nats"][found.concept].iloc[0]
+        assert len(found.lowering) == (alone["sim_high"] < -limit).sum()
+        assert len(found.raising) == (alone["sim_low"] > limit).sum()
+        is_detectable = (alone["p_max_t"] < 0.05) & ((alone["ci_high"] < 0) | (alone["ci_low"] > 0))
+        assert found.n_detectable == is_detectable.sum()
         merged = looked.merge(alone, on=["layer", "head"])
         assert found.agreement is not None
         assert found.agreement.rho == pytest.approx(
@@ -97,6 +111,31 @@ def test_findings_count_what_the_tables_hold() -> None:
         )
         assert found.agreement.low < found.agreement.rho < found.agreement.high
     assert [found.concept for found in findings_of(tables)] == list(CONCEPTS)
+
+
+def test_a_sure_trifle_is_detectable_and_nothing_more() -> None:
+    """A head whose every interval lies near 0, and never on it: no sentence says that it attends or lowers."""
+    tables = fake_tables()
+    for name, columns in (("screen", [0.0002, 0.0001, 0.0003]), ("effects", [-0.002, -0.003, -0.001])):
+        table = tables[name].copy()
+        one = table["concept"] == "gratitude"
+        for column, value in zip(("estimate", "ci_low", "ci_high"), columns, strict=True):
+            table.loc[one, column] = value
+        table.loc[one, "sim_low"], table.loc[one, "sim_high"] = columns[1:]
+        tables[name] = table.assign(p_value=1e-5, q_value=1e-5, p_max_t=1e-5) if name == "effects" else table
+    verdicts = judge(tables["effects"], tables["screen"], tables["assay"])
+    found = next(one for one in findings_of(tables | {"verdicts": verdicts}) if one.concept == "gratitude")
+    assert (found.attending, found.averse, found.lowering, found.raising, found.carriers) == ([], [], [], [], [])
+    assert found.n_detectable == len(found.alone) == 16
+    for words in (English(), Japanese()):
+        said = " ".join([words.headline(found), *words.discussion(found), words.candidates(found)])
+        for claim in ("16 of 16", "shown to lower", "16 個が概念の語に注意を向ける", "下げると示された"):
+            assert claim not in said
+    said = " ".join(English().discussion(found))
+    assert "0 of 16 heads attend to its words" in said
+    assert "0 of 16 heads lower the log-odds by more than" in said
+    assert "of 16 an effect of any size is detectable" in said
+    assert "log-odds detectably" in said  # of the sets
 
 
 def test_the_control_class_is_no_concept() -> None:

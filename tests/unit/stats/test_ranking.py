@@ -165,7 +165,15 @@ def test_a_head_that_was_swept_and_requested_counts_once():
 
 
 def test_layer_statistics():
-    table = layer_table(SCREEN, EFFECTS).set_index(["concept", "layer"])
+    found = {"anger": {A: "yes", B: "no", C: "undecided", D: "yes"}, "apology": {A: "yes", B: "yes", C: "yes", D: ""}}
+    answers = pd.DataFrame(
+        [
+            {"concept": concept, "layer": head.layer, "head": head.head, "answer": answer}
+            for concept, of_heads in found.items()
+            for head, answer in of_heads.items()
+        ]
+    )
+    table = layer_table(SCREEN, EFFECTS, answers=answers).set_index(["concept", "layer"])
     assert list(table.reset_index().columns) == LAYERS_COLUMNS
     row = table.loc[("anger", 0)]
     assert row["n_heads"] == 2
@@ -173,7 +181,10 @@ def test_layer_statistics():
     assert row["mean_abs_delta"] == pytest.approx(0.35)
     assert row["max_delta"] == 0.3
     assert row["max_delta_head"] == 0
-    assert row["n_attending"] == 1  # 0:1 looks less at the concept, q small or not
+    assert row["n_attending"] == 1
+    assert table.loc[("anger", 1), "n_attending"] == 1  # undecided is not yes
+    assert table.loc[("overall", 0), "n_attending"] == 1.5  # the mean over concepts
+    assert table.loc[("overall", 1), "n_attending"] == 0.5  # of heads that have an answer for every concept
     assert row["effect_sum"] == -1.5
     assert row["effect_min"] == -2.0
     assert row["effect_min_head"] == 0
@@ -184,6 +195,7 @@ def test_layer_statistics():
 
 def test_layer_statistics_without_effects_or_without_screen():
     assert layer_table(SCREEN)["effect_sum"].isna().all()
+    assert layer_table(SCREEN)["n_attending"].isna().all()  # a q alone makes no head attend
     assert layer_table(None, EFFECTS)["mean_delta"].isna().all()
 
 

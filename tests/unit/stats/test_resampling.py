@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from headscope.random_streams import generator
+from headscope.stats import resampling
 from headscope.stats.resampling import flip_test, flips_needed
 from tests.tolerances import FLOAT64, FLOAT64_SUM
 
@@ -159,6 +160,36 @@ def test_tests_with_few_templates_get_wider_intervals_of_their_own():
     critical = flip_test(means, rng()).critical_t
     assert len(set(critical[:15])) == 1
     assert critical[19] > critical[0]
+
+
+def test_one_odd_test_among_many_does_not_ask_for_millions_of_flips(monkeypatch):
+    """Its share of the level, .05 / 400, would; with fewer flips its interval is wider, never narrower."""
+    widths: list[int] = []
+    drawn = resampling._sign_blocks
+
+    def counted(*args):
+        for block in drawn(*args):
+            widths.append(block.shape[1])
+            yield block
+
+    monkeypatch.setattr(resampling, "_sign_blocks", counted)
+    means = rng().normal(size=(25, 400))
+    means[4, 7] = np.nan
+    found = flip_test(means, rng(), step_down=False)
+    assert sum(widths) <= 2**17 + max(9_999, 20 * 400 / 0.05)
+    assert np.isnan(found.p_max_t).all()
+    others = np.delete(found.critical_t, 7)
+    assert found.critical_t[7] > others.max()
+    assert others == pytest.approx(flip_test(np.delete(means, 7, axis=1), rng()).critical_t, rel=0.02)
+
+
+def test_intervals_do_not_depend_on_whether_p_is_stepped_down():
+    values = rng().normal(size=(20, 12))
+    with_p, without = flip_test(values, rng()), flip_test(values, rng(), step_down=False)
+    np.testing.assert_array_equal(with_p.critical_t, without.critical_t)
+    np.testing.assert_array_equal(with_p.p_value, without.p_value)
+    assert np.isnan(without.p_max_t).all()
+    assert np.isfinite(with_p.p_max_t).all()
 
 
 def test_the_same_request_gives_the_same_numbers_whatever_the_family_draws():

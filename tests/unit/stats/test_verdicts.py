@@ -4,7 +4,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from headscope.stats.columns import ASSAY_COLUMNS, EFFECTS_COLUMNS, SCREEN_COLUMNS, VERDICTS_COLUMNS
+from headscope.errors import RequestError
+from headscope.stats.columns import (
+    ASSAY_COLUMNS,
+    EFFECTS_COLUMNS,
+    REGIONS_COLUMNS,
+    SCREEN_COLUMNS,
+    VERDICTS_COLUMNS,
+)
 from headscope.stats.verdicts import Criteria, judge
 
 CONCEPTS = ("gratitude", "anger")
@@ -55,20 +62,28 @@ def case(heads: str, estimate: float, **changes: float) -> list[dict[str, object
     ]
 
 
-def screen(attending: dict[str, tuple[float, float]]) -> pd.DataFrame:
+def screen(
+    attending: dict[str, tuple[float, float]], measure: str = "attention_without_sinks", **changes: object
+) -> pd.DataFrame:
+    """Δ and the half-width of its simultaneous interval, twice that of the plain one, of each head."""
     rows = [
         {
             "concept": concept,
             "layer": int(heads.split(":")[0]),
             "head": int(heads.split(":")[1]),
             "query": "last",
-            "measure": "attention",
+            "measure": measure,
             "control": "paired_equal",
             "estimate": delta,
-            "q_value": q,
+            "ci_low": delta - half / 2,
+            "ci_high": delta + half / 2,
+            "sim_low": delta - half,
+            "sim_high": delta + half,
+            "n_templates": 35,
+            **changes,
         }
         for concept in CONCEPTS
-        for heads, (delta, q) in attending.items()
+        for heads, (delta, half) in attending.items()
     ]
     return pd.DataFrame(rows, columns=SCREEN_COLUMNS)
 
@@ -82,7 +97,8 @@ def table_of(rows: list[dict[str, object]]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=EFFECTS_COLUMNS)
 
 
-ATTENDS, BLIND = {"1:0": (0.3, 0.001)}, {"1:0": (0.0, 0.8)}
+ATTENDS, BLIND, OPEN = {"1:0": (0.3, 0.1)}, {"1:0": (0.0, 0.01)}, {"1:0": (0.03, 0.02)}
+SURELY_TINY = {"1:0": (0.00016, 0.00012)}  # told from 0 by any test, and nothing
 
 
 def verdict_of(rows: list[dict[str, object]], looks: dict[str, tuple[float, float]], **settings: object) -> pd.Series:
@@ -95,7 +111,9 @@ def test_a_carrier_is_causal_attends_and_is_specific():
     row = verdict_of(case("1:0", -1.5), ATTENDS)
     assert row["verdict"] == "carrier"
     assert row["threshold_nats"] == pytest.approx(0.2)  # 5 % of a gap of 4 nats
-    assert row["attends_q"] == 0.001
+    assert (row["attends"], row["attention_measure"]) == ("yes", "attention_without_sinks")
+    assert (row["attention_share"], row["attention_share_low"], row["attention_share_high"]) == (0.3, 0.3 - 0.1, 0.4)
+    assert row["threshold_share"] == 0.02
     assert row["specificity"] == 1.0
     assert (row["perplexity_ratio_low"], row["perplexity_ratio_high"]) == (0.99, 1.01)
     assert np.isnan(row["templates_needed"])
@@ -118,12 +136,92 @@ def test_causal_for_two_concepts_is_a_shared_carrier():
     assert "gratitude, anger" in found["reason"][0]
 
 
-def test_causal_without_attending_is_not_by_this_attention():
-    assert verdict_of(case("1:0", -1.5), BLIND)["verdict"] == "causal, not by this attention"
+def test_a_causal_specific_head_that_does_not_attend_reads_elsewhere():
+    row = verdict_of(case("1:0", -1.5), BLIND)
+    assert row["verdict"] == "carrier, reading elsewhere"
+    assert "does not attend to the concept's words: +0 of the attention that is not on sinks" in row["reason"]
+
+
+def test_a_tiny_attention_is_none_however_sure():
+    row = verdict_of(case("1:0", -1.5), SURELY_TINY)
+    assert (row["verdict"], row["attends"]) == ("carrier, reading elsewhere", "no")
+    assert verdict_of(case("1:0", 0.0, half=0.1), SURELY_TINY)["verdict"] == "no effect"
 
 
 def test_looking_away_from_the_concept_is_not_attending():
-    assert verdict_of(case("1:0", -1.5), {"1:0": (-0.3, 0.001)})["verdict"] == "causal, not by this attention"
+    row = verdict_of(case("1:0", -1.5), {"1:0": (-0.3, 0.01)})
+    assert (row["verdict"], row["attends"]) == ("carrier, reading elsewhere", "no")
+
+
+def test_attention_across_its_limit_leaves_where_the_head_reads_undecided():
+    row = verdict_of(case("1:0", -1.5), OPEN)
+    assert (row["verdict"], row["attends"]) == ("undecided (where it reads)", "undecided")
+    assert row["templates_needed"] > 35
+    assert f"about {row['templates_needed']:.0f} templates would decide" in row["reason"]
+    nearer = verdict_of(case("1:0", -1.5), {"1:0": (0.038, 0.02)})
+    assert nearer["templates_needed"] < row["templates_needed"]
+    at_once = verdict_of(case("1:0", -1.5), {"1:0": (0.02, 0.02)})
+    assert np.isnan(at_once["templates_needed"])
+    assert "no number of templates" in at_once["reason"]
+    assert verdict_of(case("1:0", 0.0, half=0.1), OPEN)["verdict"] == "no effect"
+
+
+def test_the_smallest_attention_that_matters_can_be_set():
+    assert verdict_of(case("1:0", -1.5), ATTENDS, criteria=Criteria(minimum_attention_share=0.5))["attends"] == "no"
+    row = verdict_of(case("1:0", -1.5), OPEN, criteria=Criteria(minimum_attention_share=0.005))
+    assert (row["verdict"], row["threshold_share"]) == ("carrier", 0.005)
+
+
+@pytest.mark.parametrize("value", [0.0, -0.1, 1.0, np.nan, np.inf])
+def test_a_smallest_attention_that_is_no_share_is_refused(value):
+    with pytest.raises(RequestError, match="no share"):
+        Criteria(minimum_attention_share=value)
+    if not 0.0 < value < np.inf:
+        with pytest.raises(RequestError, match="no size"):
+            Criteria(minimum_nats=value)
+
+
+def test_criteria_come_back_from_a_record():
+    strict = Criteria(minimum_nats=0.2, minimum_attention_share=0.1, query="readout")
+    assert Criteria.of(vars(strict)) == strict
+    assert Criteria.of({}) == Criteria()
+    for wrong in ({"attends_q": 0.05}, {"minimum_nats": "much"}, {"query": 3}):
+        with pytest.raises(RequestError, match="no criterion"):
+            Criteria.of(wrong)
+
+
+def test_where_next_to_nothing_is_left_beside_sinks_all_attention_decides_and_the_row_says_so():
+    everything = screen({"1:0": (0.001, 0.0005)}, "attention")
+    for lacking in (
+        screen({"1:0": (np.nan, np.nan)}),
+        screen({"1:0": (0.4, np.nan)}, sim_low=np.nan, sim_high=np.nan, n_templates=3),
+    ):
+        both = pd.concat([everything, lacking], ignore_index=True)
+        row = judge(table_of(case("1:0", -1.5)), both, assay()).iloc[0]
+        assert (row["verdict"], row["attends"]) == ("carrier, reading elsewhere", "no")
+        assert (row["attention_measure"], row["attention_share"]) == ("attention", 0.001)
+        assert "+0.001 of all attention" in row["reason"]
+    both = pd.concat([everything, screen(ATTENDS)], ignore_index=True)
+    row = judge(table_of(case("1:0", -1.5)), both, assay()).iloc[0]
+    assert (row["verdict"], row["attention_measure"]) == ("carrier", "attention_without_sinks")
+
+
+def test_templates_without_a_share_are_counted_in_the_reason():
+    found = judge(table_of(case("1:0", -1.5)), screen(ATTENDS, n_templates=20), assay()).iloc[0]
+    assert "on 20 of 35 templates" in found["reason"]
+
+
+def test_the_reason_says_where_a_causal_head_reads():
+    shares = {"span": 0.00016, "prompt": 0.05, "punctuation": 0.01, "readout": 0.61, "first_token": 0.3, "query": 0.03}
+    rows = [
+        {"concept": "gratitude", "layer": 1, "head": 0, "region": region, "share": share}
+        for region, share in shares.items()
+    ]
+    regions = pd.DataFrame(rows, columns=REGIONS_COLUMNS)
+    row = judge(table_of(case("1:0", -1.5)), screen(BLIND), assay(), regions=regions).iloc[0]
+    assert (
+        "reads mostly at the readout (0.61) and the first token (0.3), 0.00016 at the concept's words" in row["reason"]
+    )
 
 
 def test_removal_that_raises_the_concept_makes_a_suppressor():
@@ -197,9 +295,10 @@ def test_edits_that_disagree_in_sign_leave_it_undecided():
 
 
 def test_an_effect_on_other_concepts_just_as_large_is_not_specific():
-    row = verdict_of(case("1:0", -1.5, specificity=-0.1), ATTENDS)
-    assert row["verdict"] == "causal, not specific"
-    assert verdict_of(case("1:0", -1.5, specificity=0.2), ATTENDS)["verdict"] == "undecided"
+    for looks in (ATTENDS, BLIND, OPEN):
+        row = verdict_of(case("1:0", -1.5, specificity=-0.1), looks)
+        assert row["verdict"] == "causal, not specific"
+        assert verdict_of(case("1:0", -1.5, specificity=0.2), looks)["verdict"] == "undecided"
 
 
 def test_the_least_specific_of_several_other_concepts_decides():
@@ -214,6 +313,8 @@ def test_a_profile_of_one_concept_cannot_test_specificity_and_says_so():
     rows = [row for row in case("1:0", -1.5) if row["concept"] != "anger" and "specificity" not in str(row["outcome"])]
     row = verdict_of(rows, ATTENDS, assay=assay(concepts=("gratitude",)))
     assert row["verdict"] == "carrier (specificity not tested)"
+    row = verdict_of(rows, BLIND, assay=assay(concepts=("gratitude",)))
+    assert row["verdict"] == "carrier, reading elsewhere (specificity not tested)"
 
 
 def test_no_verdict_where_the_model_does_not_show_the_concept():
@@ -274,6 +375,9 @@ def test_without_a_screen_no_head_is_a_carrier():
     found = judge(table_of(case("1:0", -1.5)), None, assay())
     assert found["verdict"][0] == "undecided"
     assert "attends was not measured" in found["reason"][0]
+    assert (found["attends"][0], found["attention_measure"][0]) == ("", "")
+    descriptive = screen({"1:0": (0.3, np.nan)})
+    assert judge(table_of(case("1:0", -1.5)), descriptive, assay())["verdict"][0] == "undecided"
 
 
 def pair(first: float, second: float, joint: float, half: float = 0.2) -> list[dict[str, object]]:
@@ -282,7 +386,7 @@ def pair(first: float, second: float, joint: float, half: float = 0.2) -> list[d
 
 
 def set_verdict(rows: list[dict[str, object]]) -> pd.Series:
-    found = judge(table_of(rows), screen(ATTENDS | {"1:1": (0.3, 0.001)}), assay())
+    found = judge(table_of(rows), screen(ATTENDS | {"1:1": (0.3, 0.1)}), assay())
     return found[(found["heads"] == "1:0,1:1") & (found["concept"] == "gratitude")].iloc[0]
 
 
