@@ -1,10 +1,13 @@
 """The whole line in one call: screen every head, switch off every head, judge them, let the model speak, report.
 
-1. Screen: where heads look, and by region of the text where they read. 2. Fast scores of every head by gradients.
+1. Screen: where heads look, and by region of the text where they read.
+2. Fast scores of every head by gradients.
 3. Sweep: what changes when each head is off alone, every head (budget ``exact``) or the top of the fast scores and as
-many random ones (``fast``); fast and exact stand side by side. 4. For each concept the top heads together, chosen on one
-half of the templates and measured on the other, with text written by both arms, beside random sets of the same size;
-curves of growing sets. 5. Rank and judge. 6. Plots and report, from the run folder alone.
+   many random ones (``fast``); fast and exact stand side by side.
+4. For each concept the top heads together, chosen on one half of the templates and measured on the other, with text
+   written by both arms, beside random sets of the same size; curves of growing sets.
+5. Rank and judge.
+6. Plots and report, from the run folder alone.
 """
 
 from __future__ import annotations

@@ -46,8 +46,11 @@ class Divided:
 
 def divide(encoder: Encoder, prompt: Prompt, readout: str | None) -> Divided:
     """The regions of ``prompt`` (which has a span) with ``readout`` after it; alone for None."""
-    continuation = "" if readout is None else f" {readout}"
-    tokens = encoder.encode(prompt.text, continuation, name=f"prompt {prompt.id}")
+    name = f"prompt {prompt.id}"
+    tokens, continuation = encoder.encode(prompt.text, name=name), ""
+    if readout is not None:
+        continuation = encoder.continuation(tokens.text, readout)
+        tokens = encoder.encode(prompt.text, continuation, name=name)
 
     def tokens_of(start: int, end: int) -> list[int]:
         return list(tokens.of_span(encoder.move_span(prompt.text, (start, end))))
@@ -103,7 +106,7 @@ def read_regions(
     rows = rows_of(model, [text.ids for text in texts], pack=pack)
     shape = (n_owners, len(model.heads_per_layer), max(model.heads_per_layer), len(REGIONS))
     totals = (np.zeros(shape), np.zeros(shape))
-    plan = plan_batches([len(row) for row, _ in rows], batch_tokens, model.tree_row_limit)
+    plan = plan_batches([len(row) for row, _ in rows], batch_tokens, model.row_limits)
     for done, members in enumerate(plan):
         batch = [rows[index] for index in members]
         n_halved = in_halves(batch, lambda some: _read_batch(model, some, texts, owners, totals))

@@ -28,7 +28,7 @@ def attention_by_region(
     profile: Profile,
     *,
     concepts: Sequence[str] | str | None = None,
-    chat_template: bool = False,
+    chat_template: bool | str = False,
     pack: bool = True,
     batch_tokens: int | None = None,
     progress: Progress | None = None,
@@ -40,7 +40,7 @@ def attention_by_region(
         profile: what is asked. Prompts whose span is not known are left out: what is theirs and what is the rest of the
             prompt cannot be told apart.
         concepts: only these; all by default.
-        chat_template: wrap prompts in the tokenizer's chat template.
+        chat_template: wrap prompts in the tokenizer's chat template; a text names one of several.
         pack: share prefixes between prompts where the model allows it.
         batch_tokens: most tokens of a batch.
         progress: told how far the work is.
