@@ -22,7 +22,6 @@ from headscope.measure.forced import ForcedPasses
 from headscope.measure.generation import generate
 from headscope.measure.patches import Patch, PatchStates, Placed, Recipe
 from headscope.measure.sampling import Sampling
-from headscope.models import law_rows
 from headscope.models.batches import Batch
 from headscope.models.head_model import HeadModel
 from headscope.models.laws import check_laws
@@ -32,10 +31,11 @@ from headscope.models.running import logits_at, prefill, step
 from headscope.tokens import tree_row
 from tests.laws import oracles
 from tests.laws.families import make, word_tokenizer
+from tests.tolerances import TINY
 from tests.unit.measure.made_up import CONTROL, LEXICON, asked, lexicons, tokens_of
 
 LIMIT = 12
-TOLERANCE = law_rows.TOLERANCE[torch.float32]  # of logits, relative to the largest where that is above 1
+TOLERANCE = TINY  # of logits, relative to the largest where that is above 1
 LONGROPE = {
     "rope_type": "longrope",
     "rope_theta": 10000.0,
