@@ -18,6 +18,7 @@ from headscope.errors import ModelError
 from headscope.models.head_model import HeadModel
 from headscope.models.loading import load_model
 from tests.laws.families import make, word_tokenizer
+from tests.tolerances import TINY, close
 
 IDS = torch.tensor([[3, 4, 5, 6]])
 RANK, ALPHA = 4, 8
@@ -71,8 +72,8 @@ def peft() -> Any:
 
 
 def near(one: Tensor, other: Tensor) -> bool:
-    """Equal up to float32 roundings, a few hundred of the largest logit (``law_rows.TOLERANCE``)."""
-    return bool((one - other).abs().max() <= 2e-5 * max(1.0, float(other.abs().max())))
+    """Equal up to float32 roundings."""
+    return close(one, other, TINY)
 
 
 def assert_adapted(model: HeadModel, weights: dict[str, Tensor]) -> None:
