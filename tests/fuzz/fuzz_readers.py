@@ -30,7 +30,7 @@ def _file(data: bytes, name: str) -> Path:
 
 
 def _profile(data: bytes) -> None:
-    suffix = ("json", "jsonl", "csv", "txt", "yaml")[data[0] % 5] if data else "json"
+    suffix = ("json", "jsonl", "csv", "txt", "yaml", "tsv")[data[0] % 6] if data else "json"
     if suffix == "yaml":
         folder = FOLDER / "profile"
         folder.mkdir(exist_ok=True)

@@ -24,8 +24,11 @@ SEEDS: dict[str, list[bytes]] = {
     "heads": [b"1:10", b"L1H2", b"3:0-2,1:*", b"*"],
     "profile": [
         b'0{"prompts": ["a"]}',
+        b'0[{"prompt": "a", "label": 1}]',
+        b'0{"messages": [{"role": "user", "content": "a"}]}',
         b'1{"text": "I am glad.", "span": [5, 9]}',
         b"2text,id\na,1\n",
+        b'2sep=;\nText;Label\n"a;b";joy\n',
         b"4" + YAML.encode(),
     ],
     "manifest": [run_manifest()],

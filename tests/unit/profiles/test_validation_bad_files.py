@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import os
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Literal
 
 import hypothesis.strategies as st
 import pytest
@@ -16,6 +19,7 @@ from hypothesis import given, settings
 from headscope.errors import ProfileError
 from headscope.profiles import files
 from headscope.profiles.loading import load_profile
+from headscope.profiles.schema import PromptRow
 from headscope.profiles.types import Profile
 
 GOOD = {"text": "I am glad."}
@@ -362,16 +366,10 @@ def test_neither_a_missing_folder_nor_an_empty_one_is_a_profile(tmp_path: Path) 
     refused(tmp_path / "empty", "two files hold the prompts of joy", tmp_path)
 
 
+KEYS = [*PromptRow.model_fields, "span_start", "span_end", "prompts", "prompt", "label", "messages", "role", "content"]
 JSON_VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=6),
-    lambda inner: (
-        st.lists(inner, max_size=3)
-        | st.dictionaries(
-            st.sampled_from(["prompts", "text", "concept", "span", "id", "pair", "template", "implicit", "x"]),
-            inner,
-            max_size=4,
-        )
-    ),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from([*KEYS, "x"]), inner, max_size=4),
     max_leaves=8,
 )
 
@@ -382,7 +380,7 @@ JSON_VALUES = st.recursive(
     | st.text(max_size=80).map(lambda text: text.encode("utf-8", "surrogatepass"))
     | JSON_VALUES.map(lambda value: json.dumps(value).encode())
     | st.lists(JSON_VALUES, max_size=3).map(lambda values: "\n".join(map(json.dumps, values)).encode()),
-    suffix=st.sampled_from(["json", "jsonl", "csv", "txt", "yaml"]),
+    suffix=st.sampled_from(["json", "jsonl", "csv", "tsv", "parquet", "txt", "yaml"]),
 )
 def test_any_bytes_give_a_profile_or_a_clear_error(
     tmp_path_factory: pytest.TempPathFactory, content: bytes, suffix: str
@@ -394,6 +392,35 @@ def test_any_bytes_give_a_profile_or_a_clear_error(
     except ProfileError as error:
         found = error
     assert isinstance(found, Profile) or str(path.name) in str(found) or "fuzz" in str(found)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    header=st.lists(
+        st.sampled_from(["text", "Text", "prompt", "label", "concept", "", "id", "span_start", "x"]), max_size=5
+    ),
+    rows=st.lists(st.lists(st.text(st.sampled_from(' ab1;,|\t"\r\n\0é🙂'), max_size=4), max_size=5), max_size=4),
+    sign=st.sampled_from(",;\t|"),
+    said=st.sampled_from(["", "sep=;\n", "sep=,\r\n", "sep=\t\n", 'sep="\n', "sep=\n", "\ufeff"]),
+    quoting=st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]),
+)
+def test_any_table_gives_a_profile_or_a_clear_error(
+    tmp_path_factory: pytest.TempPathFactory,
+    header: list[str],
+    rows: list[list[str]],
+    sign: str,
+    said: str,
+    quoting: Literal[0, 1],
+) -> None:
+    buffer = io.StringIO()
+    csv.writer(buffer, delimiter=sign, quoting=quoting).writerows([header, *rows])
+    path = tmp_path_factory.getbasetemp() / "fuzz.csv"
+    path.write_text(said + buffer.getvalue(), encoding="utf-8", newline="")
+    try:
+        found: object = load_profile(path)
+    except ProfileError as error:
+        found = error
+    assert isinstance(found, Profile) or "fuzz" in str(found)
 
 
 @settings(max_examples=150, deadline=None)
