@@ -84,8 +84,10 @@ def test_whatever_the_console_lacks_is_spelled(encoding: str, streams: Streams) 
 def test_json_says_the_same_on_every_console(encoding: str, streams: Streams) -> None:
     out, _ = streams(encoding)
     console.show_what_can_be_shown()
-    console.print_json({SIGNS: [SIGNS, "é"]})
-    assert json.loads(out.getvalue().decode(encoding)) == {SIGNS: [SIGNS, "é"]}
+    whole = SIGNS.replace("\udcff", "")
+    console.print_json({whole: [whole, "é", SIGNS]})
+    spelled = SIGNS.replace("\udcff", "\\udcff")  # half a character has no place in JSON's bytes
+    assert json.loads(out.getvalue().decode(encoding)) == {whole: [whole, "é", spelled]}
 
 
 @pytest.mark.parametrize("encoding", ["cp1252", "cp932", "ascii"])
