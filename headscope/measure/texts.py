@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from headscope.errors import RequestError
+from headscope.errors import ModelError, RequestError
 from headscope.profiles.words import folded_words
 
 FloatArray = npt.NDArray[np.float64]
@@ -54,7 +54,7 @@ def load_sentiment(name: str) -> SentimentScorer:
     """The scorer ``vader``, or a transformers text classifier by name or folder.
 
     Raises:
-        RequestError: the classifier cannot be loaded, or has a label whose sign is unknown.
+        RequestError: the classifier cannot be loaded, lacks a weight, or has a label whose sign is unknown.
     """
     return _vader() if name == "vader" else _classifier(name)
 
@@ -74,16 +74,38 @@ def _classifier(name: str) -> SentimentScorer:
     import torch
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
+    from headscope.models.checkpoints import existing_folder, hub_name
+    from headscope.models.hub import hub_folder
+    from headscope.models.interface import quiet_transformers
+    from headscope.models.others_errors import OTHERS_ERRORS, naming_plain_errors, refusal
+
+    problem = f'the sentiment classifier "{name}" cannot be loaded'
     try:
-        tokenizer: Any = AutoTokenizer.from_pretrained(name)
-        model: Any = AutoModelForSequenceClassification.from_pretrained(name, dtype=torch.float32).eval()
-    except (OSError, ValueError, KeyError) as error:
+        folder = existing_folder(name) or hub_folder(hub_name(name))
+    except ModelError as error:
         raise RequestError(
-            f'the sentiment classifier "{name}" cannot be loaded',
+            problem,
             expected='"vader", or a transformers text classifier: a folder, or a name on the hub that can be reached',
-            got=f"{type(error).__name__}: {str(error).splitlines()[0]}",
+            got=error.problem,
             fix="download it first, give its folder, or use --sentiment vader",
         ) from error
+    options: dict[str, Any] = {"local_files_only": True, "dtype": torch.float32, "output_loading_info": True}
+    try:
+        with naming_plain_errors(), quiet_transformers():
+            tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+            loaded: Any = AutoModelForSequenceClassification.from_pretrained(folder, **options)
+    except OTHERS_ERRORS as error:
+        raise refusal(problem, error, where=str(folder)) from error
+    model, info = loaded
+    if missing := sorted(map(str, info["missing_keys"])):  # transformers would fill it with noise
+        raise RequestError(
+            problem,
+            expected=f"every weight of {type(model).__name__}",
+            got=f"{len(missing)} missing: {', '.join(missing[:3])}",
+            where=str(folder),
+            fix="name a model that was trained to classify texts, or use --sentiment vader",
+        )
+    model.eval()
     labels = {int(index): str(label) for index, label in model.config.id2label.items()}
     unknown = sorted(label for label in labels.values() if label.casefold() not in _SIGNS)
     if unknown:
@@ -103,7 +125,8 @@ def _classifier(name: str) -> SentimentScorer:
                 values.append(float((model(**encoded).logits[0].softmax(-1) * signs).sum()))
         return np.array(values, dtype=np.float64)
 
-    version = str(getattr(model.config, "_commit_hash", None) or f"transformers {metadata.version('transformers')}")
+    from_hub = folder.name if folder.parent.name == "snapshots" else None
+    version = str(from_hub or f"transformers {metadata.version('transformers')}")
     return SentimentScorer(name, version, {label: _SIGNS[label.casefold()] for label in labels.values()}, score)
 
 

@@ -21,7 +21,7 @@ from headscope.errors import RequestError
 P = ParamSpec("P")
 R = TypeVar("R")
 
-_CHANGING = threading.Lock()
+_CHANGING = threading.RLock()  # a block that is garbage-collected may end while this thread holds it
 _KNOWN: WeakKeyDictionary[Any, OneThread] = WeakKeyDictionary()
 
 

@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from transformers import DistilBertConfig, DistilBertForSequenceClassification
 
 from headscope.errors import RequestError
+from headscope.measure.texts import load_sentiment
 from headscope.models.head_model import HeadModel
 from headscope.profiles.types import Profile
 from headscope.profiles.words import count_words
@@ -111,6 +113,25 @@ def test_phase6_mistake_4_sentiment_silently_0(model: HeadModel, profile: Profil
     with pytest.raises(RequestError, match="sign is unknown") as caught:
         sentiment_of(model, profile, unknown)
     assert "LABEL_0" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("what", "words"),
+    [("no head", "classifier.weight"), ("truncated", "SafetensorError"), ("no tokenizer", "cannot be loaded")],
+)
+def test_phase6_mistake_4_a_scorer_that_is_not_whole_is_an_error(what: str, words: str, tmp_path: Path) -> None:
+    """Without its last layer transformers scores by noise, and says so in its log alone."""
+    folder = classifier(tmp_path / "scorer", ("negative", "positive"))
+    file = folder / "model.safetensors"
+    if what == "no head":
+        save_file({k: v for k, v in load_file(file).items() if "classifier" not in k}, file, metadata={"format": "pt"})
+    elif what == "truncated":
+        file.write_bytes(file.read_bytes()[:500])
+    else:
+        (folder / "tokenizer.json").write_text("{")
+    with pytest.raises(RequestError, match="the sentiment classifier") as caught:
+        load_sentiment(str(folder))
+    assert words in str(caught.value)
 
 
 def test_phase6_mistake_4_a_scorer_that_is_not_there_is_an_error_and_nothing_is_written(

@@ -6,6 +6,7 @@ import json
 import os
 import pickle
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -202,6 +203,18 @@ def test_code_that_comes_with_a_checkpoint_is_not_run_unasked(folder: Path, tmp_
     with pytest.raises(ModelError, match="trust-remote-code"):
         load_model(folder)
     assert not witness.exists()
+
+
+@pytest.mark.parametrize("code", ["class C(:\n", "import no_such_package\n", "undefined_name\n", "1 / 0\n"])
+def test_code_of_a_checkpoint_that_fails_is_a_sentence(
+    code: str, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("transformers.dynamic_module_utils.HF_MODULES_CACHE", str(tmp_path / "modules"))
+    monkeypatch.setattr("sys.path", list(sys.path))
+    (folder / "modeling_own.py").write_text(code)
+    edit_config(folder, auto_map={"AutoConfig": "modeling_own.C", "AutoModelForCausalLM": "modeling_own.M"})
+    with pytest.raises(ModelError, match="cannot be loaded"):
+        load_model(folder, trust_remote_code=True)
 
 
 @pytest.mark.parametrize(
