@@ -193,7 +193,7 @@ def _reads(tables: Mapping[str, pd.DataFrame]) -> dict[str, list[Any]]:
         rows[[*keys, *short]].rename(columns={name: f"{region}_{short[name]}" for name in short})
         for region, rows in regions.groupby("region", sort=False)
     ]
-    wide = reduce(lambda one, other: one.merge(other, on=keys, how="outer"), parts)
+    wide = reduce(lambda one, other: one.merge(other, on=keys, how="left"), parts)
     return columns(wide, map(str, wide.columns))
 
 

@@ -293,7 +293,8 @@ class English:
             "% intervals)"
         )
         text += f"; of {found.n_attending_open} this is undecided" if found.n_attending_open else ""
-        text += f"; {len(found.averse)} look less by as much" if found.averse else ""
+        n_less = len(found.averse)
+        text += f"; {n_less} {_plural(n_less, 'looks', 'look')} less by as much" if n_less else ""
         return f"{text}. The largest Δ is {named(strongest.heads)}'s, {sized_en(strongest)}."
 
     def discussion(self, found: ConceptFindings) -> list[str]:

@@ -16,6 +16,7 @@ from headscope.report.compare_page import render_comparison
 from headscope.report.comparing import RunSide, compare_runs
 from headscope.report.facts import facts_of
 from headscope.report.numbers import interval, number, probability
+from headscope.stats.verdicts import PLACES
 from tests.browser.conftest import Page, Write
 from tests.browser.fake_arrays import fake_arrays
 from tests.unit.report.fake_patching import fake_patching, fake_scores
@@ -111,6 +112,40 @@ def test_the_card_tells_every_measure_of_its_head(page: Page, report: Path, tabl
         assert cells[5] == probability(row["p_max_t"])
     for name in ("Δ attention", "Δ value-weighted attention", "lexicon log-odds, zero"):
         assert (name, "gratitude") in told
+
+
+def test_the_card_says_where_its_head_reads(page: Page, report: Path, tables: dict[str, pd.DataFrame]) -> None:
+    page.open(report, "#L3H0")
+    lines = page.each("#card [aria-label='Where this head reads'] tbody tr", "one.innerText.split('\\t')")
+    assert [line[0].strip() for line in lines] == list(PLACES.values())
+    regions = tables["attention_by_region"]
+    regions = regions[(regions["layer"] == 3) & (regions["head"] == 0)].set_index(["region", "concept"])
+    for region, line in zip(PLACES, lines, strict=True):
+        for at, concept in enumerate(CONCEPTS):
+            row = regions.loc[(region, concept)]
+            expected = [
+                number(row["share"]),
+                interval(row["share_low"], row["share_high"]),
+                number(row["written_norm"]),
+            ]
+            assert [cell.strip() for cell in line[1 + 3 * at : 4 + 3 * at]] == expected
+    assert "carrier, reading elsewhere" in page.text("#card")
+    assert page.errors() == []
+
+
+def test_a_filled_point_lies_beyond_the_smallest_effect_that_matters(
+    page: Page, report: Path, tables: dict[str, pd.DataFrame]
+) -> None:
+    page.open(report)
+    drawn = page.run(
+        "const {data} = document.getElementById('forest');"
+        "return data[1].customdata.map((at, i) => [...at, data[1].marker.color[i] === data[1].marker.line.color[i]])"
+    )
+    verdicts = tables["verdicts"].set_index(["concept", "heads"])
+    assert {filled for *_, filled in drawn} == {True, False}
+    for layer, head, concept, filled in drawn:
+        row = verdicts.loc[(concept, f"{layer}:{head}")]
+        assert filled == (row["sim_high"] < -row["threshold_nats"] or row["sim_low"] > row["threshold_nats"])
 
 
 def test_the_strip_draws_each_prompts_effect(page: Page, report: Path, tables: dict[str, pd.DataFrame]) -> None:

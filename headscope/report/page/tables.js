@@ -21,8 +21,8 @@ function headRows() {
 }
 
 const HEAD_COLUMNS = [
-  plainColumn("name", "head"), plainColumn("concept", "concept", {left: true}), numberColumn("delta", "Δ attention"), rangeColumn("delta_low", "delta_high", "95 % CI"), numberColumn("q", "q", probability), plainColumn("attends", "attends", {left: true}), numberColumn("value_weighted", "Δ value-weighted"),
-  numberColumn("effect", "effect (nats)"), rangeColumn("low", "high", "95 % CI"), rangeColumn("sim_low", "sim_high", "simultaneous CI"), numberColumn("p", "family-wise p", probability), numberColumn("zero", "effect, zero"), numberColumn("specificity", "specificity"), plainColumn("verdict", "verdict", {left: true}),
+  plainColumn("name", "head"), plainColumn("concept", "concept", {left: true}), numberColumn("delta", "Δ attention"), rangeColumn("delta_low", "delta_high", "95 % CI"), numberColumn("q", "q", probability), numberColumn("value_weighted", "Δ value-weighted"),
+  numberColumn("effect", "effect (nats)"), rangeColumn("low", "high", "95 % CI"), rangeColumn("sim_low", "sim_high", "simultaneous CI"), numberColumn("p", "family-wise p", probability), numberColumn("zero", "effect, zero"), numberColumn("specificity", "specificity"), plainColumn("attends", "attends", {left: true}), plainColumn("verdict", "verdict", {left: true}),
 ];
 
 const SET_COLUMNS = [

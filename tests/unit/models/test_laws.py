@@ -209,7 +209,7 @@ def test_half_precision_still_tells_an_encoder_a_wrong_head_and_a_wrong_position
         load_model(make(family), tokenizer=word_tokenizer(), device="cpu", dtype=dtype, unchecked=True)
         for family in ("llama", "gpt2", "llama")
     )
-    for layer in encoder.anatomy.layers:
+    for layer in encoder.anatomy.layers.values():
         layer.attention.is_causal = False
     with pytest.raises(ModelError, match="looks at later tokens"):
         check_laws(encoder)
