@@ -302,7 +302,10 @@ def _check(budget: str, edits: Sequence[str], top_k: int, top_n: int, model: Hea
     for name, value in (("top_k", top_k), ("top_n", top_n)):
         if not 1 <= value <= n_heads:
             raise RequestError(
-                f"{name} does not fit the model", expected=f"1 to {n_heads}, its number of heads", got=str(value)
+                f"{name} does not fit the model",
+                expected=f"1 to {n_heads}, its number of heads",
+                got=str(value),
+                fix=f"--{name.replace('_', '-')} {n_heads}",
             )
     try:
         check_gradients(model)

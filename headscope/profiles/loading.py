@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import difflib
 import functools
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import regex
 from pydantic import ValidationError
 
 from headscope.errors import ProfileError
@@ -29,9 +29,11 @@ BUILTIN = Path(__file__).parent / "builtin"
 DEFAULT = "baseline"
 YAML_NAME = "profile.yaml"
 
-_CLASS_FILE = re.compile(r"^(?P<name>[^\W_][\w.-]*?)(?:_prompts)?$")
-_CLASS_FILE_IN_FOLDER = re.compile(rf"^(?P<name>[^\W_][\w.-]*)_prompts(?:{'|'.join(map(re.escape, SUFFIXES))})$")
-_NOT_IN_NAME = re.compile(r"[^\w.-]+")
+_CLASS_FILE = regex.compile(r"^(?P<name>[^\W_][\w\p{M}.-]*?)(?:_prompts)?$")
+_CLASS_FILE_IN_FOLDER = regex.compile(
+    rf"^(?P<name>[^\W_][\w\p{{M}}.-]*)_prompts(?:{'|'.join(map(regex.escape, SUFFIXES))})$"
+)
+_NOT_IN_NAME = regex.compile(r"[^\w\p{M}.-]+")
 
 
 def load_profile(name_or_path: str | Path, *, strict: bool = False, reading: Reading | None = None) -> Profile:

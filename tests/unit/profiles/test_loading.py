@@ -191,12 +191,13 @@ def test_the_studys_data_folder_is_a_profile(tmp_path: Path) -> None:
         "gratitude": ["Thank you, Ann.", "You did so much for me."],
         "apology": ["I am so sorry."],
         "awe": ["What a sky."],
+        "कृतज्ञता": ["धन्यवाद"],
     }.items():
         (tmp_path / f"{name}_prompts.json").write_text(json.dumps({"prompts": prompts}))
     (tmp_path / "notes.md").write_text("not a class")
     profile = load_profile(tmp_path)
-    assert list(profile.concepts) == ["gratitude", "apology", "awe"]
-    assert [prompt.span_text for prompt in profile.prompts] == ["Thank", None, "sorry", None, None, None]
+    assert list(profile.concepts) == ["gratitude", "apology", "awe", "कृतज्ञता"]
+    assert [prompt.span_text for prompt in profile.prompts] == ["Thank", None, "sorry", None, None, None, None]
     assert len(profile.controls) == 2
     assert profile.concepts["gratitude"].lexicon == load_profile("baseline").concepts["gratitude"].lexicon
     assert any("awe: no lexicon" in warning for warning in profile.warnings)
