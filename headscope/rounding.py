@@ -10,7 +10,7 @@
 3. *What follows* multiplies an error by its condition: a quotient by r by 1 / r, the logarithm of p by 1 / p, a
    logsumexp by 1, a difference of two by 2.
 
-``MARGIN`` multiplies all of them. It is not tried out: see there.
+``MARGIN`` multiplies all of them: partly derived, partly an allowance; see there.
 """
 
 from __future__ import annotations
@@ -24,7 +24,9 @@ MARGIN = 8.0
 """c in c ε √n · largest: 1/2 · 16. The difference of two computations of a sum has at most a standard deviation of half
 of ε √n times that of the sums, and of many the largest stand to each other likewise: 1/2. What follows multiplies an
 error by a condition that no tolerance can know; 16 is allowed. A softmax over scores of size s turns a relative error
-of a query, or of a key, into one of its shares that is s times as large: 8 for each, for heads as sharp as exp(8)."""
+of a query, or of a key, into one of its shares that is s times as large: 8 for each, for heads as sharp as exp(8).
+The 16 is an allowance, settled after 2 and 4 (with other counts of n) had been measured on the tests' families: with 2
+the widest of them came to .86 of the bound in float16. With 8 in all they reach .15 of it in float32, .29 in half."""
 
 STORED_PER_LAYER = 10
 """Results a layer stores on the way to the stream: for attention and feed-forward each a norm, what is projected from
