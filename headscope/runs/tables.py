@@ -145,6 +145,7 @@ def read_table(path: str | Path, name: str) -> pd.DataFrame:
             expected=", ".join(columns),
             got=", ".join(rows[0]) if rows else "an empty file",
             where=str(path),
+            fix="the run is of another version of headscope, or the file was changed: run again into another folder",
         )
     cells = (
         dict(zip(columns, zip(*rows[1:], strict=True), strict=True)) if len(rows) > 1 else dict.fromkeys(columns, ())
