@@ -67,6 +67,11 @@ FALSIFIED: dict[str, tuple[str, Callable[[World], World], str]] = {
         "diffuse writer",
     ),
     "no attention where there is some": ("writer", lambda w: _claim(w, "decoy", attends=frozenset()), "decoy"),
+    "where it reads": (
+        "elsewhere",
+        lambda w: _claim(w, "reads it at the readout", reads={GRATITUDE: "span"}),
+        "reads it at the readout, by attention",
+    ),
     "a joint effect": ("redundant", lambda w: _claim(w, "the pair", effect_nats={}), "the pair"),
     "another head as the strongest": (
         "suppressor",
