@@ -29,8 +29,10 @@ FOLDERS = (
     "tests/unit/models",
     "tests/unit/measure",
     "tests/unit/stats",
+    "tests/unit/engines",
     "tests/unit/verbs",
     "tests/end_to_end/test_variation.py",
+    "--ignore=tests/unit/models/test_memory_budget.py",  # compares bytes
 )
 # Capability -> what holds torch's own kernels, MKL (the second variable acts on Intel's processors only), oneDNN and
 # OpenBLAS (numpy, scipy) to it.
