@@ -10,6 +10,8 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from unittest import SkipTest
 
@@ -17,6 +19,8 @@ import pytest
 from sybil import Document, Example
 from sybil.example import SybilFailure
 from sybil.parsers.markdown import CodeBlockParser, PythonCodeBlockParser, SkipParser
+
+from tests import preloaded
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
@@ -34,20 +38,27 @@ def _run_bash(example: Example) -> str | None:
     return None if done.returncode == 0 else f"exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
 
 
-def _put_checkout_on_path(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(scope="module")
+def address() -> Iterator[str]:
+    """Of a server of processes that have torch imported; in a folder of a short name, as sockets want it."""
+    with tempfile.TemporaryDirectory() as folder, preloaded.server(Path(folder)) as where:
+        yield where
+
+
+def _put_checkout_on_path(folder: Path, address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     bin_folder = folder / "bin"
     bin_folder.mkdir()
-    for name, command in {"headscope": '-c "from headscope.cli import main; main()" "$@"', "python": '"$@"'}.items():
-        script = bin_folder / name
-        script.write_text(f'#!/bin/sh\nexec "{sys.executable}" {command}\n')
+    for program in ("headscope", "python"):
+        script = bin_folder / program
+        script.write_text(preloaded.CLIENT.format(python=sys.executable, address=address, program=program))
         script.chmod(0o755)
     monkeypatch.setenv("PATH", f"{bin_folder}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
-def test_examples_of_a_document_work(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    _put_checkout_on_path(tmp_path, monkeypatch)
+def test_examples_of_a_document_work(path: Path, address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _put_checkout_on_path(tmp_path, address, monkeypatch)
     work = tmp_path / "work"
     work.mkdir()
     monkeypatch.chdir(work)

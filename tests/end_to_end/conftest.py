@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 
@@ -32,13 +34,24 @@ class Outcome:
         return json.loads(self.out)
 
 
-def type_command(*arguments: str | Path) -> Outcome:
-    """Run ``headscope`` with these arguments."""
+def ended(program: Callable[[], object], *words: str) -> Outcome:
+    """How a program ends that finds these words as its command line."""
     out, err = io.StringIO(), io.StringIO()
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), pytest.raises(SystemExit) as left:
-        main([str(argument) for argument in arguments])
+    with (
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+        mock.patch.object(sys, "argv", list(words)),
+        pytest.raises(SystemExit) as left,
+    ):
+        program()
     assert isinstance(left.value.code, int)
     return Outcome(left.value.code, out.getvalue(), err.getvalue())
+
+
+def type_command(*arguments: str | Path) -> Outcome:
+    """Run ``headscope`` with these arguments."""
+    words = list(map(str, arguments))
+    return ended(lambda: main(words), "headscope", *words)
 
 
 @pytest.fixture

@@ -10,6 +10,8 @@ import pytest
 from headscope.rounding import pass_bound
 from tests.tolerances import TINY
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory, project_root):

@@ -17,7 +17,12 @@ from tests.end_to_end.conftest import SMALL, type_command
 ROOT = Path(__file__).resolve().parents[2]
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["ctrl-c", "sigterm"])
+# tests/faults does the same to a sweep.
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 143, marks=pytest.mark.slow)],
+    ids=["ctrl-c", "sigterm"],
+)
 def test_a_stopped_run_leaves_no_half_file_and_can_be_asked_again(
     number: signal.Signals, code: int, small_profile: Path, tmp_path: Path
 ) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pickle
 import re
+import runpy
 import shlex
 import shutil
 import subprocess
@@ -16,6 +18,7 @@ import pytest
 
 from headscope.profiles.loading import load_profile
 from headscope.runs.phase6 import read_ablation
+from tests.end_to_end.conftest import Outcome, ended
 
 ROOT = Path(__file__).resolve().parents[2]
 SCORE_KEYS = {
@@ -24,7 +27,14 @@ SCORE_KEYS = {
 }  # fmt: skip
 
 
-def _run(folder: Path, module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+def _run(folder: Path, module: str, *arguments: str) -> Outcome:
+    """In this process, so that torch is imported once."""
+    with contextlib.chdir(folder):
+        return ended(lambda: runpy.run_module(module, run_name="__main__"), module, *arguments)
+
+
+def _typed(folder: Path, module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """In a process of its own, as its users do."""
     return subprocess.run(
         [sys.executable, "-W", "error", "-m", module, *arguments],
         cwd=folder,
@@ -35,10 +45,10 @@ def _run(folder: Path, module: str, *arguments: str) -> subprocess.CompletedProc
     )
 
 
-def _done(folder: Path, module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    ended = _run(folder, module, *arguments)
-    assert ended.returncode == 0, ended.stderr
-    return ended
+def _done(folder: Path, module: str, *arguments: str) -> Outcome:
+    done = _run(folder, module, *arguments)
+    assert done.code == 0, done.err
+    return done
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +60,7 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
     screened = _done(
         folder, "src.analysis.head_screening", "--model", "demo", "--profile", "baseline", "--output", scores
     )
-    (folder / "warnings.txt").write_text(screened.stderr)
+    (folder / "warnings.txt").write_text(screened.err)
     _done(
         folder, "src.models.head_ablation", "--model", "demo", "--profile", "baseline", "--head-spec", "1:2",
         "--emotion", "gratitude", "--max-tokens", "15", "--output", ablation,
@@ -124,7 +134,7 @@ def test_pictures_have_the_studys_names(work: Path) -> None:
 
 def test_published_figures_stand_beside_measured_ones_and_differ_for_another_model(work: Path) -> None:
     scores = "results/baseline/alignment/head_scores_demo.json"
-    printed = _done(work, "src.analysis.compare_published", "--head-scores", scores).stdout
+    printed = _done(work, "src.analysis.compare_published", "--head-scores", scores).out
     rows = [
         line.split() for line in printed.splitlines() if line.split()[:1] in (["gratitude"], ["anger"], ["apology"])
     ]
@@ -145,7 +155,8 @@ def test_the_three_commands_run_word_for_word(shared: Path, tmp_path: Path) -> N
     assert [command[:2] for command in commands] == [["python", "-m"]] * 3
     shutil.copytree(shared / "models" / "chat-gpt2-3M", tmp_path / "gpt2")
     for command in commands:
-        _done(tmp_path, *command[2:])
+        typed = _typed(tmp_path, *command[2:])
+        assert typed.returncode == 0, typed.stderr
     made = {str(path.relative_to(tmp_path / "results")) for path in (tmp_path / "results").rglob("*.*")}
     assert made >= {
         "baseline/alignment/head_scores_gpt2.json",
@@ -163,20 +174,19 @@ def test_the_three_commands_run_word_for_word(shared: Path, tmp_path: Path) -> N
 def test_gpt2_without_a_hub_gets_one_sentence_with_the_ways_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")  # read where the hub's client is imported
     monkeypatch.setenv("HF_HOME", str(tmp_path / "cache"))
-    for module, more in (("src.analysis.head_screening", ()), ("src.models.head_ablation", ("--head-spec", "1:10"))):
-        ended = _run(tmp_path, module, "--model", "gpt2", "--profile", "baseline", *more)
-        assert ended.returncode == 2
-        assert all(way in ended.stderr for way in ("--model demo", "folder", "HF_HOME")), ended.stderr
-        assert "Traceback" not in ended.stderr
-        assert not (tmp_path / "results").exists()
+    refused = _typed(tmp_path, "src.analysis.head_screening", "--model", "gpt2", "--profile", "baseline")
+    assert refused.returncode == 2
+    assert all(way in refused.stderr for way in ("--model demo", "folder", "HF_HOME")), refused.stderr
+    assert "Traceback" not in refused.stderr
+    assert not (tmp_path / "results").exists()
 
 
 @pytest.mark.oracle
 def test_the_published_figures_agree_with_the_studys_file(work: Path, shared: Path) -> None:
     study = shared / "reference" / "phase6" / "head_scores_gpt2.json"
-    printed = _done(work, "src.analysis.compare_published", "--head-scores", str(study), "--tolerance", "1e-6").stdout
+    printed = _done(work, "src.analysis.compare_published", "--head-scores", str(study), "--tolerance", "1e-6").out
     assert printed.splitlines()[-1].startswith("432 of 432 figures of gpt2 agree")
 
 
@@ -210,7 +220,7 @@ def test_a_local_folder_default_paths_and_several_heads(tmp_path: Path) -> None:
         json.dumps({"prompts": ["I am grateful today.", "Thank you all for coming here."]})
     )
     screened = _done(tmp_path, "src.analysis.head_screening", "--model", "models/mine")
-    assert "results/baseline/alignment/head_scores_mine.json" in screened.stdout
+    assert "results/baseline/alignment/head_scores_mine.json" in screened.out
     _done(
         tmp_path, "src.models.head_ablation", "--model", "models/mine", "--head-spec", "3:2, 1:1", "--emotion",
         "gratitude", "--prompts-file", "few.json", "--max-tokens", "3",
@@ -250,8 +260,8 @@ def test_a_named_file_goes_before_the_data_folder_which_goes_before_the_profile(
     ],
 )
 def test_a_wrong_request_is_refused(module: str, arguments: tuple[str, ...], word: str, tmp_path: Path) -> None:
-    ended = _run(tmp_path, module, *arguments)
-    assert ended.returncode == 2
-    assert word in ended.stderr
-    assert "Traceback" not in ended.stderr
+    refused = _run(tmp_path, module, *arguments)
+    assert refused.code == 2
+    assert word in refused.err
+    assert "Traceback" not in refused.err
     assert list(tmp_path.iterdir()) == []

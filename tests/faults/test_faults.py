@@ -35,7 +35,11 @@ def half(sweep: Sweep, clean: Path, tmp_path: Path) -> Path:
     return folder
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["ctrl-c", "sigterm"])
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [pytest.param(signal.SIGINT, 130, marks=pytest.mark.slow), (signal.SIGTERM, 143)],
+    ids=["ctrl-c", "sigterm"],
+)
 def test_a_signal_lets_the_piece_finish_and_says_how_to_go_on(
     number: signal.Signals, code: int, sweep: Sweep, clean: Path, tmp_path: Path, tell: Callable[[str], None]
 ) -> None:

@@ -41,7 +41,9 @@ def files(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize(
-    ("verb", "stages", "words"), [(verb, *rest) for verb, rest in KILLED_IN.items()], ids=KILLED_IN
+    ("verb", "stages", "words"),
+    [pytest.param(verb, *rest, marks=() if verb == "patch" else pytest.mark.slow) for verb, rest in KILLED_IN.items()],
+    ids=KILLED_IN,
 )
 def test_a_verb_killed_in_its_stages_ends_with_the_bytes_of_an_undisturbed_one(
     verb: str,

@@ -31,7 +31,7 @@ from headscope.runs.shards import Shards
 from headscope.verbs.attribute import attribute
 from headscope.verbs.patch import patch
 from tests.laws.families import make, word_tokenizer
-from tests.tolerances import FLOAT64
+from tests.tolerances import FLOAT64, effect_error
 from tests.unit.measure.made_up import asked, lexicons, made_up
 
 SCORES = ("heads", "effect", "feed_forward", "attention_bias", "embedding", "bias", "total")
@@ -113,9 +113,9 @@ def measured(model: HeadModel, patches: list[Patch], what: str = "z") -> tuple[F
     return passes.measure(arms, work=states.counted(lambda pieces, run: map(run, pieces))), states
 
 
-def assert_same(one: ForcedOutcomes, other: ForcedOutcomes) -> None:
+def assert_same(one: ForcedOutcomes, other: ForcedOutcomes, error: float = FLOAT64) -> None:
     for name in OUTCOMES:
-        assert np.allclose(getattr(one, name), getattr(other, name), rtol=0.0, atol=FLOAT64), name
+        assert np.allclose(getattr(one, name), getattr(other, name), rtol=0.0, atol=error), name
 
 
 @pytest.mark.parametrize(
@@ -136,7 +136,8 @@ def test_sources_in_halves_patch_the_same(
     halved, states = measured(model, patches, what)
     # A mean's sources run once, when the states are made; others with their targets.
     assert (states.n_halved > 0, halved.n_halved > 0) == (source == "mean", True)
-    assert_same(whole, halved)
+    # Patterns are put in by attention in float32, whatever the model is.
+    assert_same(whole, halved, effect_error(model) if what == "pattern" else FLOAT64)
     assert np.abs(whole.edited - whole.baseline).max() > 1e-3, "a patch must move what is compared"
 
 

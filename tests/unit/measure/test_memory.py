@@ -76,9 +76,10 @@ def test_one_row_that_does_not_fit_is_an_error_that_says_what_to_do(passes_of, a
         passes_of().measure(arms)
 
 
-@pytest.mark.parametrize("n_rows", [1, 3, 7])
+@pytest.mark.parametrize("n_rows", [1, 7])
 def test_edited_passes_in_halves_give_the_same_numbers(model, passes_of, arms, monkeypatch, n_rows):
     """With few rows the unedited pass does not fit either, and rows are halved too."""
+    arms = arms[::4]  # both kinds among them
     whole = passes_of().measure(arms)
     monkeypatch.setattr(forced_module, "logits_at", failing_above(forced_module.logits_at, n_rows))
     halved = passes_of().measure(arms)
