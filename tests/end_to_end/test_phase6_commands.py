@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import json
 import os
 import pickle
 import re
-import runpy
 import shlex
 import shutil
 import subprocess
@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from headscope.cli.exits import run_and_exit
 from headscope.profiles.loading import load_profile
 from headscope.runs.phase6 import read_ablation
 from tests.end_to_end.conftest import Outcome, ended
@@ -29,8 +30,9 @@ SCORE_KEYS = {
 
 def _run(folder: Path, module: str, *arguments: str) -> Outcome:
     """In this process, so that torch is imported once."""
+    app, name = importlib.import_module(module).app, module.rpartition(".")[2]
     with contextlib.chdir(folder):
-        return ended(lambda: runpy.run_module(module, run_name="__main__"), module, *arguments)
+        return ended(lambda: run_and_exit(app, name), module, *arguments)
 
 
 def _typed(folder: Path, module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
