@@ -1,8 +1,9 @@
 """How far numbers may differ that are computed in two ways: bounds of ``headscope.rounding`` for what tests compare.
 
 *Logits, shares of attention, z*: in units of the largest value compared, where that exceeds 1, ``tolerance_of`` the
-model. *Log-odds*: logsumexp passes on the error of a logit, and there are two: 2 x the error x the largest logit; so
-are negative log-likelihoods. *Effects*, and divergences of two arms: differences of two such: twice that.
+model x the condition of its head. *Log-odds*: logsumexp passes on the error of a logit, and there are two: 2 x the
+error x the largest logit; so are negative log-likelihoods. *Effects*, and divergences of two arms: differences of two
+such: twice that.
 
 Statistics are float64 throughout. The default tolerances of pytest.approx (1e-6) and assert_allclose (1e-7, relative)
 lie more than eight decades above its ε: no rounding of a well-conditioned sum over prompts, tests or flips gets there,
@@ -17,9 +18,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from headscope.models.batches import Batch
 from headscope.models.head_model import HeadModel
-from headscope.models.law_rows import all_logits, made_up_sequences, tolerance_of
+from headscope.models.law_rows import made_up_sequences, rows_alone, tolerance_of
 from headscope.models.windows import smallest_window
 from headscope.rounding import pass_bound, sum_bound
 
@@ -52,17 +52,18 @@ def close(got: Any, expected: Any, error: float | HeadModel) -> bool:
 @functools.cache
 def pass_error(model: HeadModel) -> float:
     """Largest difference of a logit, share or z between two passes, in units of the largest."""
-    return tolerance_of(model, n_tokens=N_TOKENS)
+    return _made_up(model)[1] * tolerance_of(model, n_tokens=N_TOKENS)
 
 
 @functools.cache
 def largest_logit(model: HeadModel) -> float:
     """Of the load check's made-up rows; at least 1."""
-    rows = [
-        all_logits(model, Batch.of_chains([ids], device=model.device))
-        for ids in made_up_sequences(model, smallest_window(model))
-    ]
-    return max(1.0, *(float(logits.abs().max()) for one in rows for logits in one))
+    return max(1.0, *(float(logits.abs().max()) for logits in _made_up(model)[0]))
+
+
+def _made_up(model: HeadModel) -> tuple[list[torch.Tensor], float]:
+    """Logits of the load check's made-up rows, and the condition of the model's head there."""
+    return rows_alone(model, made_up_sequences(model, smallest_window(model)))
 
 
 def nats_error(model: HeadModel) -> float:

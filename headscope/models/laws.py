@@ -33,6 +33,7 @@ from headscope.models.law_rows import (
     gone_on,
     made_up_edits,
     made_up_sequences,
+    rows_alone,
     tolerance_of,
 )
 from headscope.models.lengths import length_laws
@@ -40,6 +41,7 @@ from headscope.models.reading import watching_attention
 from headscope.models.running import prefill, run_hidden
 from headscope.models.weights import head_weights
 from headscope.models.windows import smallest_window
+from headscope.rounding import LARGEST_SHARE
 
 
 @torch.inference_mode()
@@ -56,7 +58,8 @@ def check_laws(model: HeadModel) -> LawReport:
         _require_causal(model, sequences[0], tolerance)
     except MODEL_ERRORS as error:
         raise cannot_run(model.hf, error) from error
-    alone = [all_logits(model, Batch.of_chains([ids], device=model.device))[0] for ids in sequences]
+    alone, condition = rows_alone(model, sequences)
+    tolerance = min(condition * tolerance, LARGEST_SHARE)
     rows = Rows(sequences, alone, made_up_edits(model, len(sequences)), tolerance, window)
     laws = [
         *_reading_laws(model, rows),
@@ -68,7 +71,7 @@ def check_laws(model: HeadModel) -> LawReport:
     # Capabilities are taken only where they add no more than padding does: a wrong distance or position can hide under
     # the wide tolerance of half precision. Two differences of the same rounding rarely differ fourfold.
     noise = max(law.difference for law in laws if law.name.startswith("padded"))
-    near = max(tolerance_of(model, torch.float32), 4 * torch.finfo(model.dtype).eps, 4 * noise)
+    near = max(condition * tolerance_of(model, torch.float32), 4 * torch.finfo(model.dtype).eps, 4 * noise)
     capabilities = measure_capabilities(model, rows, min(tolerance, near))
     model.laws = LawReport((*laws, *capabilities), checked=True)
     return model.laws
