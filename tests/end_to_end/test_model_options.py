@@ -40,7 +40,7 @@ def change(file: Path, **changes: object) -> None:
         ("screen",),
         ("ablate", "--heads", "1:2", "--max-tokens", "3"),
         ("sweep", "--heads", "1:2"),
-        ("run", *SMALL),
+        pytest.param(("run", *SMALL), marks=pytest.mark.slow),
     ],
     ids=lambda command: command[0],
 )

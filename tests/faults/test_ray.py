@@ -168,6 +168,7 @@ def test_a_worker_killed_without_its_node_changes_no_byte(
 
 
 @NEEDS_RAY
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_patches_and_their_texts_on_workers_are_those_of_one_process(
     model: HeadModel, profile: Profile, cluster: Any, tell: Callable[[str], None]
