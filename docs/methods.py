@@ -16,13 +16,12 @@ from pathlib import Path
 import pandas as pd
 
 import headscope as hs
+from headscope.api import attribute, screen, sweep
 from headscope.models.head_model import HeadModel
 from headscope.profiles.types import Profile
 from headscope.stats import Criteria, screen_agreement
-from headscope.verbs.attribute import attribute, verified
-from headscope.verbs.attributed import MEASURES
-from headscope.verbs.screen import screen
-from headscope.verbs.sweep import sweep
+from headscope.verbs.attribute import verified
+from headscope.verbs.attribution_tables import MEASURES
 from headscope.worlds.catalog import worlds
 from headscope.worlds.texts import make_profile
 

@@ -11,6 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from headscope import errors as errors
+    from headscope.api import Study as Study
+    from headscope.api import ablate as ablate
+    from headscope.api import attribute as attribute
+    from headscope.api import curves as curves
+    from headscope.api import patch as patch
+    from headscope.api import run as run
+    from headscope.api import screen as screen
+    from headscope.api import sweep as sweep
     from headscope.heads import Head as Head
     from headscope.heads import HeadSet as HeadSet
     from headscope.models.editing import HeadEdit as HeadEdit
@@ -18,17 +26,10 @@ if TYPE_CHECKING:
     from headscope.models.editing import replace as replace
     from headscope.models.editing import zero as zero
     from headscope.models.loading import load_model as load_model
-    from headscope.pipeline import run as run
     from headscope.profiles.loading import load_profile as load_profile
     from headscope.report.showing import show as show
     from headscope.runs.folder import Run as Run
-    from headscope.verbs.ablate import ablate as ablate
-    from headscope.verbs.attribute import attribute as attribute
-    from headscope.verbs.curves import curves as curves
-    from headscope.verbs.patch import patch as patch
     from headscope.verbs.rank import rank as rank
-    from headscope.verbs.screen import screen as screen
-    from headscope.verbs.sweep import sweep as sweep
 
 __version__ = "0.1.0"
 
@@ -42,14 +43,15 @@ _HOME = {
     "zero": "headscope.models.editing",
     "load_model": "headscope.models.loading",
     "load_profile": "headscope.profiles.loading",
-    "ablate": "headscope.verbs.ablate",
-    "attribute": "headscope.verbs.attribute",
-    "curves": "headscope.verbs.curves",
-    "patch": "headscope.verbs.patch",
+    "ablate": "headscope.api",
+    "attribute": "headscope.api",
+    "curves": "headscope.api",
+    "patch": "headscope.api",
     "rank": "headscope.verbs.rank",
-    "screen": "headscope.verbs.screen",
-    "sweep": "headscope.verbs.sweep",
-    "run": "headscope.pipeline",
+    "screen": "headscope.api",
+    "sweep": "headscope.api",
+    "run": "headscope.api",
+    "Study": "headscope.api",
     "show": "headscope.report.showing",
     "Run": "headscope.runs.folder",
 }

@@ -30,9 +30,10 @@ from headscope.heads import Head, HeadSet
 from headscope.models.head_model import HeadModel
 from headscope.profiles.types import Profile
 from headscope.profiles.words import count_words
-from headscope.verbs.causal import PRIMARY
+from headscope.study import Study
+from headscope.verbs.effect_rows import DECIDING_EDIT, PRIMARY
 from headscope.verbs.joint import ChosenSet, choose_top, joint
-from headscope.verbs.sweep import DECIDING_EDIT, SweepResult
+from headscope.verbs.sweep import SweepResult
 
 SET_SIZE = 4
 DRAWN_SETS = 100
@@ -102,7 +103,7 @@ def set_bars(
     """The held-out drop under the top set, and how many times the best disjoint control's it is: the worse half."""
     chosen = choose_top(swept, concept, SET_SIZE, seed=seed)
     drops = [-joint_effect_nats(model, profile, one, seed=seed) for one in chosen]
-    compared = joint(model, profile, swept, chosen, [-drop for drop in drops], n_random=n_random, seed=seed)
+    compared = joint(Study(model, profile, seed=seed), swept, chosen, [-drop for drop in drops], n_random=n_random)
     controls = [-min(drawn["random_effects_nats"]) for drawn in compared.record["drawn"]]
     ratios = [drop / max(control, 1e-9) for drop, control in zip(drops, controls, strict=True)]
     return [

@@ -25,9 +25,11 @@ from headscope.plots.writing import write_plots
 from headscope.profiles.loading import load_profile
 from headscope.report.writing import write_report
 from headscope.runs.folder import Run
+from headscope.settings import Keeping, Writing
+from headscope.study import Study
 from headscope.tokens import Row, Tokens, tree_row
 from headscope.verbs.ablate import ablate
-from headscope.verbs.keep import begin, keep
+from headscope.verbs.run_folder import begin_run, write_results
 from headscope.verbs.screen import screen as screen_verb
 
 
@@ -83,15 +85,13 @@ def load(folder: str) -> dict[str, Way]:
         profile = load_profile("baseline")
         head = "{}:{}".format(*task["head"])
         with TemporaryDirectory() as scratch:
-            screened = screen_verb(model, profile, protocol="phase6")
-            ablated = ablate(
-                model, profile, head, concept="gratitude", edits=["zero_keep_bias"], max_tokens=task["max_tokens"],
-                greedy=True, stop_at_eos=False, keyword_counting="phase6",
-            )  # fmt: skip
+            study = Study(model, profile, batch_tokens=most_batch_tokens(model))
+            screened = screen_verb(study, protocol="phase6")
+            writing = Writing(max_tokens=task["max_tokens"], greedy=True, stop_at_eos=False, keyword_counting="phase6")
+            ablated = ablate(study.only("gratitude"), head, edits=["zero_keep_bias"], writing=writing)
             for verb, result in (("screen", screened), ("ablate", ablated)):
-                common = {"seed": 0, "batch_tokens": most_batch_tokens(model), "out": Path(scratch) / verb}
-                with begin(verb, model, profile, {}, **common) as folder:
-                    keep(folder, {verb: result})
+                with begin_run(verb, study, {}, Keeping(Path(scratch) / verb)) as folder:
+                    write_results(folder, {verb: result})
                 with Run.open(folder.path, write=True) as opened:
                     write_plots(opened)
                     write_report(opened, languages=("en",))

@@ -97,11 +97,12 @@ def command(
     from headscope.measure.sampling import Sampling
     from headscope.runs.folder import RESUME, Run
     from headscope.runs.phase6 import write_ablation
+    from headscope.settings import Keeping, Writing
+    from headscope.study import Study
     from headscope.verbs.ablate import ablate
     from headscope.verbs.ablation_file import ablation_document
-    from headscope.verbs.generated import KEYWORD_COUNTING
-    from headscope.verbs.keep import begin, keep
-    from headscope.verbs.request import batch_budget
+    from headscope.verbs.continuations import KEYWORD_COUNTING
+    from headscope.verbs.run_folder import begin_run, write_results
 
     one_of("resume", resume, RESUME)
     edits = ask_edits(edit)
@@ -134,27 +135,30 @@ def command(
         "stop_tokens": stop_token or [],
         "chat_template": ask_template(chat_template, chat_template_name),
     }
+    study = Study(
+        loaded, asked, concepts=concept, chat_template=request["chat_template"], seed=seed, batch_tokens=batch_tokens
+    )
     if dry_run:
-        from headscope.verbs.forecast import forecast
+        from headscope.verbs.forecast import forecast_ablation
 
-        found = forecast(
-            loaded, asked, heads=loaded.head_set(heads), edits=edits, concepts=concept, together=True,
-            text_tokens=0 if no_generate else max_tokens * samples,
-            chat_template=request["chat_template"], batch_tokens=batch_tokens,
-        )  # fmt: skip
-        print_forecast(found, json=json)
+        text_tokens = 0 if no_generate else max_tokens * samples
+        forecast = forecast_ablation(study, loaded.head_set(heads), edits=edits, text_tokens=text_tokens)
+        print_forecast(forecast, json=json)
         return
+    writing = Writing(
+        max_tokens, temperature, top_p, samples, greedy, scope, stop_at_eos, stop_token or (), sentiment,
+        keyword_counting,
+    )  # fmt: skip
 
     def work() -> Run:
-        budget = batch_budget(loaded, batch_tokens)
-        folder = begin(
-            "ablate", loaded, asked, request,
-            out=out, seed=seed, batch_tokens=budget, resume=resume, **provenance(context),
-        )  # fmt: skip
+        folder = begin_run("ablate", study, request, Keeping(out, resume, **provenance(context)))
         with folder, console.progress(quiet or json) as progress:
-            works = Engine(folder.shards, runner_for(loaded, loading))
-            result = ablate(loaded, asked, **request, seed=seed, batch_tokens=budget, progress=progress, engine=works)
-            keep(folder, {"ablate": result})
+            causal = study.run_by(Engine(folder.shards, runner_for(loaded, loading)), progress)
+            result = ablate(
+                causal, request["heads"],
+                edits=edits, value_bias=value_bias, writing=None if no_generate else writing,
+            )  # fmt: skip
+            write_results(folder, {"ablate": result})
         return folder
 
     run = results.served(work)

@@ -57,9 +57,10 @@ def command(
 
     from headscope.engines.engine import Engine
     from headscope.runs.folder import RESUME, Run
+    from headscope.settings import Keeping
+    from headscope.study import Study
     from headscope.verbs.attribute import CHOOSING, attribute, check_outcome, check_request
-    from headscope.verbs.keep import begin, keep
-    from headscope.verbs.request import batch_budget, chosen_concepts
+    from headscope.verbs.run_folder import begin_run, write_results
 
     check_outcome(outcome)
     one_of("resume", resume, RESUME)
@@ -68,24 +69,16 @@ def command(
         trust_remote_code=trust_remote_code, memory_budget=memory_budget,
     )  # fmt: skip
     check_request(loaded, outcome, steps, verify)
-    request: dict[str, Any] = {
-        "concepts": list(chosen_concepts(asked, concept)),
-        "outcome": outcome,
-        "steps": steps,
-        "verify": verify,
-        "chat_template": ask_template(chat_template, chat_template_name),
-    }
+    template = ask_template(chat_template, chat_template_name)
+    study = Study(loaded, asked, concepts=concept, chat_template=template, seed=seed, batch_tokens=batch_tokens)
+    request: dict[str, Any] = {"outcome": outcome, "steps": steps, "verify": verify}
 
     def work() -> Run:
-        budget = batch_budget(loaded, batch_tokens)
-        folder = begin(
-            "attribute", loaded, asked, request,
-            out=out, seed=seed, batch_tokens=budget, resume=resume, **provenance(context),
-        )  # fmt: skip
+        options = request | {"concepts": list(study.names), "chat_template": template}
+        folder = begin_run("attribute", study, options, Keeping(out, resume, **provenance(context)))
         with folder, console.progress(quiet or json) as progress:
-            common: dict[str, Any] = {"seed": seed, "batch_tokens": budget, "progress": progress}
-            common["engine"] = Engine(folder.shards)
-            keep(folder, {"attribute": attribute(loaded, asked, **request, **common)})
+            result = attribute(study.run_by(Engine(folder.shards), progress), **request)
+            write_results(folder, {"attribute": result})
         return folder
 
     run = results.served(work)

@@ -40,7 +40,7 @@ def command(
     headscope check ./my-checkpoint --dtype bfloat16 --json
     """
     from headscope.models.laws import check_laws
-    from headscope.verbs.forecast_work import weights_mib
+    from headscope.verbs.forecast import weights_mib
 
     loaded = ask_model(
         model, device=device, device_map=device_map, dtype=dtype, bos=bos, unchecked=True,
@@ -66,13 +66,13 @@ def command(
 def _of_a_sweep(model: HeadModel) -> dict[str, Any]:
     """What a sweep of every head with the bundled profile would take; why that cannot be said where it cannot."""
     from headscope.profiles.loading import load_profile
-    from headscope.verbs.forecast import forecast
+    from headscope.study import Study
+    from headscope.verbs.forecast import forecast_sweep
 
     try:
-        found = forecast(model, load_profile("baseline"), heads=model.head_set("*"), edits=("mean", "zero"))
+        return forecast_sweep(Study(model, load_profile("baseline"))).record()
     except ProfileError as error:
         return {"none": str(error)}
-    return found.record()
 
 
 def _print_sweep(sweep: dict[str, Any]) -> None:

@@ -8,7 +8,7 @@ from headscope.cli import console
 
 if TYPE_CHECKING:
     from headscope.verbs.budget import RunForecast
-    from headscope.verbs.forecast_work import Forecast
+    from headscope.verbs.forecast import Forecast
 
 _STAGES = {"stage": "stage", "forward_passes": "passes", "tokens": "tokens", "bound": ""}
 _BUDGETS = {"budget": "budget", "forward_passes": "passes", "tokens": "tokens", "time": "time", "chosen": ""}

@@ -97,10 +97,11 @@ def command(
     from headscope.measure.patches import STUDY_NAMES, Recipe
     from headscope.measure.sampling import Sampling
     from headscope.runs.folder import RESUME, Run
-    from headscope.verbs.keep import begin, keep
-    from headscope.verbs.patch import patch
+    from headscope.settings import Keeping, Writing
+    from headscope.study import Study
+    from headscope.verbs.patch import PatchRequest, patch
     from headscope.verbs.patch_plan import ALIGNMENTS
-    from headscope.verbs.request import batch_budget, chosen_concepts
+    from headscope.verbs.run_folder import begin_run, write_results
 
     one_of("alignment", alignment, ALIGNMENTS)
     one_of("resume", resume, RESUME)
@@ -115,7 +116,7 @@ def command(
     }  # fmt: skip
     loaded = ask_model(model, **loading)
     request: dict[str, Any] = {
-        "concepts": list(chosen_concepts(asked, concept)),
+        "concepts": [name for name in asked.concepts if concept is None or name in concept],
         "heads": str(loaded.head_set(heads)),
         "each": alone,
         "directions": list(_DIRECTIONS[direction]),
@@ -135,28 +136,27 @@ def command(
         "stop_tokens": stop_token or [],
         "chat_template": ask_template(chat_template, chat_template_name),
     }
+    study = Study(
+        loaded, asked, concepts=concept, chat_template=request["chat_template"], seed=seed, batch_tokens=batch_tokens
+    )
+    patching_of = PatchRequest(request["directions"], alone, recipe.what, source, target, alpha, alignment, n_random)
     if dry_run:
         from headscope.verbs.forecast_patch import forecast_patch
 
-        found = forecast_patch(
-            loaded, asked, heads=loaded.head_set(heads), each=request["each"], recipe=recipe, concepts=concept,
-            directions=_DIRECTIONS[direction], source=source, alignment=alignment, n_random=n_random,
-            text_tokens=0 if no_generate else max_tokens * samples,
-            chat_template=request["chat_template"], batch_tokens=batch_tokens,
-        )  # fmt: skip
-        print_forecast(found, json=json)
+        text_tokens = 0 if no_generate else max_tokens * samples
+        forecast = forecast_patch(study, loaded.head_set(heads), patching_of, text_tokens=text_tokens)
+        print_forecast(forecast, json=json)
         return
+    writing = Writing(
+        max_tokens, temperature, top_p, samples, greedy, stop_tokens=stop_token or (), sentiment=sentiment
+    )
 
     def work() -> Run:
-        budget = batch_budget(loaded, batch_tokens)
-        folder = begin(
-            "patch", loaded, asked, request,
-            out=out, seed=seed, batch_tokens=budget, resume=resume, **provenance(context),
-        )  # fmt: skip
+        folder = begin_run("patch", study, request, Keeping(out, resume, **provenance(context)))
         with folder, console.progress(quiet or json) as progress:
-            common: dict[str, Any] = {"seed": seed, "batch_tokens": budget, "progress": progress}
-            common["engine"] = Engine(folder.shards, runner_for(loaded, loading))
-            keep(folder, {"patch": patch(loaded, asked, **request, **common)})
+            causal = study.run_by(Engine(folder.shards, runner_for(loaded, loading)), progress)
+            result = patch(causal, request["heads"], patching_of, writing=writing if request["generate"] else None)
+            write_results(folder, {"patch": result})
         return folder
 
     run = results.served(work)

@@ -101,11 +101,14 @@ def command(
         text_column=text_column, label_column=label_column, drop_duplicates=drop_duplicates,
     )  # fmt: skip
 
+    from headscope.api import Study
     from headscope.pipeline import run
     from headscope.report.markdown import check_language
     from headscope.runs.folder import RESUME
+    from headscope.settings import Keeping, Writing
     from headscope.verbs.budget import BUDGETS
-    from headscope.verbs.request import require_verdicts as refuse_too_few
+    from headscope.verbs.enough_templates import require_verdicts as refuse_too_few
+    from headscope.verbs.run_request import RunRequest
     from headscope.verbs.screen import QUERIES
 
     criteria = ask_criteria(minimum_effect, minimum_attention)
@@ -124,52 +127,24 @@ def command(
         "tokenizer": tokenizer, "trust_remote_code": trust_remote_code, "memory_budget": memory_budget,
     }  # fmt: skip
     loaded = ask_model(model, **loading)
+    study = Study(loaded, asked, concepts=concept, chat_template=template, seed=seed, batch_tokens=batch_tokens)
+    writing = Writing(
+        max_tokens, temperature, top_p, samples, greedy, stop_tokens=stop_token or (), sentiment=sentiment
+    )
+    request = RunRequest(
+        query, budget, edits, top_k, top_n, n_random, sets, patching, negative_control, criteria, share,
+        allow_low_coverage, languages, writing,
+    )  # fmt: skip
     if dry_run:
         from headscope.verbs.budget import forecast_run
 
-        found = forecast_run(
-            loaded, asked, budget=budget, edits=edits, top_n=top_n, sets=sets, concepts=concept, n_random=n_random,
-            patching=patching, negative_control=negative_control, text_tokens=max_tokens * samples,
-            chat_template=template, batch_tokens=batch_tokens,
-        )  # fmt: skip
-        print_run_forecast(found, json=json)
+        print_run_forecast(forecast_run(study, request), json=json)
         return
     with console.progress(quiet or json) as progress:
+        keeping = Keeping(out, resume, force, **provenance(context))
         done = results.served(
             lambda: run(
-                loaded,
-                asked,
-                out,
-                concepts=concept,
-                query=query,
-                budget=budget,
-                edits=edits,
-                top_k=top_k,
-                top_n=top_n,
-                n_random=n_random,
-                sets=sets,
-                share=share,
-                patching=patching,
-                negative_control=negative_control,
-                criteria=criteria,
-                max_tokens=max_tokens,
-                temperature=temperature,
-                top_p=top_p,
-                samples=samples,
-                greedy=greedy,
-                sentiment=sentiment,
-                allow_low_coverage=allow_low_coverage,
-                stop_tokens=stop_token or (),
-                chat_template=template,
-                seed=seed,
-                batch_tokens=batch_tokens,
-                languages=languages,
-                force=force,
-                progress=progress,
-                resume=resume,
-                runner=runner_for(loaded, loading),
-                part=part,
-                **provenance(context),
+                study.run_by(study.engine, progress), request, keeping, runner=runner_for(loaded, loading), part=part
             )
         )
     page = done.path / "report.html"

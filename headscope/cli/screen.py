@@ -56,10 +56,12 @@ def command(
         text_column=text_column, label_column=label_column, drop_duplicates=drop_duplicates,
     )  # fmt: skip
 
+    from headscope.engines.engine import Engine
     from headscope.runs.atomic import write_bytes_atomic
     from headscope.runs.folder import HEAD_SCORES, Run
-    from headscope.verbs.keep import begin, keep
-    from headscope.verbs.request import batch_budget, chosen_concepts
+    from headscope.settings import Keeping
+    from headscope.study import Study
+    from headscope.verbs.run_folder import begin_run, write_results
     from headscope.verbs.screen import check_protocol, screen
 
     template = ask_template(chat_template, chat_template_name)
@@ -68,20 +70,14 @@ def command(
         model, device=device, device_map=device_map, dtype=dtype, bos=bos, unchecked=unchecked,
         tokenizer=tokenizer, trust_remote_code=trust_remote_code, memory_budget=memory_budget,
     )  # fmt: skip
-    request: dict[str, Any] = {
-        "concepts": list(chosen_concepts(asked, concept)),
-        "protocol": protocol,
-        "query": query,
-        "allow_low_coverage": allow_low_coverage,
-        "chat_template": template,
-    }
+    study = Study(loaded, asked, concepts=concept, chat_template=template, seed=seed, batch_tokens=batch_tokens)
+    request: dict[str, Any] = {"protocol": protocol, "query": query, "allow_low_coverage": allow_low_coverage}
 
     def work() -> Run:
-        budget = batch_budget(loaded, batch_tokens)
-        folder = begin("screen", loaded, asked, request, out=out, seed=seed, batch_tokens=budget, **provenance(context))
+        options = request | {"concepts": list(study.names), "chat_template": template}
+        folder = begin_run("screen", study, options, Keeping(out, **provenance(context)))
         with folder, console.progress(quiet or json) as progress:
-            result = screen(loaded, asked, **request, seed=seed, batch_tokens=budget, progress=progress)
-            keep(folder, {"screen": result})
+            write_results(folder, {"screen": screen(study.run_by(Engine(), progress), **request)})
         return folder
 
     run = results.served(work)

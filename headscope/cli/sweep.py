@@ -86,15 +86,17 @@ def command(
 
     from headscope.engines.engine import Engine
     from headscope.runs.folder import RESUME, Run
+    from headscope.settings import Keeping
+    from headscope.study import Study
     from headscope.verbs.curves import check_curves, curves
-    from headscope.verbs.keep import begin, keep
+    from headscope.verbs.effect_rows import DECIDING_EDIT
+    from headscope.verbs.enough_templates import require_verdicts as refuse_too_few
     from headscope.verbs.negative_control import negative_control as with_random_words
     from headscope.verbs.rank import rank
     from headscope.verbs.reliability import reliability
-    from headscope.verbs.request import batch_budget, chosen_concepts
-    from headscope.verbs.request import require_verdicts as refuse_too_few
     from headscope.verbs.result import Result
-    from headscope.verbs.sweep import DECIDING_EDIT, sweep
+    from headscope.verbs.run_folder import begin_run, write_results
+    from headscope.verbs.sweep import sweep
 
     one_of("resume", resume, RESUME)
     if require_verdicts:
@@ -113,49 +115,35 @@ def command(
         "tokenizer": tokenizer, "trust_remote_code": trust_remote_code, "memory_budget": memory_budget,
     }  # fmt: skip
     loaded = ask_model(model, **loading)
-    request: dict[str, Any] = {
-        "concepts": list(chosen_concepts(asked, concept)),
-        "heads": str(loaded.head_set(heads)),
-        "edits": list(edits),
-        "chat_template": ask_template(chat_template, chat_template_name),
-    }
+    template = ask_template(chat_template, chat_template_name)
+    study = Study(loaded, asked, concepts=concept, chat_template=template, seed=seed, batch_tokens=batch_tokens)
+    request: dict[str, Any] = {"heads": str(loaded.head_set(heads)), "edits": list(edits)}
     of_sets: dict[str, Any] = {"top_k": top_k, "share": share} if sets else {}
     if sets:
         check_curves(loaded, heads=heads, **of_sets)
     if dry_run:
-        from headscope.verbs.forecast import forecast
+        from headscope.verbs.forecast import forecast_sweep
 
-        found = forecast(
-            loaded, asked, heads=loaded.head_set(heads), edits=edits, concepts=concept, sets=sets,
-            negative_control=negative_control, chat_template=request["chat_template"], batch_tokens=batch_tokens,
-        )  # fmt: skip
-        print_forecast(found, json=json)
+        forecast = forecast_sweep(study, **request, sets=sets, negative_control=negative_control)
+        print_forecast(forecast, json=json)
         return
 
     def work() -> Run:
-        budget = batch_budget(loaded, batch_tokens)
-        options = request | ({"sets": of_sets} if sets else {})
+        options = request | {"concepts": list(study.names), "chat_template": template}
+        options |= {"sets": of_sets} if sets else {}
         options |= {"criteria": vars(criteria)}
         options |= {"negative_control": True} if negative_control else {}
-        folder = begin(
-            "sweep", loaded, asked, options,
-            out=out, seed=seed, batch_tokens=budget, resume=resume, **provenance(context),
-        )  # fmt: skip
+        folder = begin_run("sweep", study, options, Keeping(out, resume, **provenance(context)))
         with folder, console.progress(quiet or json) as progress:
-            common: dict[str, Any] = {"seed": seed, "batch_tokens": budget, "progress": progress}
-            common["engine"] = Engine(folder.shards, runner_for(loaded, loading), part)
-            swept = sweep(loaded, asked, **request, **common)
-            found: dict[str, Result] = {"sweep": swept}
+            causal = study.run_by(Engine(folder.shards, runner_for(loaded, loading), part), progress)
+            swept = sweep(causal, **request)
+            tables: dict[str, Result] = {"sweep": swept}
             if sets:
-                found["curves"] = curves(
-                    loaded, asked, swept, chat_template=request["chat_template"], **of_sets, **common
-                )
+                tables["curves"] = curves(causal, swept, **of_sets)
             if negative_control:
-                found["negative_control"] = with_random_words(
-                    loaded, asked, None, criteria=criteria, **request, **common
-                )
-            found["reliability"] = reliability(None, swept, seed=seed, criteria=criteria)
-            keep(folder, found | {"rank": rank(None, swept, top_n=top_n, criteria=criteria)})
+                tables["negative_control"] = with_random_words(causal, None, criteria=criteria, **request)
+            tables["reliability"] = reliability(None, swept, seed=seed, criteria=criteria)
+            write_results(folder, tables | {"rank": rank(None, swept, top_n=top_n, criteria=criteria)})
         return folder
 
     run = results.served(work)

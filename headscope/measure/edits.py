@@ -111,11 +111,16 @@ class ControlStates:
         self.n_halved = 0
         self._run(model, batch_tokens, progress)
 
+    @staticmethod
+    def plan(model: HeadModel, controls: Sequence[AskedPrompt], batch_tokens: int) -> list[list[tuple[int, int]]]:
+        """The batches of the pass: (control, its row) of each row."""
+        places = [(c, r) for c, control in enumerate(controls) for r in range(len(control.rows))]
+        plan = plan_batches([len(controls[c].rows[r]) for c, r in places], batch_tokens, model.row_limits)
+        return [[places[index] for index in members] for members in plan]
+
     def _run(self, model: HeadModel, batch_tokens: int, progress: Progress | None) -> None:
-        places = [(c, r) for c, control in enumerate(self._controls) for r in range(len(control.rows))]
-        plan = plan_batches([len(self._controls[c].rows[r]) for c, r in places], batch_tokens, model.row_limits)
-        for done, members in enumerate(plan):
-            batch = [places[index] for index in members]
+        plan = self.plan(model, self._controls, batch_tokens)
+        for done, batch in enumerate(plan):
             self.n_halved += in_halves(batch, lambda some: self._run_batch(model, some))
             if progress is not None:
                 progress("control states", done + 1, len(plan))

@@ -6,31 +6,38 @@ specificity, damage on control text. Then both arms write, from the same random 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
-from headscope.engines.engine import Engine
+import pandas as pd
+
 from headscope.errors import RequestError
 from headscope.heads import HeadSet
-from headscope.measure.passes import Progress
-from headscope.measure.sampling import Sampling, stop_ids
-from headscope.measure.texts import load_sentiment
-from headscope.models.head_model import HeadModel
-from headscope.profiles.types import Profile
+from headscope.measure.texts import SentimentScorer, load_sentiment
+from headscope.settings import Writing
 from headscope.stats import EffectBlock, effects_table
-from headscope.verbs.causal import CausalStudy, edited_sets
-from headscope.verbs.generated import (
+from headscope.study import Stage, Study
+from headscope.verbs.continuations import (
     KEYWORD_COUNTING,
     check_texts_fit,
     generated_blocks,
     open_end,
-    sampling_record,
+    sampling_of,
     study_metrics,
     texts_table,
     write_texts,
+    writing_facts,
 )
-from headscope.verbs.request import batch_budget, chosen_concepts
+from headscope.verbs.effect_rows import (
+    Edited,
+    arrays_of,
+    assay_of,
+    edited_sets,
+    effect_blocks,
+    facts_of,
+    stage_of,
+)
 from headscope.verbs.result import Result
 
 
@@ -46,105 +53,79 @@ class AblationResult(Result):
 
 
 def ablate(
-    model: HeadModel,
-    profile: Profile,
+    study: Study,
     heads: str | HeadSet,
     *,
-    concept: Sequence[str] | str | None = None,
-    prompts: Collection[str] | None = None,
-    role: str = "requested",
     edits: Sequence[str] | str = ("mean", "zero"),
-    value_bias: Literal["zero", "keep"] = "zero",
-    generate: bool = True,
-    max_tokens: int = 30,
-    temperature: float = 1.0,
-    top_p: float = 0.9,
-    samples: int = 1,
-    greedy: bool = False,
-    scope: str = "all",
-    stop_at_eos: bool = True,
-    stop_tokens: Sequence[str] = (),
-    sentiment: str = "vader",
-    keyword_counting: str = "continuation",
-    chat_template: bool | str = False,
-    pack: bool = True,
-    seed: int = 0,
-    batch_tokens: int | None = None,
-    progress: Progress | None = None,
-    engine: Engine | None = None,
+    value_bias: str = "zero",
+    writing: Writing | None = None,
+    role: str = "requested",
 ) -> AblationResult:
     """Effect of editing one set of heads.
 
     Args:
-        model: the model.
-        profile: what is asked.
+        study: what is asked of which model.
         heads: the set, e.g. ``"1:10,3:2"``; its heads are edited together.
-        concept: concepts whose prompts are used; all by default.
-        prompts: ids of the concepts' prompts to use; all by default. Control prompts always stay.
-        role: the part the set plays, as it will stand in the table: ``requested``, or ``joint_top``.
         edits: kinds of edit, see ``measure/edits.py``.
         value_bias: what ``zero`` leaves: ``zero`` (z = 0) or ``keep`` (z = b_V, TransformerLens' convention).
-        generate: also let both arms write.
-        max_tokens: most new tokens a text.
-        temperature: of sampling.
-        top_p: of sampling.
-        samples: texts for each prompt and arm.
-        greedy: most probable tokens instead of sampling.
-        scope: of the edit while writing: ``all``, or ``generated`` tokens only. Fixed text is always edited throughout.
-        stop_at_eos: whether EOS ends a text; in a chat the end of a turn as well, see ``stop_ids``.
-        stop_tokens: further tokens that end a text.
-        sentiment: ``vader``, or a transformers classifier's name or folder.
-        keyword_counting: ``continuation`` (whole words of the continuation), or ``phase6`` (the study's substring
-            count over prompt and continuation) beside it.
-        chat_template: wrap prompts in the tokenizer's chat template; a text names one of several.
-        pack: lay readouts of a prompt into one row where the model allows it.
-        seed: of everything random.
-        batch_tokens: most tokens of a batch.
-        progress: told how far the work is.
-        engine: runs the passes and keeps their results; this process by default, nothing kept.
+        writing: also let both arms write; None: fixed text only.
+        role: the part the set plays, as it will stand in the table: ``requested``, or ``joint_top``.
+
+    Raises:
+        RequestError: an unknown edit, or texts cannot be written or scored as asked.
     """
-    kinds = [edits] if isinstance(edits, str) else list(edits)
-    kinds = [_kind(kind, value_bias) for kind in kinds]
-    if keyword_counting not in KEYWORD_COUNTING:
-        raise RequestError(
-            f'keyword counting "{keyword_counting}" does not exist', expected=" or ".join(KEYWORD_COUNTING)
-        )
-    stops = stop_ids(model, at_eos=stop_at_eos, chat_template=chat_template, named=stop_tokens)
-    sampling = Sampling(max_tokens, temperature, top_p, samples, greedy, stop_at_eos, scope, seed, stops)
-    chosen = model.head_set(heads) if isinstance(heads, str) else heads
-    scorer = load_sentiment(sentiment) if generate else None
-    budget = batch_budget(model, batch_tokens)
-    if generate:
-        check_texts_fit(model, profile, chosen_concepts(profile, concept), max_tokens, chat_template=chat_template)
-    study = CausalStudy(
-        model, profile, concepts=concept, kinds=kinds, seed=seed, batch_tokens=budget,
-        chat_template=chat_template, pack=pack, progress=progress, prompts=prompts, engine=engine,
-    )  # fmt: skip
+    study = study.only()
+    kinds = [_kind(kind, value_bias) for kind in ([edits] if isinstance(edits, str) else edits)]
+    chosen = study.model.head_set(heads) if isinstance(heads, str) else heads
+    scorer = None if writing is None else _scorer(study, writing)
     edited = edited_sets([chosen], kinds, role)
-    outcomes = study.measure(edited, stage=role)
-    blocks = study.blocks(edited, outcomes, family=role)
-    tables = {"assay": study.assay(outcomes)}
-    record: dict[str, Any] = study.record(outcomes) | {"heads": str(chosen), "edits": kinds, "batch_tokens": budget}
-    record |= {"chat_template": chat_template}
-    if scorer is not None:
-        written = write_texts(
-            study, edited, sampling, scorer,
-            keyword_counting=keyword_counting, batch_tokens=budget, progress=progress,
-        )  # fmt: skip
-        blocks += generated_blocks(study, edited, written, scope)
-        tables["texts"] = texts_table(study, edited, written)
-        metrics = study_metrics(written, scorer, tuple(profile.concepts), keyword_counting)
-        record["n_batches_halved"] += written.n_halved
-        record["warnings"] += open_end(model, chat_template)
-        record |= {
-            **sampling_record(model, sampling),
-            "sentiment": scorer.record(),
-            "keyword_counting": keyword_counting,
-            "baseline_metrics": metrics[0],
-            "edited_metrics": dict(zip(kinds, metrics[1:], strict=True)),
-        }
-    tables = {"effects": effects_table(blocks, seed=seed), **tables}
-    return AblationResult(tables, study.values(edited, outcomes), record, "effects", tuple(blocks))
+    outcomes = stage_of(study, role, edited).run()
+    blocks = effect_blocks(study, edited, outcomes, family=role)
+    tables = {"assay": assay_of(study, outcomes)}
+    record: dict[str, Any] = facts_of(study, outcomes) | {"heads": str(chosen), "edits": kinds}
+    if writing is not None and scorer is not None:
+        blocks_of_texts, tables["texts"], facts = _texts(study, edited, writing, scorer)
+        blocks += blocks_of_texts
+        record["n_batches_halved"] += facts.pop("n_halved")
+        record["warnings"] += open_end(study)
+        record |= facts
+    tables = {"effects": effects_table(blocks, seed=study.seed), **tables}
+    return AblationResult(tables, arrays_of(study, edited, outcomes), record, "effects", tuple(blocks))
+
+
+def ablation_stages(study: Study, heads: HeadSet, edits: Sequence[str], *, bound: bool = False) -> list[Stage]:
+    """The teacher-forced work of ``ablate``; ``bound``: the set stands for one that is not known yet."""
+    edited = edited_sets([heads], edits, "requested")
+    return [stage_of(study, "ablation", edited, bound=bound)]
+
+
+def _scorer(study: Study, writing: Writing) -> SentimentScorer:
+    if writing.keyword_counting not in KEYWORD_COUNTING:
+        raise RequestError(
+            f'keyword counting "{writing.keyword_counting}" does not exist', expected=" or ".join(KEYWORD_COUNTING)
+        )
+    sampling_of(study, writing)
+    scorer = load_sentiment(writing.sentiment)
+    check_texts_fit(study, writing.max_tokens)
+    return scorer
+
+
+def _texts(
+    study: Study, edited: Sequence[Edited], writing: Writing, scorer: SentimentScorer
+) -> tuple[list[EffectBlock], pd.DataFrame, dict[str, Any]]:
+    """Blocks of every score, the ``texts`` table, and facts of the writing."""
+    sampling = sampling_of(study, writing)
+    written = write_texts(study, edited, sampling, scorer, keyword_counting=writing.keyword_counting)
+    metrics = study_metrics(written, scorer, tuple(study.profile.concepts), writing.keyword_counting)
+    facts: dict[str, Any] = {
+        **writing_facts(study, sampling, scorer),
+        "keyword_counting": writing.keyword_counting,
+        "baseline_metrics": metrics[0],
+        "edited_metrics": {edit.arm.kind: metric for edit, metric in zip(edited, metrics[1:], strict=True)},
+        "n_halved": written.n_halved,
+    }
+    blocks = generated_blocks(study, edited, written, writing.scope)
+    return blocks, texts_table(study, edited, written), facts
 
 
 def _kind(kind: str, value_bias: str) -> str:

@@ -20,22 +20,21 @@ from typing import Any
 import pandas as pd
 import xarray as xr
 
-from headscope.engines.engine import Engine
 from headscope.errors import ModelError, RequestError
 from headscope.heads import Head, HeadSet, every_head
+from headscope.measure.asked import AskedPrompt
 from headscope.measure.direct import DirectScores, measure_direct
-from headscope.measure.gradients import GradientPasses, check_gradients
-from headscope.measure.passes import Progress
+from headscope.measure.gradients import FastScores, GradientPasses, check_gradients, gradient_batch_tokens
 from headscope.models.head_model import HeadModel
-from headscope.profiles.types import Profile
 from headscope.random_streams import generator
 from headscope.stats import Criteria, EffectBlock, effects_table, head_tests
 from headscope.stats.fast_scores import beside_exact, fast_agreement
-from headscope.verbs.attributed import components_of, record_of, scores_of, values_of
-from headscope.verbs.causal import PRIMARY, CausalStudy
-from headscope.verbs.request import batch_budget
+from headscope.study import Counted, Study
+from headscope.tokens import plan_batches
+from headscope.verbs.attribution_tables import arrays_of_scores, components_of, facts_of_scores, scores_of
+from headscope.verbs.effect_rows import DECIDING_EDIT, PRIMARY
 from headscope.verbs.result import Result
-from headscope.verbs.sweep import DECIDING_EDIT, SweepResult, sweep
+from headscope.verbs.sweep import SweepResult, sweep
 
 SELF_REPAIR = "self_repair_nats"
 CHOOSING = "attribution_patching"
@@ -48,80 +47,79 @@ class AttributeResult(Result):
     """``tables``: scores, components, and where heads were measured exactly agreement and effects."""
 
 
-def attribute(
-    model: HeadModel,
-    profile: Profile,
-    *,
-    concepts: Sequence[str] | str | None = None,
-    outcome: str = PRIMARY,
-    steps: int = DEFAULT_STEPS,
-    verify: int = 5,
-    chat_template: bool | str = False,
-    pack: bool = True,
-    seed: int = 0,
-    batch_tokens: int | None = None,
-    progress: Progress | None = None,
-    engine: Engine | None = None,
-) -> AttributeResult:
+def attribute(study: Study, *, outcome: str = PRIMARY, steps: int = DEFAULT_STEPS, verify: int = 5) -> AttributeResult:
     """Score every head for every concept without editing each alone, and measure the top exactly.
 
     Args:
-        model: the model.
-        profile: what is asked.
-        concepts: only these; all by default.
+        study: what is asked of which model.
         outcome: what is derived; only the primary outcome has a derivative.
         steps: of the integrated form; 0 leaves it out.
         verify: heads of each concept, the top by ``CHOOSING``, whose exact effect is measured too; 0 for none.
-        chat_template: wrap prompts in the tokenizer's chat template; a text names one of several.
-        pack: lay readouts of a prompt into one row where the model allows it.
-        seed: of sign-flips.
-        batch_tokens: most tokens of a batch.
-        progress: told how far the work is.
-        engine: runs the passes and keeps their results; this process by default, nothing kept.
 
     Raises:
         RequestError: another outcome, a number out of range, or gradients do not pass through the model.
     """
-    check_request(model, outcome, steps, verify)
-    budget = batch_budget(model, batch_tokens)
-    common: dict[str, Any] = {"seed": seed, "chat_template": chat_template, "pack": pack, "progress": progress}
-    common["engine"] = engine
-    study = CausalStudy(model, profile, concepts=concepts, kinds=[DECIDING_EDIT], batch_tokens=budget, **common)
-    if study.states is None:
-        raise AssertionError("the mean edit takes its values from the control prompts' states")
-    prompts = [one for one in study.asked if one.concept != profile.control]
-    by_id = {one.id: one for one in study.asked}
-    partners = {p.id: by_id[p.pair] for p in profile.prompts if p.pair is not None and p.pair in by_id}
-    passes = GradientPasses(model, prompts, study.lexicons, states=study.states, partners=partners, batch_tokens=budget)
-    about = {"lexicons": study.lexicon_ids()}
-    fast = passes.measure(steps=steps, progress=progress, work=study.work("gradients", (), prompts, **about))
-    warnings = list(study.warnings)
-    direct: DirectScores | None = None
-    try:
-        direct = measure_direct(
-            model, prompts, study.lexicons, states=study.states, batch_tokens=budget, progress=progress,
-            work=study.work("direct", (), prompts, **about),
-        )  # fmt: skip
-    except ModelError as refused:
-        warnings.append("no direct attribution: " + " ".join(str(refused).split()))
-    scores = scores_of(model, study.names, prompts, fast, direct)
+    check_request(study.model, outcome, steps, verify)
+    study = study.only()
+    fast, direct, warnings = _measured(study, steps)
+    prompts = _scored(study)
+    scores = scores_of(study.model, study.names, prompts, fast, direct)
     tables = {"scores": scores}
     if direct is not None:
-        tables["components"] = components_of(model, study.names, prompts, direct)
-    record: dict[str, Any] = record_of(study.names, prompts, fast, direct, outcome, steps, verify) | {
-        "seed": seed, "batch_tokens": budget, "chat_template": chat_template, "warnings": warnings,
+        tables["components"] = components_of(study.model, study.names, prompts, direct)
+    asked = {"outcome": outcome, "steps": steps, "verify": verify}
+    record: dict[str, Any] = facts_of_scores(study.names, prompts, fast, direct) | asked | {
+        "seed": study.seed, "batch_tokens": study.batch_tokens, "chat_template": study.settings.chat_template,
+        "warnings": warnings,
     }  # fmt: skip
     record["n_batches_halved"] += study.n_halved
-    result = AttributeResult(tables, values_of(model, profile, prompts, fast, direct), record, "scores")
+    result = AttributeResult(tables, arrays_of_scores(study, prompts, fast, direct), record, "scores")
     if verify == 0:
         return result
-    chosen = top_heads(scores, study.names, verify)
-    swept = sweep(model, profile, concepts=study.names, heads=str(chosen), batch_tokens=budget, **common)
-    result = verified(result, swept, seed=seed)
+    swept = sweep(study, heads=str(top_heads(scores, study.names, verify)), edits=("mean", "zero"))
+    result = verified(result, swept, seed=study.seed)
     effects = [table for table in (swept.table, result.tables.get("effects")) if table is not None]
     tables = {**result.tables, "effects": pd.concat(effects, ignore_index=True), "assay": swept.tables["assay"]}
     record = {**result.record, "n_batches_halved": record["n_batches_halved"] + swept.record["n_batches_halved"]}
     return AttributeResult(tables, result.values, record, "scores")
+
+
+def _scored(study: Study) -> list[AskedPrompt]:
+    """The concepts' prompts, of which every head is scored."""
+    return [layout for layout in study.layouts if layout.concept != study.profile.control]
+
+
+def _measured(study: Study, steps: int) -> tuple[FastScores, DirectScores | None, list[str]]:
+    """Gradient scores, direct attribution where the model allows it, and what a reader must know."""
+    prompts, states = _scored(study), study.states([DECIDING_EDIT])
+    if states is None:
+        raise AssertionError("the mean edit takes its values from the control prompts' states")
+    by_id = {layout.id: layout for layout in study.layouts}
+    partners = {name: by_id[pair] for name, pair in study.pair_of.items() if pair is not None and pair in by_id}
+    about = {"lexicons": study.lexicon_ids()}
+    fast = GradientPasses(
+        study.model, prompts, study.lexicons, states=states, partners=partners, batch_tokens=study.batch_tokens
+    ).measure(steps=steps, progress=study.progress, work=study.work("gradients", (), prompts, **about))
+    try:
+        direct = measure_direct(
+            study.model, prompts, study.lexicons, states=states, batch_tokens=study.batch_tokens,
+            progress=study.progress, work=study.work("direct", (), prompts, **about),
+        )  # fmt: skip
+    except ModelError as refused:
+        return fast, None, [*study.warnings, "no direct attribution: " + " ".join(str(refused).split())]
+    return fast, direct, study.warnings
+
+
+def fast_score_work(study: Study, steps: int = DEFAULT_STEPS) -> Counted:
+    """Passes forward and back, and one of direct attribution; a pass back is counted as the work of two forward."""
+    prompts = _scored(study)
+    lengths = [len(row) for prompt in prompts for row in prompt.rows]
+    at_once = gradient_batch_tokens(study.model, prompts, study.batch_tokens)
+    plan = plan_batches(lengths, at_once, study.model.row_limits)
+    tokens = sum(len(members) * max(lengths[index] for index in members) for members in plan)
+    forward, back = steps + 4, steps + 1  # at strength 0, the controls, all heads off, and direct
+    layer_tokens = tokens * len(study.model.heads_per_layer) * (forward + 2 * back)
+    return Counted("fast scores", (forward + back) * len(plan), (forward + back) * tokens, layer_tokens, is_bound=True)
 
 
 def check_outcome(outcome: str) -> None:

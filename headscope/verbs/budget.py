@@ -11,26 +11,32 @@ measured times of both beside it. Of the experts of a layer only those that a to
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from headscope.errors import RequestError
 from headscope.heads import HeadSet, every_head
-from headscope.measure.edits import Arm
 from headscope.measure.gradients import check_gradients
 from headscope.models.blocks import blocks_of
 from headscope.models.head_model import HeadModel
-from headscope.profiles.types import Profile
-from headscope.verbs.causal import CausalStudy
-from headscope.verbs.forecast import forecast
-from headscope.verbs.forecast_work import Forecast
-from headscope.verbs.request import batch_budget, chosen_concepts
+from headscope.study import Counted, Study
+from headscope.verbs.ablate import ablation_stages
+from headscope.verbs.attribute import fast_score_work
+from headscope.verbs.curves import curve_stage
+from headscope.verbs.effect_rows import LOWEST_SET
+from headscope.verbs.forecast import Calibration, Forecast, calibrate, forecast_of
+from headscope.verbs.forecast_patch import patch_stages
+from headscope.verbs.joint import random_set_stage
+from headscope.verbs.patch_plan import patchable_concepts
+from headscope.verbs.run_request import RunRequest
+from headscope.verbs.sweep import sweep_stages
 
 BUDGETS = ("auto", "exact", "fast")
 LONGEST_SWEEP_HOURS = 2.0
 
 _RATES = {"cpu": 1e11, "mps": 2e12}  # multiply-adds x 2 a second that a few cores and a laptop's GPU reach in float32
 _ACCELERATOR = 2e13
+_SETS_A_CONCEPT = 2  # one from each half of the templates
 
 
 @dataclass(frozen=True)
@@ -42,38 +48,19 @@ class Choice:
     warning: str | None = None
 
 
-def choose_budget(
-    model: HeadModel,
-    profile: Profile,
-    budget: str,
-    *,
-    concepts: Sequence[str] | str | None,
-    edits: Sequence[str],
-    chat_template: bool | str,
-    batch_tokens: int | None,
-    no_gradients: str | None,
-) -> Choice:
+def choose_budget(study: Study, budget: str, *, edits: Sequence[str], no_gradients: str | None) -> Choice:
     """The budget of a run.
 
     Args:
-        model: the model.
-        profile: what is asked.
+        study: what is asked of which model.
         budget: one of ``BUDGETS``.
-        concepts: only these; all by default.
         edits: kinds of edit of the sweep.
-        chat_template: wrap prompts in the tokenizer's chat template; a text names one of several.
-        batch_tokens: most tokens of a batch.
         no_gradients: why there are none; None where there are.
     """
     if budget != "auto":
         return Choice(budget, "as asked")
-    study = CausalStudy(
-        model, profile, concepts=concepts, kinds=(), seed=0, batch_tokens=batch_budget(model, batch_tokens),
-        chat_template=chat_template, pack=True, progress=None,
-    )  # fmt: skip
-    passes = study.passes()
-    arms = [Arm(HeadSet((head,)), kind) for kind in edits for head in every_head(model.heads_per_layer)]
-    hours = nominal_hours(model, passes.work_of(passes.plan(arms))[2])
+    [sweep] = sweep_stages(study, study.model.head_set("*"), edits)
+    hours = nominal_hours(study.model, sweep.counted().layer_tokens)
     counted = f"a sweep of every head counts as {hours:.2g} h on this kind of device"
     if hours <= LONGEST_SWEEP_HOURS:
         return Choice("exact", f"{counted}, at most {LONGEST_SWEEP_HOURS:g} h")
@@ -98,6 +85,21 @@ def nominal_hours(model: HeadModel, layer_tokens: int) -> float:
     return operations / _RATES.get(model.device.type, _ACCELERATOR) / 3600.0
 
 
+def why_no_gradients(model: HeadModel, budget: str) -> str | None:
+    """Why there can be no fast scores; None where there can.
+
+    Raises:
+        RequestError: there can be none, and a fast budget cannot be kept without them.
+    """
+    try:
+        check_gradients(model)
+    except RequestError as refused:
+        if budget == "fast":
+            raise
+        return refused.problem
+    return None
+
+
 @dataclass(frozen=True)
 class RunForecast:
     """What a run would take under each budget; ``fast`` is None where there are no gradients."""
@@ -117,50 +119,83 @@ class RunForecast:
         costs = [
             {
                 "budget": name,
-                "forward_passes": sum(stage.forward_passes for stage in one.stages),
-                "tokens": sum(stage.tokens for stage in one.stages),
-                "seconds": one.seconds,
+                "forward_passes": sum(stage.forward_passes for stage in forecast.stages),
+                "tokens": sum(stage.tokens for stage in forecast.stages),
+                "seconds": forecast.seconds,
                 "chosen": name == self.choice.budget,
             }
-            for name, one in both.items()
-            if one is not None
+            for name, forecast in both.items()
+            if forecast is not None
         ]
         return self.chosen.record() | {"budget": self.choice.budget, "why": self.choice.why, "budgets": costs}
 
 
-def forecast_run(
-    model: HeadModel,
-    profile: Profile,
-    *,
-    budget: str,
-    edits: Sequence[str],
-    top_n: int,
-    sets: bool,
-    concepts: Sequence[str] | str | None = None,
-    chat_template: bool | str = False,
-    batch_tokens: int | None = None,
-    **options: Any,
-) -> RunForecast:
-    """Both budgets of one run; ``options`` are those of ``forecast``.
+def forecast_run(study: Study, request: RunRequest) -> RunForecast:
+    """Both budgets of one run.
 
     Raises:
         RequestError: a fast budget is asked for and gradients do not pass through the model.
     """
-    no_gradients = None
-    try:
-        check_gradients(model)
-    except RequestError as refused:
-        if budget == "fast":
-            raise
-        no_gradients = refused.problem
-    common: dict[str, Any] = {"concepts": concepts, "chat_template": chat_template, "batch_tokens": batch_tokens}
-    choice = choose_budget(model, profile, budget, edits=edits, no_gradients=no_gradients, **common)
-    asked: dict[str, Any] = {"edits": edits, "joint": True, "fast_scores": no_gradients is None, **common, **options}
-    exact = forecast(model, profile, heads=model.head_set("*"), sets=sets, **asked)
+    no_gradients = why_no_gradients(study.model, request.budget)
+    choice = choose_budget(study, request.budget, edits=request.edits, no_gradients=no_gradients)
+    every = every_head(study.model.heads_per_layer)
+    plan = _RunPlan(study, request, with_scores=no_gradients is None)
+    exact = plan.forecast(study.model.head_set("*"), sets=request.sets)
     if no_gradients is not None:
         return RunForecast(choice, exact, None)
-    every = every_head(model.heads_per_layer)
-    n_top = min(len(every), top_n * len(chosen_concepts(profile, concepts)))
+    n_top = min(len(every), request.top_n * len(study.names))
     # The first layers' heads cost most: whichever heads the scores choose, they cost no more.
     heads = HeadSet.of(every[: min(len(every), 2 * n_top)])
-    return RunForecast(choice, exact, forecast(model, profile, heads=heads, at_most=True, calibrated=exact, **asked))
+    return RunForecast(choice, exact, plan.forecast(heads, sets=False, calibration=exact.calibration))
+
+
+@dataclass(frozen=True)
+class _RunPlan:
+    """The stages of a run, from the plans of its verbs."""
+
+    study: Study
+    request: RunRequest
+    with_scores: bool
+    can_patch: list[str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "can_patch", patchable_concepts(self.study) if self.request.patching else [])
+
+    def forecast(self, heads: HeadSet, *, sets: bool, calibration: Calibration | None = None) -> Forecast:
+        """Of a run that edits ``heads``; with a given calibration they stand for others that cost no more."""
+        study, request, bound = self.study, self.request, calibration is not None
+        [sweep] = sweep_stages(study, heads, request.edits, bound=bound)
+        calibration = calibration or calibrate(sweep)
+        counted: list[Counted] = [*study.control_pass(request.edits)]
+        counted += [fast_score_work(study)] if self.with_scores else []
+        counted += [sweep.counted()]
+        counted += [sweep.named("negative control").counted()] if request.negative_control else []
+        for name in study.names:
+            counted += self._of_sets(name, sets=sets)
+        counted += self._of_patching(heads, bound=bound)
+        writing = request.writing
+        n_texts = len(study.prompts) * (len(request.edits) + 1) * _SETS_A_CONCEPT
+        left_out = [name for name in study.names if request.patching and name not in self.can_patch]
+        return forecast_of(
+            study, counted, calibration,
+            n_tests=len(heads) * len(study.names),
+            text_tokens=writing.max_tokens * writing.samples * n_texts,
+            notes=[f"{name} is not patched: no prompt of it fits its control" for name in left_out],
+        )  # fmt: skip
+
+    def _of_sets(self, name: str, *, sets: bool) -> list[Counted]:
+        view, request = self.study.only(name), self.request
+        [top] = ablation_stages(view, LOWEST_SET, request.edits, bound=True)
+        both = replace(top, name=f"top sets: {name}", arms=top.arms * _SETS_A_CONCEPT)
+        stages = [
+            both,
+            random_set_stage(view, [LOWEST_SET] * request.n_random, bound=True).named(f"random sets: {name}"),
+        ]
+        stages += [curve_stage(view).named(f"growing sets: {name}")] if sets else []
+        return [stage.counted() for stage in stages]
+
+    def _of_patching(self, heads: HeadSet, *, bound: bool) -> list[Counted]:
+        if not self.can_patch:
+            return []
+        alone = [HeadSet((head,)) for head in heads]
+        return patch_stages(self.study.only(self.can_patch), alone, alignment="exact", bound=bound)

@@ -24,21 +24,19 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from headscope.engines.engine import Engine
 from headscope.errors import RequestError
 from headscope.heads import HeadSet, every_head
-from headscope.measure.passes import Progress
+from headscope.measure.edits import Arm
 from headscope.models.head_model import HeadModel
-from headscope.profiles.types import Profile
 from headscope.stats import EffectBlock, areas_table, curve_sizes, draw_disjoint_sets, effects_table
 from headscope.stats.clusters import FloatArray, template_means
-from headscope.verbs.causal import CausalStudy
+from headscope.study import Stage, Study
+from headscope.verbs.effect_rows import DECIDING_EDIT, LOWEST_SET
+from headscope.verbs.head_order import Order, orders, orders_table
 from headscope.verbs.joint import ChosenSet, choose_top
-from headscope.verbs.orders import Order, orders, orders_table
-from headscope.verbs.request import batch_budget
 from headscope.verbs.result import Result
-from headscope.verbs.smallest import Changes, check_share, smallest_sets
-from headscope.verbs.sweep import DECIDING_EDIT, SweepResult
+from headscope.verbs.smallest import MOST_CANDIDATES, MOST_HEADS, Changes, check_share, smallest_sets
+from headscope.verbs.sweep import SweepResult
 
 _CUMULATIVE = ("top_k", "bottom_k", "kept_k")
 _BAND = "random_band"
@@ -49,73 +47,53 @@ class CurvesResult(Result):
     """``tables``: areas, smallest, orders, and effects with roles ``top_k``, ``bottom_k``, ``kept_k`` and others."""
 
 
-def curves(
-    model: HeadModel,
-    profile: Profile,
-    sweep: SweepResult,
-    *,
-    top_k: int = 4,
-    share: float = 0.5,
-    n_random: int = 20,
-    chat_template: bool | str = False,
-    pack: bool = True,
-    seed: int = 0,
-    batch_tokens: int | None = None,
-    progress: Progress | None = None,
-    engine: Engine | None = None,
-) -> CurvesResult:
+def curves(study: Study, sweep: SweepResult, *, top_k: int = 4, share: float = 0.5, n_random: int = 20) -> CurvesResult:
     """Cumulative curves, their areas, leave-one-in, and the smallest set that removes a share of the concept.
 
     Args:
-        model: the model.
-        profile: what was asked.
+        study: what was swept.
         sweep: single effects of *every* head of the same model and profile; its seed halves the templates.
         top_k: size of the sets for leave-one-in.
         share: of the concept gap that the smallest set is to remove, in (0, 1].
         n_random: random sets for each size of the band.
-        chat_template: as in the sweep.
-        pack: as in the sweep.
-        seed: of the halves and of the draws.
-        batch_tokens: most tokens of a batch.
-        progress: told how far the work is.
-        engine: runs the passes and keeps their results; this process by default, nothing kept.
 
     Raises:
         RequestError: the sweep left heads out, ``top_k`` is larger than the number of heads, ``share`` is outside
             (0, 1], or ``n_random`` is not positive.
     """
-    check_curves(model, heads=sweep.record["heads"], top_k=top_k, share=share, n_random=n_random)
+    check_curves(study.model, heads=sweep.record["heads"], top_k=top_k, share=share, n_random=n_random)
     names: list[str] = sweep.record["concepts"]
-    chosen = {name: choose_top(sweep, name, top_k, seed=seed) for name in names}
-    study = CausalStudy(
-        model, profile, concepts=names, kinds=[DECIDING_EDIT], seed=seed, chat_template=chat_template, pack=pack,
-        batch_tokens=batch_budget(model, batch_tokens), progress=progress, engine=engine,
-    )  # fmt: skip
-    areas: list[pd.DataFrame] = []
-    searches: list[pd.DataFrame] = []
+    chosen = {name: choose_top(sweep, name, top_k, seed=study.seed) for name in names}
+    study = study.only(names)
+    tables: dict[str, list[pd.DataFrame]] = {"areas": [], "smallest": [], "orders": []}
     blocks: list[EffectBlock] = []
-    both_orders: list[pd.DataFrame] = []
     matched: dict[str, list[int]] = {}
     for name in names:
-        both = orders(sweep, name, seed=seed)
-        both_orders.append(orders_table(both))
+        both = orders(sweep, name, seed=study.seed)
+        tables["orders"].append(orders_table(both))
         changes = Changes(study, name)
-        of_concept = _Curves.measure(changes, both, model.heads_per_layer, n_random, seed)
+        of_concept = _Curves.measure(changes, both, study.model.heads_per_layer, n_random, study.seed)
         blocks += of_concept.blocks()
-        areas.append(of_concept.areas())
+        tables["areas"].append(of_concept.areas())
         matched[name] = of_concept.matched
-        blocks += [block for one in chosen[name] for block in _leave_one_in(changes, one)]
-        table, found = smallest_sets(changes, sweep, both, share)
-        searches.append(table)
-        blocks += found
-    tables = {
-        "areas": pd.concat(areas, ignore_index=True),
-        "smallest": pd.concat(searches, ignore_index=True),
-        "orders": pd.concat(both_orders, ignore_index=True),
-        "effects": effects_table(blocks, seed=seed),
-    }
+        blocks += [block for top in chosen[name] for block in _leave_one_in(changes, top)]
+        table, blocks_of_search = smallest_sets(changes, sweep, both, share)
+        tables["smallest"].append(table)
+        blocks += blocks_of_search
+    joined = {name: pd.concat(parts, ignore_index=True) for name, parts in tables.items()}
+    joined["effects"] = effects_table(blocks, seed=study.seed)
     record: dict[str, Any] = {"top_k": top_k, "share": share, "n_random": n_random, "layer_matched_sizes": matched}
-    return CurvesResult(tables, xr.Dataset(), record | {"seed": seed, "n_batches_halved": study.n_halved}, "areas")
+    record |= {"seed": study.seed, "n_batches_halved": study.n_halved}
+    return CurvesResult(joined, xr.Dataset(), record, "areas")
+
+
+def curve_stage(study: Study, n_random: int = 20) -> Stage:
+    """At most the work of ``curves`` on the study's one concept: which sets it tries depends on what is measured."""
+    n_heads = sum(study.model.heads_per_layer)
+    searched = min(n_heads, MOST_CANDIDATES) * (MOST_HEADS - 1)
+    n_sets = (len(_CUMULATIVE) + n_random) * len(curve_sizes(n_heads)) + n_heads + searched
+    arms = [Arm(LOWEST_SET, DECIDING_EDIT)] * n_sets
+    return study.stage("curves", arms, study.rows_of(study.names[0]), bound=True)
 
 
 def check_curves(model: HeadModel, *, heads: str, top_k: int, share: float, n_random: int = 1) -> None:

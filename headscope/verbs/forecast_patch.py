@@ -5,99 +5,56 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from headscope.heads import Head, HeadSet
+from headscope.heads import HeadSet
 from headscope.measure.asked import AskedPrompt
 from headscope.measure.edits import PATCH_KINDS, Arm
 from headscope.measure.forced import ForcedPasses
-from headscope.measure.patches import Recipe
-from headscope.models.head_model import HeadModel
-from headscope.profiles.types import Profile
-from headscope.verbs.causal import CausalStudy
-from headscope.verbs.forecast_work import Forecast, Stage, calibrate, forecast_of, stage_of
+from headscope.study import Counted, Study
+from headscope.verbs.effect_rows import LOWEST_SET
+from headscope.verbs.forecast import Forecast, calibrate, forecast_of
+from headscope.verbs.patch import PatchRequest
 from headscope.verbs.patch_plan import DIRECTIONS, PatchPlan, Planner
-from headscope.verbs.request import batch_budget
 
 _Plans = Sequence[tuple[str, str, PatchPlan]]
 
 
-def forecast_patch(
-    model: HeadModel,
-    profile: Profile,
-    *,
-    heads: HeadSet,
-    each: bool,
-    recipe: Recipe,
-    concepts: Sequence[str] | str | None = None,
-    directions: Sequence[str] = DIRECTIONS,
-    source: str = "partner",
-    alignment: str = "end",
-    n_random: int = 0,
-    text_tokens: int = 0,
-    chat_template: bool | str = False,
-    batch_tokens: int | None = None,
-) -> Forecast:
+def forecast_patch(study: Study, heads: HeadSet, request: PatchRequest, *, text_tokens: int = 0) -> Forecast:
     """Count the work of ``patch``, calibrate, and say what the prompts can show.
 
     Args:
-        model: the model.
-        profile: what is asked.
+        study: what is asked of which model.
         heads: the heads to patch.
-        each: each alone, not as one set.
-        recipe: what is patched, where and how far.
-        concepts: only these; all by default.
-        directions: as in ``patch``; so are ``source`` and ``alignment``.
-        source: whose output is put in.
-        alignment: of slots of different length.
-        n_random: random sets beside a set.
+        request: what is patched into what.
         text_tokens: new tokens of one target under one arm; 0 where no text is written.
-        chat_template: wrap prompts in the tokenizer's chat template; a text names one of several.
-        batch_tokens: most tokens of a batch.
 
     Raises:
         RequestError, ProfileError: as ``patch`` would.
     """
-    budget = batch_budget(model, batch_tokens)
-    study = CausalStudy(
-        model, profile, concepts=concepts, kinds=(), seed=0, batch_tokens=budget,
-        chat_template=chat_template, pack=True, progress=None,
-    )  # fmt: skip
-    planner = Planner(study, source=source, alignment=alignment, what=recipe.what, chat_template=chat_template, seed=0)
-    plans = list(_planned(planner, study.names, directions))
+    recipe, each = request.recipe, request.alone(heads)
+    planner = Planner(study, source=request.source, alignment=request.alignment, what=recipe.what)
+    plans = list(_planned(planner, study.names, request.asked_directions))
     sets = [HeadSet((head,)) for head in heads] if each else [heads]
-    stages = [stage_of("unpatched", study.passes(), [])]
-    stages += _stages(study, plans, sets, budget)
-    if n_random and not each:
-        random = [HeadSet((Head(0, 0),))] * n_random  # sets that are not known yet: they may begin at layer 0
-        stages += [
-            replace(one, stage=f"random sets: {one.stage}") for one in _stages(study, plans, random, budget, True)
-        ]
-    templates = [(f"{name}, {direction}", study.labels_of(plan.targets)) for name, direction, plan in plans]
+    counted = [study.stage("unpatched", []).counted(), *_counted(study, plans, sets)]
+    if request.n_random and not each:
+        random = _counted(study, plans, [LOWEST_SET] * request.n_random, bound=True)
+        counted += [replace(one, stage=f"random sets: {one.stage}") for one in random]
     targets = [patch.target.asked for _, _, plan in plans for patch in plan.patches]
     writes = not each and recipe.what == "z"
+    zero = [Arm(heads, "zero") for heads in sets]
     return forecast_of(
-        model,
-        stages,
-        calibrate(model, _passes(study, targets, budget), [Arm(one, "zero") for one in sets]),
-        templates,
+        study,
+        counted,
+        calibrate(study.stage("patch", zero)),
         n_tests=len(sets) * len(study.names),
+        templates=[(f"{name}, {direction}", study.labels_of(plan.targets)) for name, direction, plan in plans],
         text_tokens=text_tokens * len(targets) * (1 + len(PATCH_KINDS)) if writes else 0,
-        notes=study.warnings,
     )
 
 
-def patch_stages(
-    study: CausalStudy,
-    concepts: Sequence[str],
-    sets: Sequence[HeadSet],
-    *,
-    alignment: str,
-    chat_template: bool | str,
-    batch_tokens: int,
-    bound: bool,
-) -> list[Stage]:
-    """The work of patching z between partners in both directions, for the concepts that can be patched."""
-    planner = Planner(study, source="partner", alignment=alignment, what="z", chat_template=chat_template, seed=0)
-    return _stages(study, list(_planned(planner, concepts, DIRECTIONS)), sets, batch_tokens, bound)
+def patch_stages(study: Study, sets: Sequence[HeadSet], *, alignment: str, bound: bool) -> list[Counted]:
+    """The work of patching z between partners in both directions."""
+    planner = Planner(study, source="partner", alignment=alignment, what="z")
+    return _counted(study, list(_planned(planner, study.names, DIRECTIONS)), sets, bound=bound)
 
 
 def _planned(
@@ -108,26 +65,23 @@ def _planned(
             yield name, direction, planner.plan(name, direction)
 
 
-def _stages(
-    study: CausalStudy, plans: _Plans, sets: Sequence[HeadSet], batch_tokens: int, bound: bool = False
-) -> list[Stage]:
+def _counted(study: Study, plans: _Plans, sets: Sequence[HeadSet], *, bound: bool = False) -> list[Counted]:
     arms = [Arm(heads, kind) for kind in PATCH_KINDS for heads in sets]
-    stages: list[Stage] = []
+    stages: list[Counted] = []
     for name, direction, plan in plans:
         targets = [patch.target.asked for patch in plan.patches]
-        stages.append(
-            stage_of(f"patching: {name}, {direction}", _passes(study, targets, batch_tokens), arms, bound=bound)
-        )
+        stages.append(_work(study, f"patching: {name}, {direction}", targets, arms, bound=bound))
         # Sources run once for every batch of targets that needs them, up to the highest patched layer.
         sources = [one.asked for patch in plan.patches for kind in PATCH_KINDS for one in patch.sources[kind]]
         if any(len(given) > 1 for patch in plan.patches for given in patch.sources.values()):
             sources = list({one.id: one for one in sources}.values())
-        stages.append(stage_of(f"sources: {name}, {direction}", _passes(study, sources, batch_tokens), [], bound=True))
+        stages.append(_work(study, f"sources: {name}, {direction}", sources, [], bound=True))
     return stages
 
 
-def _passes(study: CausalStudy, prompts: Sequence[AskedPrompt], batch_tokens: int) -> ForcedPasses:
-    damage_on = frozenset(one.id for one in prompts)
-    return ForcedPasses(
-        study.model, prompts, study.lexicons, damage_on=damage_on, states=None, batch_tokens=batch_tokens
+def _work(study: Study, name: str, layouts: Sequence[AskedPrompt], arms: Sequence[Arm], *, bound: bool) -> Counted:
+    damage_on = frozenset(layout.id for layout in layouts)
+    passes = ForcedPasses(
+        study.model, layouts, study.lexicons, damage_on=damage_on, states=None, batch_tokens=study.batch_tokens
     )
+    return Counted(name, *passes.work_of(passes.plan(arms)), bound)

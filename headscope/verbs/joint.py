@@ -18,20 +18,17 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from headscope.engines.engine import Engine
 from headscope.errors import RequestError
 from headscope.heads import HeadSet
-from headscope.measure.passes import Progress
-from headscope.models.head_model import HeadModel
-from headscope.profiles.types import Profile
+from headscope.measure.edits import Arm
 from headscope.stats import EffectBlock, effects_table
 from headscope.stats.clusters import equal_weight_mean, template_means
 from headscope.stats.nulls import draw_disjoint_sets, null_row
-from headscope.verbs.causal import PRIMARY, CausalStudy, edited_sets
-from headscope.verbs.orders import orders, single_effects
-from headscope.verbs.request import batch_budget
+from headscope.study import Stage, Study
+from headscope.verbs.effect_rows import DECIDING_EDIT, PRIMARY
+from headscope.verbs.head_order import orders, single_effects
 from headscope.verbs.result import Result
-from headscope.verbs.sweep import DECIDING_EDIT, SweepResult
+from headscope.verbs.sweep import SweepResult
 
 
 class JointResult(Result):
@@ -63,78 +60,65 @@ def choose_top(sweep: SweepResult, concept: str, k: int, *, seed: int) -> list[C
 
 
 def joint(
-    model: HeadModel,
-    profile: Profile,
+    study: Study,
     sweep: SweepResult,
     chosen: Sequence[ChosenSet],
     joint_estimates: Sequence[float],
     *,
     n_random: int = 100,
-    chat_template: bool | str = False,
-    pack: bool = True,
-    seed: int = 0,
-    batch_tokens: int | None = None,
-    progress: Progress | None = None,
-    engine: Engine | None = None,
 ) -> JointResult:
     """Place the joint effect of each chosen set among random sets, and beside the sum of its heads' single effects.
 
     Args:
-        model: the model.
-        profile: what was asked.
+        study: what was swept.
         sweep: single effects of the same model and profile.
         chosen: the sets.
         joint_estimates: the joint effect of each, deciding edit, measured on its prompts.
         n_random: random sets for each.
-        chat_template: as in the sweep.
-        pack: as in the sweep.
-        seed: of the draws.
-        batch_tokens: most tokens of a batch.
-        progress: told how far the work is.
-        engine: runs the passes and keeps their results; this process by default, nothing kept.
     """
     rows: list[pd.DataFrame] = []
-    blocks: list[EffectBlock] = []
     drawn: list[dict[str, Any]] = []
     n_halved = 0
-    for one, estimate in zip(chosen, joint_estimates, strict=True):
-        sets = draw_disjoint_sets(model.heads_per_layer, one.heads, n_sets=n_random, seed=seed, name=one.concept)
-        study = CausalStudy(
-            model, profile, concepts=one.concept, kinds=[DECIDING_EDIT], seed=seed,
-            batch_tokens=batch_budget(model, batch_tokens),
-            chat_template=chat_template, pack=pack, progress=progress, prompts=frozenset(one.prompts),
-            engine=engine,
-        )  # fmt: skip
-        edited = edited_sets(sets.sets, [DECIDING_EDIT], "random_disjoint")
-        mine = study.rows_of(one.concept)
-        outcomes = study.measure(edited, rows=mine, stage="nulls")
-        n_halved += study.n_halved
-        column = study.lexicon_column(one.concept)
+    for top, estimate in zip(chosen, joint_estimates, strict=True):
+        random_sets = draw_disjoint_sets(
+            study.model.heads_per_layer, top.heads, n_sets=n_random, seed=study.seed, name=top.concept
+        )
+        view = study.only(top.concept, top.prompts)
+        stage = random_set_stage(view, random_sets.sets)
+        outcomes = stage.run()
+        n_halved += view.n_halved
+        column = view.lexicon_column(top.concept)
         deltas = (outcomes.edited[:, :, column] - outcomes.baseline[None, :, column]).T
-        means = equal_weight_mean(template_means(deltas, study.labels_of(mine)).means)
-        rows.append(null_row(one.concept, one.heads, PRIMARY, estimate, means, sets))
-        blocks.append(_sum_of_singles(sweep, one))
+        means = equal_weight_mean(template_means(deltas, [layout.template for layout in stage.layouts]).means)
+        rows.append(null_row(top.concept, top.heads, PRIMARY, estimate, means, random_sets))
         drawn.append(
             {
-                "concept": one.concept,
-                "heads": str(one.heads),
-                "random_sets": [str(random) for random in sets.sets],
+                "concept": top.concept,
+                "heads": str(top.heads),
+                "random_sets": [str(heads) for heads in random_sets.sets],
                 "random_effects_nats": [float(mean) for mean in means],
             }
         )
-    tables = {"nulls": pd.concat(rows, ignore_index=True), "effects": effects_table(blocks, seed=seed)}
-    record = {"n_random": n_random, "seed": seed, "n_batches_halved": n_halved, "drawn": drawn}
+    blocks = [_sum_of_singles(sweep, top) for top in chosen]
+    tables = {"nulls": pd.concat(rows, ignore_index=True), "effects": effects_table(blocks, seed=study.seed)}
+    record = {"n_random": n_random, "seed": study.seed, "n_batches_halved": n_halved, "drawn": drawn}
     return JointResult(tables, xr.Dataset(), record, "nulls")
 
 
-def _sum_of_singles(sweep: SweepResult, one: ChosenSet) -> EffectBlock:
-    effects = single_effects(sweep, one.concept)
-    chosen = effects["heads"].isin([str(head) for head in one.heads]).to_numpy()
-    mine = effects["prompt"].isin(list(one.prompts)).to_numpy()
+def random_set_stage(study: Study, sets: Sequence[HeadSet], *, bound: bool = False) -> Stage:
+    """Random sets over the prompts of the study's one concept; controls stay out, their damage is not asked for."""
+    arms = [Arm(heads, DECIDING_EDIT) for heads in sets]
+    return study.stage("nulls", arms, study.rows_of(study.names[0]), bound=bound)
+
+
+def _sum_of_singles(sweep: SweepResult, top: ChosenSet) -> EffectBlock:
+    effects = single_effects(sweep, top.concept)
+    chosen = effects["heads"].isin([str(head) for head in top.heads]).to_numpy()
+    mine = effects["prompt"].isin(list(top.prompts)).to_numpy()
     total = effects.to_numpy()[chosen][:, mine].sum(axis=0)[:, None]
     labels = [str(label) for label in effects["template"].to_numpy()[mine]]
-    tests = [{"heads": str(one.heads), "role": "sum_of_singles", "k": len(one.heads)}]
+    tests = [{"heads": str(top.heads), "role": "sum_of_singles", "k": len(top.heads)}]
     return EffectBlock(
-        one.concept, PRIMARY, "nats", DECIDING_EDIT, "all", tests, np.zeros(len(total)), total, labels,
+        top.concept, PRIMARY, "nats", DECIDING_EDIT, "all", tests, np.zeros(len(total)), total, labels,
         family=f"joint/sum_of_singles/{DECIDING_EDIT}",
     )  # fmt: skip

@@ -17,33 +17,30 @@ Heimersheim & Nanda 2024 (arXiv:2404.15255); Wang et al. 2022 (arXiv:2211.00593)
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from headscope.engines.engine import Engine
 from headscope.errors import RequestError
 from headscope.heads import HeadSet
 from headscope.measure.edits import PATCH_KINDS, Arm
 from headscope.measure.forced import ForcedOutcomes, ForcedPasses
-from headscope.measure.passes import Progress
 from headscope.measure.patches import STUDY_NAMES, PatchStates, Recipe
-from headscope.measure.sampling import Sampling, stop_ids
 from headscope.measure.texts import load_sentiment
-from headscope.models.head_model import HeadModel
 from headscope.profiles.types import Profile
+from headscope.settings import Writing
 from headscope.stats.clusters import equal_weight_mean, template_means
 from headscope.stats.nulls import draw_disjoint_sets, null_row
 from headscope.stats.patching import dissociation_table, patching_table
-from headscope.verbs.causal import PRIMARY, CausalStudy
-from headscope.verbs.generated import check_texts_fit, open_end, sampling_record
+from headscope.study import Study
+from headscope.verbs.continuations import check_texts_fit, open_end, sampling_of, writing_facts
+from headscope.verbs.effect_rows import PRIMARY, assay_of, facts_of
 from headscope.verbs.patch_plan import DIRECTIONS, PatchPlan, Planner
 from headscope.verbs.patched import Measured, forced_blocks, pairs_record, pairs_warnings, patched_values
 from headscope.verbs.patched_texts import patched_texts
-from headscope.verbs.request import batch_budget, chosen_concepts
 from headscope.verbs.result import Result
 
 FloatArray = npt.NDArray[np.float64]
@@ -57,42 +54,11 @@ class PatchResult(Result):
     """
 
 
-def patch(
-    model: HeadModel,
-    profile: Profile,
-    heads: str | HeadSet = "*",
-    *,
-    concepts: Sequence[str] | str | None = None,
-    directions: Sequence[str] | str = DIRECTIONS,
-    each: bool | None = None,
-    what: str = "z",
-    source: str = "partner",
-    target: str = "from_span",
-    alpha: float = 1.0,
-    alignment: str = "end",
-    n_random: int = 100,
-    generate: bool = True,
-    max_tokens: int = 30,
-    temperature: float = 1.0,
-    top_p: float = 0.9,
-    samples: int = 1,
-    greedy: bool = False,
-    stop_tokens: Sequence[str] = (),
-    sentiment: str = "vader",
-    chat_template: bool | str = False,
-    pack: bool = True,
-    seed: int = 0,
-    batch_tokens: int | None = None,
-    progress: Progress | None = None,
-    engine: Engine | None = None,
-) -> PatchResult:
-    """Effect of patching heads between concept prompts and their controls.
+@dataclass(frozen=True)
+class PatchRequest:
+    """What is patched into what, where, and how far.
 
-    Args:
-        model: the model.
-        profile: what is asked; its concept prompts need pairs, and all of them spans.
-        heads: e.g. ``"1:10,3:2"``; every head by default.
-        concepts: only these; all by default.
+    Attributes:
         directions: ``sufficiency`` (concept into control), ``necessity`` (control into concept prompt), or both.
         each: patch each head alone; by default so for ``"*"``, while any other spec is one set, patched together.
         what: ``z``, ``pattern`` (attention rows of the source, values of the target) or ``v`` (values of the source,
@@ -105,20 +71,42 @@ def patch(
         alignment: ``end``: slots and suffixes of different length are matched from their last token; ``exact``: pairs
             that do not match token by token are left out.
         n_random: random sets beside a set that is patched together; 0 for none.
-        generate: also let the targets go on, where the heads are one set and z is patched.
-        max_tokens: most new tokens a text.
-        temperature: of sampling.
-        top_p: of sampling.
-        samples: texts for each target and arm.
-        greedy: most probable tokens instead of sampling.
-        stop_tokens: tokens that end a text beside EOS and, in a chat, the end of a turn.
-        sentiment: ``vader``, or a transformers classifier's name or folder.
-        chat_template: wrap prompts in the tokenizer's chat template; a text names one of several.
-        pack: lay readouts of a prompt into one row where the model allows it.
-        seed: of sign-flips, of the control patches' sources, of random sets and of texts.
-        batch_tokens: most tokens of a batch.
-        progress: told how far the work is.
-        engine: runs the passes and keeps their results; this process by default, nothing kept.
+    """
+
+    directions: Sequence[str] | str = DIRECTIONS
+    each: bool | None = None
+    what: str = "z"
+    source: str = "partner"
+    target: str = "from_span"
+    alpha: float = 1.0
+    alignment: str = "end"
+    n_random: int = 100
+
+    @property
+    def recipe(self) -> Recipe:
+        """What is patched, where and how far."""
+        return Recipe(STUDY_NAMES.get(self.what, self.what), self.target, self.alpha)
+
+    @property
+    def asked_directions(self) -> list[str]:
+        """The directions as a list."""
+        return [self.directions] if isinstance(self.directions, str) else list(self.directions)
+
+    def alone(self, heads: str | HeadSet) -> bool:
+        """Whether each of the heads is patched alone."""
+        return heads == "*" if self.each is None else self.each
+
+
+def patch(
+    study: Study, heads: str | HeadSet = "*", request: PatchRequest | None = None, *, writing: Writing | None = None
+) -> PatchResult:
+    """Effect of patching heads between concept prompts and their controls.
+
+    Args:
+        study: what is asked of which model; concept prompts need pairs, and all prompts spans.
+        heads: e.g. ``"1:10,3:2"``; every head by default.
+        request: what is patched into what.
+        writing: also let the targets go on, where the heads are one set and z is patched; None: fixed text only.
 
     Raises:
         RequestError: an unknown direction, target, alignment or source; alpha is not finite; ``pattern`` or ``v``
@@ -126,61 +114,57 @@ def patch(
         ProfileError: a concept without matched controls, or a pair whose slots cannot be aligned.
         ModelError: ``pattern`` or ``v`` where a gate or norm stands between attention and z.
     """
-    recipe = Recipe(STUDY_NAMES.get(what, what), target, alpha)
-    asked = [directions] if isinstance(directions, str) else list(directions)
-    _check(asked, recipe, profile, n_random)
-    chosen = model.head_set(heads) if isinstance(heads, str) else heads
-    alone = heads == "*" if each is None else each
+    request = request or PatchRequest()
+    recipe, alone = request.recipe, request.alone(heads)
+    _check(request.asked_directions, recipe, study.profile, request.n_random)
+    study = study.only()
+    chosen = study.model.head_set(heads) if isinstance(heads, str) else heads
     sets = [HeadSet((head,)) for head in chosen] if alone else [chosen]
-    stops = stop_ids(model, chat_template=chat_template, named=stop_tokens)
-    sampling = Sampling(max_tokens, temperature, top_p, samples, greedy, seed=seed, stop_ids=stops)
-    scorer = load_sentiment(sentiment) if generate and not alone and recipe.what == "z" else None
-    if scorer is not None:
-        classes = [*chosen_concepts(profile, concepts), profile.control]
-        check_texts_fit(model, profile, classes, max_tokens, chat_template=chat_template)
-    budget = batch_budget(model, batch_tokens)
-    study = CausalStudy(
-        model, profile, concepts=concepts, kinds=(), seed=seed, batch_tokens=budget,
-        chat_template=chat_template, pack=pack, progress=progress, engine=engine,
-    )  # fmt: skip
-    planner = Planner(
-        study, source=source, alignment=alignment, what=recipe.what, chat_template=chat_template, seed=seed
-    )
-    plans = [(c, d, planner.plan(c, d)) for c in study.names for d in planner.directions(c, asked)]
+    scorer = None
+    if writing is not None:
+        sampling_of(study, writing)
+        if not alone and recipe.what == "z":
+            scorer = load_sentiment(writing.sentiment)
+            check_texts_fit(study, writing.max_tokens, controls=True)
+    planner = Planner(study, source=request.source, alignment=request.alignment, what=recipe.what)
+    plans = [(c, d, planner.plan(c, d)) for c in study.names for d in planner.directions(c, request.asked_directions)]
     unpatched = study.measure([])
     measured = [
-        Measured(c, d, plan, _passes(study, c, d, plan, sets, recipe, budget, progress), study.labels_of(plan.targets))
+        Measured(c, d, plan, _passes(study, c, d, plan, sets, recipe), study.labels_of(plan.targets))
         for c, d, plan in plans
     ]
-    settings = {"what": recipe.what, "source": source, "target": target, "alpha": float(alpha)}
+    settings = {
+        "what": recipe.what, "source": request.source, "target": request.target, "alpha": float(request.alpha)
+    }  # fmt: skip
     tests = [_test(heads, alone=alone) for heads in sets]
     blocks = [block for one in measured for block in forced_blocks(study, one, unpatched, tests, settings)]
-    tables = {"assay": study.assay(unpatched)}
+    tables = {"assay": assay_of(study, unpatched)}
     every = [unpatched, *(one.outcomes for one in measured)]
-    record: dict[str, Any] = study.record(unpatched) | settings | {
-        "heads": str(chosen), "each": alone, "alignment": alignment, "batch_tokens": budget,
-        "chat_template": chat_template, "pairs": [pairs_record(one) for one in measured],
+    record: dict[str, Any] = facts_of(study, unpatched) | settings | {
+        "heads": str(chosen), "each": alone, "alignment": request.alignment,
+        "pairs": [pairs_record(one) for one in measured],
         "n_forward_tokens": sum(one.n_forward_tokens for one in every),
         "n_layer_tokens": sum(one.n_layer_tokens for one in every),
         "n_batches_halved": sum(one.n_halved for one in every),
     }  # fmt: skip
     record["warnings"] = [*study.warnings, *(w for one in measured for w in pairs_warnings(one))]
-    if scorer is not None:
+    if scorer is not None and writing is not None:
+        sampling = sampling_of(study, writing)
         more, tables["texts"], n_halved = patched_texts(
-            study, measured, chosen, recipe, sampling, scorer, tests, settings, batch_tokens=budget, progress=progress
+            study, measured, chosen, recipe, sampling, scorer, tests, settings
         )
         blocks += more
         record["n_batches_halved"] += n_halved
-        record |= {**sampling_record(model, sampling), "sentiment": scorer.record()}
-        record["warnings"] += open_end(model, chat_template)
-    elif generate and not alone:
+        record |= writing_facts(study, sampling, scorer)
+        record["warnings"] += open_end(study)
+    elif writing is not None and not alone:
         record["warnings"].append(f"no texts were written: {recipe.what} is patched in fixed text only")
-    tables = {"patching": patching_table(blocks, seed=seed), **tables}
+    tables = {"patching": patching_table(blocks, seed=study.seed), **tables}
     if alone and len(study.names) > 1:
         own = [one for one in blocks if one.outcome == PRIMARY and one.compared_with == "control_patch"]
-        tables["dissociation"] = dissociation_table(own, seed=seed)
-    if not alone and n_random:
-        tables["nulls"], record["drawn"], n_halved = _nulls(study, measured, chosen, recipe, n_random, budget, progress)
+        tables["dissociation"] = dissociation_table(own, seed=study.seed)
+    if not alone and request.n_random:
+        tables["nulls"], record["drawn"], n_halved = _nulls(study, measured, chosen, recipe, request.n_random)
         record["n_batches_halved"] += n_halved
     return PatchResult(tables, patched_values(study, measured, sets, unpatched), record, "patching")
 
@@ -207,38 +191,34 @@ def _test(heads: HeadSet, *, alone: bool) -> dict[str, object]:
 
 
 def _passes(
-    study: CausalStudy,
+    study: Study,
     concept: str,
     direction: str,
     plan: PatchPlan,
     sets: Sequence[HeadSet],
     recipe: Recipe,
-    budget: int,
-    progress: Progress | None,
 ) -> ForcedOutcomes:
     """Every target unpatched, then under every set's patch, then under every set's control patch."""
     layers = [head.layer for heads in sets for head in heads]
-    states = PatchStates(study.model, plan.patches, recipe, layers=layers, batch_tokens=budget)
+    states = PatchStates(study.model, plan.patches, recipe, layers=layers, batch_tokens=study.batch_tokens)
     targets = [one.target.asked for one in plan.patches]
     passes = ForcedPasses(
         study.model, targets, study.lexicons,
-        damage_on=frozenset(one.id for one in targets), states=states, batch_tokens=budget,
+        damage_on=frozenset(one.id for one in targets), states=states, batch_tokens=study.batch_tokens,
     )  # fmt: skip
     arms = [Arm(heads, kind) for kind in PATCH_KINDS for heads in sets]
     about = {"concept": concept, "direction": direction, "lexicons": study.lexicon_ids()}
     work = study.work("patch", arms, targets, **about)
-    outcomes = passes.measure(arms, progress, states.counted(work))
+    outcomes = passes.measure(arms, study.progress, states.counted(work))
     return replace(outcomes, n_halved=outcomes.n_halved + states.n_halved)
 
 
 def _nulls(
-    study: CausalStudy,
+    study: Study,
     measured: Sequence[Measured],
     chosen: HeadSet,
     recipe: Recipe,
     n_random: int,
-    budget: int,
-    progress: Progress | None,
 ) -> tuple[pd.DataFrame, list[dict[str, Any]], int]:
     """The set's effect among random sets patched between the same prompts, outcome ``<direction>_nats``.
 
@@ -252,7 +232,7 @@ def _nulls(
         sets = draw_disjoint_sets(heads_per_layer, chosen, n_sets=n_random, seed=study.seed, name=one.concept)
         effects = np.zeros(0)
         if sets.sets:
-            random = _passes(study, one.concept, one.direction, one.plan, sets.sets, recipe, budget, progress)
+            random = _passes(study, one.concept, one.direction, one.plan, sets.sets, recipe)
             effects, n_halved = _mean_effects(study, one, random), n_halved + random.n_halved
         outcome = f"{one.direction}_nats"
         estimate = float(_mean_effects(study, one, one.outcomes)[0])
@@ -268,7 +248,7 @@ def _nulls(
     return pd.concat(rows, ignore_index=True), drawn, n_halved
 
 
-def _mean_effects(study: CausalStudy, one: Measured, outcomes: ForcedOutcomes) -> FloatArray:
+def _mean_effects(study: Study, one: Measured, outcomes: ForcedOutcomes) -> FloatArray:
     """[n_sets] mean over templates of patch - control patch on the concept's own lexicon."""
     patched, control = one.arms(outcomes.edited[:, :, study.lexicon_column(one.concept)])
     return equal_weight_mean(template_means(patched - control, one.templates).means)

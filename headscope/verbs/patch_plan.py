@@ -15,28 +15,23 @@ from dataclasses import dataclass, replace
 
 from headscope.errors import ProfileError, RequestError
 from headscope.measure.alignment import Slot, slot_of
-from headscope.measure.asked import AskedPrompt, encoder_of
+from headscope.measure.asked import AskedPrompt
 from headscope.measure.patches import Patch, Placed
-from headscope.models.head_model import HeadModel
-from headscope.profiles.types import Profile, Prompt
+from headscope.profiles.types import Prompt
 from headscope.random_streams import generator
-from headscope.verbs.causal import CausalStudy
-from headscope.verbs.request import templates_of
+from headscope.study import Study
 
 DIRECTIONS = ("sufficiency", "necessity")
 ALIGNMENTS = ("end", "exact")
 
 
-def patchable_concepts(
-    model: HeadModel, profile: Profile, concepts: Sequence[str], *, chat_template: bool | str
-) -> list[str]:
+def patchable_concepts(study: Study) -> list[str]:
     """Concepts with a prompt that matches its control token by token, and at least two templates on both sides."""
-    encoder = encoder_of(model, chat_template=chat_template)
+    profile, encoder, templates = study.profile, study.encoder, study.templates
     by_id = {prompt.id: prompt for prompt in profile.prompts}
     slots = {
         one.id: slot_of(one, encoder.encode(one.text, name=f"prompt {one.id}"), encoder) for one in profile.prompts
     }
-    templates = templates_of(profile).of
 
     def many(name: str) -> bool:
         return len({templates[one.id] for one in profile.prompts_of(name) if slots[one.id] is not None}) > 1
@@ -46,7 +41,7 @@ def patchable_concepts(
         return prompt.pair is not None and slot is not None and slots[by_id[prompt.pair].id] == slot
 
     return [
-        name for name in concepts
+        name for name in study.names
         if many(name) and many(profile.control) and any(fits(one) for one in profile.prompts_of(name))
     ]  # fmt: skip
 
@@ -75,9 +70,7 @@ class PatchPlan:
 class Planner:
     """Chooses sources for the targets of one study."""
 
-    def __init__(
-        self, study: CausalStudy, *, source: str, alignment: str, what: str, chat_template: bool | str, seed: int
-    ) -> None:
+    def __init__(self, study: Study, *, source: str, alignment: str, what: str) -> None:
         """Find every prompt's slot.
 
         Args:
@@ -85,23 +78,20 @@ class Planner:
             source: ``partner``, ``mean`` or a prompt's id.
             alignment: ``end`` or ``exact``.
             what: ``z``, ``pattern`` or ``v``.
-            chat_template: as in the study.
-            seed: of the draw of control patches.
 
         Raises:
             RequestError: an unknown source or alignment.
         """
         if alignment not in ALIGNMENTS:
             raise RequestError(f'alignment "{alignment}" does not exist', expected=" or ".join(ALIGNMENTS))
-        self._study, self._source, self._alignment, self._seed = study, source, alignment, seed
+        self._study, self._source, self._alignment, self._seed = study, source, alignment, study.seed
         self._by_place = what != "z"
-        encoder = encoder_of(study.model, chat_template=chat_template)
         prompts = {prompt.id: prompt for prompt in study.profile.prompts}
         self._slots: Mapping[str, Slot | None] = {
-            one.id: slot_of(prompts[one.id], one.tokens, encoder) for one in study.asked
+            one.id: slot_of(prompts[one.id], one.tokens, study.encoder) for one in study.layouts
         }
-        self._pair_of = {prompt.id: prompt.pair for prompt in study.profile.prompts}
-        self._index = {one.id: i for i, one in enumerate(study.asked)}
+        self._pair_of = study.pair_of
+        self._index = {one.id: i for i, one in enumerate(study.layouts)}
         if source not in ("partner", "mean") and source not in self._index:
             raise RequestError(
                 f'source "{source}" is no prompt of this request',
@@ -117,7 +107,7 @@ class Planner:
         """
         if self._source in ("partner", "mean"):
             return list(asked)
-        given = self._study.asked[self._index[self._source]].concept
+        given = self._study.layouts[self._index[self._source]].concept
         fitting = [
             d for name, d in ((concept, DIRECTIONS[0]), (self._study.profile.control, DIRECTIONS[1])) if name == given
         ]
@@ -137,7 +127,9 @@ class Planner:
             ProfileError: no prompt of the concept has a partner to patch with, or two prompts cannot be aligned.
         """
         rows = self._study.rows_of(concept)
-        paired = [(i, self._index[pair]) for i in rows if (pair := self._pair_of[self._study.asked[i].id]) is not None]
+        paired = [
+            (i, self._index[pair]) for i in rows if (pair := self._pair_of[self._study.layouts[i].id]) is not None
+        ]
         if not paired:
             raise ProfileError(
                 f'no prompt of "{concept}" has a matched control, so there is nothing to patch between',
@@ -149,7 +141,7 @@ class Planner:
         kept: list[tuple[int, int]] = []
         for own, control in paired:
             target, partner = (control, own) if direction == "sufficiency" else (own, control)
-            patch = self._patch(self._study.asked[target], self._study.asked[partner])
+            patch = self._patch(self._study.layouts[target], self._study.layouts[partner])
             if patch is not None:
                 patches.append(patch)
                 kept.append((target, partner))
@@ -197,7 +189,7 @@ class Planner:
         if self._source == "mean":
             sources = {"patch": self._others(partner.concept, target), "control_patch": own}
         else:
-            given = other if self._source == "partner" else self._placed(self._study.asked[self._index[self._source]])
+            given = other if self._source == "partner" else self._placed(self._study.layouts[self._index[self._source]])
             if given is None:
                 raise ProfileError(
                     f"source {self._source} has no span, so its tokens cannot be matched", fix="give its span"
@@ -218,7 +210,7 @@ class Planner:
         slot = self._slots[target.id]
         same = [
             Placed(one, slot)
-            for one in self._study.asked
+            for one in self._study.layouts
             if one.concept == target.concept and one.id != target.id and slot and self._slots[one.id] == slot
         ]
         return [one for one in same if one.asked.template == target.template] or same
@@ -227,7 +219,7 @@ class Planner:
         """Prompts of a class from other templates than the target's, with a span."""
         return [
             placed
-            for one in self._study.asked
+            for one in self._study.layouts
             if one.concept == concept and one.template != target.template and (placed := self._placed(one)) is not None
         ]
 

@@ -14,7 +14,8 @@ from headscope.heads import HeadSet
 from headscope.measure.forced import ForcedOutcomes
 from headscope.stats.effects import Scale
 from headscope.stats.patching import PatchBlock
-from headscope.verbs.causal import PRIMARY, CausalStudy
+from headscope.study import Study
+from headscope.verbs.effect_rows import PRIMARY
 from headscope.verbs.patch_plan import PatchPlan
 
 FloatArray = npt.NDArray[np.float64]
@@ -44,7 +45,7 @@ class Measured:
 
 
 def forced_blocks(
-    study: CausalStudy,
+    study: Study,
     one: Measured,
     unpatched: ForcedOutcomes,
     tests: Sequence[dict[str, object]],
@@ -109,11 +110,11 @@ def pairs_warnings(one: Measured) -> list[str]:
 
 
 def patched_values(
-    study: CausalStudy, measured: Sequence[Measured], sets: Sequence[HeadSet], unpatched: ForcedOutcomes
+    study: Study, measured: Sequence[Measured], sets: Sequence[HeadSet], unpatched: ForcedOutcomes
 ) -> xr.Dataset:
     """Everything measured on fixed text, with named axes; see ``PatchResult``."""
-    n = len(study.asked)
-    names = [study.asked[i].concept for i in range(n)]
+    n = len(study.layouts)
+    names = [study.layouts[i].concept for i in range(n)]
     variables: dict[str, Any] = {"baseline": (("prompt", "lexicon"), unpatched.baseline, {"unit": "nats"})}
     for one in measured:
         for label, part in zip(("patched", "control_patched"), np.split(one.outcomes.edited, 2), strict=True):
@@ -125,9 +126,9 @@ def patched_values(
     return xr.Dataset(
         variables,
         coords={
-            "prompt": [one.id for one in study.asked],
+            "prompt": [one.id for one in study.layouts],
             "concept": ("prompt", names),
-            "template": ("prompt", [one.template for one in study.asked]),
+            "template": ("prompt", [one.template for one in study.layouts]),
             "lexicon": list(study.profile.concepts),
             "edit": [str(heads) for heads in sets],
         },

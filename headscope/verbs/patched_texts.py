@@ -14,18 +14,17 @@ import pandas as pd
 
 from headscope.heads import HeadSet
 from headscope.measure.edits import PATCH_KINDS, Arm
-from headscope.measure.passes import Progress
 from headscope.measure.patches import PatchStates, Recipe
 from headscope.measure.sampling import Sampling
 from headscope.measure.texts import SentimentScorer
 from headscope.stats.patching import PatchBlock
-from headscope.verbs.causal import CausalStudy
-from headscope.verbs.generated import Written, continued
+from headscope.study import Study
+from headscope.verbs.continuations import Written, continued
 from headscope.verbs.patched import Measured
 
 
 def patched_texts(
-    study: CausalStudy,
+    study: Study,
     measured: Sequence[Measured],
     heads: HeadSet,
     recipe: Recipe,
@@ -33,9 +32,6 @@ def patched_texts(
     scorer: SentimentScorer,
     tests: Sequence[dict[str, object]],
     settings: Mapping[str, object],
-    *,
-    batch_tokens: int,
-    progress: Progress | None,
 ) -> tuple[list[PatchBlock], pd.DataFrame, int]:
     """Continue every target, unpatched and with one set of heads patched.
 
@@ -48,10 +44,10 @@ def patched_texts(
         patches, arms = one.plan.patches, [Arm(heads, kind) for kind in PATCH_KINDS]
         targets = [patch.target.asked for patch in patches]
         about = {"concept": one.concept, "direction": one.direction, "sampling": vars(sampling)}
-        states = PatchStates(study.model, patches, recipe, layers=layers, batch_tokens=batch_tokens)
+        states = PatchStates(study.model, patches, recipe, layers=layers, batch_tokens=study.batch_tokens)
         written = continued(
             study, one.plan.targets, targets, arms, sampling, scorer,
-            states=states, batch_tokens=batch_tokens, progress=progress,
+            states=states,
             work=study.work("patched_texts", arms, targets, **about),
         )  # fmt: skip
         blocks += _blocks(written, one.common(tests, settings))
@@ -75,14 +71,14 @@ def _blocks(written: Written, common: dict[str, Any]) -> list[PatchBlock]:
     return blocks
 
 
-def _table(study: CausalStudy, one: Measured, heads: HeadSet, written: Written) -> pd.DataFrame:
+def _table(study: Study, one: Measured, heads: HeadSet, written: Written) -> pd.DataFrame:
     """What each target goes on with, unpatched and patched: a row for each kind of patch, target and sample."""
     return pd.DataFrame(
         {
             "concept": one.concept,
-            "prompt_id": study.asked[target].id,
+            "prompt_id": study.layouts[target].id,
             "sample": sample,
-            "prompt": study.asked[target].tokens.text,
+            "prompt": study.layouts[target].tokens.text,
             "heads": str(heads),
             "edit": kind,
             "direction": one.direction,

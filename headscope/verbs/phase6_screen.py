@@ -19,15 +19,12 @@ import pandas as pd
 import xarray as xr
 
 from headscope.heads import every_head
-from headscope.measure.asked import special_token_warnings
 from headscope.measure.attention import Probe, read_probes
-from headscope.measure.passes import Progress
-from headscope.models.head_model import HeadModel
 from headscope.profiles.phase6_words import screening_words
 from headscope.profiles.types import Profile
 from headscope.stats import ScreenBlock, screen_table
+from headscope.study import Study
 from headscope.tokens import Encoder
-from headscope.verbs.request import templates_of
 
 _STRIPPED = ".,!?;:"
 CONFOUNDED = (
@@ -46,20 +43,12 @@ def matching_positions(tokenizer: Any, ids: Sequence[int], words: frozenset[str]
     )
 
 
-def screen_phase6(
-    model: HeadModel,
-    profile: Profile,
-    names: Sequence[str],
-    *,
-    seed: int,
-    batch_tokens: int,
-    pack: bool,
-    progress: Progress | None,
-) -> tuple[dict[str, pd.DataFrame], xr.Dataset, dict[str, Any], str]:
+def screen_phase6(study: Study) -> tuple[dict[str, pd.DataFrame], xr.Dataset, dict[str, Any], str]:
     """Tables, values, record and main table of a screen by the study's protocol."""
+    model, profile = study.model, study.profile
     bos = model.bos_token_id if model.bos_token_id is not None else model.tokenizer.bos_token_id
     encoder = Encoder(model.tokenizer, bos, model.context_length)
-    prompts = [prompt for name in (*names, profile.control) for prompt in profile.prompts_of(name)]
+    prompts = [*study.prompts, *profile.controls]
     sequences: list[tuple[int, ...]] = []
     probes: list[Probe] = []
     matched: dict[str, bool] = {}
@@ -75,14 +64,19 @@ def screen_phase6(
         sequences.append(tokens.ids)
     halvings: list[int] = []
     read = read_probes(
-        model, sequences, probes, batch_tokens=batch_tokens, pack=pack, progress=progress, halved=halvings.append
+        model,
+        sequences,
+        probes,
+        batch_tokens=study.batch_tokens,
+        pack=study.pack,
+        progress=study.progress,
+        halved=halvings.append,
     )
     sizes = np.array([len(probe.keys) for probe in probes])
     values = read["attention"] / sizes[:, None, None]
 
-    templates = templates_of(profile)
-    coverage = _coverage(profile, names, matched)
-    table = screen_table(_blocks(model, profile, names, values, templates.of), seed=seed)
+    coverage = _coverage(profile, study.names, matched)
+    table = screen_table(_blocks(study, values), seed=study.seed)
     dataset = xr.Dataset(
         {"attention": (("prompt", "layer", "head"), values, {"unit": "attention_share"})},
         coords={
@@ -90,7 +84,7 @@ def screen_phase6(
             "layer": np.arange(values.shape[1]),
             "head": np.arange(values.shape[2]),
             "concept": ("prompt", [prompt.concept for prompt in prompts]),
-            "template": ("prompt", [templates.of[prompt.id] for prompt in prompts]),
+            "template": ("prompt", [study.templates[prompt.id] for prompt in prompts]),
             "pair": ("prompt", [prompt.pair or "" for prompt in prompts]),
             "n_span_tokens": ("prompt", sizes),
         },
@@ -98,17 +92,12 @@ def screen_phase6(
     record = {
         "protocol": "phase6",
         "query": "phase6",
-        "concepts": list(names),
-        "seed": seed,
-        "batch_tokens": batch_tokens,
+        "concepts": list(study.names),
+        "seed": study.seed,
+        "batch_tokens": study.batch_tokens,
         "n_batches_halved": sum(halvings),
-        "packed": pack and model.tree_row_limit is not None,
-        "warnings": [
-            CONFOUNDED,
-            *coverage["note"].tolist(),
-            *templates.warnings,
-            *special_token_warnings(encoder, prompts),
-        ],
+        "packed": study.pack and model.tree_row_limit is not None,
+        "warnings": [CONFOUNDED, *coverage["note"].tolist(), *study.warnings],
     }
     return {"screen": table, "coverage": coverage}, dataset, record, "screen"
 
@@ -139,17 +128,12 @@ def _coverage(profile: Profile, names: Sequence[str], matched: dict[str, bool]) 
     return pd.DataFrame(rows)
 
 
-def _blocks(
-    model: HeadModel, profile: Profile, names: Sequence[str], values: np.ndarray, templates: dict[str, str]
-) -> list[ScreenBlock]:
-    heads = every_head(model.heads_per_layer)
+def _blocks(study: Study, values: np.ndarray) -> list[ScreenBlock]:
+    heads = every_head(study.model.heads_per_layer)
     flat = values[:, [head.layer for head in heads], [head.head for head in heads]]
-    prompts = [prompt for name in (*names, profile.control) for prompt in profile.prompts_of(name)]
-    rows = {
-        name: [i for i, prompt in enumerate(prompts) if prompt.concept == name] for name in (*names, profile.control)
-    }
-    labels = {name: [templates[prompts[i].id] for i in rows[name]] for name in rows}
-    control = rows[profile.control]
+    prompts, control = [*study.prompts, *study.profile.controls], study.profile.control
+    rows = {name: [i for i, prompt in enumerate(prompts) if prompt.concept == name] for name in (*study.names, control)}
+    labels = {name: [study.templates[prompts[i].id] for i in rows[name]] for name in rows}
     return [
         ScreenBlock(
             name,
@@ -159,9 +143,9 @@ def _blocks(
             "attention_share",
             heads,
             flat[rows[name]],
-            flat[control],
+            flat[rows[control]],
             labels[name],
-            labels[profile.control],
+            labels[control],
         )
-        for name in names
+        for name in study.names
     ]

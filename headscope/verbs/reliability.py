@@ -17,10 +17,10 @@ import xarray as xr
 from headscope.heads import Head
 from headscope.stats import FamilyBlock, leave_one_template_out, reliability_table
 from headscope.stats.verdicts import Criteria
-from headscope.verbs.causal import PRIMARY
-from headscope.verbs.orders import single_effects
+from headscope.verbs.effect_rows import DECIDING_EDIT, PRIMARY
+from headscope.verbs.head_order import single_effects
 from headscope.verbs.result import Result
-from headscope.verbs.sweep import DECIDING_EDIT, SweepResult
+from headscope.verbs.sweep import SweepResult
 
 
 class ReliabilityResult(Result):

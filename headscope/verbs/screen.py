@@ -28,16 +28,11 @@ import xarray as xr
 
 from headscope.errors import ProfileError, RequestError
 from headscope.heads import every_head
-from headscope.measure.asked import encoder_of, special_token_warnings
 from headscope.measure.attention import MEASURES, UNITS, read_probes
-from headscope.measure.passes import Progress
-from headscope.models.head_model import HeadModel
-from headscope.profiles.types import Profile, Prompt
 from headscope.stats import ScreenBlock, screen_table
-from headscope.tokens import Encoder
+from headscope.study import Study
 from headscope.verbs.examples import Example, attention_examples
 from headscope.verbs.phase6_screen import screen_phase6
-from headscope.verbs.request import batch_budget, chosen_concepts, templates_of
 from headscope.verbs.result import Result
 from headscope.verbs.screen_plan import Alike, Comparison, Read, View, by_length, compare, read_means, views_of
 
@@ -54,76 +49,52 @@ class ScreenResult(Result):
 
 
 def screen(
-    model: HeadModel,
-    profile: Profile,
-    *,
-    protocol: str = "matched",
-    query: str = "last",
-    concepts: Sequence[str] | str | None = None,
-    allow_low_coverage: bool = False,
-    chat_template: bool | str = False,
-    pack: bool = True,
-    seed: int = 0,
-    batch_tokens: int | None = None,
-    progress: Progress | None = None,
+    study: Study, *, protocol: str = "matched", query: str = "last", allow_low_coverage: bool = False
 ) -> ScreenResult:
     """Difference in attention to the concept, for every head and concept.
 
     Args:
-        model: the model.
-        profile: what is asked.
+        study: what is asked of which model.
         protocol: ``matched``, or ``phase6`` for the study's own measure.
         query: which tokens look: ``last``, ``after``, ``self`` or ``readout``.
-        concepts: only these; all by default.
         allow_low_coverage: go on where fewer than half of a concept's prompts can be compared; the record says so.
-        chat_template: wrap prompts in the tokenizer's chat template; a text names one of several.
-        pack: share prefixes between prompts where the model allows it; either way shares agree within the load check's
-            tolerance.
-        seed: of the sign-flips.
-        batch_tokens: most tokens of a batch.
-        progress: told how far the work is.
 
     Raises:
         RequestError: an unknown protocol, query or concept, or an option that ``phase6`` has no use for.
         ProfileError: too few prompts of a concept can be compared.
     """
-    has_bos = model.tokenizer.bos_token_id is not None
-    bos = model.bos if has_bos else "auto"
-    check_protocol(protocol, query, bos=bos, allow_low_coverage=allow_low_coverage, chat_template=chat_template)
-    names = chosen_concepts(profile, concepts)
-    budget = batch_budget(model, batch_tokens)
+    model, settings = study.model, study.settings
+    bos = model.bos if model.tokenizer.bos_token_id is not None else "auto"
+    check_protocol(
+        protocol, query, bos=bos, allow_low_coverage=allow_low_coverage, chat_template=settings.chat_template
+    )
     if protocol == "phase6":
-        return ScreenResult(
-            *screen_phase6(model, profile, names, seed=seed, batch_tokens=budget, pack=pack, progress=progress)
-        )
-    encoder = encoder_of(model, chat_template=chat_template)
-    prompts = [prompt for name in names for prompt in profile.prompts_of(name)]
-    templates = templates_of(profile)
-    views = views_of(encoder, [*prompts, *profile.controls], profile, query)
-    alike = by_length([views[control.id] for control in profile.controls])
-    comparisons = [compare(prompt, views, alike) for prompt in prompts]
-    coverage = _coverage(names, comparisons, protocol)
-    warnings = [*templates.warnings, *special_token_warnings(encoder, [*prompts, *profile.controls])]
-    warnings += _check_coverage(coverage, comparisons, allow=allow_low_coverage)
+        return ScreenResult(*screen_phase6(study))
+    views = views_of(study.encoder, [*study.prompts, *study.profile.controls], study.profile, query)
+    alike = by_length([views[control.id] for control in study.profile.controls])
+    comparisons = [compare(prompt, views, alike) for prompt in study.prompts]
+    coverage = _coverage(study.names, comparisons, protocol)
+    warnings = [*study.warnings, *_check_coverage(coverage, comparisons, allow=allow_low_coverage)]
 
     halvings: list[int] = []
-    read = partial(read_probes, model, batch_tokens=budget, pack=pack, halved=halvings.append)
-    values = _dataset(model, comparisons, alike, templates.of, read, progress)
+    read = partial(read_probes, model, batch_tokens=study.batch_tokens, pack=study.pack, halved=halvings.append)
+    values = _dataset(study, comparisons, alike, read)
     coverage["n_without_remainder"] = [
-        _n_without_remainder(values.isel(prompt=values.concept == name)) for name in names
+        _n_without_remainder(values.isel(prompt=values.concept == name)) for name in study.names
     ]
-    table = _table(model, names, comparisons, values, templates.of, query, seed)
-    shown = _examples(encoder, prompts, views, templates.of)
-    values = values.merge(attention_examples(model, shown, batch_tokens=budget, pack=pack))
+    table = _table(study, comparisons, values, query)
+    values = values.merge(
+        attention_examples(model, _examples(study, views), batch_tokens=study.batch_tokens, pack=study.pack)
+    )
     record: dict[str, Any] = {
         "protocol": protocol,
         "query": query,
-        "concepts": list(names),
-        "seed": seed,
-        "batch_tokens": budget,
+        "concepts": list(study.names),
+        "seed": study.seed,
+        "batch_tokens": study.batch_tokens,
         "n_batches_halved": sum(halvings),
-        "packed": bool(pack and model.tree_row_limit is not None),
-        "chat_template": chat_template,
+        "packed": bool(study.pack and model.tree_row_limit is not None),
+        "chat_template": settings.chat_template,
         "low_coverage_allowed": allow_low_coverage,
         "warnings": warnings,
     }
@@ -150,13 +121,11 @@ def check_protocol(protocol: str, query: str, *, bos: str, allow_low_coverage: b
         )
 
 
-def _examples(
-    encoder: Encoder, prompts: Sequence[Prompt], views: Mapping[str, tuple[View, ...]], templates: Mapping[str, str]
-) -> Iterator[Example]:
-    for prompt in prompts:
+def _examples(study: Study, views: Mapping[str, tuple[View, ...]]) -> Iterator[Example]:
+    for prompt in study.prompts:
         view = views[prompt.id][0]
-        tokens = partial(encoder.encode, prompt.text, view.continuation)
-        template = templates[prompt.id]
+        tokens = partial(study.encoder.encode, prompt.text, view.continuation)
+        template = study.templates[prompt.id]
         yield Example(prompt.id, prompt.concept, template, len(view.ids), tokens, view.span, view.queries)
 
 
@@ -220,17 +189,10 @@ def _check_coverage(coverage: pd.DataFrame, comparisons: Sequence[Comparison], *
     return warnings
 
 
-def _dataset(
-    model: HeadModel,
-    comparisons: Sequence[Comparison],
-    alike: Alike,
-    templates: Mapping[str, str],
-    read: Read,
-    progress: Progress | None,
-) -> xr.Dataset:
+def _dataset(study: Study, comparisons: Sequence[Comparison], alike: Alike, read: Read) -> xr.Dataset:
     """Every measure of each prompt and of its control (the mean over its controls), dims (prompt, layer, head)."""
-    n_layers, n_heads = len(model.heads_per_layer), max(model.heads_per_layer)
-    values, controls = read_means(comparisons, alike, (n_layers, n_heads), read, progress)
+    n_layers, n_heads = len(study.model.heads_per_layer), max(study.model.heads_per_layer)
+    values, controls = read_means(comparisons, alike, (n_layers, n_heads), read, study.progress)
     variables: dict[str, Any] = {}
     for measure in MEASURES:
         attributes = {"unit": UNITS[measure]}
@@ -243,7 +205,7 @@ def _dataset(
             "layer": np.arange(n_layers),
             "head": np.arange(n_heads),
             "concept": ("prompt", [one.prompt.concept for one in comparisons]),
-            "template": ("prompt", [templates[one.prompt.id] for one in comparisons]),
+            "template": ("prompt", [study.templates[one.prompt.id] for one in comparisons]),
             "pair": ("prompt", [one.prompt.pair or "" for one in comparisons]),
             "control": ("prompt", [one.kind for one in comparisons]),
             "n_controls": ("prompt", [one.n_controls for one in comparisons]),
@@ -253,23 +215,15 @@ def _dataset(
     )
 
 
-def _table(
-    model: HeadModel,
-    names: Sequence[str],
-    comparisons: Sequence[Comparison],
-    values: xr.Dataset,
-    templates: Mapping[str, str],
-    query: str,
-    seed: int,
-) -> pd.DataFrame:
+def _table(study: Study, comparisons: Sequence[Comparison], values: xr.Dataset, query: str) -> pd.DataFrame:
     """The screen table, one family (measure and kind of control) at a time, so that one family's copies are held."""
-    heads = every_head(model.heads_per_layer)
+    heads = every_head(study.model.heads_per_layer)
     layer, head = [h.layer for h in heads], [h.head for h in heads]
     parts: list[pd.DataFrame] = []
     for kind in CONTROL_KINDS:
         for measure in MEASURES:
             blocks: list[ScreenBlock] = []
-            for name in names:
+            for name in study.names:
                 mine = [p for p, one in enumerate(comparisons) if one.prompt.concept == name and one.kind == kind]
                 if not mine:
                     continue
@@ -280,8 +234,8 @@ def _table(
                     value = value / np.array([comparisons[p].n_span_tokens for p in mine])[:, None]
                     control = control / np.array([comparisons[p].n_control_span_tokens for p in mine])[:, None]
                     unit = f"{unit}_per_token"
-                labels = [templates[comparisons[p].prompt.id] for p in mine]
+                labels = [study.templates[comparisons[p].prompt.id] for p in mine]
                 blocks.append(ScreenBlock(name, query, measure, kind, unit, heads, value, control, labels))
             if blocks:
-                parts.append(screen_table(blocks, seed=seed))
-    return pd.concat(parts, ignore_index=True) if parts else screen_table([], seed=seed)
+                parts.append(screen_table(blocks, seed=study.seed))
+    return pd.concat(parts, ignore_index=True) if parts else screen_table([], seed=study.seed)

@@ -27,9 +27,10 @@ from headscope.stats.areas import jackknife_interval
 from headscope.stats.clusters import FloatArray, equal_weight_mean, template_means
 from headscope.stats.columns import SMALLEST_COLUMNS
 from headscope.stats.ratios import SMALLEST_WHOLE_NATS
-from headscope.verbs.causal import PRIMARY, CausalStudy, Edited
-from headscope.verbs.orders import Order, concept_gaps
-from headscope.verbs.sweep import DECIDING_EDIT, SweepResult
+from headscope.study import Study
+from headscope.verbs.effect_rows import DECIDING_EDIT, PRIMARY
+from headscope.verbs.head_order import Order, concept_gaps
+from headscope.verbs.sweep import SweepResult
 
 MOST_HEADS = 8
 MOST_CANDIDATES = 64
@@ -40,10 +41,10 @@ Places = npt.NDArray[np.intp]
 class Changes:
     """Effects of sets of heads on one concept's primary outcome, under the deciding edit."""
 
-    def __init__(self, study: CausalStudy, concept: str) -> None:
+    def __init__(self, study: Study, concept: str) -> None:
         self._study, self.concept = study, concept
         self.rows = study.rows_of(concept)
-        self.ids = [study.asked[i].id for i in self.rows]
+        self.ids = [study.layouts[i].id for i in self.rows]
         self._column = study.lexicon_column(concept)
         self._baseline = np.full(len(self.rows), np.nan)
 
@@ -59,8 +60,8 @@ class Changes:
     def of(self, sets: Sequence[HeadSet], places: Places) -> Mapping[HeadSet, FloatArray]:
         """[len(places)] edited - baseline of each set; a set that stands twice is run once."""
         distinct = list(dict.fromkeys(sets))
-        edits = [Edited(Arm(heads, DECIDING_EDIT), "curves") for heads in distinct]
-        outcomes = self._study.measure(edits, rows=[self.rows[int(p)] for p in places])
+        arms = [Arm(heads, DECIDING_EDIT) for heads in distinct]
+        outcomes = self._study.measure(arms, [self.rows[int(p)] for p in places])
         self._baseline[places] = outcomes.baseline[:, self._column]
         deltas = outcomes.edited[:, :, self._column] - outcomes.baseline[None, :, self._column]
         return dict(zip(distinct, deltas, strict=True))

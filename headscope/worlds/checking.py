@@ -25,6 +25,7 @@ from headscope.measure.passes import Progress
 from headscope.stats.attending import YES
 from headscope.stats.ranking import OVERALL
 from headscope.stats.regions import places_read, shares_of
+from headscope.study import Study
 from headscope.verbs.ablate import ablate
 from headscope.verbs.rank import rank
 from headscope.verbs.regions import attention_by_region
@@ -57,12 +58,12 @@ class Measured:
 
 def measure_world(world: World, *, seed: int = 0) -> Measured:
     """Run the whole line on one world."""
-    model, profile = world.load(), make_profile()
-    looked = screen(model, profile, query="readout", seed=seed)
-    swept = sweep(model, profile, seed=seed)
-    together = [ablate(model, profile, heads, generate=False, seed=seed).table for heads in world.sets]
+    study = Study(world.load(), make_profile(), seed=seed)
+    looked = screen(study, query="readout")
+    swept = sweep(study)
+    together = [ablate(study, heads).table for heads in world.sets]
     effects = pd.concat([swept.table, *together], ignore_index=True)
-    read = attention_by_region(model, profile)
+    read = attention_by_region(study)
     judged = rank(looked, effects, assay=swept.tables["assay"], regions=read.table, by="effect", top_n=None)
     heads = judged.tables["ranking"]
     heads = heads[heads["concept"] != OVERALL].assign(heads=lambda t: t["layer"].map(str) + ":" + t["head"].map(str))

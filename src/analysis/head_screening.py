@@ -59,9 +59,10 @@ def head_screening(
 
     asked = read_profile(profile, data_dir, files, Reading(text_column, label_column, drop_duplicates))
 
+    from headscope.api import screen
     from headscope.runs.provenance import package_versions
-    from headscope.verbs.keep import head_scores
-    from headscope.verbs.screen import check_protocol, screen
+    from headscope.verbs.run_folder import head_scores
+    from headscope.verbs.screen import check_protocol
 
     check_protocol(protocol, query, bos="auto", allow_low_coverage=False, chat_template=False)
     loaded = ask_model(model, device=device, dtype="auto", unchecked=False)

@@ -11,7 +11,7 @@ and intervals stand in added keys.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal, cast
+from typing import Annotated
 
 import typer
 
@@ -72,12 +72,12 @@ def head_ablation(
     )
     one_of("emotion", emotion, tuple(asked.concepts))
 
+    from headscope.api import ablate
     from headscope.measure.edits import EDIT_KINDS
     from headscope.runs.phase6 import ablation_path, write_ablation
     from headscope.runs.provenance import package_versions
-    from headscope.verbs.ablate import ablate
     from headscope.verbs.ablation_file import ablation_document
-    from headscope.verbs.generated import KEYWORD_COUNTING
+    from headscope.verbs.continuations import KEYWORD_COUNTING
 
     one_of("edit", edit, EDIT_KINDS)
     one_of("value bias", value_bias, ("zero", "keep"))
@@ -93,7 +93,7 @@ def head_ablation(
             chosen,
             concept=emotion,
             edits=[edit],
-            value_bias=cast("Literal['zero', 'keep']", value_bias),
+            value_bias=value_bias,
             max_tokens=max_tokens,
             temperature=temperature,
             top_p=top_p,

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from headscope.api import run
 from headscope.errors import RequestError
 from headscope.models.loading import load_model
-from headscope.pipeline import run
 from headscope.profiles.loading import load_profile
 from headscope.runs.folder import Run
 from tests.end_to_end.conftest import SMALL, Outcome, type_command

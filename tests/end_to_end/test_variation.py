@@ -17,6 +17,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from headscope.api import screen, sweep
 from headscope.engines.engine import Engine
 from headscope.engines.parts import Part
 from headscope.models.head_model import HeadModel
@@ -26,8 +27,6 @@ from headscope.profiles.types import Profile
 from headscope.runs.shards import PartDone, Shards
 from headscope.stats.effects import TOLERANCE_NATS
 from headscope.verbs.rank import rank
-from headscope.verbs.screen import screen
-from headscope.verbs.sweep import sweep
 from tests.tolerances import limit_error, nats_error
 
 KEYS = ["concept", "heads", "edit", "outcome"]

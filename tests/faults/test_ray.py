@@ -16,6 +16,8 @@ from typing import Any
 import pytest
 import torch
 
+from headscope.api import patch as patch_heads
+from headscope.api import sweep as sweep_heads
 from headscope.engines.engine import Engine
 from headscope.engines.ray import RayRunner, runner_of
 from headscope.errors import RequestError, WorkError
@@ -27,9 +29,7 @@ from headscope.profiles.types import Profile
 from headscope.runs.shards import Shards
 from headscope.runs.tables import table_to_text
 from headscope.verbs.patch import PatchResult
-from headscope.verbs.patch import patch as patch_heads
 from headscope.verbs.sweep import SweepResult
-from headscope.verbs.sweep import sweep as sweep_heads
 from tests.end_to_end.conftest import type_command
 from tests.faults.conftest import PATIENCE_SECONDS, Sweep
 

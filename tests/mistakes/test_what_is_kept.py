@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from headscope.api import ablate, screen, sweep
 from headscope.errors import ProfileError
 from headscope.heads import HeadSet, every_head
 from headscope.models.head_model import HeadModel
@@ -18,11 +19,8 @@ from headscope.profiles.loading import load_profile
 from headscope.profiles.types import Profile
 from headscope.runs.phase6 import ablation_path
 from headscope.stats import split_templates
-from headscope.verbs.ablate import ablate
-from headscope.verbs.causal import PRIMARY
+from headscope.verbs.effect_rows import PRIMARY
 from headscope.verbs.joint import choose_top
-from headscope.verbs.screen import screen
-from headscope.verbs.sweep import sweep
 from tests.end_to_end.conftest import type_command
 from tests.tolerances import FLOAT64_SUM
 

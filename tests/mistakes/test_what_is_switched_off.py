@@ -8,15 +8,13 @@ import numpy as np
 import pytest
 import torch
 
+from headscope.api import ablate, screen, sweep
 from headscope.heads import HeadSet
 from headscope.models.batches import Batch
 from headscope.models.head_model import HeadModel
 from headscope.models.running import logits_at
 from headscope.profiles.types import Profile
-from headscope.verbs.ablate import ablate
-from headscope.verbs.causal import PRIMARY
-from headscope.verbs.screen import screen
-from headscope.verbs.sweep import sweep
+from headscope.verbs.effect_rows import PRIMARY
 from tests.reference import slow
 from tests.tolerances import effect_error, nats_error
 

@@ -12,14 +12,15 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import DistilBertConfig, DistilBertForSequenceClassification
 
+from headscope.api import ablate
 from headscope.errors import RequestError
 from headscope.measure.texts import load_sentiment
 from headscope.models.head_model import HeadModel
 from headscope.profiles.types import Profile
 from headscope.profiles.words import count_words
 from headscope.runs.safe_pickle import read_plain_pickle
-from headscope.verbs import generated
-from headscope.verbs.ablate import AblationResult, ablate
+from headscope.verbs import continuations
+from headscope.verbs.ablate import AblationResult
 from tests.end_to_end.conftest import type_command
 from tests.laws.families import VOCABULARY, word_tokenizer
 
@@ -33,7 +34,7 @@ def says(monkeypatch: pytest.MonkeyPatch, model: HeadModel, baseline: str, edite
     def write(_: HeadModel, prompts: list[Any], arms: list[Any], sampling: Any, **__: Any) -> list[Any]:
         return [[[ids[min(a, 1)]] * sampling.samples for _ in prompts] for a in range(len(arms))]
 
-    monkeypatch.setattr(generated, "generate", write)
+    monkeypatch.setattr(continuations, "generate", write)
 
 
 def effect(result: AblationResult, outcome: str) -> Any:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from headscope.api import screen
 from headscope.errors import HeadscopeError
 from headscope.models.head_model import HeadModel
 from headscope.models.loading import load_model
@@ -15,7 +16,6 @@ from headscope.profiles.loading import load_profile
 from headscope.profiles.types import Profile
 from headscope.runs.folder import Run
 from headscope.tokens import Encoder
-from headscope.verbs.screen import screen
 from headscope.worlds.catalog import worlds
 from headscope.worlds.texts import make_profile
 from tests.end_to_end.conftest import type_command

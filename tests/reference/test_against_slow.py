@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
+from headscope.api import screen
 from headscope.errors import RequestError
 from headscope.heads import Head, HeadSet
 from headscope.measure.asked import ask
@@ -15,8 +16,7 @@ from headscope.models.loading import load_model
 from headscope.profiles.loading import load_profile
 from headscope.profiles.phase6_words import POSITION_WORDS
 from headscope.stats.tables import TOLERANCE_SHARE
-from headscope.verbs.causal import CausalStudy, Edited
-from headscope.verbs.screen import screen
+from headscope.study import Study
 from tests.reference import slow
 from tests.tolerances import close, effect_error, nats_error
 
@@ -77,13 +77,12 @@ def test_phase6_screening_agrees(model, eager, profile):
         assert coverage.loc[concept, "n_spans"] == sum(found for _, found in values)
 
 
-def study_of(model, profile, kinds, **options):
-    defaults = {"concepts": None, "seed": 0, "batch_tokens": 4096, "chat_template": False, "pack": True}
-    return CausalStudy(model, profile, kinds=kinds, progress=None, **(defaults | options))
+def study_of(model, profile, **options):
+    return Study(model, profile, batch_tokens=4096, **options)
 
 
 def edited(kind, *heads):
-    return Edited(Arm(HeadSet.of(heads), kind), "requested")
+    return Arm(HeadSet.of(heads), kind)
 
 
 def words_of(profile, concept):
@@ -93,11 +92,11 @@ def words_of(profile, concept):
 
 @pytest.mark.parametrize("heads", [(HEADS[1],), HEADS])
 def test_zero_agrees_with_zeroed_rows_of_the_output_projection(model, profile, heads):
-    study = study_of(model, profile, ["zero"])
+    study = study_of(model, profile)
     outcomes = study.measure([edited("zero", *heads)])
     twin = slow.without_heads(model.hf, heads)
-    for i in (0, 5, 9, len(study.asked) - 1):
-        text = study.asked[i].tokens.text
+    for i in (0, 5, 9, len(study.layouts) - 1):
+        text = study.layouts[i].tokens.text
         for c, concept in enumerate(profile.concepts):
             arguments = (model.tokenizer, text, profile.readouts, *words_of(profile, concept))
             assert outcomes.baseline[i, c] == pytest.approx(slow.log_odds(model.hf, *arguments), abs=nats_error(model))
@@ -106,10 +105,10 @@ def test_zero_agrees_with_zeroed_rows_of_the_output_projection(model, profile, h
 
 @pytest.mark.parametrize("heads", [(HEADS[2],), HEADS])
 def test_mean_agrees_with_the_mean_put_into_the_bias(model, profile, heads):
-    study = study_of(model, profile, ["mean"])
+    study = study_of(model, profile)
     outcomes = study.measure([edited("mean", *heads)])
-    for i in (1, len(study.asked) - 2):
-        asked = study.asked[i]
+    for i in (1, len(study.layouts) - 2):
+        asked = study.layouts[i]
         means = slow.leave_template_out_mean(model.hf, model.tokenizer, profile, asked.template)
         twin = slow.without_heads(model.hf, heads, {head: means[head.layer, head.head] for head in heads})
         for c, concept in enumerate(profile.concepts):
@@ -121,12 +120,12 @@ def test_mean_agrees_with_the_mean_put_into_the_bias(model, profile, heads):
 
 @pytest.mark.parametrize("heads", [(HEADS[2],), HEADS])
 def test_bos_agrees_with_the_values_of_the_bos_token_put_into_the_bias(model, profile, heads):
-    study = study_of(model, profile, ["bos"])
+    study = study_of(model, profile)
     outcomes = study.measure([edited("bos", *heads)])
     values = slow.values_of_bos(model.hf, model.tokenizer)
     twin = slow.without_heads(model.hf, heads, {head: values[head.layer, head.head] for head in heads})
-    for i in (1, len(study.asked) - 2):
-        text = study.asked[i].tokens.text
+    for i in (1, len(study.layouts) - 2):
+        text = study.layouts[i].tokens.text
         for c, concept in enumerate(profile.concepts):
             expected = slow.log_odds(twin, model.tokenizer, text, profile.readouts, *words_of(profile, concept))
             assert outcomes.edited[0, i, c] == pytest.approx(expected, abs=nats_error(model))
@@ -134,15 +133,15 @@ def test_bos_agrees_with_the_values_of_the_bos_token_put_into_the_bias(model, pr
 
 def test_bos_needs_a_bos(profile):
     with pytest.raises(RequestError, match="needs texts that begin with a BOS"):
-        study_of(load_model("demo", bos="never"), profile, ["bos"])
+        study_of(load_model("demo", bos="never"), profile).states(["bos"])
 
 
 def test_damage_agrees(model, profile):
-    study = study_of(model, profile, ["zero"])
+    study = study_of(model, profile)
     outcomes = study.measure([edited("zero", *HEADS)])
     twin = slow.without_heads(model.hf, HEADS)
     for i in study.rows_of("neutral")[:3]:
-        kl, before, after = slow.damage(model.hf, twin, list(study.asked[i].tokens.ids))
+        kl, before, after = slow.damage(model.hf, twin, list(study.layouts[i].tokens.ids))
         assert outcomes.kl_nats_per_token[0, i] == pytest.approx(kl, abs=effect_error(model))
         assert outcomes.baseline_nll_nats_per_token[i] == pytest.approx(before, abs=nats_error(model))
         assert outcomes.edited_nll_nats_per_token[0, i] == pytest.approx(after, abs=nats_error(model))
@@ -151,11 +150,11 @@ def test_damage_agrees(model, profile):
 
 @pytest.mark.parametrize("kind", ["zero", "mean"])
 def test_generation_agrees_with_writing_one_text_at_a_time_without_a_cache(model, profile, kind):
-    study = study_of(model, profile, [kind])
-    prompts = [study.asked[i] for i in (0, 3, 11, 20)]
+    study = study_of(model, profile)
+    prompts = [study.layouts[i] for i in (0, 3, 11, 20)]
     arm = Arm(HeadSet.of(HEADS), kind)
     sampling = Sampling(max_tokens=8, greedy=True)
-    texts = generate(model, prompts, [None, arm], sampling, states=study.states, batch_tokens=4096)
+    texts = generate(model, prompts, [None, arm], sampling, states=study.states([kind]), batch_tokens=4096)
     for p, prompt in enumerate(prompts):
         values = None
         if kind == "mean":
@@ -173,23 +172,24 @@ def test_position_mean_and_resample_take_the_controls_own_z(model, profile):
     controls = [p for p in profile.prompts if p.id in ("neutral-001", "neutral-015")]
     small = dataclasses.replace(profile, prompts=(*only, *controls))
     kinds = ["position_mean", "resample"]
-    study = study_of(model, small, kinds)
-    asked = next(one for one in study.asked if one.id == controls[0].id)  # its own template is left out
-    source = next(one for one in study.asked if one.id == controls[1].id)
+    study = study_of(model, small)
+    asked = next(one for one in study.layouts if one.id == controls[0].id)  # its own template is left out
+    source = next(one for one in study.layouts if one.id == controls[1].id)
     everything = HeadSet.parse("*", model.heads_per_layer)
-    outcomes = study.measure([Edited(Arm(everything, kind), "requested") for kind in kinds])
-    i = study.asked.index(asked)
+    outcomes = study.measure([Arm(everything, kind) for kind in kinds])
+    i = study.layouts.index(asked)
     assert np.allclose(outcomes.edited[0, i], outcomes.edited[1, i], atol=nats_error(model)) == (
         len(source.tokens) == len(asked.tokens)
     )
-    assert isinstance(study.states, ControlStates)
+    assert isinstance(study.states(kinds), ControlStates)
 
 
 def test_an_edit_with_the_prompts_own_template_is_cross_fitted(model, profile):
-    study = study_of(model, profile, ["mean"])
-    own = study.states.values("mean", study.asked[0], 1, None)
-    other = study.states.values("mean", study.asked[2], 1, None)
-    assert study.asked[0].template != study.asked[2].template
+    study = study_of(model, profile)
+    states = study.states(["mean"])
+    own = states.values("mean", study.layouts[0], 1, None)
+    other = states.values("mean", study.layouts[2], 1, None)
+    assert study.layouts[0].template != study.layouts[2].template
     assert not np.array_equal(own, other)
 
 
@@ -201,7 +201,7 @@ def test_readouts_in_one_row_equal_readouts_one_by_one(model, profile):
     assert all(len(one.rows) == 1 for one in packed)
     assert all(len(one.rows) == len(profile.readouts) for one in single)
     edits = [edited("zero", HEADS[1]), edited("mean", HEADS[2])]
-    outcomes = [study_of(model, profile, ["zero", "mean"], pack=pack).measure(edits) for pack in (True, False)]
+    outcomes = [study_of(model, profile, pack=pack).measure(edits) for pack in (True, False)]
     for name in ("baseline", "edited", "kl_nats_per_token"):
         assert np.allclose(
             getattr(outcomes[0], name), getattr(outcomes[1], name), atol=effect_error(model), equal_nan=True

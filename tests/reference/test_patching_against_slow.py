@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import torch
 
+from headscope.api import patch
 from headscope.measure.patches import STUDY_NAMES
 from headscope.models.loading import load_model
 from headscope.profiles.loading import load_profile
-from headscope.verbs.patch import patch
 from headscope.verbs.patch_plan import Planner
 from tests.reference import slow
 from tests.reference.test_against_slow import study_of, words_of
@@ -164,13 +164,13 @@ def test_every_kind_of_patch_agrees(model, eager, profile, what, target, alpha, 
     result = patch(
         model, profile, SPEC, concepts=concept, directions=direction, n_random=0, generate=False, seed=3, **options
     )
-    study = study_of(model, profile, [], concepts=concept, seed=3)
+    study = study_of(model, profile, concepts=concept, seed=3)
     what = STUDY_NAMES.get(what, what)
-    planner = Planner(study, source="partner", alignment="exact", what=what, chat_template=False, seed=3)
+    planner = Planner(study, source="partner", alignment="exact", what=what)
     by_id = {prompt.id: prompt for prompt in profile.prompts}
     plan = planner.plan(concept, direction)
     for place in (0, len(plan.patches) - 1):
-        target_id = study.asked[plan.targets[place]].id
+        target_id = study.layouts[plan.targets[place]].id
         for kind, name in (("patch", "patched"), ("control_patch", "control_patched")):
             source = by_id[plan.patches[place].sources[kind][0].asked.id]
             expected = slow_outcome(eager, model, profile, by_id[target_id], source, concept, target, what, alpha)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
+from headscope.api import screen, sweep
 from headscope.engines.engine import Engine
 from headscope.report.control import control_of
 from headscope.runs.shards import Shards
 from headscope.stats.verdicts import CARRIER
+from headscope.study import Study
 from headscope.verbs.negative_control import negative_control
 from headscope.verbs.rank import rank
-from headscope.verbs.screen import screen
-from headscope.verbs.sweep import sweep
 from headscope.worlds.catalog import worlds
 from headscope.worlds.texts import make_profile
 
@@ -22,7 +22,7 @@ WORLDS = {world.name: world for world in worlds()}
 def test_random_words_find_no_head(name: str) -> None:
     model, profile = WORLDS[name].load(), make_profile()
     looked = screen(model, profile, query="readout")
-    found = control_of(negative_control(model, profile, looked).tables)
+    found = control_of(negative_control(Study(model, profile), looked).tables)
     assert found is not None
     assert found.screened
     assert found.n_intervals == found.n_tests == 32
@@ -36,7 +36,7 @@ def test_the_results_of_the_sweep_are_not_taken_for_those_of_the_control(tmp_pat
     model, profile = WORLDS["writer"].load(), make_profile()
     engine = Engine(Shards(tmp_path, "g"))
     swept = sweep(model, profile, edits=("mean",), engine=engine)
-    beside = negative_control(model, profile, None, edits=("mean",), engine=engine)
-    alone = negative_control(model, profile, None, edits=("mean",))
+    beside = negative_control(Study(model, profile, engine=engine), None, edits=("mean",))
+    alone = negative_control(Study(model, profile), None, edits=("mean",))
     assert beside.values.equals(alone.values)
     assert not beside.values["edited"].equals(swept.values["edited"])

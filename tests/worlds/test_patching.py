@@ -4,13 +4,13 @@ from functools import partial
 
 import pytest
 
-from headscope.verbs import patch as verb
-from headscope.verbs.causal import PRIMARY
+from headscope import api
+from headscope.verbs.effect_rows import PRIMARY
 from headscope.worlds.catalog import worlds
 from headscope.worlds.texts import make_profile
 from tests.tolerances import DESIGN, effect_error
 
-patch = partial(verb.patch, generate=False)  # these worlds have no room for texts
+patch = partial(api.patch, generate=False)  # these worlds have no room for texts
 BY_NAME = {world.name: world for world in worlds()}
 
 

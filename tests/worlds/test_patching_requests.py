@@ -6,17 +6,19 @@ from functools import partial
 import numpy as np
 import pytest
 
+from headscope import api
 from headscope.errors import ProfileError, RequestError
-from headscope.measure.patches import Recipe
-from headscope.verbs import patch as verb
-from headscope.verbs.causal import PRIMARY
-from headscope.verbs.forecast import forecast
+from headscope.study import Study
+from headscope.verbs.budget import forecast_run
+from headscope.verbs.effect_rows import PRIMARY
 from headscope.verbs.forecast_patch import forecast_patch
+from headscope.verbs.patch import PatchRequest
+from headscope.verbs.run_request import RunRequest
 from headscope.worlds.catalog import worlds
 from headscope.worlds.texts import make_profile
 from tests.tolerances import effect_error, nats_error
 
-patch = partial(verb.patch, generate=False)  # the worlds have no room for texts of the usual length
+patch = partial(api.patch, generate=False)  # the worlds have no room for texts of the usual length
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +107,7 @@ def test_patterns_need_prompts_that_match_token_by_token(model, profile):
 
 def test_texts_without_room_are_refused_before_any_work(model, profile):
     with pytest.raises(ProfileError, match="longer than the model's context"):
-        verb.patch(model, profile, "1:2", n_random=0)
+        api.patch(model, profile, "1:2", n_random=0)
 
 
 @pytest.mark.parametrize("options", [{"samples": 0}, {"temperature": 0.0}, {"greedy": True, "samples": 2}])
@@ -159,20 +161,17 @@ def test_the_same_request_gives_the_same_numbers(model, profile):
 def test_the_forecast_of_patching_is_what_patching_does(model, profile, heads):
     """Token for token; beside it stand the sources, which run at most once for each target and kind of patch."""
     each = heads == "*"
-    counted = forecast_patch(
-        model, profile, heads=model.head_set(heads), each=each, recipe=Recipe(), concepts="gratitude", n_random=3
-    )
+    study = Study(model, profile, concepts="gratitude")
+    counted = forecast_patch(study, model.head_set(heads), PatchRequest(each=each, n_random=3))
     tokens = {stage.stage: stage.tokens for stage in counted.stages if not stage.is_bound}
     assert list(tokens) == ["unpatched", "patching: gratitude, sufficiency", "patching: gratitude, necessity"]
     record = patch(model, profile, heads, concepts="gratitude", n_random=3).record
     assert sum(tokens.values()) == record["n_forward_tokens"]
     assert any("random sets" in stage.stage for stage in counted.stages) == (not each)
     # Of a run, with pairs of equal length only, which all of these are.
-    run = forecast(model, profile, heads=model.head_set("*"), edits=["mean"], concepts="gratitude", patching=True)
+    run = forecast_run(study, RunRequest(edits=["mean"])).exact
     assert {stage.stage: stage.tokens for stage in run.stages if "patching" in stage.stage} == {
         stage.stage: stage.tokens
-        for stage in forecast_patch(
-            model, profile, heads=model.head_set("*"), each=True, recipe=Recipe(), concepts="gratitude"
-        ).stages
+        for stage in forecast_patch(study, model.head_set("*"), PatchRequest(each=True)).stages
         if "patching" in stage.stage
     }

@@ -7,11 +7,11 @@ import pytest
 import torch
 
 import headscope.measure.attention as attention_module
+from headscope.api import screen
 from headscope.measure.attention import SMALLEST_REMAINDER, Probe, read_probes
 from headscope.models.loading import load_model
 from headscope.models.reading import AttentionReading
 from headscope.profiles.loading import load_profile
-from headscope.verbs.screen import screen
 from tests.laws import oracles
 from tests.laws.families import make, word_tokenizer
 from tests.tolerances import pass_error

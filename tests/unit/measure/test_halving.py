@@ -13,6 +13,7 @@ import torch
 import headscope.measure.direct as direct_module
 import headscope.measure.patches as patches_module
 import headscope.measure.source_passes as source_module
+from headscope.api import attribute, patch
 from headscope.engines.engine import Engine
 from headscope.errors import WorkError
 from headscope.heads import HeadSet
@@ -28,8 +29,6 @@ from headscope.models.loading import load_model
 from headscope.profiles.loading import load_profile
 from headscope.profiles.types import Profile
 from headscope.runs.shards import Shards
-from headscope.verbs.attribute import attribute
-from headscope.verbs.patch import patch
 from tests.laws.families import make, word_tokenizer
 from tests.tolerances import FLOAT64, effect_error
 from tests.unit.measure.made_up import asked, lexicons, made_up

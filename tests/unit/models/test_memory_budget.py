@@ -18,7 +18,8 @@ from headscope.models.memory_budget import (
     parse_budget,
     total_bytes,
 )
-from headscope.verbs.request import batch_budget
+from headscope.profiles.loading import load_profile
+from headscope.study import Study
 
 CPU = torch.device("cpu")
 ALLOCATORS_MIB = 96  # freed and not given back, and the matrix library's own
@@ -84,8 +85,8 @@ def test_more_memory_more_tokens_up_to_where_it_gains_nothing():
     assert batch_tokens_within(model) == most_batch_tokens(model) == CACHE_BYTES // (4 * widest) < MOST_BATCH_TOKENS
     some = replace(model, memory_budget_bytes=100 * bytes_per_token(model))
     assert batch_tokens_within(some) == 100
-    assert batch_budget(some, None) == 100
-    assert batch_budget(some, 7) == 7
+    assert Study(some, load_profile("baseline")).batch_tokens == 100
+    assert Study(some, load_profile("baseline"), batch_tokens=7).batch_tokens == 7
     with pytest.raises(RequestError, match="holds no token"):
         batch_tokens_within(replace(model, memory_budget_bytes=10))
 

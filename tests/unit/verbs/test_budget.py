@@ -9,12 +9,13 @@ import torch
 
 from headscope.models.loading import load_model
 from headscope.profiles.loading import load_profile
+from headscope.study import Study
 from headscope.verbs import budget as rule
 from headscope.verbs.budget import choose_budget, nominal_hours
-from headscope.verbs.forecast import forecast
+from headscope.verbs.forecast import forecast_sweep
 from tests.laws.families import make, word_tokenizer
 
-ASKED = {"concepts": "anger", "edits": ("mean",), "chat_template": False, "batch_tokens": None}
+EDITS = ("mean",)
 
 
 @pytest.fixture(scope="module")
@@ -30,16 +31,18 @@ def profile():
 
 
 def test_a_sweep_of_hours_is_not_made_unasked(model, profile, monkeypatch):
-    [sweep] = forecast(model, profile, heads=model.head_set("*"), edits=["mean"], concepts="anger").stages
+    study = Study(model, profile, concepts="anger")
+    controls, sweep = forecast_sweep(study, edits=EDITS).stages
+    assert controls.stage == "control states"
     hours = nominal_hours(model, sweep.layer_tokens)
     for limit, expected in ((hours * 1.01, "exact"), (hours * 0.99, "fast")):
         monkeypatch.setattr(rule, "LONGEST_SWEEP_HOURS", limit)
-        chosen = choose_budget(model, profile, "auto", no_gradients=None, **ASKED)
+        chosen = choose_budget(study, "auto", no_gradients=None, edits=EDITS)
         assert chosen.budget == expected
         assert (chosen.warning is not None) == (expected == "fast"), "a reader must be told that heads were left out"
         for asked in ("exact", "fast"):
-            assert choose_budget(model, profile, asked, no_gradients=None, **ASKED).budget == asked
-    without = choose_budget(model, profile, "auto", no_gradients="no kernel has one", **ASKED)
+            assert choose_budget(study, asked, no_gradients=None, edits=EDITS).budget == asked
+    without = choose_budget(study, "auto", no_gradients="no kernel has one", edits=EDITS)
     assert without.budget == "exact"
     assert "no kernel has one" in without.why
 

@@ -7,8 +7,8 @@ import headscope as hs
 from headscope.errors import RequestError
 from headscope.heads import HeadSet
 from headscope.runs.tables import COLUMNS
+from headscope.verbs.head_order import concept_gaps, orders
 from headscope.verbs.joint import choose_top
-from headscope.verbs.orders import concept_gaps, orders
 from headscope.verbs.reliability import reliability
 from headscope.verbs.smallest import Changes
 from headscope.worlds.catalog import worlds
@@ -103,13 +103,10 @@ def test_gaps_are_prompts_minus_their_own_controls(asked):
 
 
 def test_a_set_named_twice_is_run_once(asked, monkeypatch):
-    from headscope.verbs.causal import CausalStudy
+    from headscope.study import Study
 
     model, profile, _ = asked
-    study = CausalStudy(
-        model, profile, concepts="gratitude", kinds=["zero"], seed=0, batch_tokens=4096, chat_template=False,
-        pack=True, progress=None,
-    )  # fmt: skip
+    study = Study(model, profile, concepts="gratitude", batch_tokens=4096)
     changes = Changes(study, "gratitude")
     asked_for = []
 
@@ -136,7 +133,7 @@ def test_a_set_named_twice_is_run_once(asked, monkeypatch):
 )
 def test_what_cannot_be_measured_is_refused_before_any_pass(asked, monkeypatch, wrong, words):
     model, profile, sweep = asked
-    monkeypatch.setattr("headscope.verbs.curves.CausalStudy", None)
+    monkeypatch.setattr("headscope.study.Study.stage", None)
     with pytest.raises(RequestError, match=words):
         hs.curves(model, profile, sweep, **wrong)
 

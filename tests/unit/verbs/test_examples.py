@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from headscope.api import screen
 from headscope.models.loading import load_model
 from headscope.profiles.loading import load_profile
 from headscope.verbs.examples import EXAMPLES
-from headscope.verbs.screen import ScreenResult, screen
+from headscope.verbs.screen import ScreenResult
 from tests.tolerances import close, pass_error
 
 

@@ -10,11 +10,12 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from headscope.api import patch
 from headscope.engines.engine import Engine
 from headscope.models.loading import load_model
 from headscope.profiles.loading import load_profile
 from headscope.runs.shards import Shards
-from headscope.verbs.patch import PatchResult, patch
+from headscope.verbs.patch import PatchResult
 
 
 class CutOff(Exception):  # noqa: N818 - no error

@@ -5,10 +5,10 @@ import re
 
 import pytest
 
+from headscope.api import patch
 from headscope.models.loading import load_model
 from headscope.profiles.loading import load_profile
 from headscope.stats.patching import written_patches
-from headscope.verbs.patch import patch
 
 TEMPLATES = ("t01", "t05", "t08", "t12", "t15", "t20", "t25", "t29")
 SETTINGS = {"concepts": "gratitude", "n_random": 0, "max_tokens": 20, "samples": 2, "seed": 3}

@@ -5,12 +5,11 @@ from dataclasses import replace
 
 import pytest
 
+from headscope.api import screen
 from headscope.models.head_model import HeadModel
 from headscope.profiles.types import Profile, Prompt
-from headscope.verbs.causal import CausalStudy
+from headscope.study import Study, templates_of
 from headscope.verbs.patch_plan import patchable_concepts
-from headscope.verbs.request import templates_of
-from headscope.verbs.screen import screen
 from headscope.worlds.catalog import worlds
 from headscope.worlds.texts import CONCEPTS, CONTROL, NAMES, SLOT_WORDS, make_profile
 
@@ -43,14 +42,11 @@ def test_every_stage_and_every_choice_of_concepts_gives_a_prompt_the_same_templa
     n_alone = 0
     for seed in range(N_SETS):
         profile = label_free_profile(seed)
-        of = templates_of(profile).of
+        of, _ = templates_of(profile)
         assert set(of) == {prompt.id for prompt in profile.prompts}
         for concepts in (None, *CONCEPTS):
-            study = CausalStudy(
-                model, profile, concepts=concepts, kinds=("zero",), seed=0, batch_tokens=1000, chat_template=False,
-                pack=True, progress=None,
-            )  # fmt: skip
-            assert {one.id: one.template for one in study.asked} == {one.id: of[one.id] for one in study.asked}
+            layouts = Study(model, profile, concepts=concepts, batch_tokens=1000).layouts
+            assert {one.id: one.template for one in layouts} == {one.id: of[one.id] for one in layouts}
         n_alone += len(set(of.values()))
     assert n_alone > 2 * N_SETS  # the sets do fall into several templates
 
@@ -59,7 +55,7 @@ def test_every_stage_and_every_choice_of_concepts_gives_a_prompt_the_same_templa
 def test_a_screen_groups_prompts_as_the_sweep_does(model: HeadModel, protocol: str):
     for seed in range(6):
         profile = label_free_profile(seed)
-        of = templates_of(profile).of
+        of, _ = templates_of(profile)
         for concepts in (None, *CONCEPTS):
             lenient = protocol == "matched"  # the study's protocol has no use for it
             values = screen(model, profile, protocol=protocol, concepts=concepts, allow_low_coverage=lenient).values
@@ -75,6 +71,6 @@ def test_what_can_be_patched_is_asked_of_the_same_templates(model: HeadModel):
     paired = [replace(one, pair=one.id.replace(one.concept, CONTROL)) if one.concept != CONTROL else one
               for one in profile.prompts]  # fmt: skip
     profile = replace(profile, prompts=tuple(paired))
-    every = patchable_concepts(model, profile, CONCEPTS, chat_template=False)
-    alone = [name for name in CONCEPTS if patchable_concepts(model, profile, [name], chat_template=False)]
+    every = patchable_concepts(Study(model, profile))
+    alone = [name for name in CONCEPTS if patchable_concepts(Study(model, profile, concepts=name))]
     assert every == alone

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,9 +15,9 @@ from headscope.measure.asked import AskedPrompt
 from headscope.measure.direct import DirectScores
 from headscope.measure.gradients import FastScores, FloatArray
 from headscope.models.head_model import HeadModel
-from headscope.profiles.types import Profile
 from headscope.stats.clusters import equal_weight_mean, template_means
 from headscope.stats.fast_scores import score_rows
+from headscope.study import Study
 
 
 @dataclass(frozen=True)
@@ -99,15 +99,10 @@ def components_of(
     return pd.concat(parts, ignore_index=True)
 
 
-def values_of(
-    model: HeadModel,
-    profile: Profile,
-    prompts: Sequence[AskedPrompt],
-    fast: FastScores,
-    direct: DirectScores | None,
+def arrays_of_scores(
+    study: Study, prompts: Sequence[AskedPrompt], fast: FastScores, direct: DirectScores | None
 ) -> xr.Dataset:
     """Every score for each prompt and head, and the other parts of the logit difference."""
-    pair_of: Mapping[str, str | None] = {prompt.id: prompt.pair for prompt in profile.prompts}
     by_head, by_layer, by_prompt = ("prompt", "layer", "head"), ("prompt", "layer"), ("prompt",)
     found: dict[str, tuple[tuple[str, ...], FloatArray, dict[str, str]]] = {}
     for one in MEASURES:
@@ -130,36 +125,27 @@ def values_of(
             "prompt": [one.id for one in prompts],
             "concept": ("prompt", [one.concept for one in prompts]),
             "template": ("prompt", [one.template for one in prompts]),
-            "pair": ("prompt", [pair_of[one.id] or "" for one in prompts]),
-            "layer": range(len(model.anatomy)),
-            "head": range(max(model.heads_per_layer)),
+            "pair": ("prompt", [study.pair_of[layout.id] or "" for layout in prompts]),
+            "layer": range(len(study.model.anatomy)),
+            "head": range(max(study.model.heads_per_layer)),
         },
     )
 
 
-def record_of(
-    names: Sequence[str],
-    prompts: Sequence[AskedPrompt],
-    fast: FastScores,
-    direct: DirectScores | None,
-    outcome: str,
-    steps: int,
-    verify: int,
+def facts_of_scores(
+    names: Sequence[str], prompts: Sequence[AskedPrompt], fast: FastScores, direct: DirectScores | None
 ) -> dict[str, Any]:
     """JSON-able facts for the manifest."""
     with_pair = ~np.isnan(fast.attribution_patching_matched).all(axis=(1, 2))
     facts: dict[str, Any] = {
         "concepts": list(names),
-        "outcome": outcome,
-        "steps": steps,
-        "verify": verify,
         "n_prompts": len(prompts),
         "n_matched": int(with_pair.sum()),
         "n_passes_per_batch": fast.n_passes,
         "gradient_batch_tokens": fast.batch_tokens,
         "n_batches_halved": fast.n_halved + (0 if direct is None else direct.n_halved),
     }
-    if steps:
+    if not np.isnan(fast.all_edited).all():
         facts["completeness_error_nats"] = float(np.abs(fast.completeness_error).max())
         facts["all_edited_mean_abs_nats"] = float(np.abs(fast.all_edited).mean())
     if direct is not None:

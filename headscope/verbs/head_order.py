@@ -17,7 +17,8 @@ from headscope.errors import RequestError
 from headscope.heads import Head, HeadSet
 from headscope.stats import split_templates
 from headscope.stats.clusters import FloatArray, equal_weight_mean, template_means
-from headscope.verbs.sweep import DECIDING_EDIT, SweepResult
+from headscope.verbs.effect_rows import DECIDING_EDIT
+from headscope.verbs.sweep import SweepResult
 
 
 @dataclass(frozen=True)

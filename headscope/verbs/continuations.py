@@ -15,19 +15,20 @@ import numpy.typing as npt
 import pandas as pd
 
 from headscope.chat import Chat
-from headscope.measure.asked import AskedPrompt, encoder_of
+from headscope.measure.asked import AskedPrompt
 from headscope.measure.edits import Arm, ControlStates
 from headscope.measure.generation import check_room, generate
-from headscope.measure.passes import Progress, Work, here
+from headscope.measure.passes import Work, here
 from headscope.measure.patches import PatchStates
-from headscope.measure.sampling import Sampling
+from headscope.measure.sampling import Sampling, stop_ids
 from headscope.measure.texts import SentimentScorer, distinct_2
-from headscope.models.head_model import HeadModel
 from headscope.profiles.phase6_words import counting_words
 from headscope.profiles.types import Profile
 from headscope.profiles.words import count_substrings_phase6, count_words
+from headscope.settings import Writing
 from headscope.stats import EffectBlock
-from headscope.verbs.causal import CausalStudy, Edited
+from headscope.study import Study
+from headscope.verbs.effect_rows import Edited
 from headscope.vocabulary import shown_token
 
 FloatArray = npt.NDArray[np.float64]
@@ -54,53 +55,63 @@ class Written:
     n_halved: int
 
 
-def check_texts_fit(
-    model: HeadModel, profile: Profile, concepts: Sequence[str], max_tokens: int, *, chat_template: bool | str
-) -> None:
+def sampling_of(study: Study, writing: Writing) -> Sampling:
+    """How tokens are chosen.
+
+    Raises:
+        RequestError: a number out of range, an unknown scope, or a stop token that is none of the model's.
+    """
+    chat_template = study.settings.chat_template
+    stops = stop_ids(study.model, at_eos=writing.stop_at_eos, chat_template=chat_template, named=writing.stop_tokens)
+    return Sampling(
+        writing.max_tokens, writing.temperature, writing.top_p, writing.samples, writing.greedy, writing.stop_at_eos,
+        writing.scope, study.seed, stops,
+    )  # fmt: skip
+
+
+def check_texts_fit(study: Study, max_tokens: int, *, controls: bool = False) -> None:
     """Find a prompt with too little room for its continuation before any work is done; see ``check_room``."""
-    encoder = encoder_of(model, chat_template=chat_template)
-    prompts = [prompt for name in concepts for prompt in profile.prompts_of(name)]
-    lengths = {prompt.id: len(encoder.encode(prompt.text, name=f"prompt {prompt.id}")) for prompt in prompts}
-    check_room(model, lengths, max_tokens)
+    prompts = [*study.prompts, *(study.profile.controls if controls else ())]
+    lengths = {prompt.id: len(study.encoder.encode(prompt.text, name=f"prompt {prompt.id}")) for prompt in prompts}
+    check_room(study.model, lengths, max_tokens)
 
 
-def sampling_record(model: HeadModel, sampling: Sampling) -> dict[str, Any]:
-    """How tokens were chosen, and the tokens that ended a text."""
+def writing_facts(study: Study, sampling: Sampling, scorer: SentimentScorer) -> dict[str, Any]:
+    """How tokens were chosen, the tokens that ended a text, and who scored it."""
     ids = sampling.stop_ids or ()
-    return {"sampling": vars(sampling), "stop_tokens": [shown_token(model.tokenizer, token) for token in ids]}
+    stops = [shown_token(study.model.tokenizer, token) for token in ids]
+    return {"sampling": vars(sampling), "stop_tokens": stops, "sentiment": scorer.record()}
 
 
-def open_end(model: HeadModel, chat_template: bool | str) -> list[str]:
+def open_end(study: Study) -> list[str]:
     """What is to be said where a chat template does not tell how an answer ends."""
-    chat = Chat.of(model.tokenizer, chat_template)
+    chat = Chat.of(study.model.tokenizer, study.settings.chat_template)
     if chat is None or chat.end_of_turn() is not None:
         return []
     return ["the chat template names no token that ends an answer: texts go on to EOS (--stop-token names another)"]
 
 
 def write_texts(
-    study: CausalStudy,
+    study: Study,
     edits: Sequence[Edited],
     sampling: Sampling,
     scorer: SentimentScorer,
     *,
     keyword_counting: str,
-    batch_tokens: int,
-    progress: Progress | None,
 ) -> Written:
     """Continue every prompt of the study's concepts, unedited and under each edit, and score the texts."""
-    rows = [i for i, one in enumerate(study.asked) if one.concept in study.names]
-    prompts = [study.asked[i] for i in rows]
+    rows = [i for i, layout in enumerate(study.layouts) if layout.concept in study.names]
+    prompts = [study.layouts[i] for i in rows]
     arms = [edit.arm for edit in edits]
     return continued(
-        study, rows, prompts, arms, sampling, scorer, states=study.states,
-        keyword_counting=keyword_counting, batch_tokens=batch_tokens, progress=progress,
+        study, rows, prompts, arms, sampling, scorer, states=study.states({arm.kind for arm in arms}),
+        keyword_counting=keyword_counting,
         work=study.work("texts", arms, prompts, sampling=vars(sampling)),
     )  # fmt: skip
 
 
 def continued(
-    study: CausalStudy,
+    study: Study,
     rows: list[int],
     prompts: Sequence[AskedPrompt],
     edited: Sequence[Arm],
@@ -109,16 +120,14 @@ def continued(
     *,
     states: ControlStates | PatchStates | None,
     keyword_counting: str = "continuation",
-    batch_tokens: int,
-    progress: Progress | None,
     work: Work = here,
 ) -> Written:
     """Continue ``prompts``, which are the study's ``rows``, unedited and under each arm, and score the texts."""
     arms = [None, *edited]
     halvings: list[int] = []
     ids = generate(
-        study.model, prompts, arms, sampling, states=states, batch_tokens=batch_tokens, pack=study.pack,
-        progress=progress, halved=halvings.append, work=work,
+        study.model, prompts, arms, sampling, states=states, batch_tokens=study.batch_tokens, pack=study.pack,
+        progress=study.progress, halved=halvings.append, work=work,
     )  # fmt: skip
     decode: Callable[..., str] = study.model.tokenizer.decode
     texts = [
@@ -163,10 +172,10 @@ def _each(texts: list[list[list[str]]], score: Callable[[str], float]) -> FloatA
     return np.array([[[score(text) for text in samples] for samples in of_arm] for of_arm in texts], dtype=np.float64)
 
 
-def generated_blocks(study: CausalStudy, edits: Sequence[Edited], written: Written, scope: str) -> list[EffectBlock]:
+def generated_blocks(study: Study, edits: Sequence[Edited], written: Written, scope: str) -> list[EffectBlock]:
     """Blocks for ``stats.effects_table``: every score of every edit, for each concept's prompts; all exploratory."""
     blocks: list[EffectBlock] = []
-    concept_of = [study.asked[i].concept for i in written.rows]
+    concept_of = [study.layouts[i].concept for i in written.rows]
     for outcome, scores in written.scores.items():
         per_prompt = scores.mean(axis=2)
         for kind in dict.fromkeys(edit.arm.kind for edit in edits):
@@ -191,12 +200,12 @@ def generated_blocks(study: CausalStudy, edits: Sequence[Edited], written: Writt
     return blocks
 
 
-def texts_table(study: CausalStudy, edits: Sequence[Edited], written: Written) -> pd.DataFrame:
+def texts_table(study: Study, edits: Sequence[Edited], written: Written) -> pd.DataFrame:
     """The ``texts`` table: continuations of both arms side by side, one row for each edit, prompt and sample."""
     rows: list[dict[str, object]] = []
     for a, edit in enumerate(edits, start=1):
         for p, i in enumerate(written.rows):
-            asked = study.asked[i]
+            asked = study.layouts[i]
             for sample, baseline in enumerate(written.texts[0][p]):
                 rows.append(
                     {

@@ -10,98 +10,79 @@ import pandas as pd
 import torch
 
 from headscope.chat import Chat
-from headscope.measure.asked import encoder_of
 from headscope.measure.sampling import stop_ids
-from headscope.models.head_model import HeadModel
-from headscope.profiles.types import Profile
+from headscope.models.memory_budget import held_tokens, most_written_at_once
 from headscope.runs.folder import Run, default_run_path
 from headscope.runs.manifest import Request
 from headscope.runs.phase6 import head_scores_bytes, head_scores_document
 from headscope.runs.provenance import git_state, machine, package_versions
+from headscope.settings import Keeping
 from headscope.stats.ranking import primary_screen
-from headscope.verbs.request import chosen_concepts
+from headscope.study import Study
 from headscope.verbs.result import Result
 from headscope.vocabulary import shown_token, tokenizer_fingerprint
 
 
-def begin(
-    verb: str,
-    model: HeadModel,
-    profile: Profile,
-    options: Mapping[str, Any],
-    *,
-    out: str | Path | None = None,
-    seed: int,
-    batch_tokens: int,
-    sources: Mapping[str, str] | None = None,
-    command: Sequence[str] = (),
-    resume: str = "auto",
-    force: bool = False,
-) -> Run:
+def begin_run(verb: str, study: Study, options: Mapping[str, Any], keeping: Keeping | None = None) -> Run:
     """The run folder of a request, made or found again.
 
     Args:
         verb: ``run``, ``screen``, ...
-        model: the model.
-        profile: what is asked.
+        study: what is asked of which model.
         options: every option on which the result depends, defaults filled in.
-        out: the folder; ``runs/<model>-<profile>-<digest>`` by default.
-        seed: of everything random.
-        batch_tokens: the batch plan's budget.
-        sources: where each option came from.
-        command: the command line, if there was one.
-        resume: see ``Run.create``.
-        force: derived files may be replaced.
+        keeping: where and how results are kept; ``runs/<model>-<profile>-<digest>`` by default.
 
     Raises:
         RunFinished: this request was served before.
         RequestError: the folder holds something else.
     """
+    model, profile, keeping = study.model, study.profile, keeping or Keeping()
     threads = torch.get_num_threads()
     request = Request(
         verb=verb,
         options=dict(options),
         model_fingerprint=model.fingerprint,
         profile_fingerprint=profile.fingerprint,
-        seed=seed,
+        seed=study.seed,
         threads=threads,
         device=model.device.type,
         dtype=str(model.dtype).removeprefix("torch."),
-        batch_plan={"batch_tokens": batch_tokens},
-        text=_text(model, options),
+        batch_plan=_batch_plan(study, options),
+        text=_text(study, options),
     )
-    path = default_run_path(model.name, profile.name, request) if out is None else Path(out)
-    counts = {name: len(profile.prompts_of(name)) for name in (*profile.concepts, profile.control)}
+    path = default_run_path(model.name, profile.name, request) if keeping.out is None else Path(keeping.out)
     return Run.create(
         path,
         request,
-        resume=resume,
-        force=force,
+        resume=keeping.resume,
+        force=keeping.force,
         model=model.describe(),
-        profile={
-            "name": profile.name,
-            "description": profile.description,
-            "source": profile.source,
-            "fingerprint": profile.fingerprint,
-            "language": profile.language,
-            "control": profile.control,
-            "prompts": counts,
-            "readouts": list(profile.readouts),
-            "first_prompts": _first_prompts(model, profile, options),
-        },
+        profile=_described(study),
         versions=package_versions(),
         git=git_state(),
         machine=machine(device=str(model.device), threads=threads),
-        request_sources=dict(sources or {}),
-        command=list(command),
+        request_sources=dict(keeping.sources),
+        command=list(keeping.command),
         warnings=[*model.notes, *profile.warnings],
     )
 
 
-def _text(model: HeadModel, options: Mapping[str, Any]) -> dict[str, Any]:
+def _writes_text(options: Mapping[str, Any]) -> bool:
+    return "max_tokens" in options and bool(options.get("generate", True))
+
+
+def _batch_plan(study: Study, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Everything that decides which rows run together, the machine's memory where it does."""
+    plan: dict[str, Any] = {"batch_tokens": study.batch_tokens}
+    if _writes_text(options):
+        plan |= {"held_tokens": held_tokens(study.model), "texts_at_once": most_written_at_once(study.model)}
+    return plan
+
+
+def _text(study: Study, options: Mapping[str, Any]) -> dict[str, Any]:
     """What turns text into tokens, and ends what the model writes, where it writes."""
-    tokenizer, chat_template = model.tokenizer, options.get("chat_template", False)
-    bos = model.bos_token_id
+    model, chat_template = study.model, study.settings.chat_template
+    tokenizer, bos = model.tokenizer, model.bos_token_id
     text: dict[str, Any] = {
         "tokenizer": tokenizer_fingerprint(tokenizer),
         "bos": "none" if bos is None else shown_token(tokenizer, bos),
@@ -109,28 +90,36 @@ def _text(model: HeadModel, options: Mapping[str, Any]) -> dict[str, Any]:
     chat = Chat.of(tokenizer, chat_template)
     if chat is not None:
         text["chat_template"] = chat.fingerprint()
-    if "max_tokens" in options and options.get("generate", True):
+    if _writes_text(options):
         named, at_eos = options.get("stop_tokens", ()), options.get("stop_at_eos", True)
         ids = stop_ids(model, at_eos=at_eos, chat_template=chat_template, named=named)
         text["stop_tokens"] = [shown_token(tokenizer, token) for token in ids]
     return text
 
 
-def _first_prompts(model: HeadModel, profile: Profile, options: Mapping[str, Any]) -> dict[str, str]:
-    """The first prompt of each class that is asked, as the model gets it: BOS and chat template included."""
-    encoder = encoder_of(model, chat_template=options.get("chat_template", False))
-    names = chosen_concepts(profile, options.get("concepts", options.get("concept")))
-    first = {name: profile.prompts_of(name)[:1] for name in (*names, profile.control)}
-    seen: dict[str, str] = {}
-    for name, prompts in first.items():
-        for prompt in prompts:
-            tokens = encoder.encode(prompt.text, name=f"prompt {prompt.id}")
-            bos = str(model.tokenizer.convert_ids_to_tokens(tokens.ids[0])) if tokens.n_bos else ""
-            seen[name] = bos + tokens.text
-    return seen
+def _described(study: Study) -> dict[str, Any]:
+    """The profile, with the first prompt of each class that is asked as the model gets it: BOS and chat included."""
+    profile, tokenizer = study.profile, study.model.tokenizer
+    first: dict[str, str] = {}
+    for name in (*study.names, profile.control):
+        for prompt in profile.prompts_of(name)[:1]:
+            tokens = study.encoder.encode(prompt.text, name=f"prompt {prompt.id}")
+            bos = str(tokenizer.convert_ids_to_tokens(tokens.ids[0])) if tokens.n_bos else ""
+            first[name] = bos + tokens.text
+    return {
+        "name": profile.name,
+        "description": profile.description,
+        "source": profile.source,
+        "fingerprint": profile.fingerprint,
+        "language": profile.language,
+        "control": profile.control,
+        "prompts": {name: len(profile.prompts_of(name)) for name in (*profile.concepts, profile.control)},
+        "readouts": list(profile.readouts),
+        "first_prompts": first,
+    }
 
 
-def keep(run: Run, results: Mapping[str, Result]) -> None:
+def write_results(run: Run, results: Mapping[str, Result]) -> None:
     """Write what verbs gave: tables of the same name one below the other, arrays and records under the verb's name."""
     tables: dict[str, list[pd.DataFrame]] = {}
     for result in results.values():

@@ -1,0 +1,217 @@
+"""The public verbs: one call each on a model and a profile, and ``Study`` for several on the same question.
+
+``sweep(model, profile, ...)`` makes a ``Study`` of its options and calls the verb on it. Options that all verbs share
+are those of ``settings.StudySettings``; those of written text are those of ``settings.Writing``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Any, Unpack
+
+from headscope import pipeline
+from headscope.engines.engine import Runner, in_process
+from headscope.engines.parts import Part
+from headscope.heads import HeadSet
+from headscope.models.head_model import HeadModel
+from headscope.profiles.types import Profile
+from headscope.runs.folder import Run
+from headscope.settings import Keeping, StudyOptions, Writing, WritingOptions
+from headscope.study import Study as _Study
+from headscope.verbs import ablate as _ablate
+from headscope.verbs import attribute as _attribute
+from headscope.verbs import curves as _curves
+from headscope.verbs import patch as _patch
+from headscope.verbs import regions as _regions
+from headscope.verbs import screen as _screen
+from headscope.verbs import sweep as _sweep
+from headscope.verbs.continuations import sampling_of
+from headscope.verbs.effect_rows import PRIMARY
+from headscope.verbs.run_request import RunRequest
+
+_STUDY = ("concepts", "chat_template", "pack", "seed", "batch_tokens", "progress", "engine")
+
+
+class AblateOptions(WritingOptions, StudyOptions):
+    """Options of writing and of the study."""
+
+
+class Study(_Study):
+    """A model and a profile, laid out once, with every verb on them."""
+
+    def screen(self, **options: Any) -> _screen.ScreenResult:
+        """See ``verbs.screen.screen``."""
+        return _screen.screen(self, **options)
+
+    def sweep(self, **options: Any) -> _sweep.SweepResult:
+        """See ``verbs.sweep.sweep``."""
+        return _sweep.sweep(self, **options)
+
+    def ablate(
+        self, heads: str | HeadSet, *, concept: Sequence[str] | str | None = None,
+        prompts: Collection[str] | None = None, **options: Any,
+    ) -> _ablate.AblationResult:  # fmt: skip
+        """See ``verbs.ablate.ablate``; ``concept`` and ``prompts`` as in ``only``."""
+        return _ablate.ablate(self.only(concept, prompts), heads, **options)
+
+    def patch(self, heads: str | HeadSet = "*", **options: Any) -> _patch.PatchResult:
+        """See ``verbs.patch.patch``."""
+        return _patch.patch(self, heads, **options)
+
+    def attribute(self, **options: Any) -> _attribute.AttributeResult:
+        """See ``verbs.attribute.attribute``."""
+        return _attribute.attribute(self, **options)
+
+    def curves(self, sweep: _sweep.SweepResult, **options: Any) -> _curves.CurvesResult:
+        """See ``verbs.curves.curves``."""
+        return _curves.curves(self, sweep, **options)
+
+    def attention_by_region(self) -> _regions.RegionsResult:
+        """See ``verbs.regions.attention_by_region``."""
+        return _regions.attention_by_region(self)
+
+
+def screen(
+    model: HeadModel,
+    profile: Profile,
+    *,
+    protocol: str = "matched",
+    query: str = "last",
+    allow_low_coverage: bool = False,
+    **study: Unpack[StudyOptions],
+) -> _screen.ScreenResult:
+    """Difference in attention to the concept, for every head and concept; see ``verbs.screen.screen``."""
+    asked = Study(model, profile, **study)
+    return _screen.screen(asked, protocol=protocol, query=query, allow_low_coverage=allow_low_coverage)
+
+
+def sweep(
+    model: HeadModel,
+    profile: Profile,
+    *,
+    heads: str = "*",
+    edits: Sequence[str] = ("mean", "zero"),
+    **study: Unpack[StudyOptions],
+) -> _sweep.SweepResult:
+    """Effect of switching off each head alone; see ``verbs.sweep.sweep``."""
+    return _sweep.sweep(Study(model, profile, **study), heads=heads, edits=edits)
+
+
+def ablate(
+    model: HeadModel,
+    profile: Profile,
+    heads: str | HeadSet,
+    *,
+    concept: Sequence[str] | str | None = None,
+    prompts: Collection[str] | None = None,
+    role: str = "requested",
+    edits: Sequence[str] | str = ("mean", "zero"),
+    value_bias: str = "zero",
+    generate: bool = True,
+    **options: Unpack[AblateOptions],
+) -> _ablate.AblationResult:
+    """Effect of editing one set of heads; see ``verbs.ablate.ablate``."""
+    of_study, writing = _parted(options)
+    asked = Study(model, profile, **of_study).only(concept, prompts)
+    sampling_of(asked, writing)  # what cannot be is refused whether or not it is used
+    return _ablate.ablate(
+        asked, heads, edits=edits, value_bias=value_bias, writing=writing if generate else None, role=role
+    )
+
+
+def patch(
+    model: HeadModel,
+    profile: Profile,
+    heads: str | HeadSet = "*",
+    *,
+    generate: bool = True,
+    **options: Any,
+) -> _patch.PatchResult:
+    """Effect of patching heads between concept prompts and their controls; see ``verbs.patch.patch``."""
+    of_study, rest = _of_study(options)
+    names = _patch.PatchRequest.__dataclass_fields__
+    request = _patch.PatchRequest(**{name: value for name, value in rest.items() if name in names})
+    writing = Writing(**{name: value for name, value in rest.items() if name not in names})
+    study = Study(model, profile, **of_study)
+    sampling_of(study, writing)
+    return _patch.patch(study, heads, request, writing=writing if generate else None)
+
+
+def attribute(
+    model: HeadModel,
+    profile: Profile,
+    *,
+    outcome: str = PRIMARY,
+    steps: int = _attribute.DEFAULT_STEPS,
+    verify: int = 5,
+    **study: Unpack[StudyOptions],
+) -> _attribute.AttributeResult:
+    """Score every head for every concept without editing each alone; see ``verbs.attribute.attribute``."""
+    _attribute.check_request(model, outcome, steps, verify)
+    return _attribute.attribute(Study(model, profile, **study), outcome=outcome, steps=steps, verify=verify)
+
+
+def curves(
+    model: HeadModel,
+    profile: Profile,
+    sweep: _sweep.SweepResult,
+    *,
+    top_k: int = 4,
+    share: float = 0.5,
+    n_random: int = 20,
+    **study: Unpack[StudyOptions],
+) -> _curves.CurvesResult:
+    """Cumulative curves, leave-one-in, and the smallest set; see ``verbs.curves.curves``."""
+    return _curves.curves(Study(model, profile, **study), sweep, top_k=top_k, share=share, n_random=n_random)
+
+
+def attention_by_region(model: HeadModel, profile: Profile, **study: Unpack[StudyOptions]) -> _regions.RegionsResult:
+    """Shares of attention at the readouts by region of the text; see ``verbs.regions.attention_by_region``."""
+    return _regions.attention_by_region(Study(model, profile, **study))
+
+
+def run(
+    model: HeadModel,
+    profile: Profile,
+    out: str | Path | None = None,
+    *,
+    runner: Runner = in_process,
+    part: Part | None = None,
+    **options: Any,
+) -> Run:
+    """Screen, sweep, joint sets with text, ranking, verdicts, plots and report, kept in one run folder.
+
+    Args:
+        model: the model.
+        profile: what is asked.
+        out: the run folder; ``runs/<model>-<profile>-<digest>`` by default.
+        runner: who runs the pieces of sweep, sets and texts; this process by default.
+        part: run only these pieces of the sweep and keep them, for ``gather``.
+        options: see ``settings.StudySettings``, ``verbs.run_request.RunRequest``, ``settings.Writing`` and
+            ``settings.Keeping``.
+
+    Raises:
+        PartDone: the part is done.
+        RunFinished: this request was served before; the folder stays as it is.
+        RequestError, ProfileError: before anything is written.
+    """
+    of_study, rest = _of_study(options)
+    keeping = Keeping(
+        out, **{name: rest.pop(name) for name in ("resume", "force", "sources", "command") if name in rest}
+    )
+    writing = Writing(**{name: rest.pop(name) for name in Writing.__dataclass_fields__ if name in rest})
+    given = {name: value for name, value in rest.items() if not (name == "criteria" and value is None)}
+    request = RunRequest(**given, writing=writing)
+    return pipeline.run(Study(model, profile, **of_study), request, keeping, runner=runner, part=part)
+
+
+def _of_study(options: dict[str, Any]) -> tuple[StudyOptions, dict[str, Any]]:
+    """The options of the study, and the others."""
+    mine: Any = {name: value for name, value in options.items() if name in _STUDY}
+    return mine, {name: value for name, value in options.items() if name not in _STUDY}
+
+
+def _parted(options: Any) -> tuple[StudyOptions, Writing]:
+    of_study, rest = _of_study(options)
+    return of_study, Writing(**rest)

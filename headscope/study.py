@@ -1,0 +1,386 @@
+"""A model and a profile, laid out once: what every verb of one question shares.
+
+1. Templates are labelled, prompts laid out with the profile's readouts, lexicons turned into tokens, and what heads put
+   out on control prompts is measured: each once, where it is first needed, and kept.
+2. A view (``only``, ``reading``) is the same study on fewer concepts or prompts, or with other lexicons; it shares all
+   of that.
+3. A stage is some arms over some prompts. It is the plan and the work: a forecast counts it, a verb runs it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, Unpack
+
+from headscope.engines.engine import Engine
+from headscope.errors import ProfileError, RequestError
+from headscope.measure.asked import AskedPrompt, ask, encoder_of, special_token_warnings
+from headscope.measure.edits import Arm, ControlStates
+from headscope.measure.forced import ForcedOutcomes, ForcedPasses, check_distinct
+from headscope.measure.lexicons import ConceptTokens, concept_tokens
+from headscope.measure.passes import Progress, Work
+from headscope.models.head_model import HeadModel
+from headscope.models.memory_budget import batch_tokens_within
+from headscope.profiles.types import Profile, Prompt
+from headscope.settings import StudyOptions, StudySettings
+from headscope.stats import label_templates
+from headscope.tokens import Encoder
+
+
+class Study:
+    """A model and a profile, ready for every verb.
+
+    Attributes:
+        model: the model.
+        profile: what is asked.
+        names: the concepts asked for, in the profile's order.
+        settings: the options that all verbs share.
+        batch_tokens: most tokens of a batch.
+        n_halved: batches that did not fit into memory and ran in halves, so far and through this view.
+    """
+
+    def __init__(self, model: HeadModel, profile: Profile, **options: Unpack[StudyOptions]) -> None:
+        """Settle what is asked; nothing runs yet.
+
+        Args:
+            model: the model.
+            profile: what is asked.
+            options: see ``settings.StudySettings``.
+
+        Raises:
+            RequestError: an unknown concept, or no token fits into a batch.
+        """
+        settings = StudySettings(**options)
+        self.names = chosen_concepts(profile, settings.concepts)
+        self._shared = _Shared(model, profile, settings)
+        self._start(profile, None)
+
+    def _start(self, profile: Profile, parent: Study | None) -> None:
+        self.profile, self._parent, self._kept = profile, parent, None if parent is None else parent._kept
+        self.model, self.settings = self._shared.model, self._shared.settings
+        self.batch_tokens, self.engine = self._shared.batch_tokens, self._shared.engine
+        self.n_halved, self._counted = 0, 0
+
+    @property
+    def seed(self) -> int:
+        """Of everything random."""
+        return self.settings.seed
+
+    @property
+    def pack(self) -> bool:
+        """Whether sequences that begin alike may share a row."""
+        return self.settings.pack
+
+    @property
+    def progress(self) -> Progress | None:
+        """Told how far the work is."""
+        return self.settings.progress
+
+    @property
+    def encoder(self) -> Encoder:
+        """How texts become tokens."""
+        return self._shared.encoder
+
+    def only(self, concepts: Sequence[str] | str | None = None, prompts: Collection[str] | None = None) -> Study:
+        """The same study on some of its concepts, or of their prompts (ids); control prompts always stay.
+
+        Raises:
+            RequestError: the study has no such concept.
+        """
+        view = self._view(self.profile)
+        asked = chosen_concepts(self.profile, concepts)
+        if missing := [name for name in asked if name not in self.names] if concepts is not None else []:
+            raise RequestError(
+                f"the study does not ask for {', '.join(missing)}", expected=", ".join(self.names), got=missing[0]
+            )
+        view.names = tuple(name for name in self.names if name in asked)
+        view._kept = self._kept if prompts is None else frozenset(prompts) & (self._kept or frozenset(prompts))
+        return view
+
+    def reading(self, profile: Profile) -> Study:
+        """The same prompts, read with the lexicons of ``profile``."""
+        return self._view(profile)
+
+    def _view(self, profile: Profile) -> Study:
+        view = object.__new__(type(self))
+        view.names, view._shared = self.names, self._shared
+        view._start(profile, self if profile is self.profile else None)
+        view._kept, view.engine, view.settings = self._kept, self.engine, self.settings
+        return view
+
+    # --- what is asked -----------------------------------------------------------------------------------------------
+
+    @cached_property
+    def prompts(self) -> list[Prompt]:
+        """The prompts of the concepts, without the controls."""
+        mine = [prompt for name in self.names for prompt in self.profile.prompts_of(name)]
+        return [prompt for prompt in mine if self._kept is None or prompt.id in self._kept]
+
+    @cached_property
+    def layouts(self) -> list[AskedPrompt]:
+        """The prompts of the concepts, then those of the control class, as they are put to the model.
+
+        Raises:
+            ProfileError: there are no controls, or a prompt that this model cannot be asked with.
+        """
+        if not self.profile.controls:
+            raise ProfileError(
+                f'profile "{self.profile.name}" has no control prompts',
+                expected="prompts without the concept to compare with",
+            )
+        return self._shared.laid_out([*self.prompts, *self.profile.controls])
+
+    @property
+    def controls(self) -> list[AskedPrompt]:
+        """The prompts of the control class, as they are put to the model."""
+        return [layout for layout in self.layouts if layout.concept == self.profile.control]
+
+    @cached_property
+    def lexicons(self) -> list[list[ConceptTokens]]:
+        """For each readout the tokens of every concept of the profile; one entry where there are no readouts.
+
+        Raises:
+            ProfileError: a lexicon that this tokenizer cannot tell by single tokens.
+        """
+        if self._parent is not None:
+            return self._parent.lexicons
+        contexts = self.profile.readouts or (self.layouts[0].tokens.text,)
+        names = tuple(self.profile.concepts)
+        return [concept_tokens(self.encoder, self.profile, names, context) for context in contexts]
+
+    @property
+    def templates(self) -> Mapping[str, str]:
+        """Prompt id -> label of the template it counts to, for every prompt of the profile."""
+        return self._shared.templates[0]
+
+    @property
+    def warnings(self) -> list[str]:
+        """What a reader of the numbers must know of the prompts."""
+        asked = [*self.prompts, *self.profile.controls]
+        return [*self._shared.templates[1], *special_token_warnings(self.encoder, asked)]
+
+    @cached_property
+    def pair_of(self) -> Mapping[str, str | None]:
+        """Prompt id -> id of its matched control."""
+        return {prompt.id: prompt.pair for prompt in self.profile.prompts}
+
+    def rows_of(self, concept: str) -> list[int]:
+        """Indices of one class's prompts among ``layouts``."""
+        return [i for i, layout in enumerate(self.layouts) if layout.concept == concept]
+
+    def labels_of(self, rows: Sequence[int]) -> list[str]:
+        """Template labels of prompts."""
+        return [self.layouts[i].template for i in rows]
+
+    def lexicon_column(self, concept: str) -> int:
+        """Column of a concept in the outcomes' lexicon axis."""
+        return list(self.profile.concepts).index(concept)
+
+    def lexicon_ids(self) -> list[list[tuple[Any, Any]]]:
+        """The scored tokens of each readout and concept, its own and its controls'; results depend on them."""
+        return [[(tokens.lexicon.ids, tokens.control.ids) for tokens in place] for place in self.lexicons]
+
+    # --- what is run -------------------------------------------------------------------------------------------------
+
+    def work(self, stage: str, arms: Sequence[Arm], layouts: Sequence[AskedPrompt], **about: Any) -> Work:
+        """Who runs the passes of ``arms`` over ``layouts``; ``about`` tells what else the results depend on."""
+        return self.engine.stage(
+            stage, {"arms": [str(arm) for arm in arms], "prompts": [layout.id for layout in layouts], **about}
+        )
+
+    def states(self, kinds: Collection[str]) -> ControlStates | None:
+        """What heads put out on the control prompts, as far as these kinds of edit need it; None where they need none.
+
+        Raises:
+            RequestError: too few controls, or no BOS for ``bos``.
+        """
+        needed = frozenset(kind for kind in kinds if not kind.startswith("zero"))
+        if not needed:
+            return None
+        states = self._shared.states(needed, self.controls, self.progress)
+        self.n_halved += states.n_halved - self._counted
+        self._counted = states.n_halved
+        return states
+
+    def control_pass(self, kinds: Collection[str]) -> list[Counted]:
+        """What ``states`` sends through the model for these kinds of edit; empty where they need nothing."""
+        if all(kind.startswith("zero") for kind in kinds):
+            return []
+        plan = ControlStates.plan(self.model, self.controls, self.batch_tokens)
+        rows = [[len(self.controls[c].rows[r]) for c, r in batch] for batch in plan]
+        tokens = sum(len(lengths) * max(lengths) for lengths in rows)
+        return [Counted("control states", len(plan), tokens, tokens * len(self.model.heads_per_layer))]
+
+    def run_by(self, engine: Engine, progress: Progress | None = None) -> Study:
+        """The same study, its passes run and kept by ``engine``, and told to ``progress`` or whom it was told to."""
+        view = self.only()
+        view.engine, view.settings = engine, replace(self.settings, progress=progress or self.progress)
+        return view
+
+    def stage(self, name: str, arms: Sequence[Arm], rows: Sequence[int] | None = None, *, bound: bool = False) -> Stage:
+        """Some arms over every prompt, or over those of ``rows``; ``bound``: stands for at most so much work."""
+        layouts = self.layouts if rows is None else [self.layouts[i] for i in rows]
+        return Stage(name, self, tuple(layouts), tuple(arms), bound)
+
+    def measure(
+        self, arms: Sequence[Arm], rows: Sequence[int] | None = None, *, stage: str = "edited"
+    ) -> ForcedOutcomes:
+        """Run every prompt, or only those of ``rows``, unedited and under every arm."""
+        return self.stage(stage, arms, rows).run()
+
+
+@dataclass(frozen=True)
+class Counted:
+    """What one stage sends through the model.
+
+    Attributes:
+        stage: its name.
+        forward_passes: passes, those back included.
+        tokens: tokens of all passes, padding included.
+        layer_tokens: the same, each counted once for every layer that runs on it.
+        is_bound: at most this.
+    """
+
+    stage: str
+    forward_passes: int
+    tokens: int
+    layer_tokens: int
+    is_bound: bool = False
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Teacher-forced passes of some arms over some prompts: what a forecast counts and what a verb runs.
+
+    Attributes:
+        name: of the stage; in the names of its shards.
+        study: whose prompts.
+        layouts: the prompts.
+        arms: the edits; without any only the unedited model runs.
+        is_bound: the arms stand for others that are not known yet and cost no more.
+    """
+
+    name: str
+    study: Study
+    layouts: tuple[AskedPrompt, ...]
+    arms: tuple[Arm, ...]
+    is_bound: bool = False
+
+    def named(self, name: str) -> Stage:
+        """The same under another name."""
+        return replace(self, name=name)
+
+    def passes(self, states: ControlStates | None = None) -> ForcedPasses:
+        """The passes over the prompts, ready for the arms that ``states`` serves."""
+        study = self.study
+        controls = frozenset(layout.id for layout in study.controls)
+        return ForcedPasses(
+            study.model, self.layouts, study.lexicons,
+            damage_on=controls, states=states, batch_tokens=study.batch_tokens,
+        )  # fmt: skip
+
+    def counted(self) -> Counted:
+        """What it sends through the model."""
+        passes = self.passes()
+        return Counted(self.name, *passes.work_of(passes.plan(self.arms)), self.is_bound)
+
+    def run(self) -> ForcedOutcomes:
+        """Run it.
+
+        Raises:
+            RequestError: an arm stands twice, or too few controls for an edit.
+        """
+        check_distinct(self.arms)
+        study = self.study
+        passes = self.passes(study.states({arm.kind for arm in self.arms}))
+        work = study.work(self.name, self.arms, self.layouts, lexicons=study.lexicon_ids())
+        outcomes = passes.measure(self.arms, study.progress, work)
+        study.n_halved += outcomes.n_halved
+        return outcomes
+
+
+class _Shared:
+    """What all views of a study share, each made where it is first needed."""
+
+    def __init__(self, model: HeadModel, profile: Profile, settings: StudySettings) -> None:
+        self.model, self.settings, self._profile = model, settings, profile
+        self.batch_tokens = _batch_tokens(model, settings.batch_tokens)
+        self.engine: Engine = settings.engine or Engine()
+        self._layouts: dict[str, AskedPrompt] = {}
+        self._states: tuple[frozenset[str], ControlStates] | None = None
+
+    @cached_property
+    def encoder(self) -> Encoder:
+        return encoder_of(self.model, chat_template=self.settings.chat_template)
+
+    @cached_property
+    def templates(self) -> tuple[dict[str, str], tuple[str, ...]]:
+        return templates_of(self._profile)
+
+    def laid_out(self, prompts: Sequence[Prompt]) -> list[AskedPrompt]:
+        missing = [prompt for prompt in prompts if prompt.id not in self._layouts]
+        laid = ask(
+            self.model, missing, self._profile.readouts, self.templates[0],
+            encoder=self.encoder, pack=self.settings.pack,
+        )  # fmt: skip
+        self._layouts |= {layout.id: layout for layout in laid}
+        return [self._layouts[prompt.id] for prompt in prompts]
+
+    def states(
+        self, kinds: frozenset[str], controls: Sequence[AskedPrompt], progress: Progress | None
+    ) -> ControlStates:
+        known = frozenset[str]() if self._states is None else self._states[0]
+        if self._states is None or not kinds <= known | {"mean"}:
+            states = ControlStates(
+                self.model, controls, kinds=sorted(kinds | known), seed=self.settings.seed,
+                batch_tokens=self.batch_tokens, progress=progress,
+            )  # fmt: skip
+            self._states = kinds | known, states
+        return self._states[1]
+
+
+def chosen_concepts(profile: Profile, concepts: Sequence[str] | str | None) -> tuple[str, ...]:
+    """The concepts asked for, in the profile's order; all of them where None.
+
+    Raises:
+        RequestError: one is not in the profile, or the control class is asked for.
+    """
+    if concepts is None:
+        return tuple(profile.concepts)
+    asked = (concepts,) if isinstance(concepts, str) else tuple(concepts)
+    for name in asked:
+        if name not in profile.concepts:
+            raise RequestError(
+                f'profile "{profile.name}" has no concept "{name}"',
+                expected=", ".join(profile.concepts),
+                got=name,
+                fix="headscope profiles show lists a profile's concepts",
+            )
+    return tuple(name for name in profile.concepts if name in asked)
+
+
+def templates_of(profile: Profile) -> tuple[dict[str, str], tuple[str, ...]]:
+    """Prompt id -> template, inferred from the texts where the profile gives none, and what is to be said about it.
+
+    All prompts of the profile are labelled together, whichever of its concepts are asked for: which prompts are alike
+    depends on what they are compared with, and a prompt must be the same unit in everything that is said of it.
+    """
+    prompts = profile.prompts
+    labels = label_templates(
+        [prompt.template for prompt in prompts],
+        [prompt.text for prompt in prompts],
+        spans=[prompt.span for prompt in prompts],
+    )
+    of = {prompt.id: label for prompt, label in zip(prompts, labels.labels, strict=True)}
+    return of, () if labels.warning is None else (labels.warning,)
+
+
+def _batch_tokens(model: HeadModel, asked: int | None) -> int:
+    """As asked, else what fits the model's memory budget; RequestError where it is not positive."""
+    if asked is None:
+        return batch_tokens_within(model)
+    if asked < 1:
+        raise RequestError("batch_tokens must be positive", expected="1 or more", got=str(asked))
+    return asked
