@@ -25,7 +25,7 @@ from headscope.models.head_model import HeadModel
 from headscope.models.memory_budget import batch_tokens_within
 from headscope.profiles.types import Profile, Prompt
 from headscope.settings import StudyOptions, StudySettings
-from headscope.stats import label_templates
+from headscope.stats.template_labels import templates_of
 from headscope.tokens import Encoder
 
 
@@ -53,7 +53,7 @@ class Study:
             RequestError: an unknown concept, or no token fits into a batch.
         """
         settings = StudySettings(**options)
-        self.names = chosen_concepts(profile, settings.concepts)
+        self.names = profile.chosen(settings.concepts)
         self._shared = _Shared(model, profile, settings)
         self._start(profile, None)
 
@@ -90,7 +90,7 @@ class Study:
             RequestError: the study has no such concept.
         """
         view = self._view(self.profile)
-        asked = chosen_concepts(self.profile, concepts)
+        asked = self.profile.chosen(concepts)
         if missing := [name for name in asked if name not in self.names] if concepts is not None else []:
             raise RequestError(
                 f"the study does not ask for {', '.join(missing)}", expected=", ".join(self.names), got=missing[0]
@@ -339,42 +339,6 @@ class _Shared:
             )  # fmt: skip
             self._states = kinds | known, states
         return self._states[1]
-
-
-def chosen_concepts(profile: Profile, concepts: Sequence[str] | str | None) -> tuple[str, ...]:
-    """The concepts asked for, in the profile's order; all of them where None.
-
-    Raises:
-        RequestError: one is not in the profile, or the control class is asked for.
-    """
-    if concepts is None:
-        return tuple(profile.concepts)
-    asked = (concepts,) if isinstance(concepts, str) else tuple(concepts)
-    for name in asked:
-        if name not in profile.concepts:
-            raise RequestError(
-                f'profile "{profile.name}" has no concept "{name}"',
-                expected=", ".join(profile.concepts),
-                got=name,
-                fix="headscope profiles show lists a profile's concepts",
-            )
-    return tuple(name for name in profile.concepts if name in asked)
-
-
-def templates_of(profile: Profile) -> tuple[dict[str, str], tuple[str, ...]]:
-    """Prompt id -> template, inferred from the texts where the profile gives none, and what is to be said about it.
-
-    All prompts of the profile are labelled together, whichever of its concepts are asked for: which prompts are alike
-    depends on what they are compared with, and a prompt must be the same unit in everything that is said of it.
-    """
-    prompts = profile.prompts
-    labels = label_templates(
-        [prompt.template for prompt in prompts],
-        [prompt.text for prompt in prompts],
-        spans=[prompt.span for prompt in prompts],
-    )
-    of = {prompt.id: label for prompt, label in zip(prompts, labels.labels, strict=True)}
-    return of, () if labels.warning is None else (labels.warning,)
 
 
 def _batch_tokens(model: HeadModel, asked: int | None) -> int:

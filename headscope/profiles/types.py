@@ -5,8 +5,10 @@ Plain frozen records; reading and checking them is ``loading.py``'s work.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+
+from headscope.errors import RequestError
 
 
 @dataclass(frozen=True)
@@ -98,3 +100,22 @@ class Profile:
     def controls(self) -> tuple[Prompt, ...]:
         """The control class's prompts, in order."""
         return self.prompts_of(self.control)
+
+    def chosen(self, concepts: Sequence[str] | str | None) -> tuple[str, ...]:
+        """The concepts asked for, in the profile's order; all of them where None.
+
+        Raises:
+            RequestError: one is not in the profile, or the control class is asked for.
+        """
+        if concepts is None:
+            return tuple(self.concepts)
+        asked = (concepts,) if isinstance(concepts, str) else tuple(concepts)
+        for name in asked:
+            if name not in self.concepts:
+                raise RequestError(
+                    f'profile "{self.name}" has no concept "{name}"',
+                    expected=", ".join(self.concepts),
+                    got=name,
+                    fix="headscope profiles show lists a profile's concepts",
+                )
+        return tuple(name for name in self.concepts if name in asked)

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from headscope.errors import RequestError
+from headscope.profiles.types import Profile
 from headscope.profiles.words import LETTER, seen
 
 FloatArray = NDArray[np.float64]
@@ -196,3 +197,19 @@ def _merge(distance: FloatArray, sizes: FloatArray, gone: int, kept: int) -> Non
     distance[gone] = distance[:, gone] = np.inf
     distance[kept, kept] = np.inf
     sizes[kept] += sizes[gone]
+
+
+def templates_of(profile: Profile) -> tuple[dict[str, str], tuple[str, ...]]:
+    """Prompt id -> template, inferred from the texts where the profile gives none, and what is to be said about it.
+
+    All prompts of the profile are labelled together, whichever of its concepts are asked for: which prompts are alike
+    depends on what they are compared with, and a prompt must be the same unit in everything that is said of it.
+    """
+    prompts = profile.prompts
+    labels = label_templates(
+        [prompt.template for prompt in prompts],
+        [prompt.text for prompt in prompts],
+        spans=[prompt.span for prompt in prompts],
+    )
+    of = {prompt.id: label for prompt, label in zip(prompts, labels.labels, strict=True)}
+    return of, () if labels.warning is None else (labels.warning,)

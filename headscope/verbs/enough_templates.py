@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from headscope.errors import RequestError
 from headscope.profiles.types import Profile
 from headscope.stats.clusters import MIN_TEMPLATES
-from headscope.study import chosen_concepts, templates_of
+from headscope.stats.template_labels import templates_of
 
 
 def require_verdicts(profile: Profile, concepts: Sequence[str] | str | None) -> None:
@@ -19,7 +19,7 @@ def require_verdicts(profile: Profile, concepts: Sequence[str] | str | None) -> 
         RequestError: names the concept, how many templates it has, and how many would do.
     """
     templates, _ = templates_of(profile)
-    for name in chosen_concepts(profile, concepts):
+    for name in profile.chosen(concepts):
         prompts = profile.prompts_of(name)
         n_templates = len({templates[prompt.id] for prompt in prompts})
         if n_templates < MIN_TEMPLATES:

@@ -10,25 +10,28 @@ import headscope as hs
 from headscope.api import attention_by_region
 from headscope.errors import RequestError
 from headscope.measure import edits, lexicons
-from headscope.models.loading import load_model
-from headscope.profiles.loading import load_profile
 from headscope.settings import Keeping, Writing
-from headscope.stats import label_templates
+from headscope.stats.template_labels import label_templates
 from headscope.study import Study
 from headscope.verbs.forecast import forecast_ablation, forecast_sweep
 from headscope.verbs.run_folder import begin_run
+from headscope.worlds.catalog import worlds
+from headscope.worlds.texts import CONCEPTS, make_profile
+
+FIRST, SECOND = CONCEPTS[:2]
 
 
 @pytest.fixture(scope="module")
 def model():
-    return load_model("demo", device="cpu")
+    return worlds()[0].load()
 
 
 @pytest.fixture(scope="module")
 def profile():
-    whole = load_profile("baseline")
-    kept = set(list(dict.fromkeys(prompt.template for prompt in whole.prompts))[:8])
-    return replace(whole, prompts=tuple(prompt for prompt in whole.prompts if prompt.template in kept))
+    """Eight templates of the worlds' profile."""
+    whole = make_profile()
+    kept = {f"t{i:02d}" for i in range(8)}
+    return replace(whole, prompts=tuple(p for p in whole.prompts if p.template in kept))
 
 
 @pytest.fixture
@@ -47,12 +50,14 @@ def counted(monkeypatch):
     monkeypatch.setattr(edits.ControlStates, "_run", counting("control passes", run))
     monkeypatch.setattr(edits, "_bos_outputs", counting("BOS passes", edits._bos_outputs))
     monkeypatch.setattr("headscope.study.concept_tokens", counting("lexicons", lexicons.concept_tokens))
-    monkeypatch.setattr("headscope.study.label_templates", counting("labels", label_templates))
+    monkeypatch.setattr("headscope.stats.template_labels.label_templates", counting("labels", label_templates))
     return counts
 
 
-def test_a_whole_run_passes_the_controls_once_a_kind_of_edit(model, profile, counted, tmp_path):
+def test_a_whole_run_passes_the_controls_once_a_kind_of_edit(model, profile, counted, tmp_path, monkeypatch):
     """Screen, regions, fast scores, sweep, top sets with text, random sets, random words, curves and patches."""
+    for of_the_folder in ("write_plots", "write_report"):  # which never see the model
+        monkeypatch.setattr(f"headscope.pipeline.{of_the_folder}", lambda *_, **__: None)
     hs.run(model, profile, tmp_path / "run", negative_control=True, n_random=3, max_tokens=2, languages=("en",))
     assert counted["control passes"] == 1
     assert counted["labels"] == 1
@@ -61,7 +66,7 @@ def test_a_whole_run_passes_the_controls_once_a_kind_of_edit(model, profile, cou
 
 
 def test_edits_that_come_later_add_what_they_need(model, profile, counted):
-    study = hs.Study(model, profile, concepts="gratitude")
+    study = hs.Study(model, profile, concepts=FIRST)
     study.sweep(heads="0:1", edits=("zero",))
     assert counted["control passes"] == 0
     study.sweep(heads="0:1", edits=("mean", "zero"))
@@ -76,12 +81,12 @@ def test_edits_that_come_later_add_what_they_need(model, profile, counted):
 def test_verbs_on_one_study_give_what_they_give_alone(model, profile):
     study = hs.Study(model, profile, seed=3)
     together = [
-        study.sweep(heads="0:1,2:3"), study.ablate("0:1,1:2", concept="anger", writing=Writing(max_tokens=3)),
+        study.sweep(heads="0:1,2:3"), study.ablate("0:1,1:2", concept=SECOND, writing=Writing(max_tokens=3)),
         study.screen(query="after"), study.attribute(verify=2), study.attention_by_region(),
     ]  # fmt: skip
     alone = [
         hs.sweep(model, profile, heads="0:1,2:3", seed=3),
-        hs.ablate(model, profile, "0:1,1:2", concept="anger", max_tokens=3, seed=3),
+        hs.ablate(model, profile, "0:1,1:2", concept=SECOND, max_tokens=3, seed=3),
         hs.screen(model, profile, query="after", seed=3),
         hs.attribute(model, profile, verify=2, seed=3),
         attention_by_region(model, profile),
@@ -95,29 +100,29 @@ def test_verbs_on_one_study_give_what_they_give_alone(model, profile):
 
 def test_a_view_asks_for_less_and_shares_the_rest(model, profile):
     study = Study(model, profile)
-    view = study.only("anger", prompts=[prompt.id for prompt in profile.prompts_of("anger")[:3]])
-    assert [layout.id for layout in view.layouts if layout.concept == "anger"] == [
-        prompt.id for prompt in profile.prompts_of("anger")[:3]
+    view = study.only(SECOND, prompts=[prompt.id for prompt in profile.prompts_of(SECOND)[:3]])
+    assert [layout.id for layout in view.layouts if layout.concept == SECOND] == [
+        prompt.id for prompt in profile.prompts_of(SECOND)[:3]
     ]
     assert view.controls == study.controls
     assert view.lexicons is study.lexicons
     assert view.states(["mean"]) is study.states(["mean"])
     assert all(any(layout is whole for whole in study.layouts) for layout in view.layouts)
-    with pytest.raises(RequestError, match="does not ask for apology"):
-        view.only("apology")
+    with pytest.raises(RequestError, match=f"does not ask for {FIRST}"):
+        view.only(FIRST)
 
 
 @pytest.mark.parametrize("edit", [("zero",), ("mean",), ("mean", "zero", "resample")])
 def test_a_forecast_counts_what_runs_the_controls_included(model, profile, edit):
-    study = Study(model, profile, concepts="gratitude")
+    study = Study(model, profile, concepts=FIRST)
     forecast = forecast_sweep(study, heads="0:1,2:3", edits=edit)
     names = [stage.stage for stage in forecast.stages]
     assert names == (["sweep"] if edit == ("zero",) else ["control states", "sweep"])
-    record = hs.sweep(model, profile, concepts="gratitude", heads="0:1,2:3", edits=edit).record
+    record = hs.sweep(model, profile, concepts=FIRST, heads="0:1,2:3", edits=edit).record
     assert forecast.stages[-1].tokens == record["n_forward_tokens"]
     assert forecast.stages[-1].layer_tokens == record["n_layer_tokens"]
     [*_, ablation] = forecast_ablation(study, model.head_set("0:1,2:3"), edits=edit, text_tokens=0).stages
-    record = hs.ablate(model, profile, "0:1,2:3", concept="gratitude", edits=edit, generate=False).record
+    record = hs.ablate(model, profile, "0:1,2:3", concept=FIRST, edits=edit, generate=False).record
     assert ablation.layer_tokens == record["n_layer_tokens"]
 
 
