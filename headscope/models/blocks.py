@@ -11,15 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Generator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from torch import Tensor, nn
 
 from headscope.errors import ModelError
 from headscope.models.anatomy import block_list
-
-if TYPE_CHECKING:
-    from headscope.models.head_model import HeadModel
+from headscope.models.head_model import HeadModel
 
 
 def blocks_of(model: HeadModel) -> list[nn.Module]:

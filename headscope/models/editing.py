@@ -10,20 +10,18 @@ model's own tensor sees the edit.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
-from headscope.errors import RequestError
+from headscope.errors import ModelError, RequestError
 from headscope.heads import Head
-from headscope.models.anatomy import LayerAnatomy
-from headscope.models.weights import value_bias as value_bias
-
-if TYPE_CHECKING:
-    from headscope.models.head_model import HeadModel
+from headscope.models.anatomy import LayerAnatomy, has_weight_matrix, probe_ids
+from headscope.models.head_model import HeadModel
+from headscope.models.reading import watching_attention
 
 
 @dataclass(frozen=True)
@@ -184,6 +182,10 @@ class HeadEdit:
     values: Values | None = None
     value_bias: Literal["zero", "keep"] = "zero"
 
+    def on(self, model: HeadModel) -> AbstractContextManager[HeadModel]:
+        """The model edited inside the block, as ``model.edit`` enters it."""
+        return editing(model, self.layer_edits(model))
+
     def layer_edits(self, model: HeadModel) -> dict[int, LayerEdit]:
         """The edit of each layer of ``model``; RequestError where a head does not exist or a value does not fit."""
         heads = model.head_set(self.heads)
@@ -256,3 +258,53 @@ def _head_name(key: object) -> str:
         return f"{layer}:{head}"
     text = str(key)
     return text if ":" in text else ":".join(text.upper().removeprefix("L").split("H"))
+
+
+def value_bias(model: HeadModel, layer: int) -> Tensor:
+    """[H, d_v] what z is when every value vector is 0 before its bias; zeros where the model has no value bias.
+
+    TransformerLens' zero edit: it folds the value bias into the output bias, so a head whose values it zeroes still
+    leaves b_V in z. Found by running the model with zeros in place of the input of every weight matrix inside its
+    attention modules: what arrives as values is the bias.
+
+    Raises:
+        ModelError: the values then differ between tokens, so the model has no such constant.
+    """
+    if model.value_biases is None:
+        model.value_biases = _all_value_biases(model)
+    return model.value_biases[layer]
+
+
+@torch.no_grad()
+def _all_value_biases(model: HeadModel) -> dict[int, Tensor]:
+    found: dict[int, Tensor] = {}
+
+    def saw(layer: int, attention: object, _: Tensor) -> None:
+        value: Tensor = attention.value  # type: ignore[attr-defined]
+        first = value[0, :, 0]
+        if not torch.equal(value, first[None, :, None].expand_as(value)):
+            raise ModelError(
+                "the model's values depend on the token even without input, so it has no value bias to keep",
+                where=model.anatomy.layers[layer].name,
+                fix='use value_bias="zero"',
+            )
+        n_heads = model.anatomy.layers[layer].n_heads
+        found[layer] = first.repeat_interleave(n_heads // first.shape[0], dim=0).detach().clone()
+
+    def zero_input(_: nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        return (torch.zeros_like(args[0]), *args[1:])
+
+    ids = probe_ids(model.hf)
+    with watching_attention(model, saw, (ids.shape[0], ids.shape[1])):
+        handles = [
+            module.register_forward_pre_hook(model.thread.own(zero_input))
+            for layer in model.anatomy.layers.values()
+            for module in layer.attention.modules()
+            if module is not layer.projection and has_weight_matrix(module)
+        ]
+        try:
+            model.hf.base_model(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False)
+        finally:
+            for handle in handles:
+                handle.remove()
+    return found

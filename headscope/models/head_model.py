@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import torch
 from torch import Tensor
@@ -13,12 +13,19 @@ from transformers import PreTrainedModel
 
 from headscope.heads import HeadSet
 from headscope.models.anatomy import Anatomy, embedding_weight
-from headscope.models.editing import HeadEdit, editing
 from headscope.models.interface import own_implementation
 from headscope.models.law_report import LawReport
 from headscope.models.one_thread import OneThread, thread_of
 from headscope.models.weights import norm_factors
 from headscope.tokens import RowLimits
+
+
+class Edit(Protocol):
+    """What ``HeadModel.edit`` takes, such as ``editing.zero("1:10")``."""
+
+    def on(self, model: HeadModel) -> AbstractContextManager[object]:
+        """The model edited inside the block."""
+        ...
 
 
 @dataclass(eq=False)
@@ -110,7 +117,7 @@ class HeadModel:
         return HeadSet.parse(spec, self.heads_per_layer)
 
     @contextmanager
-    def edit(self, *edits: HeadEdit) -> Generator[PreTrainedModel]:
+    def edit(self, *edits: Edit) -> Generator[PreTrainedModel]:
         """The model with heads edited, for every row, position and step, until the block ends.
 
         The block belongs to the thread that enters it; a pass of another thread is refused (``one_thread.py``).
@@ -119,8 +126,8 @@ class HeadModel:
         ...     model.hf.generate(**inputs)
         """
         with ExitStack() as stack:
-            for one in edits:
-                stack.enter_context(editing(self, one.layer_edits(self)))
+            for edit in edits:
+                stack.enter_context(edit.on(self))
             yield self.hf
 
     def norm_factor(self, layer: int) -> Tensor:

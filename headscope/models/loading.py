@@ -23,6 +23,7 @@ from headscope.models.anatomy import context_length, find_anatomy, vocabulary_si
 from headscope.models.checkpoints import find_checkpoint
 from headscope.models.head_model import HeadModel
 from headscope.models.law_report import LawReport
+from headscope.models.laws import check_laws
 from headscope.models.lengths import mixed_row_limit
 from headscope.models.memory_budget import parse_budget
 from headscope.models.pretrained import load_weights
@@ -127,8 +128,6 @@ def load_model(
         memory_budget_bytes=budget_bytes,
     )
     if not unchecked:
-        from headscope.models.laws import check_laws
-
         check_laws(loaded)
         loaded.laws.require(name)
     return loaded

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -19,12 +18,10 @@ from torch import Tensor, nn
 from headscope.errors import ModelError, WorkError
 from headscope.models.attention import ROWS_AT_ONCE, Attention
 from headscope.models.batches import Batch
+from headscope.models.head_model import HeadModel
 from headscope.models.interface import interface_watch
 from headscope.models.operations import operations_watch
 from headscope.models.running import Stop, run_hidden
-
-if TYPE_CHECKING:
-    from headscope.models.head_model import HeadModel
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ import math
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from scipy import optimize
@@ -32,11 +32,9 @@ from headscope.errors import ModelError
 from headscope.models.anatomy import probe_ids
 from headscope.models.blocks import blocks_of
 from headscope.models.editing import watching_z
+from headscope.models.head_model import HeadModel
 from headscope.models.law_rows import tolerance_of
 from headscope.models.weights import head_weights
-
-if TYPE_CHECKING:
-    from headscope.models.head_model import HeadModel
 
 _LARGE = 1e3  # beside it a norm's epsilon is nothing
 

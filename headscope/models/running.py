@@ -10,16 +10,14 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from headscope.errors import RequestError, WorkError
 from headscope.models.batches import Batch
-
-if TYPE_CHECKING:
-    from headscope.models.head_model import HeadModel
+from headscope.models.head_model import HeadModel
 
 
 class Stop(Exception):  # noqa: N818 - a signal, not an error

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -21,11 +21,9 @@ from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
 from headscope.errors import RequestError
 from headscope.models.batches import Batch
+from headscope.models.head_model import HeadModel
 from headscope.models.running import finite_logits, forward_arguments, output_at
 from headscope.tokens import IntArray
-
-if TYPE_CHECKING:
-    from headscope.models.head_model import HeadModel
 
 
 @dataclass(frozen=True)

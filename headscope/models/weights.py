@@ -1,4 +1,4 @@
-"""What a layer's output projection does to each head: W_O by head, its norm factor, and the value bias.
+"""What a layer's output projection does to each head: W_O by head, and its norm factor.
 
 The projection is asked what it does where it is not a plain Linear or Conv1D (quantized, LoRA-wrapped, offloaded):
 the image of the identity minus the image of zero is its matrix, whatever holds it.
@@ -6,17 +6,13 @@ the image of the identity minus the image of zero is its matrix, whatever holds 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
-from headscope.errors import ModelError
-from headscope.models.anatomy import LayerAnatomy, has_weight_matrix, probe_ids
-
-if TYPE_CHECKING:
-    from headscope.models.head_model import HeadModel
+from headscope.models.anatomy import LayerAnatomy
 
 
 @torch.no_grad()
@@ -49,55 +45,3 @@ def norm_factors(layer: LayerAnatomy) -> Tensor:
     weights, _ = head_weights(layer)
     _, factor = torch.linalg.qr(weights.transpose(1, 2))
     return factor
-
-
-def value_bias(model: HeadModel, layer: int) -> Tensor:
-    """[H, d_v] what z is when every value vector is 0 before its bias; zeros where the model has no value bias.
-
-    TransformerLens' zero edit: it folds the value bias into the output bias, so a head whose values it zeroes still
-    leaves b_V in z. Found by running the model with zeros in place of the input of every weight matrix inside its
-    attention modules: what arrives as values is the bias.
-
-    Raises:
-        ModelError: the values then differ between tokens, so the model has no such constant.
-    """
-    if model.value_biases is None:
-        model.value_biases = _all_value_biases(model)
-    return model.value_biases[layer]
-
-
-@torch.no_grad()
-def _all_value_biases(model: HeadModel) -> dict[int, Tensor]:
-    from headscope.models.reading import watching_attention
-
-    found: dict[int, Tensor] = {}
-
-    def saw(layer: int, attention: object, _: Tensor) -> None:
-        value: Tensor = attention.value  # type: ignore[attr-defined]
-        first = value[0, :, 0]
-        if not torch.equal(value, first[None, :, None].expand_as(value)):
-            raise ModelError(
-                "the model's values depend on the token even without input, so it has no value bias to keep",
-                where=model.anatomy.layers[layer].name,
-                fix='use value_bias="zero"',
-            )
-        n_heads = model.anatomy.layers[layer].n_heads
-        found[layer] = first.repeat_interleave(n_heads // first.shape[0], dim=0).detach().clone()
-
-    def zero_input(_: nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        return (torch.zeros_like(args[0]), *args[1:])
-
-    ids = probe_ids(model.hf)
-    with watching_attention(model, saw, (ids.shape[0], ids.shape[1])):
-        handles = [
-            module.register_forward_pre_hook(model.thread.own(zero_input))
-            for layer in model.anatomy.layers.values()
-            for module in layer.attention.modules()
-            if module is not layer.projection and has_weight_matrix(module)
-        ]
-        try:
-            model.hf.base_model(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False)
-        finally:
-            for handle in handles:
-                handle.remove()
-    return found
