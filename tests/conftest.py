@@ -1,10 +1,14 @@
-"""Fixtures every room's tests share, and figures that tests print at the end."""
+"""Fixtures every room's tests share, figures that tests print at the end, and the check of every array's shape."""
 
 import signal
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+from tests import shape_checks
+
+shape_checks.install()  # before anything of headscope is imported
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 FIGURES = pytest.StashKey[list[str]]()

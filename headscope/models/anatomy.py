@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
@@ -103,7 +104,7 @@ class _Seen:
 
     module: nn.Module
     attention: Attention
-    output: Tensor  # [B, T, H * d_v]
+    output: Float[Tensor, "B T z"]  # z = H * d_v
     later: list[tuple[nn.Module, Tensor]]
 
 
@@ -215,7 +216,7 @@ def has_weight_matrix(module: nn.Module) -> bool:
     return not isinstance(module, nn.Embedding) and (matrix or wrapped or isinstance(module, nn.Linear | Conv1D))
 
 
-def embedding_weight(hf: PreTrainedModel) -> Tensor:
+def embedding_weight(hf: PreTrainedModel) -> Shaped[Tensor, "V D"]:
     """The input embedding's table, [V, D]."""
     embedding: Any = hf.get_input_embeddings()
     return embedding.weight
@@ -242,14 +243,14 @@ def context_length(hf: PreTrainedModel) -> int | None:
     return None
 
 
-def probe_ids(hf: PreTrainedModel, shape: tuple[int, int] = _PROBE) -> Tensor:
+def probe_ids(hf: PreTrainedModel, shape: tuple[int, int] = _PROBE) -> Int[Tensor, "B T"]:
     """Ids of ``shape`` for a dry run: the first tokens of the vocabulary, different in each row."""
     shape = shape[0], min(shape[1], context_length(hf) or shape[1])
     ids = torch.arange(shape[0] * shape[1]).reshape(shape) % vocabulary_size(hf)
     return ids.to(embedding_weight(hf).device)
 
 
-def _run(hf: PreTrainedModel, ids: Tensor) -> None:
+def _run(hf: PreTrainedModel, ids: Int[Tensor, "B T"]) -> None:
     try:
         hf.base_model(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False)
     except MODEL_ERRORS as error:

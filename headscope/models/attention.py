@@ -10,6 +10,7 @@ import math
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Float, Float32, Int, Shaped
 from torch import Tensor
 
 # Largest number of attention weights of selected rows held at once, as float32 (64 MiB).
@@ -21,25 +22,25 @@ class ScoredAttention:
     """One layer's attention given by query, key, value and mask; its rows are computed only where they are asked for.
 
     Attributes:
-        query: [B, H, T, d].
-        key: [B, H_kv, T, d]; head h reads key head ``h // (H // H_kv)``.
-        value: [B, H_kv, T, d_v].
+        query: of each head.
+        key: of each key/value head; head h reads key head ``h // (H // H_kv)``.
+        value: of each key/value head.
         mask: [B, 1 or H, T, T] bool (True = sees) or additive float, [B, T] bool (padding), or None (see ``causal``).
         scaling: factor on query-key products.
         softcap: bound c of ``c * tanh(score / c)``, None for none.
-        sinks: [H] logits of a sink that takes weight and writes nothing, None for none.
+        sinks: logits of a sink that takes weight and writes nothing, None for none.
         position_bias: additive, broadcast to [B, H, T, T], None for none.
         window: a token sees itself and ``window - 1`` tokens before it; None for all. Used where the mask is not 4-D.
         causal: whether a query sees no later key; used where the mask is not 4-D.
     """
 
-    query: Tensor
-    key: Tensor
-    value: Tensor
+    query: Float[Tensor, "B H T d"]
+    key: Float[Tensor, "B H_kv T d"]
+    value: Float[Tensor, "B H_kv T d_v"]
     mask: Tensor | None
     scaling: float
     softcap: float | None = None
-    sinks: Tensor | None = None
+    sinks: Float[Tensor, " H"] | None = None
     position_bias: Tensor | None = None
     window: int | None = None
     causal: bool = True
@@ -54,8 +55,8 @@ class ScoredAttention:
         """H_kv."""
         return self.key.shape[1]
 
-    def rows(self, tokens: Tensor) -> Tensor:
-        """[B, H, Q, T] float32 attention of the query tokens ``tokens`` [B, Q]."""
+    def rows(self, tokens: Int[Tensor, "B Q"]) -> Float32[Tensor, "B H Q T"]:
+        """Attention of the query tokens ``tokens``."""
         B, H, T, d = self.query.shape
         Q, H_kv = tokens.shape[1], self.n_kv_heads
         at = tokens.to(self.query.device)[:, None, :, None]
@@ -73,8 +74,8 @@ class ScoredAttention:
         sink = self.sinks.float().reshape(1, -1, 1, 1).expand(B, H, Q, 1)
         return torch.cat([scores, sink], dim=-1).softmax(dim=-1)[..., :-1]
 
-    def _mask_rows(self, tokens: Tensor) -> Tensor:
-        """[B, 1 or H, Q, T]: what the queries may see, bool or additive."""
+    def _mask_rows(self, tokens: Int[Tensor, "B Q"]) -> Shaped[Tensor, "B _ Q T"]:
+        """What the queries may see, bool or additive."""
         B, T = self.query.shape[0], self.query.shape[2]
         if self.mask is not None and self.mask.dim() == 4:
             return _selected(self.mask.expand(B, -1, T, -1), tokens)
@@ -93,12 +94,12 @@ class WeighedAttention:
     """One layer's attention given by the weights the model itself computed.
 
     Attributes:
-        weights: [B, H, T, T].
-        value: [B, H_kv, T, d_v].
+        weights: of each head, query and key.
+        value: of each key/value head.
     """
 
-    weights: Tensor
-    value: Tensor
+    weights: Float[Tensor, "B H T T"]
+    value: Float[Tensor, "B H_kv T d_v"]
 
     @property
     def n_heads(self) -> int:
@@ -110,15 +111,15 @@ class WeighedAttention:
         """H_kv as the product with the weights shows it: H where the model repeated its key/value heads before."""
         return self.value.shape[1]
 
-    def rows(self, tokens: Tensor) -> Tensor:
-        """[B, H, Q, T] float32 attention of the query tokens ``tokens`` [B, Q]."""
+    def rows(self, tokens: Int[Tensor, "B Q"]) -> Float32[Tensor, "B H Q T"]:
+        """Attention of the query tokens ``tokens``."""
         return _selected(self.weights, tokens).float()
 
 
 Attention = ScoredAttention | WeighedAttention
 
 
-def _selected(pattern: Tensor, tokens: Tensor) -> Tensor:
-    """Rows ``tokens`` [B, Q] of ``pattern`` [B, H, T, T]: [B, H, Q, T]."""
+def _selected(pattern: Shaped[Tensor, "B H T K"], tokens: Int[Tensor, "B Q"]) -> Shaped[Tensor, "B H Q K"]:
+    """Rows ``tokens`` of ``pattern``."""
     index = tokens.to(pattern.device)[:, None, :, None]
     return pattern.gather(2, index.expand(-1, pattern.shape[1], -1, pattern.shape[3]))

@@ -14,9 +14,9 @@ from typing import Literal
 
 import numpy as np
 import torch
+from jaxtyping import Bool, Int
 from torch import Tensor
 
-from headscope.errors import WorkError
 from headscope.tokens import Row, padded
 
 
@@ -25,29 +25,17 @@ class Batch:
     """Rows for one forward pass, on the model's device.
 
     Attributes:
-        ids: [B, T] long token ids; any valid id where there is padding.
-        positions: [B, T] long positions, the depth in a tree; 0 where there is padding.
-        attention_mask: [B, T] long, 1 for a real token and 0 for padding.
-        allowed: [B, T, T] bool, True where the query (second axis) may see the key (third axis); None for chains,
+        ids: token ids; any valid id where there is padding.
+        positions: the depth in a tree; 0 where there is padding.
+        attention_mask: 1 for a real token and 0 for padding.
+        allowed: True where the query (second axis) may see the key (third axis); None for chains,
             which see every earlier real token.
     """
 
-    ids: Tensor
-    positions: Tensor
-    attention_mask: Tensor
-    allowed: Tensor | None = None
-
-    def __post_init__(self) -> None:
-        rows, width = self.ids.shape
-        shapes: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
-            "positions": (tuple(self.positions.shape), (rows, width)),
-            "attention_mask": (tuple(self.attention_mask.shape), (rows, width)),
-        }
-        if self.allowed is not None:
-            shapes["allowed"] = (tuple(self.allowed.shape), (rows, width, width))
-        for name, (got, expected) in shapes.items():
-            if got != expected:
-                raise WorkError(f"a batch's {name} does not fit its ids", expected=str(expected), got=str(got))
+    ids: Int[Tensor, "B T"]
+    positions: Int[Tensor, "B T"]
+    attention_mask: Int[Tensor, "B T"]
+    allowed: Bool[Tensor, "B T T"] | None = None
 
     def __len__(self) -> int:
         return self.ids.shape[0]
@@ -88,8 +76,8 @@ class Batch:
             mask[row, place] = 1
         return cls(ids.to(device), positions.to(device), mask.to(device))
 
-    def ends(self) -> Tensor:
-        """[B] index of the last real token of each row."""
+    def ends(self) -> Int[Tensor, " B"]:
+        """Index of the last real token of each row."""
         index = torch.arange(self.width, device=self.ids.device)
         return (index * self.attention_mask).argmax(dim=1)
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from headscope.errors import ModelError, RequestError
@@ -109,7 +110,7 @@ def _layer(model: HeadModel, layer: int) -> LayerAnatomy:
     return model.anatomy.layers[layer]
 
 
-def _by_head(z: Tensor, anatomy: LayerAnatomy) -> Tensor:
+def _by_head(z: Float[Tensor, "B T _"], anatomy: LayerAnatomy) -> Float[Tensor, "B T H d"]:
     return z.unflatten(-1, (anatomy.n_heads, anatomy.head_size))
 
 
@@ -260,8 +261,8 @@ def _head_name(key: object) -> str:
     return text if ":" in text else ":".join(text.upper().removeprefix("L").split("H"))
 
 
-def value_bias(model: HeadModel, layer: int) -> Tensor:
-    """[H, d_v] what z is when every value vector is 0 before its bias; zeros where the model has no value bias.
+def value_bias(model: HeadModel, layer: int) -> Float[Tensor, "H d_v"]:
+    """What z is when every value vector is 0 before its bias; zeros where the model has no value bias.
 
     TransformerLens' zero edit: it folds the value bias into the output bias, so a head whose values it zeroes still
     leaves b_V in z. Found by running the model with zeros in place of the input of every weight matrix inside its
@@ -276,7 +277,7 @@ def value_bias(model: HeadModel, layer: int) -> Tensor:
 
 
 @torch.no_grad()
-def _all_value_biases(model: HeadModel) -> dict[int, Tensor]:
+def _all_value_biases(model: HeadModel) -> dict[int, Float[Tensor, "_ _"]]:
     found: dict[int, Tensor] = {}
 
     def saw(layer: int, attention: object, _: Tensor) -> None:

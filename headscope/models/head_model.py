@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 import torch
+from jaxtyping import Float32
 from torch import Tensor
 from transformers import PreTrainedModel
 
@@ -130,8 +131,8 @@ class HeadModel:
                 stack.enter_context(edit.on(self))
             yield self.hf
 
-    def norm_factor(self, layer: int) -> Tensor:
-        """R [H, d_v, d_v] of a layer's output projection (see ``weights.norm_factors``), computed once."""
+    def norm_factor(self, layer: int) -> Float32[Tensor, "H d_v d_v"]:
+        """R of a layer's output projection (see ``weights.norm_factors``), computed once."""
         if layer not in self.factors:
             self.factors[layer] = norm_factors(self.anatomy.layers[layer])
         return self.factors[layer]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from headscope.models.anatomy import embedding_weight, matrix_shapes, vocabulary_size
@@ -48,8 +49,8 @@ def tolerance_of(model: HeadModel, dtype: torch.dtype | None = None, n_tokens: i
 
 
 @torch.inference_mode()
-def rows_alone(model: HeadModel, sequences: list[list[int]]) -> tuple[list[Tensor], float]:
-    """[T, V] logits of each sequence, run by itself, and the condition of the language-model head there.
+def rows_alone(model: HeadModel, sequences: list[list[int]]) -> tuple[list[Float[Tensor, "_ V"]], float]:
+    """Logits [T, V] of each sequence, run by itself, and the condition of the language-model head there.
 
     The condition is the size of a logit's partial sums over the largest logit, at least 1: for terms of either sign
     that is the root of sum_i (h_i W_ij)^2. Where terms cancel, as with a direction of the stream that no logit reads,
@@ -93,7 +94,7 @@ class Rows:
     """
 
     sequences: list[list[int]]
-    alone: list[Tensor]
+    alone: list[Float[Tensor, "_ V"]]
     edits: dict[int, LayerEdit]
     tolerance: float
     window: int | None
@@ -125,7 +126,7 @@ def made_up_edits(model: HeadModel, n_rows: int) -> dict[int, LayerEdit]:
     return edits
 
 
-def all_logits(model: HeadModel, batch: Batch) -> list[Tensor]:
+def all_logits(model: HeadModel, batch: Batch) -> list[Float[Tensor, "_ V"]]:
     """[T, V] logits of the real tokens of each row."""
     places = batch.attention_mask.bool().nonzero()
     logits = logits_at(model, batch, places[:, 0], places[:, 1])
@@ -146,7 +147,9 @@ def compare(name: str, got: list[Tensor], expected: list[Tensor], tolerance: flo
     return Law(name, difference, tolerance, difference <= tolerance, note)
 
 
-def gone_on(model: HeadModel, logits: Tensor, cache: Any, batch: Batch, sequences: list[list[int]]) -> list[Tensor]:
+def gone_on(
+    model: HeadModel, logits: Float[Tensor, "B V"], cache: Any, batch: Batch, sequences: list[list[int]]
+) -> list[Float[Tensor, "_ V"]]:
     """[1 + steps, V] for each row of ``batch``, which begins one of ``sequences``: its own and later logits."""
     mask, lengths, steps = batch.attention_mask, batch.attention_mask.sum(dim=1).tolist(), [logits]
     for index in range(N_STEPS):

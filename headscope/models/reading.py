@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Bool, Float, Float32, Int, Shaped
 from torch import Tensor, nn
 
 from headscope.errors import ModelError, WorkError
@@ -29,14 +30,14 @@ class RowQueries:
     """Which rows of attention to read, and which keys to sum over.
 
     Attributes:
-        tokens: [B, Q] long, token index of each query in its row; 0 where not valid.
-        valid: [B, Q] bool.
-        keys: [B, Q, G, T] float or bool, 1 where a key counts for a group; a group is e.g. the span, or the BOS.
+        tokens: token index of each query in its row; 0 where not valid.
+        valid: which of them are asked.
+        keys: float or bool, 1 where a key counts for a group; a group is e.g. the span, or the BOS.
     """
 
-    tokens: Tensor
-    valid: Tensor
-    keys: Tensor
+    tokens: Int[Tensor, "B Q"]
+    valid: Bool[Tensor, "B Q"]
+    keys: Shaped[Tensor, "B Q G T"]
 
 
 @dataclass(frozen=True)
@@ -44,12 +45,12 @@ class AttentionReading:
     """What was read, float32 on the CPU; NaN where a query is not valid, a head does not exist, or a norm has no sense.
 
     Attributes:
-        mass: [L, B, Q, H, G] attention summed over the keys of each group.
-        written: [L, B, Q, H, n] norm of what the head writes from the keys of each of the groups asked for.
+        mass: attention summed over the keys of each group.
+        written: norm of what the head writes from the keys of each of the groups asked for.
     """
 
-    mass: Tensor
-    written: Tensor
+    mass: Float32[Tensor, "L B Q H G"]
+    written: Float32[Tensor, "L B Q H n"]
 
 
 @contextmanager
@@ -157,9 +158,9 @@ def _assemble(
 
 
 def _sums(
-    attention: Attention, queries: RowQueries, factor: Tensor | None, n_written: int
-) -> tuple[Tensor, Tensor | None]:
-    """Mass [B, Q, H, G] and norms [B, Q, H, n_written] of one layer, in chunks of queries so that memory stays flat."""
+    attention: Attention, queries: RowQueries, factor: Float[Tensor, "H d_v d_v"] | None, n_written: int
+) -> tuple[Float[Tensor, "B Q H G"], Float[Tensor, "B Q H {n_written}"] | None]:
+    """Mass and norms of one layer, in chunks of queries so that memory stays flat."""
     device = attention.value.device
     B, Q, G, T = queries.keys.shape
     H = attention.n_heads
@@ -175,8 +176,13 @@ def _sums(
     return torch.cat(masses, dim=1), torch.cat(norms, dim=1) if norms else None
 
 
-def _norms(rows: Tensor, keys: Tensor, value: Tensor, factor: Tensor) -> Tensor:
-    """[B, q, H, G] ‖ Σ_{j in group} a[i, j] v_j W_O,h ‖."""
+def _norms(
+    rows: Float[Tensor, "B H q T"],
+    keys: Float[Tensor, "B q G T"],
+    value: Float[Tensor, "B H_kv T d_v"],
+    factor: Float[Tensor, "H d_v d_v"],
+) -> Float[Tensor, "B q H G"]:
+    """‖ Σ_{j in group} a[i, j] v_j W_O,h ‖."""
     B, H, q, T = rows.shape
     G, H_kv, d = keys.shape[2], value.shape[1], value.shape[3]
     grouped = rows[:, :, :, None] * keys[:, None]  # [B, H, q, G, T]

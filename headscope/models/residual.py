@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from jaxtyping import Float, Float32, Float64
 from scipy import optimize
 from torch import Tensor, nn
 
@@ -45,24 +46,26 @@ class Norm:
 
     Attributes:
         module: the norm.
-        weight: [D] float64.
-        bias: [D] float64.
+        weight: w.
+        bias: b.
         centered: True for a LayerNorm, False for an RMSNorm.
     """
 
     module: nn.Module
-    weight: Tensor
-    bias: Tensor
+    weight: Float64[Tensor, " D"]
+    bias: Float64[Tensor, " D"]
     centered: bool
 
-    def scale(self, x: Tensor, y: Tensor) -> tuple[Tensor, float]:
-        """s [..., 1] of each token by least squares, and how far y is from the norm's form, relative to y."""
+    def scale(
+        self, x: Float64[Tensor, "*places D"], y: Float64[Tensor, "*places D"]
+    ) -> tuple[Float64[Tensor, "*places 1"], float]:
+        """s of each token by least squares, and how far y is from the norm's form, relative to y."""
         direction = self.weight * self.center(x)
         size = (direction * direction).sum(-1, keepdim=True)
         scale = ((y - self.bias) * direction).sum(-1, keepdim=True) / size
         return scale, _relative(scale * direction + self.bias, y)
 
-    def center(self, x: Tensor) -> Tensor:
+    def center(self, x: Float[Tensor, "*places D"]) -> Float[Tensor, "*places D"]:
         """x - mean(x) for a LayerNorm, x for an RMSNorm."""
         return x - x.mean(-1, keepdim=True) if self.centered else x
 
@@ -77,8 +80,8 @@ class Residual:
         feed_forward: for each layer the module whose output is the other addend; None where there is none.
         multiplier: m.
         norm: the final norm.
-        unembedding: [V, D] float32, W_U.
-        unembedding_bias: [V] float32.
+        unembedding: W_U.
+        unembedding_bias: its bias, zeros where it has none.
         logit_scale: k.
         soft_cap: t; None where there is none.
     """
@@ -88,12 +91,12 @@ class Residual:
     feed_forward: tuple[nn.Module | None, ...]
     multiplier: float
     norm: Norm
-    unembedding: Tensor
-    unembedding_bias: Tensor
+    unembedding: Float32[Tensor, "V D"]
+    unembedding_bias: Float32[Tensor, " V"]
     logit_scale: float
     soft_cap: float | None
 
-    def capped(self, logits: Tensor) -> Tensor:
+    def capped(self, logits: Float[Tensor, "*places"]) -> Float[Tensor, "*places"]:
         """The model's logits, of those before the soft cap."""
         return logits if self.soft_cap is None else self.soft_cap * torch.tanh(logits / self.soft_cap)
 
@@ -354,7 +357,7 @@ def _soft_cap(raw: Tensor, final: Tensor) -> float | None:
     return float(optimize.brentq(lambda t: t * math.tanh(before / t) - after, low, high, xtol=1e-12))
 
 
-def attention_writes(model: HeadModel, layer: int) -> tuple[Tensor, Tensor]:
-    """W_O by head [H, d, D] and b_O [D] of a layer, float64."""
+def attention_writes(model: HeadModel, layer: int) -> tuple[Float64[Tensor, "H d D"], Float64[Tensor, " D"]]:
+    """W_O by head and b_O of a layer."""
     weights, bias = head_weights(model.anatomy.layers[layer])
     return weights.double(), bias.double()

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor, nn
 
 from headscope.errors import RequestError, WorkError
@@ -67,7 +68,7 @@ def forward_arguments(model: HeadModel, batch: Batch) -> dict[str, Any]:
     return arguments
 
 
-def _require_alike(model: HeadModel, lengths: Tensor, width: int) -> None:
+def _require_alike(model: HeadModel, lengths: Int[Tensor, " B"], width: int) -> None:
     """Raise RequestError where rows beyond ``mixed_row_limit`` share a pass with others, or are padded."""
     if model.mixed_row_limit is not None and width > model.mixed_row_limit and bool((lengths != width).any()):
         raise RequestError(
@@ -78,7 +79,7 @@ def _require_alike(model: HeadModel, lengths: Tensor, width: int) -> None:
         )
 
 
-def _refuse_tokens_beyond(model: HeadModel, ids: Tensor) -> None:
+def _refuse_tokens_beyond(model: HeadModel, ids: Int[Tensor, "B T"]) -> None:
     found = sorted(set(ids.unique().tolist()) & set(model.tokens_beyond))
     if found:
         raise RequestError(
@@ -88,8 +89,8 @@ def _refuse_tokens_beyond(model: HeadModel, ids: Tensor) -> None:
         )
 
 
-def tree_mask(model: HeadModel, allowed: Tensor) -> Tensor:
-    """[B, 1, T, T] mask in the form the model's own attention takes: bool, or additive where it is eager.
+def tree_mask(model: HeadModel, allowed: Bool[Tensor, "B T T"]) -> Shaped[Tensor, "B 1 T T"]:
+    """Mask in the form the model's own attention takes: bool, or additive where it is eager.
 
     Every token sees itself, padding too: a row of the mask without any key gives NaN that spreads through values.
     """
@@ -110,17 +111,19 @@ def run_hidden(model: HeadModel, batch: Batch) -> None:
 
 
 @torch.inference_mode()
-def logits_at(model: HeadModel, batch: Batch, rows: Tensor, tokens: Tensor) -> Tensor:
+def logits_at(
+    model: HeadModel, batch: Batch, rows: Int[Tensor, " N"], tokens: Int[Tensor, " N"]
+) -> Float[Tensor, "N V"]:
     """Next-token logits at chosen places, the language-model head run only there.
 
     Args:
         model: the model.
         batch: rows to run.
-        rows: [N] long, row of each place.
-        tokens: [N] long, token index of each place.
+        rows: row of each place.
+        tokens: token index of each place.
 
     Returns:
-        [N, V] float32 (float64 where the model is) on the model's device.
+        float32 (float64 where the model is) on the model's device.
 
     Raises:
         WorkError: a logit is NaN or infinite.
@@ -128,7 +131,9 @@ def logits_at(model: HeadModel, batch: Batch, rows: Tensor, tokens: Tensor) -> T
     return _logits_at(model, batch, rows, tokens)
 
 
-def differentiable_logits_at(model: HeadModel, batch: Batch, rows: Tensor, tokens: Tensor) -> Tensor:
+def differentiable_logits_at(
+    model: HeadModel, batch: Batch, rows: Int[Tensor, " N"], tokens: Int[Tensor, " N"]
+) -> Float[Tensor, "N V"]:
     """``logits_at`` with a graph back to the gains and values of edits that require gradients, and to nothing else.
 
     The weights are frozen during the pass, so no activation is kept for their sake.
@@ -166,8 +171,10 @@ def _frozen(model: HeadModel) -> Generator[None]:
             weight.requires_grad_(True)
 
 
-def _logits_at(model: HeadModel, batch: Batch, rows: Tensor, tokens: Tensor) -> Tensor:
-    def wanted(hidden: Tensor) -> Tensor:
+def _logits_at(
+    model: HeadModel, batch: Batch, rows: Int[Tensor, " N"], tokens: Int[Tensor, " N"]
+) -> Float[Tensor, "N V"]:
+    def wanted(hidden: Float[Tensor, "B T D"]) -> Float[Tensor, "1 N D"]:
         return hidden[rows.to(hidden.device), tokens.to(hidden.device)][None]
 
     with output_at(model, wanted):
@@ -187,7 +194,7 @@ def output_at(model: HeadModel, wanted: Callable[[Tensor], Tensor]) -> Generator
             handle.remove()
 
 
-def finite_logits(model: HeadModel, logits: Tensor) -> Tensor:
+def finite_logits(model: HeadModel, logits: Float[Tensor, "*places V"]) -> Float[Tensor, "*places V"]:
     """``logits`` as float32, or float64 as they are; WorkError where one is NaN or infinite."""
     logits = logits if logits.dtype == torch.float64 else logits.float()
     # The sum is NaN or infinite if any term is, and takes no second tensor of this size.
@@ -205,11 +212,11 @@ def finite_logits(model: HeadModel, logits: Tensor) -> Tensor:
 
 
 @torch.inference_mode()
-def prefill(model: HeadModel, batch: Batch) -> tuple[Tensor, Any]:
+def prefill(model: HeadModel, batch: Batch) -> tuple[Float[Tensor, "B V"], Any]:
     """Start cached generation on chain rows padded on the *left*.
 
     Returns:
-        Logits [B, V] float32 after the last token of each row, and the cache for ``step``.
+        Logits, float32, after the last token of each row, and the cache for ``step``.
     """
     if bool((batch.attention_mask[:, -1] == 0).any()):
         raise RequestError(
@@ -225,18 +232,24 @@ def prefill(model: HeadModel, batch: Batch) -> tuple[Tensor, Any]:
 
 
 @torch.inference_mode()
-def step(model: HeadModel, cache: Any, ids: Tensor, positions: Tensor, attention_mask: Tensor) -> tuple[Tensor, Any]:
+def step(
+    model: HeadModel,
+    cache: Any,
+    ids: Int[Tensor, "B 1"],
+    positions: Int[Tensor, "B 1"],
+    attention_mask: Int[Tensor, "B T"],
+) -> tuple[Float[Tensor, "B V"], Any]:
     """One more token for each row of a cached generation.
 
     Args:
         model: the model.
         cache: what ``prefill`` or the last ``step`` returned; ``keep_rows`` drops rows of it.
-        ids: [B, 1] the new tokens.
-        positions: [B, 1] their positions.
-        attention_mask: [B, T so far + 1], 1 for real tokens.
+        ids: the new tokens.
+        positions: their positions.
+        attention_mask: of all tokens so far and the new one, 1 for real tokens.
 
     Returns:
-        Logits [B, V] float32 after the new tokens, and the cache.
+        Logits, float32, after the new tokens, and the cache.
 
     Raises:
         RequestError: the rows grow beyond ``mixed_row_limit``, where what the cache holds does not hold any more, or
@@ -255,7 +268,7 @@ def step(model: HeadModel, cache: Any, ids: Tensor, positions: Tensor, attention
     return finite_logits(model, output.logits[:, -1]), output.past_key_values
 
 
-def keep_rows(cache: Any, rows: Tensor) -> None:
+def keep_rows(cache: Any, rows: Int[Tensor, " kept"]) -> None:
     """Drop all rows of a cached generation but those of the indices ``rows``.
 
     By what beam search uses: a cache's ``batch_select_indices`` leaves a hybrid's recurrent states out.

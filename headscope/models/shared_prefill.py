@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from jaxtyping import Float, Int
 from torch import Tensor
 from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
@@ -44,8 +45,8 @@ class PathOf:
 class _RoomyLayer(DynamicLayer):
     """A layer of a cache that takes new tokens without a copy of the old ones, while there is room."""
 
-    def __init__(self, keys: Tensor, values: Tensor, room: int) -> None:
-        """Keys and values [B, H_kv, T + room, d], of which the last ``room`` are free."""
+    def __init__(self, keys: Float[Tensor, "B H_kv T d"], values: Float[Tensor, "B H_kv T d_v"], room: int) -> None:
+        """Keys and values, of which the last ``room`` are free."""
         super().__init__()
         self.lazy_initialization(keys, values)
         self._used = keys.shape[-2] - room
@@ -60,7 +61,7 @@ class _RoomyLayer(DynamicLayer):
         self.keys, self.values = (one[..., : self._used, :] for one in self._whole)
         return self.keys, self.values
 
-    def reorder_cache(self, beam_idx: Tensor) -> None:
+    def reorder_cache(self, beam_idx: Int[Tensor, " kept"]) -> None:
         """Keep only some rows."""
         self._whole = [one[beam_idx.to(one.device)] for one in self._whole]
         self.keys, self.values = (one[..., : self._used, :] for one in self._whole)
@@ -107,8 +108,8 @@ class SharedPrefill:
         self._parts.append((sequences, rows, tokens, _keys_and_values(self._model, output, batch.width)))
 
     @torch.inference_mode()
-    def finish(self) -> tuple[Tensor, DynamicCache]:
-        """Logits [n_sequences, V] after each sequence, and the cache for ``running.step``."""
+    def finish(self) -> tuple[Float[Tensor, "n_sequences V"], DynamicCache]:
+        """Logits after each sequence, and the cache for ``running.step``."""
         cache = DynamicCache(config=self._model.hf.config)
         for layer in range(len(self._parts[0][3])):
             keys, values = (self._gathered(layer, which) for which in (0, 1))
@@ -121,8 +122,8 @@ class SharedPrefill:
                 cache.update(keys[:, :, :width], values[:, :, :width], layer)
         return torch.stack(self._logits), cache
 
-    def _gathered(self, layer: int, which: int) -> Tensor:
-        """[n_sequences, H_kv, width + room, d]: the keys (0) or values (1) of a layer, each sequence's own."""
+    def _gathered(self, layer: int, which: int) -> Float[Tensor, "n_sequences H_kv width d"]:
+        """The keys (0) or values (1) of a layer, each sequence's own."""
         like = self._parts[0][3][layer][which]
         n, width = self._shape
         whole = like.new_empty(n, like.shape[1], width + self._room, like.shape[3])

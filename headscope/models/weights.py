@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from jaxtyping import Float32
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
@@ -16,8 +17,8 @@ from headscope.models.anatomy import LayerAnatomy
 
 
 @torch.no_grad()
-def head_weights(layer: LayerAnatomy) -> tuple[Tensor, Tensor]:
-    """W_O by head, [H, d_v, D] float32, and the projection's bias, [D] float32 (zeros where it has none)."""
+def head_weights(layer: LayerAnatomy) -> tuple[Float32[Tensor, "H d_v D"], Float32[Tensor, " D"]]:
+    """W_O by head, and the projection's bias (zeros where it has none)."""
     projection: Any = layer.projection
     width = layer.n_heads * layer.head_size
     weight = getattr(projection, "weight", None)
@@ -37,8 +38,8 @@ def head_weights(layer: LayerAnatomy) -> tuple[Tensor, Tensor]:
 
 
 @torch.no_grad()
-def norm_factors(layer: LayerAnatomy) -> Tensor:
-    """R [H, d_v, d_v] float32 with ‖u W_O,h‖ = ‖u R_hᵀ‖ for every u: the triangular factor of W_O,hᵀ = Q R.
+def norm_factors(layer: LayerAnatomy) -> Float32[Tensor, "H d_v d_v"]:
+    """R with ‖u W_O,h‖ = ‖u R_hᵀ‖ for every u: the triangular factor of W_O,hᵀ = Q R.
 
     So the norm of what a head writes costs d_v dimensions, not D.
     """

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from jaxtyping import TypeCheckError
 
 from headscope.errors import RequestError, WorkError
 from headscope.models.batches import Batch
@@ -87,8 +88,14 @@ def test_generation_asks_for_padding_on_the_left(gpt2: HeadModel) -> None:
         prefill(gpt2, Batch.of_chains([[3, 4, 5], [3]], padding="right"))
 
 
-@pytest.mark.parametrize("field", ["positions", "attention_mask", "allowed"])
-def test_a_batch_whose_parts_do_not_fit_is_an_error(field: str) -> None:
-    whole = Batch.of_chains([[3, 4, 5]])
-    with pytest.raises(WorkError, match=field):
-        replace(whole, **{field: torch.ones(1, 4, dtype=torch.long)[..., None, None][..., 0, 0]})
+@pytest.mark.parametrize("field", ["positions", "attention_mask"])
+def test_a_transposed_array_is_refused_where_it_is_made(field: str) -> None:
+    whole = Batch.of_chains([[3, 4, 5], [3, 4]])
+    with pytest.raises(TypeCheckError, match=field):
+        replace(whole, **{field: getattr(whole, field).T})
+
+
+def test_arrays_that_do_not_fit_each_other_are_refused(gpt2: HeadModel) -> None:
+    rows = torch.zeros(2, dtype=torch.long)
+    with pytest.raises(TypeCheckError, match="tokens"):
+        logits_at(gpt2, Batch.of_chains([[3, 4, 5]]), rows, rows[:1])
