@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Bool, Float
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
@@ -21,7 +22,7 @@ from headscope.stats.ranking import PRIMARY_OUTCOME, primary_screen, single_effe
 MIN_CAUSAL_FOR_AUROC = 5
 
 
-def rank_correlation(first: FloatArray, second: FloatArray) -> float:
+def rank_correlation(first: Float[FloatArray, " heads"], second: Float[FloatArray, " heads"]) -> float:
     """Spearman's rho; NaN below three heads or where one side does not vary. No p: heads are not a sample."""
     a, b = rankdata(first), rankdata(second)
     a, b = a - a.mean(), b - b.mean()
@@ -29,7 +30,7 @@ def rank_correlation(first: FloatArray, second: FloatArray) -> float:
     return float(np.sum(a * b)) / length if len(a) >= 3 and length > 0.0 else np.nan
 
 
-def auroc(scores: FloatArray, positive: BoolArray) -> float:
+def auroc(scores: Float[FloatArray, " heads"], positive: Bool[BoolArray, " heads"]) -> float:
     """Chance that a positive head scores above another, ties half (Mann & Whitney 1947). NaN below five positives."""
     n_positive, n = int(positive.sum()), len(scores)
     if n_positive < MIN_CAUSAL_FOR_AUROC or n_positive == n:

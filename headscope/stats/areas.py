@@ -24,6 +24,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Float
 from scipy import stats
 
 from headscope.stats.clusters import MIN_TEMPLATES, FloatArray, TemplateMeans, equal_weight_mean
@@ -92,13 +93,13 @@ def areas_table(
 
 
 def jackknife_interval(
-    means: FloatArray, statistic: Callable[[FloatArray], float], *, alpha: float = 0.05
+    means: Float[FloatArray, "templates values"], statistic: Callable[[FloatArray], float], *, alpha: float = 0.05
 ) -> tuple[float, float, float]:
     """A statistic of the means over templates, with its delete-one-template interval.
 
     Args:
-        means: [n_templates, n_values] without missing values.
-        statistic: of [n_values], the mean over templates.
+        means: without missing values.
+        statistic: of the mean over templates.
         alpha: 1 - level.
 
     Returns:

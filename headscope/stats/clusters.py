@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Bool, Float, Int
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
@@ -31,27 +32,27 @@ class TemplateMeans:
     """Effects averaged within templates.
 
     Attributes:
-        means: [n_templates, n_tests]; NaN where a template has no value for a test.
-        counts: [n_templates, n_tests], the prompts behind each mean.
+        means: NaN where a template has no value for a test.
+        counts: the prompts behind each mean.
         labels: the templates, sorted; the rows of both arrays.
     """
 
-    means: FloatArray
-    counts: IntArray
+    means: Float[FloatArray, "templates tests"]
+    counts: Int[IntArray, "templates tests"]
     labels: tuple[str, ...]
 
     @property
-    def n_templates(self) -> IntArray:
-        """[n_tests]: templates with at least one value."""
+    def n_templates(self) -> Int[IntArray, " tests"]:
+        """Templates with at least one value."""
         return np.sum(self.counts > 0, axis=0)
 
     @property
-    def n_prompts(self) -> IntArray:
-        """[n_tests]: prompts with a value."""
+    def n_prompts(self) -> Int[IntArray, " tests"]:
+        """Prompts with a value."""
         return np.sum(self.counts, axis=0)
 
-    def select(self, tests: BoolArray) -> TemplateMeans:
-        """The same templates, only the tests where ``tests`` [n_tests] is True."""
+    def select(self, tests: Bool[BoolArray, " tests"]) -> TemplateMeans:
+        """The same templates, only the tests where ``tests`` is True."""
         return TemplateMeans(self.means[:, tests], self.counts[:, tests], self.labels)
 
 
@@ -154,8 +155,8 @@ def stack(blocks: Sequence[FamilyBlock]) -> TemplateMeans:
     return TemplateMeans(means, counts, labels)
 
 
-def equal_weight_mean(means: FloatArray) -> FloatArray:
-    """[n_tests]: the mean over templates, NaN where a test has none. ``means``: [n_templates, n_tests]."""
+def equal_weight_mean(means: Float[FloatArray, "templates tests"]) -> Float[FloatArray, " tests"]:
+    """The mean over templates, NaN where a test has none."""
     present = ~np.isnan(means)
     count = present.sum(axis=0)
     if means.shape[0] == 0:
@@ -165,8 +166,8 @@ def equal_weight_mean(means: FloatArray) -> FloatArray:
     return np.where(count > 0, anchor + total / np.where(count > 0, count, 1), np.nan)
 
 
-def standard_deviation(means: FloatArray) -> FloatArray:
-    """[n_tests]: the standard deviation over templates (n - 1), NaN below two templates; exactly 0 for a constant."""
+def standard_deviation(means: Float[FloatArray, "templates tests"]) -> Float[FloatArray, " tests"]:
+    """The standard deviation over templates (n - 1), NaN below two templates; exactly 0 for a constant."""
     present = ~np.isnan(means)
     count = present.sum(axis=0)
     center = equal_weight_mean(means)
@@ -177,10 +178,12 @@ def standard_deviation(means: FloatArray) -> FloatArray:
     return np.where(count > 1, deviation, np.nan)
 
 
-def split_templates(templates: Sequence[str], *, seed: int, name: str = "halves") -> tuple[BoolArray, BoolArray]:
+def split_templates(
+    templates: Sequence[str], *, seed: int, name: str = "halves"
+) -> tuple[Bool[BoolArray, " prompts"], Bool[BoolArray, " prompts"]]:
     """Two disjoint halves of the prompts that share no template: choose on one, measure on the other, then swap.
 
-    Returns two masks [n_prompts]. With an odd number of templates the first half has one more.
+    Returns two masks. With an odd number of templates the first half has one more.
 
     Raises:
         RequestError: fewer than two templates.

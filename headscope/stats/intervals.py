@@ -13,6 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Float, Int
 from scipy import stats
 
 from headscope.errors import RequestError
@@ -23,26 +24,26 @@ MIN_TEMPLATES_BOOTSTRAP = 30
 
 @dataclass(frozen=True)
 class Interval:
-    """Two-sided intervals, arrays [n_tests]; NaN where there are fewer than two templates."""
+    """Two-sided intervals; NaN where there are fewer than two templates."""
 
-    low: FloatArray
-    high: FloatArray
+    low: Float[FloatArray, " tests"]
+    high: Float[FloatArray, " tests"]
 
 
-def standard_error(means: FloatArray) -> FloatArray:
-    """[n_tests]: s / sqrt(n) over templates, the CR2 standard error of the equal-weight mean."""
+def standard_error(means: Float[FloatArray, "templates tests"]) -> Float[FloatArray, " tests"]:
+    """s / sqrt(n) over templates, the CR2 standard error of the equal-weight mean."""
     count = np.sum(~np.isnan(means), axis=0)
     return standard_deviation(means) / np.sqrt(np.where(count > 0, count, 1))
 
 
-def satterthwaite_df(counts: IntArray) -> FloatArray:
+def satterthwaite_df(counts: Int[IntArray, "templates tests"]) -> Float[FloatArray, " tests"]:
     """Degrees of freedom of the CR2 standard error of an equal-weight mean of template means.
 
     With M = I - 11'/n and D = diag(1 / prompts of each template), the working covariance of the template means,
     df = tr(MD)^2 / tr(MDMD). Equal numbers of prompts give n - 1.
 
     Args:
-        counts: [n_templates, n_tests], prompts of each template; 0 is a template that takes no part.
+        counts: prompts of each template; 0 is a template that takes no part.
 
     Source: Bell & McCaffrey 2002; Pustejovsky & Tipton 2018, equation 10, working model = independent prompts.
     """
@@ -62,12 +63,14 @@ def t_interval(table: TemplateMeans, alpha: float = 0.05) -> Interval:
     return Interval(estimate - half, estimate + half)
 
 
-def simultaneous_interval(means: FloatArray, critical_t: FloatArray) -> Interval:
+def simultaneous_interval(
+    means: Float[FloatArray, "templates tests"], critical_t: Float[FloatArray, " tests"]
+) -> Interval:
     """Intervals that hold for all tests of a family at once.
 
     Args:
-        means: [n_templates, n_tests].
-        critical_t: [n_tests], from ``resampling.flip_test``. Where it is infinite the interval is the whole line,
+        means: of each template.
+        critical_t: from ``resampling.flip_test``. Where it is infinite the interval is the whole line,
             except where the template means do not vary at all.
     """
     estimate, error = equal_weight_mean(means), standard_error(means)
@@ -76,7 +79,11 @@ def simultaneous_interval(means: FloatArray, critical_t: FloatArray) -> Interval
 
 
 def bootstrap_t_interval(
-    means: FloatArray, rng: np.random.Generator, *, alpha: float = 0.05, n_resamples: int = 4_999
+    means: Float[FloatArray, "templates tests"],
+    rng: np.random.Generator,
+    *,
+    alpha: float = 0.05,
+    n_resamples: int = 4_999,
 ) -> Interval:
     """Studentised bootstrap over templates: (mean - q_high se, mean - q_low se), q from (mean* - mean) / se*.
 
@@ -84,7 +91,7 @@ def bootstrap_t_interval(
     its quantiles rest on a handful of distinct values.
 
     Args:
-        means: [n_templates, n_tests]; NaN where a template takes no part.
+        means: NaN where a template takes no part.
         rng: source of the resamples; all tests share them.
         alpha: 1 - level.
         n_resamples: bootstrap samples.

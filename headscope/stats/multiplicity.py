@@ -6,17 +6,18 @@ scipy does the arithmetic; this module decides what a family's size is: the test
 from __future__ import annotations
 
 import numpy as np
+from jaxtyping import Float
 from scipy.stats import false_discovery_control
 
 from headscope.errors import RequestError
 from headscope.stats.clusters import FloatArray
 
 
-def benjamini_hochberg(p_values: FloatArray) -> FloatArray:
+def benjamini_hochberg(p_values: Float[FloatArray, "*tests"]) -> Float[FloatArray, "*tests"]:
     """Adjusted p-values (q-values) of one family.
 
     Args:
-        p_values: any shape, in (0, 1]; NaN is no test: it stays NaN and does not count towards the family.
+        p_values: in (0, 1]; NaN is no test: it stays NaN and does not count towards the family.
 
     Raises:
         RequestError: a p-value is outside (0, 1]. A p of 0 is a claim no test of finite data can make.

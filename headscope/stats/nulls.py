@@ -17,6 +17,7 @@ from itertools import combinations, islice, product
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Float
 from numpy.typing import NDArray
 
 from headscope.errors import RequestError
@@ -130,7 +131,7 @@ def null_row(
     return pd.DataFrame([row], columns=NULLS_COLUMNS)
 
 
-def percentile_among(estimate: float, null_estimates: NDArray[np.floating]) -> float:
+def percentile_among(estimate: float, null_estimates: Float[NDArray[np.floating], " sets"]) -> float:
     """100 (1 - (b + 1) / (N + 1)), b random effects at least as large in magnitude; two-sided. NaN without any.
 
     Raises:

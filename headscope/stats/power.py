@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+from jaxtyping import Float, Int
 from scipy import optimize, special, stats
 
 from headscope.errors import RequestError
@@ -85,9 +86,13 @@ def smallest_detectable_d(
 
 
 def smallest_detectable(
-    deviations: FloatArray, n_templates: IntArray, critical_t: FloatArray, *, power: float = POWER
-) -> FloatArray:
-    """[n_tests]: smallest detectable effect in the outcome's unit, d times the standard deviation over templates.
+    deviations: Float[FloatArray, " tests"],
+    n_templates: Int[IntArray, " tests"],
+    critical_t: Float[FloatArray, " tests"],
+    *,
+    power: float = POWER,
+) -> Float[FloatArray, " tests"]:
+    """Smallest detectable effect in the outcome's unit, d times the standard deviation over templates.
 
     NaN where no template varied: that the templates measured agree does not say that any effect would be found.
     """

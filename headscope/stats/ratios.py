@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Float
 from scipy import stats
 
 from headscope.stats.clusters import MIN_TEMPLATES, FloatArray, equal_weight_mean
@@ -22,19 +23,23 @@ SMALLEST_WHOLE_NATS = 0.01
 
 @dataclass(frozen=True)
 class Ratio:
-    """Ratios of means with their intervals, arrays [n_tests]."""
+    """Ratios of means with their intervals."""
 
-    estimate: FloatArray
-    low: FloatArray
-    high: FloatArray
+    estimate: Float[FloatArray, " tests"]
+    low: Float[FloatArray, " tests"]
+    high: Float[FloatArray, " tests"]
 
 
-def fieller_ratio(numerator: FloatArray, denominator: FloatArray, alpha: float = 0.05) -> Ratio:
+def fieller_ratio(
+    numerator: Float[FloatArray, "templates tests"],
+    denominator: Float[FloatArray, "templates tests"],
+    alpha: float = 0.05,
+) -> Ratio:
     """Mean of ``numerator`` / mean of ``denominator``, test by test.
 
     Args:
-        numerator: [n_templates, n_tests] template means, nats; NaN where a template takes no part.
-        denominator: the same shape.
+        numerator: template means, nats; NaN where a template takes no part.
+        denominator: likewise.
         alpha: 1 - level.
 
     Returns:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Float, Int
 
 from headscope.axes import REGIONS
 from headscope.heads import Head
@@ -30,16 +31,16 @@ class RegionBlock:
     Attributes:
         concept: its name.
         heads: the second axis of the arrays.
-        share: [n_templates, n_heads, n_regions] of attention, regions as in ``axes.REGIONS``.
+        share: of attention, regions as in ``axes.REGIONS``.
         written: the same of the norm of what is written; NaN where a head has none.
-        n_prompts: [n_templates] prompts behind each mean.
+        n_prompts: prompts behind each mean.
     """
 
     concept: str
     heads: Sequence[Head]
-    share: FloatArray
-    written: FloatArray
-    n_prompts: IntArray
+    share: Float[FloatArray, "templates heads regions"]
+    written: Float[FloatArray, "templates heads regions"]
+    n_prompts: Int[IntArray, " templates"]
 
 
 def regions_table(blocks: Sequence[RegionBlock], *, alpha: float = 0.05) -> pd.DataFrame:

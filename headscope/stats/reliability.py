@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Float
 from scipy import stats
 
 from headscope.errors import RequestError
@@ -41,17 +42,19 @@ class Reliability:
     high: float
 
 
-def spearman_brown(r: FloatArray | float) -> FloatArray:
+def spearman_brown(r: Float[FloatArray, "*tests"] | float) -> Float[FloatArray, ...]:
     """Reliability of the whole from the correlation of its halves, 2r / (1 + r) (Spearman 1910; Brown 1910)."""
     half = np.asarray(r, dtype=np.float64)
     return np.where(half > -1.0, 2 * half / np.where(half > -1.0, 1 + half, 1.0), -np.inf)
 
 
-def split_half(means: FloatArray, *, seed: int, name: str = "", n_splits: int = 1_000) -> tuple[float, Reliability]:
+def split_half(
+    means: Float[FloatArray, "templates heads"], *, seed: int, name: str = "", n_splits: int = 1_000
+) -> tuple[float, Reliability]:
     """Correlation of the heads' effects between halves of the templates.
 
     Args:
-        means: [n_templates, n_heads]; heads with a missing template are left out.
+        means: heads with a missing template are left out.
         seed: the request's seed.
         name: distinguishes several rankings.
         n_splits: random splits.
@@ -83,11 +86,13 @@ def _centred(rows: FloatArray) -> FloatArray:
     return rows - rows.mean(axis=1, keepdims=True)
 
 
-def top_k_jaccard(means: FloatArray, k: int, *, seed: int, name: str = "", n_resamples: int = 1_000) -> Reliability:
+def top_k_jaccard(
+    means: Float[FloatArray, "templates heads"], k: int, *, seed: int, name: str = "", n_resamples: int = 1_000
+) -> Reliability:
     """How much of the top k by |mean effect| returns when templates are resampled with replacement.
 
     Args:
-        means: [n_templates, n_heads]; a missing template is left out of a head's mean.
+        means: a missing template is left out of a head's mean.
         k: size of the top.
         seed: the request's seed.
         name: distinguishes several rankings.
@@ -191,7 +196,7 @@ def leave_one_template_out(
     return rows
 
 
-def _answers(means: FloatArray, level: FloatArray, limit: FloatArray) -> np.ndarray:
+def _answers(means: Float[FloatArray, "templates tests"], level: FloatArray, limit: FloatArray) -> np.ndarray:
     n = np.sum(~np.isnan(means), axis=0)
     estimate = equal_weight_mean(means)
     half = stats.t.isf(level, np.maximum(n - 1, 1)) * standard_deviation(means) / np.sqrt(np.maximum(n, 1))

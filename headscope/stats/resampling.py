@@ -20,6 +20,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Float
 from numpy.typing import NDArray
 
 from headscope.stats.clusters import FloatArray, IntArray, equal_weight_mean
@@ -41,17 +42,17 @@ class FlipTest:
     """What flipping the signs of a family's template means gives.
 
     Attributes:
-        p_value: [n_tests], each test alone, two-sided.
-        p_max_t: [n_tests], step-down max-T adjusted over the family; NaN where not asked for.
-        critical_t: [n_tests], multiples of the standard error that make intervals simultaneous; NaN where not asked
+        p_value: each test alone, two-sided.
+        p_max_t: step-down max-T adjusted over the family; NaN where not asked for.
+        critical_t: multiples of the standard error that make intervals simultaneous; NaN where not asked
             for, inf where a test has too few templates to be bounded at this level.
         n_flips: flips compared with, the observed signs counted among them where exact.
         exact: True where every distinct flip was used.
     """
 
-    p_value: FloatArray
-    p_max_t: FloatArray
-    critical_t: FloatArray
+    p_value: Float[FloatArray, " tests"]
+    p_max_t: Float[FloatArray, " tests"]
+    critical_t: Float[FloatArray, " tests"]
     n_flips: int
     exact: bool
 
@@ -62,7 +63,7 @@ def flips_needed(n_tests: int, alpha: float = 0.05) -> int:
 
 
 def flip_test(
-    means: FloatArray,
+    means: Float[FloatArray, "templates tests"],
     rng: np.random.Generator,
     *,
     alpha: float = 0.05,
@@ -73,7 +74,7 @@ def flip_test(
     """Test every column of template means against 0 by flipping the signs of whole templates.
 
     Args:
-        means: [n_templates, n_tests]; NaN where a template does not take part in a test.
+        means: NaN where a template does not take part in a test.
         rng: source of the random flips; not used where the test is exact.
         alpha: level of the simultaneous intervals.
         simultaneous: also give ``critical_t`` and, with ``step_down``, ``p_max_t``.
@@ -123,8 +124,10 @@ def flip_test(
     return FlipTest(p_value, p_max_t, critical, total + extra, exact)
 
 
-def _critical_t(means: FloatArray, rng: np.random.Generator, alpha: float, n_flips: int | None) -> FloatArray:
-    """[n_tests]: simultaneous critical values on the scale of t.
+def _critical_t(
+    means: Float[FloatArray, "templates tests"], rng: np.random.Generator, alpha: float, n_flips: int | None
+) -> Float[FloatArray, " tests"]:
+    """Simultaneous critical values on the scale of t.
 
     Tests with the same number of templates share one maximum; where a family has several such groups, each gets its
     share of alpha (Bonferroni between groups, max-T within), because a maximum over statistics with different

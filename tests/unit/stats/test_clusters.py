@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from jaxtyping import TypeCheckError
 
 from headscope.errors import RequestError, WorkError
 from headscope.stats.clusters import (
     FamilyBlock,
+    TemplateMeans,
     equal_weight_mean,
     split_templates,
     stack,
@@ -87,3 +89,8 @@ def test_halves_share_no_template_and_hold_everything(n_templates, seed):
 def test_one_template_cannot_be_halved():
     with pytest.raises(RequestError, match="halved"):
         split_templates(["a", "a"], seed=0)
+
+
+def test_means_and_counts_of_other_shapes_are_refused() -> None:
+    with pytest.raises(TypeCheckError, match="counts"):
+        TemplateMeans(np.zeros((3, 2)), np.ones((2, 3), dtype=np.int64), ("a", "b", "c"))
