@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -71,66 +72,118 @@ def load_model(
         RequestError: device, dtype, bos or memory budget do not exist here.
         LawError: the model breaks a law.
     """
-    if bos not in ("auto", "always", "never"):
-        raise RequestError(f'bos "{bos}" does not exist', expected="auto, always or never")
-    if dtype != "auto" and dtype not in DTYPES:
-        raise RequestError(f'dtype "{dtype}" does not exist', expected=", ".join(["auto", *DTYPES]), got=dtype)
-    if device_map is None:
-        place = choose_device(device)
-    else:
-        place = _mapped_device(device_map, device, live=not isinstance(model, str | Path))
-    budget_bytes = None if memory_budget is None else parse_budget(memory_budget, place)
-    tokenizer_name = str(tokenizer) if isinstance(tokenizer, str | Path) else None
+    loading = Loading(tokenizer, device, dtype, bos, unchecked, trust_remote_code, device_map, memory_budget)
+    return _loaded(model, loading)
+
+
+@dataclass(frozen=True)
+class Loading:
+    """The options of ``load_model``."""
+
+    tokenizer: Any
+    device: str
+    dtype: str
+    bos: str
+    unchecked: bool
+    trust_remote_code: bool
+    device_map: Any
+    memory_budget: str | int | None
+
+    def place(self, *, live: bool) -> torch.device:
+        """The device that decides on the type of weights and on the memory; RequestError where an option cannot be."""
+        if self.bos not in ("auto", "always", "never"):
+            raise RequestError(f'bos "{self.bos}" does not exist', expected="auto, always or never")
+        if self.dtype != "auto" and self.dtype not in DTYPES:
+            expected = ", ".join(["auto", *DTYPES])
+            raise RequestError(f'dtype "{self.dtype}" does not exist', expected=expected, got=self.dtype)
+        if self.device_map is None:
+            return choose_device(self.device)
+        return _mapped_device(self.device_map, self.device, live=live)
+
+    def dtype_on(self, device: torch.device) -> torch.dtype | Literal["auto"]:
+        """The type of a checkpoint's weights."""
+        if self.dtype != "auto":
+            return DTYPES[self.dtype]
+        # A checkpoint stored in float16 would be loaded as such, which a CPU computes an order of magnitude slower.
+        return "auto" if device.type == "cuda" else torch.float32
+
+
+@dataclass(frozen=True)
+class _Source:
+    """A model with all its weights, and where it came from: as in ``HeadModel``."""
+
+    hf: PreTrainedModel
+    tokenizer: Any
+    name: str
+    source: Literal["bundled", "folder", "hub", "live"]
+    notes: list[str]
+    adapter: dict[str, Any] | None
+    commit: str | None = None
+
+
+def _loaded(model: Any, loading: Loading) -> HeadModel:
+    named = isinstance(model, str | Path)
+    place = loading.place(live=not named)
+    budget_bytes = None if loading.memory_budget is None else parse_budget(loading.memory_budget, place)
+    tokenizer_name = str(loading.tokenizer) if isinstance(loading.tokenizer, str | Path) else None
     if tokenizer_name is not None:
-        tokenizer = named_tokenizer(tokenizer_name, trust_remote_code=trust_remote_code)
-    if isinstance(model, str | Path):
-        checkpoint = find_checkpoint(str(model))
-        require_peft(checkpoint)
-        hf, notes = load_weights(
-            checkpoint,
-            dtype=_dtype_for(dtype, place),
-            device=place if device_map is None else None,
-            device_map=device_map,
-            trust_remote_code=trust_remote_code,
-        )
-        hf, adapter = with_adapter(checkpoint, hf)
-        join_activations(hf)
-        name, source, commit = checkpoint.name, checkpoint.source, checkpoint.commit
-        if tokenizer is None:
-            tokenizer = tokenizer_of(checkpoint, trust_remote_code=trust_remote_code)
-    else:
-        hf, notes = _live(model, device, dtype), []
-        name, source, commit = str(hf.config.name_or_path or type(hf).__name__), "live", None
-        adapter = live_adapter(model)
-        if tokenizer is None:
-            raise ModelError("a live model needs its tokenizer", fix="load_model(model, tokenizer=tokenizer)")
+        tokenizer = named_tokenizer(tokenizer_name, trust_remote_code=loading.trust_remote_code)
+        loading = replace(loading, tokenizer=tokenizer)
+    source = _from_checkpoint(str(model), loading, place) if named else _from_live(model, loading)
+    hf, name = source.hf, source.name
     _refuse_other_kinds(hf)
     hf.eval()
-    resolved, bos_token_id = _resolve_bos(bos, tokenizer)
-    beyond = tokens_beyond(name, tokenizer, vocabulary_size(hf), bos_token_id)
+    bos, bos_token_id = _resolve_bos(loading.bos, source.tokenizer)
+    beyond = tokens_beyond(name, source.tokenizer, vocabulary_size(hf), bos_token_id)
     loaded = HeadModel(
         hf=hf,
-        tokenizer=tokenizer,
+        tokenizer=source.tokenizer,
         name=name,
-        source=source,  # type: ignore[arg-type]
+        source=source.source,
         fingerprint=fingerprint(hf),
-        bos=resolved,
+        bos=bos,
         bos_token_id=bos_token_id,
         anatomy=find_anatomy(hf),
         context_length=context_length(hf),
         mixed_row_limit=mixed_row_limit(hf),
         laws=LawReport(),
-        notes=(*notes, *note_on_adapter(adapter), *note_on(beyond, vocabulary_size(hf))),
-        commit=commit,
-        adapter=adapter,
+        notes=(*source.notes, *note_on_adapter(source.adapter), *note_on(beyond, vocabulary_size(hf))),
+        commit=source.commit,
+        adapter=source.adapter,
         tokenizer_name=tokenizer_name,
         tokens_beyond=beyond,
         memory_budget_bytes=budget_bytes,
     )
-    if not unchecked:
+    if not loading.unchecked:
         check_laws(loaded)
         loaded.laws.require(name)
     return loaded
+
+
+def _from_checkpoint(name: str, loading: Loading, place: torch.device) -> _Source:
+    checkpoint = find_checkpoint(name)
+    require_peft(checkpoint)
+    hf, notes = load_weights(
+        checkpoint,
+        dtype=loading.dtype_on(place),
+        device=place if loading.device_map is None else None,
+        device_map=loading.device_map,
+        trust_remote_code=loading.trust_remote_code,
+    )
+    hf, adapter = with_adapter(checkpoint, hf)
+    join_activations(hf)
+    tokenizer = loading.tokenizer
+    if tokenizer is None:
+        tokenizer = tokenizer_of(checkpoint, trust_remote_code=loading.trust_remote_code)
+    return _Source(hf, tokenizer, checkpoint.name, checkpoint.source, notes, adapter, checkpoint.commit)
+
+
+def _from_live(model: Any, loading: Loading) -> _Source:
+    hf = _live(model, loading.device, loading.dtype)
+    if loading.tokenizer is None:
+        raise ModelError("a live model needs its tokenizer", fix="load_model(model, tokenizer=tokenizer)")
+    name = str(hf.config.name_or_path or type(hf).__name__)
+    return _Source(hf, loading.tokenizer, name, "live", [], live_adapter(model))
 
 
 def choose_device(device: str) -> torch.device:
@@ -178,13 +231,6 @@ def _mapped_device(device_map: Any, device: str, *, live: bool) -> torch.device:
             expected=", ".join(DEVICE_MAPS) + ", or a device of this machine",
             got=device_map,
         ) from error
-
-
-def _dtype_for(dtype: str, device: torch.device) -> torch.dtype | Literal["auto"]:
-    if dtype != "auto":
-        return DTYPES[dtype]
-    # A checkpoint stored in float16 would be loaded as such, which a CPU computes an order of magnitude slower.
-    return "auto" if device.type == "cuda" else torch.float32
 
 
 def _live(model: Any, device: str, dtype: str) -> PreTrainedModel:
