@@ -30,11 +30,7 @@ from headscope.models.memory_budget import parse_budget
 from headscope.models.pretrained import load_weights
 from headscope.models.tokenizer_loading import named_tokenizer, note_on, tokenizer_of, tokens_beyond
 
-DTYPES = {
-    "float32": torch.float32,
-    "bfloat16": torch.bfloat16,
-    "float16": torch.float16,
-}
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 DEVICE_MAPS = ("auto", "balanced", "balanced_low_0", "sequential")
 
 

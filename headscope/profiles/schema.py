@@ -41,8 +41,7 @@ class PromptRow(_Strict):
 
     text: Readable = Field(description="the prompt as the model sees it")
     concept: Name | None = Field(
-        default=None,
-        description="the class: a concept or the control; may be left out where a file holds one class",
+        default=None, description="the class: a concept or the control; may be left out where a file holds one class"
     )
     id: Text | None = Field(default=None, description="unique in the profile; class and number if left out")
     span: Annotated[list[int], Field(min_length=2, max_length=2)] | None = Field(
