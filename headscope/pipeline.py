@@ -43,7 +43,7 @@ from headscope.verbs.effect_rows import DECIDING_EDIT, PRIMARY
 from headscope.verbs.joint import ChosenSet, choose_top, joint
 from headscope.verbs.negative_control import negative_control
 from headscope.verbs.patch import PatchRequest, patch
-from headscope.verbs.patch_plan import patchable_concepts
+from headscope.verbs.patch_pairs import patchable_concepts
 from headscope.verbs.rank import rank
 from headscope.verbs.regions import attention_by_region
 from headscope.verbs.reliability import reliability

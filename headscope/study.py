@@ -16,11 +16,11 @@ from typing import Any, Unpack
 
 from headscope.engines.engine import Engine
 from headscope.errors import ProfileError, RequestError
-from headscope.measure.asked import AskedPrompt, ask, encoder_of, special_token_warnings
 from headscope.measure.edits import Arm, ControlStates
 from headscope.measure.forced import ForcedOutcomes, ForcedPasses, check_distinct
+from headscope.measure.layout import PromptLayout, encoder_of, lay_out, special_token_warnings
 from headscope.measure.lexicons import ConceptTokens, concept_tokens
-from headscope.measure.passes import Progress, Work
+from headscope.measure.protocols import Progress, Work
 from headscope.models.head_model import HeadModel
 from headscope.models.memory_budget import batch_tokens_within
 from headscope.profiles.types import Profile, Prompt
@@ -119,7 +119,7 @@ class Study:
         return [prompt for prompt in mine if self._kept is None or prompt.id in self._kept]
 
     @cached_property
-    def layouts(self) -> list[AskedPrompt]:
+    def layouts(self) -> list[PromptLayout]:
         """The prompts of the concepts, then those of the control class, as they are put to the model.
 
         Raises:
@@ -133,7 +133,7 @@ class Study:
         return self._shared.laid_out([*self.prompts, *self.profile.controls])
 
     @property
-    def controls(self) -> list[AskedPrompt]:
+    def controls(self) -> list[PromptLayout]:
         """The prompts of the control class, as they are put to the model."""
         return [layout for layout in self.layouts if layout.concept == self.profile.control]
 
@@ -184,7 +184,7 @@ class Study:
 
     # --- what is run -------------------------------------------------------------------------------------------------
 
-    def work(self, stage: str, arms: Sequence[Arm], layouts: Sequence[AskedPrompt], **about: Any) -> Work:
+    def work(self, stage: str, arms: Sequence[Arm], layouts: Sequence[PromptLayout], **about: Any) -> Work:
         """Who runs the passes of ``arms`` over ``layouts``; ``about`` tells what else the results depend on."""
         return self.engine.stage(
             stage, {"arms": [str(arm) for arm in arms], "prompts": [layout.id for layout in layouts], **about}
@@ -264,7 +264,7 @@ class Stage:
 
     name: str
     study: Study
-    layouts: tuple[AskedPrompt, ...]
+    layouts: tuple[PromptLayout, ...]
     arms: tuple[Arm, ...]
     is_bound: bool = False
 
@@ -308,7 +308,7 @@ class _Shared:
         self.model, self.settings, self._profile = model, settings, profile
         self.batch_tokens = _batch_tokens(model, settings.batch_tokens)
         self.engine: Engine = settings.engine or Engine()
-        self._layouts: dict[str, AskedPrompt] = {}
+        self._layouts: dict[str, PromptLayout] = {}
         self._states: tuple[frozenset[str], ControlStates] | None = None
 
     @cached_property
@@ -319,9 +319,9 @@ class _Shared:
     def templates(self) -> tuple[dict[str, str], tuple[str, ...]]:
         return templates_of(self._profile)
 
-    def laid_out(self, prompts: Sequence[Prompt]) -> list[AskedPrompt]:
+    def laid_out(self, prompts: Sequence[Prompt]) -> list[PromptLayout]:
         missing = [prompt for prompt in prompts if prompt.id not in self._layouts]
-        laid = ask(
+        laid = lay_out(
             self.model, missing, self._profile.readouts, self.templates[0],
             encoder=self.encoder, pack=self.settings.pack,
         )  # fmt: skip
@@ -329,7 +329,7 @@ class _Shared:
         return [self._layouts[prompt.id] for prompt in prompts]
 
     def states(
-        self, kinds: frozenset[str], controls: Sequence[AskedPrompt], progress: Progress | None
+        self, kinds: frozenset[str], controls: Sequence[PromptLayout], progress: Progress | None
     ) -> ControlStates:
         known = frozenset[str]() if self._states is None else self._states[0]
         if self._states is None or not kinds <= known | {"mean"}:

@@ -11,11 +11,11 @@ import numpy as np
 from serving import Way, serve
 
 from headscope.heads import Head, HeadSet
-from headscope.measure.asked import AskedPrompt
 from headscope.measure.attention import Probe, read_probes
 from headscope.measure.edits import Arm
 from headscope.measure.forced import ForcedPasses
 from headscope.measure.generation import generate
+from headscope.measure.layout import PromptLayout
 from headscope.measure.lexicons import ConceptTokens, LexiconTokens
 from headscope.measure.sampling import Sampling
 from headscope.models.head_model import HeadModel
@@ -33,13 +33,13 @@ from headscope.verbs.run_folder import begin_run, write_results
 from headscope.verbs.screen import screen as screen_verb
 
 
-def asked(name: str, n_prompt: int, sequences: list[list[int]], *, pack: bool) -> AskedPrompt:
+def asked(name: str, n_prompt: int, sequences: list[list[int]], *, pack: bool) -> PromptLayout:
     """A prompt and its readouts, made of ids."""
     tokens = [Tokens(tuple(ids), ((0, 0),) * len(ids), "", 1) for ids in sequences]
     prompt = Tokens(tuple(sequences[0][:n_prompt]), ((0, 0),) * n_prompt, "", 1)
     rows: tuple[Row, ...] = (tree_row(sequences),) if pack else tuple(tree_row([ids]) for ids in sequences)
     members = (tuple(range(len(sequences))),) if pack else tuple((index,) for index in range(len(sequences)))
-    return AskedPrompt(name, "concept", "template", prompt, tuple(tokens), rows, members)
+    return PromptLayout(name, "concept", "template", prompt, tuple(tokens), rows, members)
 
 
 def load(folder: str) -> dict[str, Way]:

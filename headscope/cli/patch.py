@@ -94,13 +94,13 @@ def command(
         refuse_unused(context, ("n_random", *TEXT_OPTIONS), "where each head is patched alone, only for a set of heads")
 
     from headscope.engines.engine import Engine
-    from headscope.measure.patches import STUDY_NAMES, Recipe
+    from headscope.measure.patching import STUDY_NAMES, Recipe
     from headscope.measure.sampling import Sampling
     from headscope.runs.folder import RESUME, Run
     from headscope.settings import Keeping, Writing
     from headscope.study import Study
     from headscope.verbs.patch import PatchRequest, patch
-    from headscope.verbs.patch_plan import ALIGNMENTS
+    from headscope.verbs.patch_pairs import ALIGNMENTS
     from headscope.verbs.run_folder import begin_run, write_results
 
     one_of("alignment", alignment, ALIGNMENTS)

@@ -15,7 +15,7 @@ from typing import Any, Protocol, TypeVar, cast
 
 from headscope.engines.interrupts import postponed
 from headscope.engines.parts import Part
-from headscope.measure.passes import Result, Work
+from headscope.measure.protocols import Result, Work
 from headscope.runs.shards import PartDone, Shards
 
 P = TypeVar("P")

@@ -26,7 +26,7 @@ from typing import Any, TypeVar
 import torch
 
 from headscope.errors import HeadscopeError, RequestError, WorkError
-from headscope.measure.passes import Result
+from headscope.measure.protocols import Result
 from headscope.models.head_model import HeadModel
 from headscope.models.loading import load_model
 

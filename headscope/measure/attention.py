@@ -20,7 +20,7 @@ import numpy.typing as npt
 import torch
 
 from headscope.measure.memory import in_halves
-from headscope.measure.passes import Progress
+from headscope.measure.protocols import Progress
 from headscope.models.batches import batch_of
 from headscope.models.head_model import HeadModel
 from headscope.models.reading import RowQueries, read_attention

@@ -25,10 +25,10 @@ import torch
 from torch import Tensor
 
 from headscope.errors import WorkError
-from headscope.measure.asked import AskedPrompt
 from headscope.measure.edits import ControlStates
+from headscope.measure.layout import PromptLayout
 from headscope.measure.memory import in_halves
-from headscope.measure.passes import Progress, Result, Work, here
+from headscope.measure.protocols import Progress, Result, Work, here
 from headscope.measure.reads import AnswerReads, Group, Lexicons
 from headscope.models.batches import batch_of
 from headscope.models.head_model import HeadModel
@@ -69,7 +69,7 @@ class DirectScores:
 
 def measure_direct(
     model: HeadModel,
-    prompts: Sequence[AskedPrompt],
+    prompts: Sequence[PromptLayout],
     lexicons: Lexicons,
     *,
     states: ControlStates,
@@ -128,7 +128,7 @@ class _Passes:
 
     model: HeadModel
     residual: Residual
-    prompts: Sequence[AskedPrompt]
+    prompts: Sequence[PromptLayout]
     lexicons: Lexicons
     states: ControlStates
 
@@ -214,7 +214,7 @@ class _StatesAt:
 def _read(
     model: HeadModel,
     residual: Residual,
-    prompts: Sequence[AskedPrompt],
+    prompts: Sequence[PromptLayout],
     where: Sequence[tuple[int, int]],
     lexicons: Lexicons,
 ) -> tuple[_StatesAt, Tensor, AnswerReads]:
@@ -308,7 +308,7 @@ class _GroupScores:
         norm = self._residual.attention_norms[layer]
         return 0.0 if norm is None else direction @ norm.bias.to(direction)
 
-    def effects(self, found: FloatArray, prompts: Sequence[AskedPrompt], states: ControlStates) -> None:
+    def effects(self, found: FloatArray, prompts: Sequence[PromptLayout], states: ControlStates) -> None:
         """Add the direct effect of the ``mean`` edit of every head."""
         before = self._log_odds(self._logits)
         for layer, n_heads in enumerate(self._model.heads_per_layer):

@@ -26,9 +26,9 @@ import torch
 
 from headscope.errors import RequestError
 from headscope.heads import HeadSet
-from headscope.measure.asked import AskedPrompt
+from headscope.measure.layout import PromptLayout
 from headscope.measure.memory import in_halves
-from headscope.measure.passes import Progress
+from headscope.measure.protocols import Progress
 from headscope.models.batches import Batch, batch_of
 from headscope.models.editing import LayerEdit, value_bias, watching_z
 from headscope.models.head_model import HeadModel
@@ -82,7 +82,7 @@ class ControlStates:
     def __init__(
         self,
         model: HeadModel,
-        controls: Sequence[AskedPrompt],
+        controls: Sequence[PromptLayout],
         *,
         kinds: Sequence[str],
         seed: int,
@@ -112,7 +112,7 @@ class ControlStates:
         self._run(model, batch_tokens, progress)
 
     @staticmethod
-    def plan(model: HeadModel, controls: Sequence[AskedPrompt], batch_tokens: int) -> list[list[tuple[int, int]]]:
+    def plan(model: HeadModel, controls: Sequence[PromptLayout], batch_tokens: int) -> list[list[tuple[int, int]]]:
         """The batches of the pass: (control, its row) of each row."""
         places = [(c, r) for c, control in enumerate(controls) for r in range(len(control.rows))]
         plan = plan_batches([len(controls[c].rows[r]) for c, r in places], batch_tokens, model.row_limits)
@@ -150,7 +150,7 @@ class ControlStates:
         if layer == max(self._sums):
             raise Stop
 
-    def values(self, kind: str, prompt: AskedPrompt, layer: int, places: Places | None) -> Array:
+    def values(self, kind: str, prompt: PromptLayout, layer: int, places: Places | None) -> Array:
         """[T, H, d] what z becomes in one row; [1, H, d] where it is one for all tokens (``mean``, ``bos``)."""
         if kind == "mean":
             return self._mean(prompt, layer)
@@ -163,14 +163,14 @@ class ControlStates:
             return known[np.clip(places.position, 0, len(known) - 1)]
         return self._resampled(prompt, layer, places)
 
-    def _mean(self, prompt: AskedPrompt, layer: int) -> Array:
+    def _mean(self, prompt: PromptLayout, layer: int) -> Array:
         key = layer, prompt.template
         if key not in self._means:
             others = self._others(prompt)
             self._means[key] = (self._sums[layer][others].sum(axis=0) / self._counts[others].sum())[None]
         return self._means[key]
 
-    def _position_mean(self, prompt: AskedPrompt, layer: int) -> Array:
+    def _position_mean(self, prompt: PromptLayout, layer: int) -> Array:
         key = layer, prompt.template
         if key not in self._position_means:
             others = set(np.flatnonzero(self._others(prompt)).tolist())
@@ -183,7 +183,7 @@ class ControlStates:
             self._position_means[key] = sums / counts[:, None, None]
         return self._position_means[key]
 
-    def _resampled(self, prompt: AskedPrompt, layer: int, places: Places) -> Array:
+    def _resampled(self, prompt: PromptLayout, layer: int, places: Places) -> Array:
         choices = np.flatnonzero(self._others(prompt))
         c = int(choices[generator(self._seed, "resample", prompt.id).integers(len(choices))])
         source = self._controls[c]
@@ -197,7 +197,7 @@ class ControlStates:
             values[t] = states[min(at, len(states) - 1)]
         return values
 
-    def _others(self, prompt: AskedPrompt) -> npt.NDArray[np.bool_]:
+    def _others(self, prompt: PromptLayout) -> npt.NDArray[np.bool_]:
         return np.array([control.template != prompt.template for control in self._controls])
 
 
@@ -216,7 +216,7 @@ def _bos_outputs(model: HeadModel) -> dict[int, Array]:
     return outputs
 
 
-def places_of(prompt: AskedPrompt, r: int, width: int) -> Places:
+def places_of(prompt: PromptLayout, r: int, width: int) -> Places:
     """The places of the tokens of a prompt's row r, padded on the right to ``width``."""
     position, readout = np.full(width, -1, dtype=np.int64), np.full(width, -1, dtype=np.int64)
     position[: len(prompt.rows[r])] = prompt.rows[r].positions
@@ -224,7 +224,7 @@ def places_of(prompt: AskedPrompt, r: int, width: int) -> Places:
     return Places(position, readout)
 
 
-def depends_on(arm: Arm | None, prompt: AskedPrompt) -> tuple[str, ...]:
+def depends_on(arm: Arm | None, prompt: PromptLayout) -> tuple[str, ...]:
     """What the values of an arm depend on beside the place of a token: prompts that agree in it may share a row."""
     if arm is None:
         return ()
@@ -235,7 +235,7 @@ def depends_on(arm: Arm | None, prompt: AskedPrompt) -> tuple[str, ...]:
 def layer_edits(
     model: HeadModel,
     states: ControlStates | None,
-    rows: Sequence[tuple[Arm | None, AskedPrompt, Places]],
+    rows: Sequence[tuple[Arm | None, PromptLayout, Places]],
 ) -> dict[int, LayerEdit]:
     """The edits of a batch: row b is edited as its arm says; None leaves it alone.
 

@@ -24,12 +24,12 @@ import torch
 from torch import Tensor
 
 from headscope.errors import RequestError
-from headscope.measure.asked import AskedPrompt
 from headscope.measure.edits import Arm, ControlStates, Places, layer_edits, places_of
+from headscope.measure.layout import PromptLayout
 from headscope.measure.lexicons import ConceptTokens, log_odds
 from headscope.measure.memory import fits, halves
-from headscope.measure.passes import Progress, Result, Work, here
-from headscope.measure.patches import PatchStates
+from headscope.measure.patching import PatchStates
+from headscope.measure.protocols import Progress, Result, Work, here
 from headscope.measure.read_places import FloatArray, ReadPlaces, mean_kl, mean_nll
 from headscope.models.anatomy import vocabulary_size
 from headscope.models.batches import Batch, batch_of, repeated
@@ -103,7 +103,7 @@ class ForcedPasses:
     def __init__(
         self,
         model: HeadModel,
-        prompts: Sequence[AskedPrompt],
+        prompts: Sequence[PromptLayout],
         lexicons: Sequence[Sequence[ConceptTokens]],
         *,
         damage_on: frozenset[str],
@@ -293,7 +293,7 @@ class ForcedPasses:
     ) -> Tensor:
         """[n_arms, n_places, V]; ``started`` is entered for the pass itself, not while the edits are made."""
         where = [self._rows[row] for row in rows]
-        asked: list[tuple[Arm | None, AskedPrompt, Places]] = [
+        asked: list[tuple[Arm | None, PromptLayout, Places]] = [
             (arm, self._prompts[p], places_of(self._prompts[p], r, batch.width)) for arm in arms for p, r in where
         ]
         shift = np.arange(len(arms)).repeat(len(places.rows)) * len(batch)
@@ -302,7 +302,7 @@ class ForcedPasses:
         with self._edited(asked), nullcontext() if started is None else started:
             return logits_at(self._model, repeated(batch, len(arms)), *on_device).unflatten(0, (len(arms), -1))
 
-    def _edited(self, rows: Sequence[tuple[Arm | None, AskedPrompt, Places]]) -> AbstractContextManager[object]:
+    def _edited(self, rows: Sequence[tuple[Arm | None, PromptLayout, Places]]) -> AbstractContextManager[object]:
         if all(arm is None for arm, _, _ in rows):
             return nullcontext()
         if isinstance(self._states, PatchStates):

@@ -8,7 +8,7 @@
    changes no token.
 3. A row that has said a token that ends a text (``sampling.stop_ids``) is dropped from the batch.
 4. A row that is patched from another prompt has that prompt beside it, unedited, followed by the patched row's own new
-   tokens: what the heads do there is what the patch puts in (``patched_rows``).
+   tokens: what the heads do there is what the patch puts in (``patching_text``).
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ import torch
 from torch import Tensor
 
 from headscope.errors import ProfileError, RequestError
-from headscope.measure.asked import AskedPrompt
 from headscope.measure.attention import ROW_TOKENS
 from headscope.measure.edits import Arm, ControlStates, Places, depends_on, layer_edits
+from headscope.measure.layout import PromptLayout
 from headscope.measure.memory import in_halves
-from headscope.measure.passes import Progress, Result, Work, here
-from headscope.measure.patched_rows import patched_between_rows
-from headscope.measure.patches import PatchStates
+from headscope.measure.patching import PatchStates
+from headscope.measure.patching_text import patched_between_rows
+from headscope.measure.protocols import Progress, Result, Work, here
 from headscope.measure.sampling import Sampling, choose, stop_ids
 from headscope.models.batches import Batch, batch_of
 from headscope.models.editing import editing
@@ -76,7 +76,7 @@ class _Live:
 
 def generate(
     model: HeadModel,
-    prompts: Sequence[AskedPrompt],
+    prompts: Sequence[PromptLayout],
     arms: Sequence[Arm | None],
     sampling: Sampling,
     *,
@@ -113,7 +113,7 @@ def generate(
     writer = _Writer(model, prompts, arms, sampling, states, batch_tokens, pack)
     if isinstance(states, PatchStates) and states.recipe.what != "z":
         raise RequestError(f'text cannot be written with "{states.recipe.what}" patched', fix='patch "z"')
-    running = [[writer.asked(job) for job in writer.jobs(p, 0)] for p in range(len(prompts))]
+    running = [[writer.layout_of(job) for job in writer.jobs(p, 0)] for p in range(len(prompts))]
     check_room(model, {one.id: one.n_prompt for unit in running for one in unit}, sampling.max_tokens)
     _check_together(model, running)
     texts: list[list[list[tuple[int, ...]]]] = [[[() for _ in range(sampling.samples)] for _ in prompts] for _ in arms]
@@ -163,7 +163,7 @@ def check_room(model: HeadModel, lengths: Mapping[str, int], max_tokens: int) ->
             )
 
 
-def _check_together(model: HeadModel, running: Sequence[Sequence[AskedPrompt]]) -> None:
+def _check_together(model: HeadModel, running: Sequence[Sequence[PromptLayout]]) -> None:
     """Raise RequestError where a text and the source that is patched into it cannot run side by side."""
     limits = RowLimits(mixed=model.mixed_row_limit)
     for unit in running:
@@ -182,7 +182,7 @@ class _Writer:
     """Writes the texts of a piece; what all pieces have in common, see ``generate``."""
 
     model: HeadModel
-    prompts: Sequence[AskedPrompt]
+    prompts: Sequence[PromptLayout]
     arms: Sequence[Arm | None]
     sampling: Sampling
     states: ControlStates | PatchStates | None
@@ -194,12 +194,12 @@ class _Writer:
         arms = [_Job(arm, prompt, sample) for arm in range(len(self.arms))]
         return [*arms, *(replace(job, is_source=True) for job in arms if self._source(job) is not None)]
 
-    def _source(self, job: _Job) -> AskedPrompt | None:
+    def _source(self, job: _Job) -> PromptLayout | None:
         if not isinstance(self.states, PatchStates):
             return None
         return self.states.source_of(self.arms[job.arm], self.prompts[job.prompt])
 
-    def asked(self, job: _Job) -> AskedPrompt:
+    def layout_of(self, job: _Job) -> PromptLayout:
         """The prompt that stands in the job's row."""
         source = self._source(job) if job.is_source else None
         return self.prompts[job.prompt] if source is None else source
@@ -239,7 +239,7 @@ class _Writer:
     def _write(self, jobs: list[_Job]) -> list[list[int]]:
         """New tokens of each text of ``jobs``."""
         model, sampling = self.model, self.sampling
-        batch = Batch.of_chains([self.asked(job).tokens.ids for job in jobs], device=model.device, padding="left")
+        batch = Batch.of_chains([self.layout_of(job).tokens.ids for job in jobs], device=model.device, padding="left")
         noise = {
             (job.prompt, job.sample): generator(sampling.seed, "generation", self.prompts[job.prompt].id, job.sample)
             for job in jobs
@@ -279,7 +279,7 @@ class _Writer:
 
     def _started(self, jobs: Sequence[_Job], batch: Batch) -> tuple[Tensor, Any]:
         """Logits and cache after the prompts, each in a row of its own."""
-        places = [_prompt_places(self.asked(job).n_prompt, batch.width) for job in jobs]
+        places = [_prompt_places(self.layout_of(job).n_prompt, batch.width) for job in jobs]
         with self._editing_prompts(jobs, places):
             return prefill(self.model, batch)
 
@@ -293,7 +293,7 @@ class _Writer:
         rows: list[tuple[Row, list[int]]] = [
             (row, [group[i] for i in members])
             for group in groups.values()
-            for row, members in pack_rows([self.asked(jobs[i]).tokens.ids for i in group], limit)
+            for row, members in pack_rows([self.layout_of(jobs[i]).tokens.ids for i in group], limit)
         ]
         start = SharedPrefill(self.model, len(jobs), batch.width, room=self.sampling.max_tokens - 1)
         for chosen in plan_batches([len(row) for row, _ in rows], self.batch_tokens, self.model.row_limits):

@@ -28,10 +28,10 @@ import torch
 from torch import Tensor
 
 from headscope.errors import RequestError, WorkError
-from headscope.measure.asked import AskedPrompt
 from headscope.measure.edits import ControlStates
+from headscope.measure.layout import PromptLayout
 from headscope.measure.memory import in_halves
-from headscope.measure.passes import Progress, Result, Work, here
+from headscope.measure.protocols import Progress, Result, Work, here
 from headscope.measure.reads import AnswerReads, Lexicons
 from headscope.models.anatomy import matrix_shapes, probe_ids, vocabulary_size
 from headscope.models.batches import Batch, batch_of
@@ -95,11 +95,11 @@ class GradientPasses:
     def __init__(
         self,
         model: HeadModel,
-        prompts: Sequence[AskedPrompt],
+        prompts: Sequence[PromptLayout],
         lexicons: Lexicons,
         *,
         states: ControlStates,
-        partners: Mapping[str, AskedPrompt],
+        partners: Mapping[str, PromptLayout],
         batch_tokens: int,
     ) -> None:
         """Fix what is asked.
@@ -320,7 +320,7 @@ def _checked(model: HeadModel, gradient: Tensor | None) -> Tensor:
     return gradient
 
 
-def same_layout(one: AskedPrompt, other: AskedPrompt) -> bool:
+def same_layout(one: PromptLayout, other: PromptLayout) -> bool:
     """Whether two prompts' rows have tokens at the same places, so that token t of one is matched by t of the other."""
     return len(one.rows) == len(other.rows) and all(
         np.array_equal(mine.positions, theirs.positions)
@@ -330,7 +330,7 @@ def same_layout(one: AskedPrompt, other: AskedPrompt) -> bool:
     )
 
 
-def gradient_batch_tokens(model: HeadModel, prompts: Sequence[AskedPrompt], batch_tokens: int) -> int:
+def gradient_batch_tokens(model: HeadModel, prompts: Sequence[PromptLayout], batch_tokens: int) -> int:
     """Most tokens of a batch whose backward pass keeps at most ``GRADIENT_BYTES``, and at most ``batch_tokens``."""
     rows = [row for prompt in prompts for row in prompt.rows]
     lengths, n_ends = [len(row) for row in rows], max(len(row.paths) for row in rows)

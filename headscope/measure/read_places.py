@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from headscope.measure.asked import AskedPrompt
+from headscope.measure.layout import PromptLayout
 from headscope.tokens import IntArray
 
 FloatArray = npt.NDArray[np.float64]
@@ -36,7 +36,7 @@ class ReadPlaces:
 
     @classmethod
     def of(
-        cls, prompts: Sequence[AskedPrompt], rows: Sequence[tuple[int, int]], damage_on: frozenset[str]
+        cls, prompts: Sequence[PromptLayout], rows: Sequence[tuple[int, int]], damage_on: frozenset[str]
     ) -> ReadPlaces:
         """The places of a batch.
 

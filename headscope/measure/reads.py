@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from headscope.measure.asked import AskedPrompt
+from headscope.measure.layout import PromptLayout
 from headscope.measure.lexicons import ConceptTokens, log_odds
 
 Lexicons = Sequence[Sequence[ConceptTokens]]
@@ -53,7 +53,7 @@ class AnswerReads:
     @classmethod
     def of(
         cls,
-        prompts: Sequence[AskedPrompt],
+        prompts: Sequence[PromptLayout],
         where: Sequence[tuple[int, int]],
         lexicons: Lexicons,
         device: torch.device,

@@ -19,7 +19,7 @@ import torch
 from headscope.axes import REGIONS
 from headscope.measure.attention import rows_of
 from headscope.measure.memory import in_halves
-from headscope.measure.passes import Progress
+from headscope.measure.protocols import Progress
 from headscope.models.batches import batch_of
 from headscope.models.head_model import HeadModel
 from headscope.models.reading import RowQueries, read_attention

@@ -22,9 +22,9 @@ import xarray as xr
 
 from headscope.errors import ModelError, RequestError
 from headscope.heads import Head, HeadSet, every_head
-from headscope.measure.asked import AskedPrompt
 from headscope.measure.direct import DirectScores, measure_direct
 from headscope.measure.gradients import FastScores, GradientPasses, check_gradients, gradient_batch_tokens
+from headscope.measure.layout import PromptLayout
 from headscope.models.head_model import HeadModel
 from headscope.random_streams import generator
 from headscope.stats import Criteria, EffectBlock, effects_table, head_tests
@@ -84,7 +84,7 @@ def attribute(study: Study, *, outcome: str = PRIMARY, steps: int = DEFAULT_STEP
     return AttributeResult(tables, result.values, record, "scores")
 
 
-def _scored(study: Study) -> list[AskedPrompt]:
+def _scored(study: Study) -> list[PromptLayout]:
     """The concepts' prompts, of which every head is scored."""
     return [layout for layout in study.layouts if layout.concept != study.profile.control]
 

@@ -11,9 +11,9 @@ import pandas as pd
 import xarray as xr
 
 from headscope.heads import every_head
-from headscope.measure.asked import AskedPrompt
 from headscope.measure.direct import DirectScores
 from headscope.measure.gradients import FastScores, FloatArray
+from headscope.measure.layout import PromptLayout
 from headscope.models.head_model import HeadModel
 from headscope.stats.clusters import equal_weight_mean, template_means
 from headscope.stats.fast_scores import score_rows
@@ -50,7 +50,7 @@ def _by_measure(fast: FastScores, direct: DirectScores | None) -> dict[str, Floa
 def scores_of(
     model: HeadModel,
     names: Sequence[str],
-    prompts: Sequence[AskedPrompt],
+    prompts: Sequence[PromptLayout],
     fast: FastScores,
     direct: DirectScores | None,
 ) -> pd.DataFrame:
@@ -71,7 +71,7 @@ def scores_of(
 
 
 def components_of(
-    model: HeadModel, names: Sequence[str], prompts: Sequence[AskedPrompt], direct: DirectScores
+    model: HeadModel, names: Sequence[str], prompts: Sequence[PromptLayout], direct: DirectScores
 ) -> pd.DataFrame:
     """The ``components`` table: what adds up to the logit difference, part by part; ``total`` is the model's own."""
     columns: list[tuple[str, int | None, int | None, FloatArray]] = [("embedding", None, None, direct.embedding)]
@@ -100,7 +100,7 @@ def components_of(
 
 
 def arrays_of_scores(
-    study: Study, prompts: Sequence[AskedPrompt], fast: FastScores, direct: DirectScores | None
+    study: Study, prompts: Sequence[PromptLayout], fast: FastScores, direct: DirectScores | None
 ) -> xr.Dataset:
     """Every score for each prompt and head, and the other parts of the logit difference."""
     by_head, by_layer, by_prompt = ("prompt", "layer", "head"), ("prompt", "layer"), ("prompt",)
@@ -133,7 +133,7 @@ def arrays_of_scores(
 
 
 def facts_of_scores(
-    names: Sequence[str], prompts: Sequence[AskedPrompt], fast: FastScores, direct: DirectScores | None
+    names: Sequence[str], prompts: Sequence[PromptLayout], fast: FastScores, direct: DirectScores | None
 ) -> dict[str, Any]:
     """JSON-able facts for the manifest."""
     with_pair = ~np.isnan(fast.attribution_patching_matched).all(axis=(1, 2))

@@ -27,7 +27,7 @@ from headscope.verbs.effect_rows import LOWEST_SET
 from headscope.verbs.forecast import Calibration, Forecast, calibrate, forecast_of
 from headscope.verbs.forecast_patch import patch_stages
 from headscope.verbs.joint import random_set_stage
-from headscope.verbs.patch_plan import patchable_concepts
+from headscope.verbs.patch_pairs import patchable_concepts
 from headscope.verbs.run_request import RunRequest
 from headscope.verbs.sweep import sweep_stages
 

@@ -15,11 +15,11 @@ import numpy.typing as npt
 import pandas as pd
 
 from headscope.chat import Chat
-from headscope.measure.asked import AskedPrompt
 from headscope.measure.edits import Arm, ControlStates
 from headscope.measure.generation import check_room, generate
-from headscope.measure.passes import Work, here
-from headscope.measure.patches import PatchStates
+from headscope.measure.layout import PromptLayout
+from headscope.measure.patching import PatchStates
+from headscope.measure.protocols import Work, here
 from headscope.measure.sampling import Sampling, stop_ids
 from headscope.measure.texts import SentimentScorer, distinct_2
 from headscope.profiles.phase6_words import counting_words
@@ -113,7 +113,7 @@ def write_texts(
 def continued(
     study: Study,
     rows: list[int],
-    prompts: Sequence[AskedPrompt],
+    prompts: Sequence[PromptLayout],
     edited: Sequence[Arm],
     sampling: Sampling,
     scorer: SentimentScorer,

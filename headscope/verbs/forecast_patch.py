@@ -6,14 +6,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from headscope.heads import HeadSet
-from headscope.measure.asked import AskedPrompt
 from headscope.measure.edits import PATCH_KINDS, Arm
 from headscope.measure.forced import ForcedPasses
+from headscope.measure.layout import PromptLayout
 from headscope.study import Counted, Study
 from headscope.verbs.effect_rows import LOWEST_SET
 from headscope.verbs.forecast import Forecast, calibrate, forecast_of
 from headscope.verbs.patch import PatchRequest
-from headscope.verbs.patch_plan import DIRECTIONS, PatchPlan, Planner
+from headscope.verbs.patch_pairs import DIRECTIONS, PatchPlan, Planner
 
 _Plans = Sequence[tuple[str, str, PatchPlan]]
 
@@ -79,7 +79,7 @@ def _counted(study: Study, plans: _Plans, sets: Sequence[HeadSet], *, bound: boo
     return stages
 
 
-def _work(study: Study, name: str, layouts: Sequence[AskedPrompt], arms: Sequence[Arm], *, bound: bool) -> Counted:
+def _work(study: Study, name: str, layouts: Sequence[PromptLayout], arms: Sequence[Arm], *, bound: bool) -> Counted:
     damage_on = frozenset(layout.id for layout in layouts)
     passes = ForcedPasses(
         study.model, layouts, study.lexicons, damage_on=damage_on, states=None, batch_tokens=study.batch_tokens

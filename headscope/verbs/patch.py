@@ -28,7 +28,7 @@ from headscope.errors import RequestError
 from headscope.heads import HeadSet
 from headscope.measure.edits import PATCH_KINDS, Arm
 from headscope.measure.forced import ForcedOutcomes, ForcedPasses
-from headscope.measure.patches import STUDY_NAMES, PatchStates, Recipe
+from headscope.measure.patching import STUDY_NAMES, PatchStates, Recipe
 from headscope.measure.texts import load_sentiment
 from headscope.profiles.types import Profile
 from headscope.settings import Writing
@@ -38,7 +38,7 @@ from headscope.stats.patching import dissociation_table, patching_table
 from headscope.study import Study
 from headscope.verbs.continuations import check_texts_fit, open_end, sampling_of, writing_facts
 from headscope.verbs.effect_rows import PRIMARY, assay_of, facts_of
-from headscope.verbs.patch_plan import DIRECTIONS, PatchPlan, Planner
+from headscope.verbs.patch_pairs import DIRECTIONS, PatchPlan, Planner
 from headscope.verbs.patched import Measured, forced_blocks, pairs_record, pairs_warnings, patched_values
 from headscope.verbs.patched_texts import patched_texts
 from headscope.verbs.result import Result
@@ -201,7 +201,7 @@ def _passes(
     """Every target unpatched, then under every set's patch, then under every set's control patch."""
     layers = [head.layer for heads in sets for head in heads]
     states = PatchStates(study.model, plan.patches, recipe, layers=layers, batch_tokens=study.batch_tokens)
-    targets = [one.target.asked for one in plan.patches]
+    targets = [one.target.layout for one in plan.patches]
     passes = ForcedPasses(
         study.model, targets, study.lexicons,
         damage_on=frozenset(one.id for one in targets), states=states, batch_tokens=study.batch_tokens,

@@ -16,7 +16,7 @@ from headscope.stats.effects import Scale
 from headscope.stats.patching import PatchBlock
 from headscope.study import Study
 from headscope.verbs.effect_rows import PRIMARY
-from headscope.verbs.patch_plan import PatchPlan
+from headscope.verbs.patch_pairs import PatchPlan
 
 FloatArray = npt.NDArray[np.float64]
 

@@ -2,7 +2,7 @@
 
 All three are written from the same random numbers, scored on the continuation alone, averaged over samples and compared
 target by target, as texts without heads are (``generated``). While a text is patched its source is fed the text's own
-new words, so that z is taken from the same words after the source prompt (``measure/patched_rows.py``).
+new words, so that z is taken from the same words after the source prompt (``measure/patching_text.py``).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import pandas as pd
 
 from headscope.heads import HeadSet
 from headscope.measure.edits import PATCH_KINDS, Arm
-from headscope.measure.patches import PatchStates, Recipe
+from headscope.measure.patching import PatchStates, Recipe
 from headscope.measure.sampling import Sampling
 from headscope.measure.texts import SentimentScorer
 from headscope.stats.patching import PatchBlock
@@ -42,7 +42,7 @@ def patched_texts(
     n_halved = 0
     for one in measured:
         patches, arms = one.plan.patches, [Arm(heads, kind) for kind in PATCH_KINDS]
-        targets = [patch.target.asked for patch in patches]
+        targets = [patch.target.layout for patch in patches]
         about = {"concept": one.concept, "direction": one.direction, "sampling": vars(sampling)}
         states = PatchStates(study.model, patches, recipe, layers=layers, batch_tokens=study.batch_tokens)
         written = continued(
@@ -82,7 +82,7 @@ def _table(study: Study, one: Measured, heads: HeadSet, written: Written) -> pd.
             "heads": str(heads),
             "edit": kind,
             "direction": one.direction,
-            "source_id": _source_id([source.asked.id for source in one.plan.patches[p].sources[kind]]),
+            "source_id": _source_id([source.layout.id for source in one.plan.patches[p].sources[kind]]),
             "baseline_text": baseline,
             "edited_text": written.texts[a][p][sample],
         }

@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from headscope.errors import RequestError
 from headscope.measure.attention import MEASURES, Probe
-from headscope.measure.passes import Progress
+from headscope.measure.protocols import Progress
 from headscope.profiles.types import Profile, Prompt
 from headscope.tokens import Encoder
 

@@ -21,7 +21,7 @@ from typing import Any
 import pandas as pd
 
 from headscope.errors import RequestError
-from headscope.measure.passes import Progress
+from headscope.measure.protocols import Progress
 from headscope.stats.attending import YES
 from headscope.stats.ranking import OVERALL
 from headscope.stats.regions import places_read, shares_of

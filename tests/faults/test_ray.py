@@ -21,7 +21,7 @@ from headscope.api import sweep as sweep_heads
 from headscope.engines.engine import Engine
 from headscope.engines.ray import RayRunner, runner_of
 from headscope.errors import RequestError, WorkError
-from headscope.measure.passes import Result
+from headscope.measure.protocols import Result
 from headscope.models.head_model import HeadModel
 from headscope.models.loading import load_model
 from headscope.profiles.loading import load_profile

@@ -15,12 +15,12 @@ from transformers import PreTrainedModel
 from headscope.errors import ProfileError, RequestError
 from headscope.heads import HeadSet
 from headscope.measure.alignment import Slot
-from headscope.measure.asked import AskedPrompt
 from headscope.measure.attention import Probe, read_probes
 from headscope.measure.edits import Arm
 from headscope.measure.forced import ForcedPasses
 from headscope.measure.generation import generate
-from headscope.measure.patches import Patch, PatchStates, Placed, Recipe
+from headscope.measure.layout import PromptLayout
+from headscope.measure.patching import Patch, PatchStates, Placed, Recipe
 from headscope.measure.sampling import Sampling
 from headscope.models.batches import Batch
 from headscope.models.head_model import HeadModel
@@ -69,10 +69,10 @@ def model(scheme: str) -> HeadModel:
     return load_model(hf_of(scheme), tokenizer=word_tokenizer(), device="cpu")
 
 
-def asked_alone(name: str, ids: list[int]) -> AskedPrompt:
+def asked_alone(name: str, ids: list[int]) -> PromptLayout:
     """A prompt without readouts."""
     tokens = tokens_of(tuple(ids))
-    return AskedPrompt(name, "joy", name, tokens, (tokens,), (tree_row([ids]),), ((0,),))
+    return PromptLayout(name, "joy", name, tokens, (tokens,), (tree_row([ids]),), ((0,),))
 
 
 def log_odds(logits: torch.Tensor) -> tuple[float, float]:
@@ -176,7 +176,7 @@ def test_a_text_that_would_cross_the_limit_is_refused(model: HeadModel) -> None:
                 generate(model, prompts, [None], sampling, states=None, batch_tokens=400)
 
 
-def patches_of(model: HeadModel, *pairs: tuple[list[int], list[int]]) -> tuple[list[AskedPrompt], PatchStates]:
+def patches_of(model: HeadModel, *pairs: tuple[list[int], list[int]]) -> tuple[list[PromptLayout], PatchStates]:
     """z of the heads of each source into its target, from the third token on."""
     patches: list[Patch] = []
     for index, ids in enumerate(pairs):
@@ -184,7 +184,7 @@ def patches_of(model: HeadModel, *pairs: tuple[list[int], list[int]]) -> tuple[l
         target, source = (Placed(each, Slot(2, 3, each.n_prompt)) for each in both)
         patches.append(Patch(target, {"patch": [source], "control_patch": [source]}))
     states = PatchStates(model, patches, Recipe(), layers=range(len(model.anatomy)), batch_tokens=4000)
-    return [patch.target.asked for patch in patches], states
+    return [patch.target.layout for patch in patches], states
 
 
 def test_a_patch_from_beyond_the_limit_puts_in_what_the_source_does_alone(model: HeadModel, scheme: str) -> None:

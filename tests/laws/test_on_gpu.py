@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from headscope.heads import Head, HeadSet
-from headscope.measure.asked import ask
 from headscope.measure.attention import Probe, read_probes
 from headscope.measure.edits import Arm, ControlStates
 from headscope.measure.generation import generate
+from headscope.measure.layout import lay_out
 from headscope.measure.sampling import Sampling
 from headscope.models.loading import load_model
 from headscope.profiles.loading import load_profile
@@ -22,7 +22,7 @@ pytestmark = [
 def measured(device: str):
     model = load_model("demo", device=device, dtype="float32")
     prompts = load_profile("baseline").prompts
-    asked = ask(model, prompts, (), {prompt.id: prompt.template for prompt in prompts})
+    asked = lay_out(model, prompts, (), {prompt.id: prompt.template for prompt in prompts})
     controls = [one for one in asked if one.concept == load_profile("baseline").control]
     states = ControlStates(model, controls, kinds=("mean",), seed=0, batch_tokens=512)
     sequences = [one.tokens.ids for one in asked]

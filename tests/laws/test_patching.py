@@ -8,9 +8,9 @@ import torch
 
 from headscope.heads import HeadSet
 from headscope.measure.alignment import Slot, is_patched, matched
-from headscope.measure.asked import ask
 from headscope.measure.edits import Arm, places_of
-from headscope.measure.patches import Patch, PatchStates, Placed, Recipe
+from headscope.measure.layout import lay_out
+from headscope.measure.patching import Patch, PatchStates, Placed, Recipe
 from headscope.models.batches import batch_of
 from headscope.models.loading import load_model
 from headscope.models.running import forward_arguments
@@ -34,7 +34,7 @@ def model(request):
 
 def placed(model, *, pack=True, readouts=READOUTS):
     prompts = [Prompt(name, text, "x", span, name) for name, (text, span) in TEXTS.items()]
-    asked = ask(model, prompts, readouts, {name: name for name in TEXTS}, pack=pack)
+    asked = lay_out(model, prompts, readouts, {name: name for name in TEXTS}, pack=pack)
     slots = {"target": Slot(3, 4, 6), "source": Slot(3, 4, 6), "control": Slot(3, 4, 6), "long": Slot(3, 5, 8)}
     return {one.id: Placed(one, slots[one.id]) for one in asked}
 
@@ -52,14 +52,14 @@ def states_of(model, target, source, control, recipe=None, **options):
 @torch.inference_mode()
 def logits(model, target, states=None, arms=()):
     """[rows, T, V] of one target's rows, under each arm, side by side."""
-    width = max(map(len, target.asked.rows))
+    width = max(map(len, target.layout.rows))
     rows = [
-        (arm, target.asked, places_of(target.asked, r, width))
+        (arm, target.layout, places_of(target.layout, r, width))
         for arm in arms or (None,)
-        for r in range(len(target.asked.rows))
+        for r in range(len(target.layout.rows))
     ]
     batch = batch_of(
-        [target.asked.rows[r] for _ in arms or (None,) for r in range(len(target.asked.rows))], model.device
+        [target.layout.rows[r] for _ in arms or (None,) for r in range(len(target.layout.rows))], model.device
     )
     if states is None:
         return model.hf(**forward_arguments(model, batch)).logits
@@ -110,7 +110,7 @@ def test_a_full_patch_changes_what_follows_the_slot_and_nothing_before_it(model,
     one = placed(model)
     found = patched(model, one["target"], one["source"], one["control"], [arm(everything(model))], what=what)
     before = logits(model, one["target"])
-    positions = one["target"].asked.rows[0].positions
+    positions = one["target"].layout.rows[0].positions
     early, late = np.flatnonzero(positions < 3), np.flatnonzero(positions >= 3)
     assert close(found[0, early], before[0, early], model)
     assert ((found[0, late] - before[0, late]).abs().amax(-1) > 1e-3).all()
@@ -125,11 +125,11 @@ def test_half_of_alpha_in_one_head_moves_z_half_the_way(model):
     def watch(alpha):
         projection = model.anatomy.layers[1].projection
         with states_of(model, one["target"], one["source"], one["control"], Recipe(alpha=alpha)).edited(
-            [(arm(head), one["target"].asked, places_of(one["target"].asked, 0, len(one["target"].asked.rows[0])))]
+            [(arm(head), one["target"].layout, places_of(one["target"].layout, 0, len(one["target"].layout.rows[0])))]
         ):
             handle = projection.register_forward_pre_hook(lambda _, args: caught.update({alpha: args[0].clone()}))
             try:
-                batch = batch_of([one["target"].asked.rows[0]], model.device)
+                batch = batch_of([one["target"].layout.rows[0]], model.device)
                 with torch.inference_mode():
                     model.hf(**forward_arguments(model, batch))
             finally:
@@ -144,7 +144,7 @@ def test_half_of_alpha_in_one_head_moves_z_half_the_way(model):
 def test_all_heads_and_the_residual_input_at_one_token_reproduce_the_source_there(model):
     """At the last token, layer 1's input and the z of every head above are the source's, so its logits are, too."""
     one = placed(model, readouts=())
-    width = len(one["target"].asked.rows[0])
+    width = len(one["target"].layout.rows[0])
     states = states_of(model, one["target"], one["source"], one["control"], Recipe(where="last"))
     heads = HeadSet.of(head for head in everything(model) if head.layer >= 1)
     block = next(module for name, module in model.hf.named_modules() if name.endswith((".h.1", ".layers.1")))
@@ -161,8 +161,8 @@ def test_all_heads_and_the_residual_input_at_one_token_reproduce_the_source_ther
         hidden[:, -1] = residual["x"][:, -1]
         return ((hidden, *args[1:]), kwargs) if args else (args, kwargs | {"hidden_states": hidden})
 
-    rows = [(arm(heads), one["target"].asked, places_of(one["target"].asked, 0, width))]
-    batch = batch_of([one["target"].asked.rows[0]], model.device)
+    rows = [(arm(heads), one["target"].layout, places_of(one["target"].layout, 0, width))]
+    batch = batch_of([one["target"].layout.rows[0]], model.device)
     with states.edited(rows), torch.inference_mode():
         handle = block.register_forward_pre_hook(put, with_kwargs=True)
         try:
@@ -181,7 +181,7 @@ def test_readouts_in_one_row_equal_readouts_one_by_one(model, what):
     for pack in (True, False):
         one = placed(model, pack=pack)
         found = patched(model, one["target"], one["source"], one["control"], [arm(everything(model))], what=what)
-        ends.append(torch.stack([found[r, token] for r, token in one["target"].asked.ends()]))
+        ends.append(torch.stack([found[r, token] for r, token in one["target"].layout.ends()]))
     assert close(*ends, model)
 
 
@@ -193,7 +193,7 @@ def test_arms_beside_each_other_equal_arms_alone(model):
         for kind in ("patch", "control_patch")
     ]
     together = patched(model, one["target"], one["source"], one["control"], arms)
-    for which, alone in zip(together.split(len(one["target"].asked.rows)), arms, strict=True):
+    for which, alone in zip(together.split(len(one["target"].layout.rows)), arms, strict=True):
         single = patched(model, one["target"], one["source"], one["control"], [alone])
         assert close(which, single, model)
 
@@ -212,7 +212,7 @@ def test_a_longer_target_takes_each_token_from_its_counterpart(model):
 def test_the_mean_of_one_prompt_over_its_last_token_is_its_own_z(model):
     """A mean over two copies of the source, at one place, is a patch from the source at that place."""
     one = placed(model)
-    twin = replace(one["source"].asked, id="twin")
+    twin = replace(one["source"].layout, id="twin")
     mean = Patch(
         one["target"], {"patch": [one["source"], Placed(twin, one["source"].slot)], "control_patch": [one["control"]]}
     )

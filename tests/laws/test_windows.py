@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from headscope.measure.asked import AskedPrompt
 from headscope.measure.attention import Probe, read_probes, rows_of
 from headscope.measure.direct import measure_direct
 from headscope.measure.edits import ControlStates
+from headscope.measure.layout import PromptLayout
 from headscope.measure.source_passes import watch_rows
 from headscope.models.head_model import HeadModel
 from headscope.models.loading import load_model
@@ -33,7 +33,7 @@ def windowed() -> HeadModel:
     return load_model(make("mistral", sliding_window=16, max_position_embeddings=128), tokenizer=word_tokenizer())
 
 
-def short_and_long() -> list[AskedPrompt]:
+def short_and_long() -> list[PromptLayout]:
     """One row that holds a tree, and two chains longer than the window."""
     short, long = [1, 3, 4, 5, 6], [1, *(3 + i % 5 for i in range(30))]
     return [asked("short", "joy", "a", short, pack=True), asked("long", "joy", "b", long, pack=False)]

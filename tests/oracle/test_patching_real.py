@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from headscope.measure.alignment import Slot
-from headscope.measure.asked import AskedPrompt
 from headscope.measure.direct import measure_direct
 from headscope.measure.edits import Arm
 from headscope.measure.forced import ForcedPasses
 from headscope.measure.gradients import GradientPasses
-from headscope.measure.patches import Patch, PatchStates, Placed, Recipe
+from headscope.measure.layout import PromptLayout
+from headscope.measure.patching import Patch, PatchStates, Placed, Recipe
 from headscope.models.head_model import HeadModel
 from headscope.models.loading import load_model
 from tests.oracle.lens import CHECKPOINT, answers_of_transformer_lens, with_value_biases
@@ -51,11 +51,11 @@ def placed(model: HeadModel, name: str, n_span: int | None = None) -> Placed:
 def counterparts(target: Placed, source: Placed) -> list[tuple[int, int]]:
     """(source, target) tokens of prompts whose suffixes have equal length, the slot matched from its last token."""
     shift = source.slot.n_prompt - target.slot.n_prompt
-    longest = max(len(one) for one in target.asked.sequences)
+    longest = max(len(one) for one in target.layout.sequences)
     return [(max(at + shift, source.slot.first), at) for at in range(target.slot.first, longest)]
 
 
-def ids_of(prompt: AskedPrompt, readout: int) -> list[int]:
+def ids_of(prompt: PromptLayout, readout: int) -> list[int]:
     return list(prompt.sequences[readout].ids)
 
 
@@ -75,15 +75,17 @@ def test_patches_equal_those_of_transformer_lens(model: HeadModel, checkpoint: P
         states = PatchStates(
             model, [Patch(target, {"patch": [source]})], Recipe(what), layers=range(8), batch_tokens=512
         )
-        passes = ForcedPasses(model, [target.asked], lexicons(), damage_on=frozenset(), states=states, batch_tokens=512)
+        passes = ForcedPasses(
+            model, [target.layout], lexicons(), damage_on=frozenset(), states=states, batch_tokens=512
+        )
         outcomes = passes.measure([Arm(model.head_set(spec), "patch") for spec in SETS])
         assert np.abs(outcomes.edited - outcomes.baseline).min() > 0.03, "a patch must move what is compared"
         got.append(outcomes.edited[:, 0, 0])
         questions += [
             {
                 "what": what, "heads": [(head.layer, head.head) for head in model.head_set(spec)],
-                "source": ids_of(source.asked, r), "target": ids_of(target.asked, r),
-                "places": [(s, t) for s, t in counterparts(target, source) if t < len(ids_of(target.asked, r))],
+                "source": ids_of(source.layout, r), "target": ids_of(target.layout, r),
+                "places": [(s, t) for s, t in counterparts(target, source) if t < len(ids_of(target.layout, r))],
             }
             for spec in SETS
             for r in range(len(READOUTS))

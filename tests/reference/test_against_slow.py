@@ -8,9 +8,9 @@ import pytest
 from headscope.api import screen
 from headscope.errors import RequestError
 from headscope.heads import Head, HeadSet
-from headscope.measure.asked import ask
 from headscope.measure.edits import Arm, ControlStates
 from headscope.measure.generation import generate
+from headscope.measure.layout import lay_out
 from headscope.measure.sampling import Sampling
 from headscope.models.loading import load_model
 from headscope.profiles.loading import load_profile
@@ -196,8 +196,8 @@ def test_an_edit_with_the_prompts_own_template_is_cross_fitted(model, profile):
 def test_readouts_in_one_row_equal_readouts_one_by_one(model, profile):
     prompts = list(profile.prompts_of("anger"))
     templates = {p.id: p.template for p in prompts}
-    packed = ask(model, prompts, profile.readouts, templates, pack=True)
-    single = ask(model, prompts, profile.readouts, templates, pack=False)
+    packed = lay_out(model, prompts, profile.readouts, templates, pack=True)
+    single = lay_out(model, prompts, profile.readouts, templates, pack=False)
     assert all(len(one.rows) == 1 for one in packed)
     assert all(len(one.rows) == len(profile.readouts) for one in single)
     edits = [edited("zero", HEADS[1]), edited("mean", HEADS[2])]

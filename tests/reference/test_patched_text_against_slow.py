@@ -12,10 +12,10 @@ import torch
 from headscope.errors import ProfileError, RequestError
 from headscope.heads import HeadSet
 from headscope.measure.alignment import TARGETS, slot_of
-from headscope.measure.asked import ask, encoder_of
 from headscope.measure.edits import PATCH_KINDS, Arm
 from headscope.measure.generation import generate
-from headscope.measure.patches import Patch, PatchStates, Placed, Recipe
+from headscope.measure.layout import encoder_of, lay_out
+from headscope.measure.patching import Patch, PatchStates, Placed, Recipe
 from headscope.measure.sampling import Sampling
 from headscope.models.loading import load_model
 from headscope.profiles.loading import load_profile
@@ -55,7 +55,7 @@ def asked(request):
         model = load_model(make(request.param), tokenizer=word_tokenizer(), device="cpu")
         prompts = made_up_prompts()
     encoder = encoder_of(model)
-    found = ask(model, list(prompts.values()), (), {name: name for name in prompts})
+    found = lay_out(model, list(prompts.values()), (), {name: name for name in prompts})
     return model, [Placed(one, slot_of(prompts[one.id], one.tokens, encoder)) for one in found]
 
 
@@ -71,7 +71,7 @@ def written(model, patches, heads, recipe=None, sampling=GREEDY, *, batch_tokens
     layers = range(len(model.heads_per_layer))
     states = PatchStates(model, patches, recipe or Recipe(), layers=layers, batch_tokens=4096)
     arms = [None, *(Arm(heads, kind) for kind in PATCH_KINDS)]
-    prompts = [patch.target.asked for patch in patches]
+    prompts = [patch.target.layout for patch in patches]
     return generate(model, prompts, arms, sampling, states=states, batch_tokens=batch_tokens)
 
 
@@ -111,7 +111,7 @@ def slow_text(model, target, source, heads, where, alpha):
     size = model.hf.config.hidden_size // model.heads_per_layer[0]
     for _ in range(N_NEW):
         caught = {}
-        slow_logits(model, [*source.asked.tokens.ids, *new], keep=caught)
+        slow_logits(model, [*source.layout.tokens.ids, *new], keep=caught)
         places = {
             "from_span": range(first, n + len(new)),
             "span": range(first, end),
@@ -132,7 +132,7 @@ def slow_text(model, target, source, heads, where, alpha):
                         z[0, i, mine] = (1 - alpha) * z[0, i, mine] + alpha * caught[layer][0, counterpart(i), mine]
             return z
 
-        new.append(int(slow_logits(model, [*target.asked.tokens.ids, *new], put).argmax()))
+        new.append(int(slow_logits(model, [*target.layout.tokens.ids, *new], put).argmax()))
     return tuple(new)
 
 
@@ -153,10 +153,10 @@ def test_with_every_head_patched_from_the_span_on_a_target_writes_what_its_sourc
     """From its last token on a target with its source's last word differs from it by nothing but what heads bring."""
     model, placed = asked
     target, source = placed[:2]
-    assert target.asked.tokens.ids[-1] == source.asked.tokens.ids[-1]
+    assert target.layout.tokens.ids[-1] == source.layout.tokens.ids[-1]
     assert target.slot.n_prompt == source.slot.n_prompt
     found = written(model, patches_of(placed)[:1], everything(model))
-    alone = generate(model, [source.asked], [None], GREEDY, states=None, batch_tokens=4096)
+    alone = generate(model, [source.layout], [None], GREEDY, states=None, batch_tokens=4096)
     assert found[1][0] == alone[0][0]
     assert found[1][0] != found[0][0]
 
@@ -197,7 +197,7 @@ def test_texts_written_together_equal_texts_written_alone(asked, sampling):
 def test_the_mean_over_two_copies_of_a_source_at_its_last_token_writes_as_the_source_does(asked):
     model, placed = asked
     target, source, control = placed[:3]
-    twin = Placed(replace(source.asked, id="twin"), source.slot)
+    twin = Placed(replace(source.layout, id="twin"), source.slot)
     mean = Patch(target, {"patch": [source, twin], "control_patch": [control]})
     recipe = Recipe(where="last")
     assert (
@@ -236,9 +236,9 @@ def test_a_source_too_long_to_be_continued_is_named(asked):
     model, placed = asked
     source = placed[1]
     assert model.context_length is not None
-    room = model.context_length - source.asked.n_prompt
-    short = replace(placed[0].asked, tokens=replace(placed[0].asked.tokens, ids=placed[0].asked.tokens.ids[:-1]))
+    room = model.context_length - source.layout.n_prompt
+    short = replace(placed[0].layout, tokens=replace(placed[0].layout.tokens, ids=placed[0].layout.tokens.ids[:-1]))
     target = Placed(short, replace(placed[0].slot, n_prompt=placed[0].slot.n_prompt - 1))
     patches = [Patch(target, {"patch": [source], "control_patch": [target]})]
-    with pytest.raises(ProfileError, match=source.asked.id):
+    with pytest.raises(ProfileError, match=source.layout.id):
         written(model, patches, everything(model), sampling=replace(GREEDY, max_tokens=room + 1))

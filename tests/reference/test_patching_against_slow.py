@@ -11,10 +11,10 @@ import pytest
 import torch
 
 from headscope.api import patch
-from headscope.measure.patches import STUDY_NAMES
+from headscope.measure.patching import STUDY_NAMES
 from headscope.models.loading import load_model
 from headscope.profiles.loading import load_profile
-from headscope.verbs.patch_plan import Planner
+from headscope.verbs.patch_pairs import Planner
 from tests.reference import slow
 from tests.reference.test_against_slow import study_of, words_of
 from tests.tolerances import nats_error
@@ -172,7 +172,7 @@ def test_every_kind_of_patch_agrees(model, eager, profile, what, target, alpha, 
     for place in (0, len(plan.patches) - 1):
         target_id = study.layouts[plan.targets[place]].id
         for kind, name in (("patch", "patched"), ("control_patch", "control_patched")):
-            source = by_id[plan.patches[place].sources[kind][0].asked.id]
+            source = by_id[plan.patches[place].sources[kind][0].layout.id]
             expected = slow_outcome(eager, model, profile, by_id[target_id], source, concept, target, what, alpha)
             found = result.values[f"{name}_{direction}_{concept}"].sel(prompt=target_id, lexicon=concept).item()
             assert found == pytest.approx(expected, abs=nats_error(model))

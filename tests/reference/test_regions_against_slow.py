@@ -8,7 +8,7 @@ import torch
 
 from headscope.api import attention_by_region
 from headscope.axes import REGIONS
-from headscope.measure.asked import encoder_of
+from headscope.measure.layout import encoder_of
 from headscope.measure.regions import QUERY, READOUT, divide, final_punctuation, read_regions
 from headscope.models.loading import load_model
 from headscope.profiles.loading import load_profile

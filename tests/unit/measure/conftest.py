@@ -3,9 +3,9 @@
 import pytest
 
 from headscope.heads import HeadSet, every_head
-from headscope.measure.asked import ask, encoder_of
 from headscope.measure.edits import Arm, ControlStates
 from headscope.measure.forced import ForcedPasses
+from headscope.measure.layout import encoder_of, lay_out
 from headscope.measure.lexicons import concept_tokens
 from headscope.models.loading import load_model
 from headscope.profiles.loading import load_profile
@@ -25,7 +25,7 @@ def passes_of(model):
     """Makes equal objects, as two machines would; batches of two prompts or so."""
     profile = load_profile("baseline")
     prompts = [prompt for prompt in profile.prompts if prompt.template in TEMPLATES]
-    asked = ask(model, prompts, profile.readouts, {prompt.id: prompt.template for prompt in prompts})
+    asked = lay_out(model, prompts, profile.readouts, {prompt.id: prompt.template for prompt in prompts})
     controls = [one for one in asked if one.concept == profile.control]
     encoder = encoder_of(model)
     lexicons = [concept_tokens(encoder, profile, tuple(profile.concepts), text) for text in profile.readouts]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from headscope.measure.asked import AskedPrompt
 from headscope.measure.edits import ControlStates
+from headscope.measure.layout import PromptLayout
 from headscope.measure.lexicons import ConceptTokens, LexiconTokens
 from headscope.models.head_model import HeadModel
 from headscope.tokens import Tokens, tree_row
@@ -19,13 +19,13 @@ LEXICON, CONTROL = (11, 12, 13), (21, 22, 23, 24)
 class MadeUp:
     """Two concept prompts, of which the first has an equal pair, and the states of three controls."""
 
-    prompts: list[AskedPrompt]
-    controls: list[AskedPrompt]
+    prompts: list[PromptLayout]
+    controls: list[PromptLayout]
     lexicons: list[list[ConceptTokens]]
     states: ControlStates
 
     @property
-    def partners(self) -> dict[str, AskedPrompt]:
+    def partners(self) -> dict[str, PromptLayout]:
         return {"p0": self.controls[0], "p1": self.controls[1]}
 
 
@@ -44,11 +44,11 @@ def made_up(model: HeadModel, *, pack: bool = False, batch_tokens: int = 512) ->
     return MadeUp(prompts, controls, lexicons(), states)
 
 
-def asked(name: str, concept: str, template: str, ids: list[int], *, pack: bool) -> AskedPrompt:
+def asked(name: str, concept: str, template: str, ids: list[int], *, pack: bool) -> PromptLayout:
     full = [(*ids, *readout) for readout in READOUTS]
     rows = (tree_row(full),) if pack else tuple(tree_row([one]) for one in full)
     members = ((0, 1),) if pack else ((0,), (1,))
-    return AskedPrompt(name, concept, template, tokens_of(tuple(ids)), tuple(map(tokens_of, full)), rows, members)
+    return PromptLayout(name, concept, template, tokens_of(tuple(ids)), tuple(map(tokens_of, full)), rows, members)
 
 
 def tokens_of(ids: tuple[int, ...]) -> Tokens:

@@ -11,9 +11,9 @@ from transformers import GenerationConfig
 
 from headscope.heads import Head, HeadSet
 from headscope.measure import generation, sampling
-from headscope.measure.asked import ask
 from headscope.measure.edits import EDIT_KINDS, Arm, ControlStates
 from headscope.measure.generation import generate
+from headscope.measure.layout import lay_out
 from headscope.measure.sampling import Sampling, stop_ids
 from headscope.models.editing import LayerEdit, watching_z
 from headscope.models.loading import load_model
@@ -36,7 +36,7 @@ def inert(model):
 def asked_of(model):
     profile = load_profile("baseline")
     prompts = [prompt for prompt in profile.prompts if prompt.template in TEMPLATES]
-    asked = ask(model, prompts, (), {prompt.id: prompt.template for prompt in prompts})
+    asked = lay_out(model, prompts, (), {prompt.id: prompt.template for prompt in prompts})
     controls = [one for one in asked if one.concept == profile.control]
     states = ControlStates(model, controls, kinds=EDIT_KINDS, seed=0, batch_tokens=1024)
     return [one for one in asked if one.concept != profile.control][:6], states

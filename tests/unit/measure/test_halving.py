@@ -11,19 +11,19 @@ import pytest
 import torch
 
 import headscope.measure.direct as direct_module
-import headscope.measure.patches as patches_module
+import headscope.measure.patching as patching_module
 import headscope.measure.source_passes as source_module
 from headscope.api import attribute, patch
 from headscope.engines.engine import Engine
 from headscope.errors import WorkError
 from headscope.heads import HeadSet
 from headscope.measure.alignment import Slot
-from headscope.measure.asked import AskedPrompt
 from headscope.measure.direct import measure_direct
 from headscope.measure.edits import PATCH_KINDS, Arm
 from headscope.measure.forced import ForcedOutcomes, ForcedPasses
+from headscope.measure.layout import PromptLayout
 from headscope.measure.memory import RowTooLargeError
-from headscope.measure.patches import Patch, PatchStates, Placed, Recipe
+from headscope.measure.patching import Patch, PatchStates, Placed, Recipe
 from headscope.models.head_model import HeadModel
 from headscope.models.loading import load_model
 from headscope.profiles.loading import load_profile
@@ -102,7 +102,7 @@ def patches_of(model: HeadModel, source: str) -> list[Patch]:
 
 def measured(model: HeadModel, patches: list[Patch], what: str = "z") -> tuple[ForcedOutcomes, PatchStates]:
     states = PatchStates(model, patches, Recipe(what), layers=range(3), batch_tokens=512)
-    targets: list[AskedPrompt] = [one.target.asked for one in patches]
+    targets: list[PromptLayout] = [one.target.layout for one in patches]
     passes = ForcedPasses(
         model, targets, lexicons(), damage_on=frozenset(one.id for one in targets), states=states, batch_tokens=512
     )
@@ -153,14 +153,14 @@ def test_where_the_sources_of_a_batch_do_not_fit_together_its_targets_are_halved
     """What is kept of all sources fills the memory, though each runs alone: fewer targets keep fewer sources."""
     patches = patches_of(model, "partner")
     whole, _ = measured(model, patches)
-    watch = patches_module.watch_rows
+    watch = patching_module.watch_rows
 
     def full_above_two(model: HeadModel, rows: Any, *args: Any, **options: Any) -> Any:
         if len(rows) > 2:
             raise RowTooLargeError("full")
         return watch(model, rows, *args, **options)
 
-    monkeypatch.setattr(patches_module, "watch_rows", full_above_two)
+    monkeypatch.setattr(patching_module, "watch_rows", full_above_two)
     halved, _ = measured(model, patches)
     assert halved.n_halved > 0
     assert_same(whole, halved)

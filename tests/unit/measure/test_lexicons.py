@@ -8,7 +8,7 @@ import pytest
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from headscope.measure.asked import ask
+from headscope.measure.layout import lay_out
 from headscope.measure.lexicons import concept_tokens
 from headscope.measure.random_lexicons import with_random_lexicons
 from headscope.profiles.types import Concept, Lexicon, Profile, Prompt
@@ -82,7 +82,7 @@ def test_readouts_follow_a_prompt_as_its_script_has_it(language, model):
     profile = profile_of(words)
     encoder = Encoder(byte_level(words), None)
     space = " " if language == "en" else ""
-    (asked,) = ask(model, profile.prompts, profile.readouts, {"joy-001": "t"}, encoder=encoder, pack=False)
+    (asked,) = lay_out(model, profile.prompts, profile.readouts, {"joy-001": "t"}, encoder=encoder, pack=False)
     assert asked.sequences[0].text == words[6] + space + words[7].strip()
     assert len(asked.sequences[0]) == 2, "prompt and readout are a token each"
     (view,) = views_of(encoder, profile.prompts, profile, "readout")["joy-001"]

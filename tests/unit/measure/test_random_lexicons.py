@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from headscope.errors import ProfileError
-from headscope.measure.asked import encoder_of
+from headscope.measure.layout import encoder_of
 from headscope.measure.lexicons import concept_tokens
 from headscope.measure.random_lexicons import with_random_lexicons
 from headscope.profiles.loading import load_profile

@@ -30,7 +30,7 @@ PEAK = """
 import resource, sys, torch
 from transformers import LlamaConfig, LlamaForCausalLM
 import headscope as hs
-from headscope.measure.asked import AskedPrompt
+from headscope.measure.layout import PromptLayout
 from headscope.measure.edits import Arm
 from headscope.measure.forced import ForcedPasses
 from headscope.measure.lexicons import ConceptTokens, LexiconTokens
@@ -46,7 +46,7 @@ model.skips_lower_blocks = True
 def asked(index):
     ids = tuple(range(3, 103))
     tokens = Tokens(ids, ((0, 0),) * len(ids), "", 1)
-    return AskedPrompt(str(index), "c", str(index), tokens, (tokens,), (tree_row([ids]),), ((0,),))
+    return PromptLayout(str(index), "c", str(index), tokens, (tokens,), (tree_row([ids]),), ((0,),))
 words = ConceptTokens("c", LexiconTokens((5,), {}, {}), LexiconTokens((6,), {}, {}), {})
 def passes(n, arms):
     ForcedPasses(model, [asked(i) for i in range(n)], [[words]], damage_on=frozenset(), states=None,

@@ -10,7 +10,7 @@ from headscope.models.head_model import HeadModel
 from headscope.profiles.types import Profile, Prompt
 from headscope.stats.template_labels import templates_of
 from headscope.study import Study
-from headscope.verbs.patch_plan import patchable_concepts
+from headscope.verbs.patch_pairs import patchable_concepts
 from headscope.worlds.catalog import worlds
 from headscope.worlds.texts import CONCEPTS, CONTROL, NAMES, SLOT_WORDS, make_profile
 

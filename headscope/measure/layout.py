@@ -22,7 +22,7 @@ _NAMED = 5
 
 
 @dataclass(frozen=True)
-class AskedPrompt:
+class PromptLayout:
     """One prompt, ready for the model.
 
     Attributes:
@@ -89,7 +89,7 @@ def special_token_warnings(encoder: Encoder, prompts: Sequence[Prompt]) -> list[
     ]
 
 
-def ask(
+def lay_out(
     model: HeadModel,
     prompts: Sequence[Prompt],
     readouts: Sequence[str],
@@ -97,7 +97,7 @@ def ask(
     *,
     encoder: Encoder | None = None,
     pack: bool = True,
-) -> list[AskedPrompt]:
+) -> list[PromptLayout]:
     """Prepare prompts, each alone and with every readout.
 
     Args:
@@ -112,12 +112,12 @@ def ask(
         ProfileError: a prompt is empty or too long, or a readout changes how the end of its prompt is tokenized.
     """
     encoder = encoder_of(model) if encoder is None else encoder
-    return [_ask_one(model, prompt, readouts, templates[prompt.id], encoder, pack=pack) for prompt in prompts]
+    return [_lay_out_one(model, prompt, readouts, templates[prompt.id], encoder, pack=pack) for prompt in prompts]
 
 
-def _ask_one(
+def _lay_out_one(
     model: HeadModel, prompt: Prompt, readouts: Sequence[str], template: str, encoder: Encoder, *, pack: bool
-) -> AskedPrompt:
+) -> PromptLayout:
     name = f"prompt {prompt.id}"
     tokens = encoder.encode(prompt.text, name=name)
     after = [encoder.continuation(tokens.text, readout) for readout in readouts]
@@ -131,7 +131,7 @@ def _ask_one(
                 fix="end the prompt with a word or punctuation mark, without white space after it",
             )
     rows, members = _lay(model, sequences, pack=pack)
-    return AskedPrompt(prompt.id, prompt.concept, template, tokens, sequences, rows, members)
+    return PromptLayout(prompt.id, prompt.concept, template, tokens, sequences, rows, members)
 
 
 def _lay(

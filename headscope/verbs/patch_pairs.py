@@ -15,8 +15,8 @@ from dataclasses import dataclass, replace
 
 from headscope.errors import ProfileError, RequestError
 from headscope.measure.alignment import Slot, slot_of
-from headscope.measure.asked import AskedPrompt
-from headscope.measure.patches import Patch, Placed
+from headscope.measure.layout import PromptLayout
+from headscope.measure.patching import Patch, Placed
 from headscope.profiles.types import Prompt
 from headscope.random_streams import generator
 from headscope.study import Study
@@ -161,7 +161,7 @@ class Planner:
         left_out = len(rows) - len(patches)
         return PatchPlan(patches, targets, partners, left_out, unequal["patch"], unequal["control_patch"])
 
-    def _patch(self, target: AskedPrompt, partner: AskedPrompt) -> Patch | None:
+    def _patch(self, target: PromptLayout, partner: PromptLayout) -> Patch | None:
         """The patch of one target; None where ``exact`` leaves it out."""
         placed, other = self._placed(target), self._placed(partner)
         exact = self._alignment == "exact"
@@ -199,11 +199,11 @@ class Planner:
             sources = {"patch": [given], "control_patch": [self._drawn(own, placed)]}
         return Patch(Placed(named, placed.slot), sources)
 
-    def _placed(self, prompt: AskedPrompt) -> Placed | None:
+    def _placed(self, prompt: PromptLayout) -> Placed | None:
         slot = self._slots[prompt.id]
         return None if slot is None else Placed(prompt, slot)
 
-    def _controls(self, target: AskedPrompt) -> list[Placed]:
+    def _controls(self, target: PromptLayout) -> list[Placed]:
         """The prompts of which one, or whose mean, is the control patch's source."""
         if not self._by_place:
             return self._others(target.concept, target)
@@ -213,9 +213,9 @@ class Planner:
             for one in self._study.layouts
             if one.concept == target.concept and one.id != target.id and slot and self._slots[one.id] == slot
         ]
-        return [one for one in same if one.asked.template == target.template] or same
+        return [one for one in same if one.layout.template == target.template] or same
 
-    def _others(self, concept: str, target: AskedPrompt) -> list[Placed]:
+    def _others(self, concept: str, target: PromptLayout) -> list[Placed]:
         """Prompts of a class from other templates than the target's, with a span."""
         return [
             placed
@@ -226,4 +226,4 @@ class Planner:
     def _drawn(self, candidates: Sequence[Placed], target: Placed) -> Placed:
         same = [one for one in candidates if one.slot == target.slot]
         fitting = same or [one for one in candidates if one.slot.fits(target.slot)] or candidates
-        return fitting[int(generator(self._seed, "control_patch", target.asked.id).integers(len(fitting)))]
+        return fitting[int(generator(self._seed, "control_patch", target.layout.id).integers(len(fitting)))]

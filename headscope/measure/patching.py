@@ -26,9 +26,9 @@ from torch import Tensor
 
 from headscope.errors import ModelError, ProfileError, RequestError
 from headscope.measure.alignment import Slot, is_patched, matched
-from headscope.measure.asked import AskedPrompt
 from headscope.measure.edits import Arm, Places
-from headscope.measure.passes import P, Result, Work
+from headscope.measure.layout import PromptLayout
+from headscope.measure.protocols import P, Result, Work
 from headscope.measure.source_passes import Keep, Kept, values_of, watch_rows
 from headscope.models.attention import Attention
 from headscope.models.editing import LayerEdit, editing
@@ -39,14 +39,14 @@ from headscope.tokens import IntArray, Row
 WHAT = ("z", "pattern", "v")
 STUDY_NAMES = {"result": "z", "pattern_v": "pattern", "v_only": "v"}
 
-PatchRows = Sequence[tuple[Arm | None, AskedPrompt, Places]]
+PatchRows = Sequence[tuple[Arm | None, PromptLayout, Places]]
 
 
 @dataclass(frozen=True)
 class Placed:
     """A prompt with its slot."""
 
-    asked: AskedPrompt
+    layout: PromptLayout
     slot: Slot
 
 
@@ -117,7 +117,7 @@ class PatchStates:
         """
         self._model, self.recipe, self._batch_tokens = model, recipe, batch_tokens
         self._layers = tuple(sorted(set(layers)))
-        self._patches = {patch.target.asked.id: patch for patch in patches}
+        self._patches = {patch.target.layout.id: patch for patch in patches}
         self._loaded: dict[str, tuple[str, ...]] = {}
         self._seen: dict[tuple[str, int, str], list[Tensor]] = {}
         self._means: dict[tuple[int, tuple[str, ...]], Tensor] = {}
@@ -125,17 +125,17 @@ class PatchStates:
         if recipe.what != "z":
             _check_direct(model, self._layers, recipe.what)
             _check_fits(patches, recipe.what)
-        averaged = {one.asked.id: one for p in patches for s in p.sources.values() if len(s) > 1 for one in s}
+        averaged = {one.layout.id: one for p in patches for s in p.sources.values() if len(s) > 1 for one in s}
         self._sums = self._summed(list(averaged.values()))
 
-    def patch_of(self, prompt: AskedPrompt) -> Patch:
+    def patch_of(self, prompt: PromptLayout) -> Patch:
         """The patch whose target this is."""
         return self._patches[prompt.id]
 
-    def source_of(self, arm: Arm | None, prompt: AskedPrompt) -> AskedPrompt | None:
+    def source_of(self, arm: Arm | None, prompt: PromptLayout) -> PromptLayout | None:
         """The prompt whose z an arm puts into a target; None where nothing is patched, or from a mean."""
         sources = () if arm is None else self.patch_of(prompt).sources[arm.kind]
-        return sources[0].asked if len(sources) == 1 else None
+        return sources[0].layout if len(sources) == 1 else None
 
     @contextmanager
     def edited(self, rows: PatchRows) -> Generator[None]:
@@ -173,7 +173,7 @@ class PatchStates:
             at = torch.from_numpy(tokens)[:, None], torch.tensor(heads)[None, :]
             chosen[b][at] = 1.0
             if self.recipe.what == "pattern":
-                source = self._seen[arm.kind, layer, patch.sources[arm.kind][0].asked.id]
+                source = self._seen[arm.kind, layer, patch.sources[arm.kind][0].layout.id]
                 self._put_rows(given[b], source, prompt, places, tokens, heads)
             else:
                 values = self._values(layer, patch, arm.kind, places, tokens)
@@ -193,7 +193,7 @@ class PatchStates:
         if len(sources) > 1:
             return self.mean(layer, sources).expand(len(tokens), -1, -1)
         source = sources[0]
-        sequences = self._seen[kind, layer, source.asked.id]
+        sequences = self._seen[kind, layer, source.layout.id]
         counterparts = matched(patch.target.slot, source.slot, places.position[tokens])
         readouts = np.maximum(places.readout[tokens], 0)
         out = sequences[0].new_zeros((len(tokens), *sequences[0].shape[1:]))
@@ -207,7 +207,7 @@ class PatchStates:
         self,
         given: Tensor,
         source: list[Tensor],
-        prompt: AskedPrompt,
+        prompt: PromptLayout,
         places: Places,
         tokens: IntArray,
         heads: list[int],
@@ -235,14 +235,14 @@ class PatchStates:
             self._loaded.pop(kind, None)  # named again when they have run: memory may not suffice for them
             self._seen = {key: seen for key, seen in self._seen.items() if key[0] != kind}
             given = [self._patches[target].sources[kind] for target in targets]
-            self._seen |= self._run(kind, {one[0].asked.id: one[0].asked for one in given if len(one) == 1}.values())
+            self._seen |= self._run(kind, {one[0].layout.id: one[0].layout for one in given if len(one) == 1}.values())
             self._loaded[kind] = tuple(targets)
 
-    def _run(self, kind: str, sources: Iterable[AskedPrompt]) -> dict[tuple[str, int, str], list[Tensor]]:
+    def _run(self, kind: str, sources: Iterable[PromptLayout]) -> dict[tuple[str, int, str], list[Tensor]]:
         """What each layer did on the path of each readout, by kind, layer and source."""
         places = [(source, r) for source in sources for r in range(len(source.rows))]
 
-        def keep(layer: int, members: Sequence[int], values: Tensor) -> Iterator[tuple[int, AskedPrompt, int, Tensor]]:
+        def keep(layer: int, members: Sequence[int], values: Tensor) -> Iterator[tuple[int, PromptLayout, int, Tensor]]:
             for b, (source, r) in enumerate(places[index] for index in members):
                 for path, readout in zip(source.rows[r].paths, source.members[r], strict=True):
                     along = torch.from_numpy(path).to(values.device)
@@ -251,7 +251,7 @@ class PatchStates:
 
         seen: dict[tuple[str, int, str], list[Tensor]] = {}
 
-        def add(one: tuple[int, AskedPrompt, int, Tensor]) -> None:
+        def add(one: tuple[int, PromptLayout, int, Tensor]) -> None:
             layer, source, readout, mine = one
             empty = [torch.empty(0)] * len(source.sequences)
             seen.setdefault((kind, layer, source.id), empty)[readout] = mine
@@ -279,15 +279,15 @@ class PatchStates:
 
     def _summed(self, sources: Sequence[Placed]) -> dict[tuple[int, str], tuple[Tensor, float]]:
         """Sum of z over each source's own patched places and how many they are, by layer and source."""
-        places = [(one, r) for one in sources for r in range(len(one.asked.rows))]
+        places = [(one, r) for one in sources for r in range(len(one.layout.rows))]
 
         def keep(layer: int, members: Sequence[int], values: Tensor) -> Iterator[tuple[int, str, Tensor, float]]:
             for b, (one, r) in enumerate(places[index] for index in members):
-                row = one.asked.rows[r]
+                row = one.layout.rows[r]
                 weights = row.n_sequences_through() * is_patched(self.recipe.where, one.slot, row.positions)
                 weighted = torch.from_numpy(weights).to(values.device, torch.float64)
                 total = torch.tensordot(weighted, values[b, : len(row)].double(), dims=1)
-                yield layer, one.asked.id, total, float(weights.sum())
+                yield layer, one.layout.id, total, float(weights.sum())
 
         sums: dict[tuple[int, str], tuple[Tensor, float]] = {}
 
@@ -296,12 +296,12 @@ class PatchStates:
             before, counted = sums.get((layer, source), (torch.zeros_like(total), 0.0))
             sums[layer, source] = before + total, counted + count
 
-        self.n_halved = self._watch([one.asked.rows[r] for one, r in places], keep, add)
+        self.n_halved = self._watch([one.layout.rows[r] for one, r in places], keep, add)
         return sums
 
     def mean(self, layer: int, sources: Sequence[Placed]) -> Tensor:
         """[H, d] mean of z over the patched places of several sources."""
-        key = layer, tuple(one.asked.id for one in sources)
+        key = layer, tuple(one.layout.id for one in sources)
         if key not in self._means:
             parts = [self._sums[layer, source] for source in key[1]]
             total = torch.stack([part for part, _ in parts]).sum(dim=0)
@@ -337,7 +337,7 @@ def _check_fits(patches: Sequence[Patch], what: str) -> None:
                     f'"{what}" cannot be patched between prompts whose tokens do not stand at the same places',
                     expected=f"{patch.target.slot}",
                     got=f"{sources[0].slot}",
-                    where=f"{sources[0].asked.id} into {patch.target.asked.id}",
+                    where=f"{sources[0].layout.id} into {patch.target.layout.id}",
                     fix='patch "z", or leave such pairs out (alignment "exact")',
                 )
 
@@ -347,6 +347,6 @@ def _check_reach(counterparts: IntArray, n_tokens: int, target: Placed, source: 
         raise ProfileError(
             "a readout has more tokens after a target than after its source",
             expected="the same tokens after both",
-            where=f"{source.asked.id} into {target.asked.id}",
+            where=f"{source.layout.id} into {target.layout.id}",
             fix="end both prompts in the same way",
         )

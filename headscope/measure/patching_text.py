@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from headscope.measure.alignment import is_patched, matched
-from headscope.measure.patches import PatchRows, PatchStates
+from headscope.measure.patching import PatchRows, PatchStates
 from headscope.models.editing import LayerEdit, editing, watching_z
 from headscope.models.head_model import HeadModel
 
