@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from headscope.api import sweep as sweep
     from headscope.heads import Head as Head
     from headscope.heads import HeadSet as HeadSet
+    from headscope.measure.outcomes import outcome as outcome
     from headscope.models.editing import HeadEdit as HeadEdit
     from headscope.models.editing import mean as mean
     from headscope.models.editing import replace as replace
@@ -38,6 +39,7 @@ _HOME = {
     "Head": "headscope.heads",
     "HeadSet": "headscope.heads",
     "HeadEdit": "headscope.models.editing",
+    "outcome": "headscope.measure.outcomes",
     "mean": "headscope.models.editing",
     "replace": "headscope.models.editing",
     "zero": "headscope.models.editing",

@@ -30,7 +30,7 @@ from headscope.verbs.continuations import sampling_of
 from headscope.verbs.effect_rows import PRIMARY
 from headscope.verbs.run_request import RunRequest
 
-_STUDY = ("concepts", "chat_template", "pack", "seed", "batch_tokens", "progress", "engine")
+_STUDY = ("concepts", "chat_template", "pack", "seed", "batch_tokens", "progress", "engine", "outcomes")
 
 
 class AblateOptions(WritingOptions, StudyOptions):

@@ -26,7 +26,7 @@ from headscope.engines.engine import Engine, Runner, in_process
 from headscope.engines.parts import Part
 from headscope.errors import RequestError
 from headscope.heads import Head
-from headscope.measure.texts import load_sentiment
+from headscope.measure.outcomes.sentiment import load_sentiment
 from headscope.plots.writing import undrawn_labels, write_plots
 from headscope.report.markdown import check_language
 from headscope.report.writing import write_report

@@ -22,6 +22,7 @@ class StudySettings:
         progress: told how far the work is, as ``progress(stage, done, total)``.
         engine: runs the passes and keeps their results (``engines.engine.Engine``); this process by default, nothing
             kept.
+        outcomes: names of registered outcomes of one's own that are measured too (``headscope.outcome``).
     """
 
     concepts: Sequence[str] | str | None = None
@@ -31,6 +32,7 @@ class StudySettings:
     batch_tokens: int | None = None
     progress: Callable[[str, int, int], None] | None = None
     engine: Any = None
+    outcomes: Sequence[str] = ()
 
 
 class StudyOptions(TypedDict, total=False):
@@ -43,6 +45,7 @@ class StudyOptions(TypedDict, total=False):
     batch_tokens: int | None
     progress: Callable[[str, int, int], None] | None
     engine: Any
+    outcomes: Sequence[str]
 
 
 @dataclass(frozen=True)

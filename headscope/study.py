@@ -10,16 +10,17 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Unpack
 
 from headscope.engines.engine import Engine
 from headscope.errors import ProfileError, RequestError
-from headscope.measure.edits import Arm, ControlStates
+from headscope.measure.edits import Arm, ArmValues, ControlStates
 from headscope.measure.forced import ForcedOutcomes, ForcedPasses, check_distinct
 from headscope.measure.layout import PromptLayout, encoder_of, lay_out, special_token_warnings
 from headscope.measure.lexicons import ConceptTokens, concept_tokens
+from headscope.measure.outcomes import Outcome, chosen_outcomes, fixed_text_outcomes, lexicon_outcomes
 from headscope.measure.protocols import Progress, Work
 from headscope.models.head_model import HeadModel
 from headscope.models.memory_budget import batch_tokens_within
@@ -50,11 +51,12 @@ class Study:
             options: see ``settings.StudySettings``.
 
         Raises:
-            RequestError: an unknown concept, or no token fits into a batch.
+            RequestError: an unknown concept or outcome, or no token fits into a batch.
         """
         settings = StudySettings(**options)
         self.names = profile.chosen(settings.concepts)
         self._shared = _Shared(model, profile, settings)
+        self._shared.outcomes = chosen_outcomes(settings.outcomes)
         self._start(profile, None)
 
     def _start(self, profile: Profile, parent: Study | None) -> None:
@@ -174,13 +176,24 @@ class Study:
         """Template labels of prompts."""
         return [self.layouts[i].template for i in rows]
 
-    def lexicon_column(self, concept: str) -> int:
-        """Column of a concept in the outcomes' lexicon axis."""
-        return list(self.profile.concepts).index(concept)
+    @property
+    def own_outcomes(self) -> list[Outcome]:
+        """The registered outcomes that were asked for, in their order."""
+        return self._shared.outcomes
 
-    def lexicon_ids(self) -> list[list[tuple[Any, Any]]]:
-        """The scored tokens of each readout and concept, its own and its controls'; results depend on them."""
-        return [[(tokens.lexicon.ids, tokens.control.ids) for tokens in place] for place in self.lexicons]
+    @property
+    def outcomes(self) -> list[Outcome]:
+        """All that is measured on fixed text."""
+        return [*fixed_text_outcomes(self.lexicons), *(one for one in self.own_outcomes if one.read_at != "text")]
+
+    @property
+    def log_odds(self) -> dict[str, Outcome]:
+        """Concept -> the log-odds of its lexicon."""
+        return lexicon_outcomes(self.lexicons)
+
+    def outcome_ids(self) -> list[Any]:
+        """JSON-able: what results depend on beside the model and the prompts, e.g. the scored tokens."""
+        return [outcome.identity() for outcome in self.outcomes]
 
     # --- what is run -------------------------------------------------------------------------------------------------
 
@@ -260,6 +273,9 @@ class Stage:
         layouts: the prompts.
         arms: the edits; without any only the unedited model runs.
         is_bound: the arms stand for others that are not known yet and cost no more.
+        damages_all: damage is read on every prompt, not on controls alone.
+        states: what the arms put in the place of z; the study's control states by default.
+        about: what else the results depend on.
     """
 
     name: str
@@ -267,19 +283,34 @@ class Stage:
     layouts: tuple[PromptLayout, ...]
     arms: tuple[Arm, ...]
     is_bound: bool = False
+    damages_all: bool = False
+    states: ArmValues | None = None
+    about: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
     def named(self, name: str) -> Stage:
         """The same under another name."""
         return replace(self, name=name)
 
-    def passes(self, states: ControlStates | None = None) -> ForcedPasses:
+    def passes(self, states: ArmValues | None = None) -> ForcedPasses:
         """The passes over the prompts, ready for the arms that ``states`` serves."""
         study = self.study
-        controls = frozenset(layout.id for layout in study.controls)
+        damaged = frozenset(layout.id for layout in (self.layouts if self.damages_all else study.controls))
         return ForcedPasses(
-            study.model, self.layouts, study.lexicons,
-            damage_on=controls, states=states, batch_tokens=study.batch_tokens,
+            study.model, self.layouts, study.outcomes,
+            damage_on=damaged, states=states, batch_tokens=study.batch_tokens,
         )  # fmt: skip
+
+    def served(self) -> ArmValues | None:
+        """What the arms put in the place of z; None where they need no other prompt.
+
+        Raises:
+            RequestError: too few controls for an edit.
+        """
+        return self.states or self.study.states({arm.kind for arm in self.arms})
+
+    def work(self, **about: Any) -> Work:
+        """Who runs it; ``about`` as in ``Study.work``."""
+        return self.study.work(self.name, self.arms, self.layouts, **self.about, **about)
 
     def counted(self) -> Counted:
         """What it sends through the model."""
@@ -294,9 +325,8 @@ class Stage:
         """
         check_distinct(self.arms)
         study = self.study
-        passes = self.passes(study.states({arm.kind for arm in self.arms}))
-        work = study.work(self.name, self.arms, self.layouts, lexicons=study.lexicon_ids())
-        outcomes = passes.measure(self.arms, study.progress, work)
+        work = self.work(outcomes=study.outcome_ids())
+        outcomes = self.passes(self.served()).measure(self.arms, study.progress, work)
         study.n_halved += outcomes.n_halved
         return outcomes
 
@@ -308,6 +338,7 @@ class _Shared:
         self.model, self.settings, self._profile = model, settings, profile
         self.batch_tokens = _batch_tokens(model, settings.batch_tokens)
         self.engine: Engine = settings.engine or Engine()
+        self.outcomes: list[Outcome] = []
         self._layouts: dict[str, PromptLayout] = {}
         self._states: tuple[frozenset[str], ControlStates] | None = None
 

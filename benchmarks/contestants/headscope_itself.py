@@ -17,6 +17,7 @@ from headscope.measure.forced import ForcedPasses
 from headscope.measure.generation import generate
 from headscope.measure.layout import PromptLayout
 from headscope.measure.lexicons import ConceptTokens, LexiconTokens
+from headscope.measure.outcomes import lexicon_outcomes
 from headscope.measure.sampling import Sampling
 from headscope.models.head_model import HeadModel
 from headscope.models.loading import load_model
@@ -70,15 +71,15 @@ def load(folder: str) -> dict[str, Way]:
             for i, (group, length) in enumerate(zip(groups, task["prompt_lengths"], strict=True))
         ]
         lexicon, control = (LexiconTokens(tuple(task[name]), {}, {}) for name in ("words", "controls"))
-        lexicons = [[ConceptTokens("concept", lexicon, control, {})]] * n
+        outcomes = list(lexicon_outcomes([[ConceptTokens("concept", lexicon, control, {})]] * n).values())
         arms = [Arm(HeadSet((Head(*head),)), "zero") for head in task["heads"]]
         can_skip, model.skips_lower_blocks = model.skips_lower_blocks, model.skips_lower_blocks and skip
         passes = ForcedPasses(
-            model, prompts, lexicons, damage_on=frozenset(), states=None, batch_tokens=most_batch_tokens(model)
+            model, prompts, outcomes, damage_on=frozenset(), states=None, batch_tokens=most_batch_tokens(model)
         )
-        outcomes = passes.measure(arms)
+        measured = passes.measure(arms)
         model.skips_lower_blocks = can_skip
-        return outcomes.edited[:, :, 0]
+        return measured.edited[outcomes[0].name]
 
     def phase6(task: dict[str, Any]) -> list[int]:
         """Screening and ablation of the study's design, each with its tests, run folder, plots and report."""

@@ -94,6 +94,7 @@ def command(
     )  # fmt: skip
 
     from headscope.engines.engine import Engine
+    from headscope.measure.outcomes.keywords import KEYWORD_COUNTING
     from headscope.measure.sampling import Sampling
     from headscope.runs.folder import RESUME, Run
     from headscope.runs.phase6 import write_ablation
@@ -101,7 +102,6 @@ def command(
     from headscope.study import Study
     from headscope.verbs.ablate import ablate
     from headscope.verbs.ablation_file import ablation_document
-    from headscope.verbs.continuations import KEYWORD_COUNTING
     from headscope.verbs.run_folder import begin_run, write_results
 
     one_of("resume", resume, RESUME)

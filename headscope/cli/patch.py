@@ -94,7 +94,7 @@ def command(
         refuse_unused(context, ("n_random", *TEXT_OPTIONS), "where each head is patched alone, only for a set of heads")
 
     from headscope.engines.engine import Engine
-    from headscope.measure.patching import STUDY_NAMES, Recipe
+    from headscope.measure.alignment import STUDY_NAMES, Recipe
     from headscope.measure.sampling import Sampling
     from headscope.runs.folder import RESUME, Run
     from headscope.settings import Keeping, Writing

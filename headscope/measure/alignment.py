@@ -1,4 +1,4 @@
-"""Which token of a source prompt stands for which token of a target prompt.
+"""A patch: its target, its sources, and which token of a source stands for which token of the target.
 
 A prompt has a slot, the tokens of its span; what follows it up to the prompt's end is its suffix; then come a readout
 or generated tokens. Slots are matched from their last token backwards, suffixes from their last token backwards, and
@@ -8,16 +8,21 @@ token by token. Where a part of the source is shorter than the target's, its fir
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from headscope.errors import RequestError
+from headscope.measure.edits import Arm, EditRow, Places
+from headscope.measure.layout import PromptLayout
 from headscope.profiles.types import Prompt
 from headscope.tokens import Encoder, IntArray, Tokens
 
 TARGETS = ("from_span", "span", "last", "generated")
+WHAT = ("z", "pattern", "v")
+STUDY_NAMES = {"result": "z", "pattern_v": "pattern", "v_only": "v"}
 
 
 @dataclass(frozen=True)
@@ -84,3 +89,96 @@ def is_patched(where: str, slot: Slot, positions: IntArray) -> npt.NDArray[np.bo
     if where == "generated":
         return positions >= slot.n_prompt
     raise RequestError(f'target "{where}" does not exist', expected=", ".join(TARGETS), got=where)
+
+
+@dataclass(frozen=True)
+class Placed:
+    """A prompt with its slot."""
+
+    layout: PromptLayout
+    slot: Slot
+
+
+@dataclass(frozen=True)
+class Patch:
+    """One target and where its two kinds of values come from: one prompt, or several whose mean is taken.
+
+    Attributes:
+        target: what is patched.
+        sources: for each of ``PATCH_KINDS`` the source prompts.
+    """
+
+    target: Placed
+    sources: Mapping[str, Sequence[Placed]]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What is patched, where, and how far.
+
+    Attributes:
+        what: ``z``, ``pattern`` or ``v``.
+        where: see ``alignment.is_patched``.
+        alpha: 0 leaves the target as it is, 1 puts the source in its place; beyond 1 extrapolates.
+    """
+
+    what: str = "z"
+    where: str = "from_span"
+    alpha: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.what not in WHAT:
+            raise RequestError(f'"{self.what}" cannot be patched', expected=", ".join((*WHAT, *STUDY_NAMES)))
+        if not np.isfinite(self.alpha):
+            raise RequestError(
+                "alpha is not a finite number", expected="0 (no change) to 1 (full)", got=f"{self.alpha}"
+            )
+        is_patched(self.where, Slot(0, 1, 1), np.zeros(0, dtype=np.int64))
+
+    @property
+    def patches_new_tokens(self) -> bool:
+        """Whether what follows the prompt is patched, too."""
+        return self.where in ("from_span", "generated")
+
+
+@dataclass(frozen=True)
+class PatchedCell:
+    """What one row of a batch takes in one layer.
+
+    Attributes:
+        row: of the batch.
+        arm: of the row.
+        patch: of the row's target.
+        places: of the row's tokens.
+        tokens: the patched ones.
+        heads: the arm's heads of the layer.
+    """
+
+    row: int
+    arm: Arm
+    patch: Patch
+    places: Places
+    tokens: IntArray
+    heads: list[int]
+
+    @property
+    def sources(self) -> Sequence[Placed]:
+        """The prompts whose values go in."""
+        return self.patch.sources[self.arm.kind]
+
+
+def patched_cells(
+    rows: Sequence[EditRow], layer: int, patches: Mapping[str, Patch], where: str
+) -> Iterator[PatchedCell]:
+    """The rows of a batch that are patched in a layer; ``patches`` by the target's id."""
+    for row, (arm, prompt, places) in enumerate(rows):
+        heads = [] if arm is None else [head.head for head in arm.heads if head.layer == layer]
+        if arm is not None and heads:
+            patch = patches[prompt.id]
+            tokens = np.flatnonzero(is_patched(where, patch.target.slot, places.position))
+            yield PatchedCell(row, arm, patch, places, tokens, heads)
+
+
+def touched_layers(rows: Sequence[EditRow]) -> list[int]:
+    """The layers in which any row is edited, in order."""
+    return sorted({head.layer for arm, _, _ in rows if arm is not None for head in arm.heads})

@@ -16,7 +16,7 @@ One pass a batch, and only sums by part leave it; a batch that does not fit into
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -24,18 +24,21 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from headscope.errors import WorkError
+from headscope.errors import RequestError, WorkError
 from headscope.measure.edits import ControlStates
 from headscope.measure.layout import PromptLayout
+from headscope.measure.lexicons import ConceptTokens
+from headscope.measure.logit_places import LogitPlaces
 from headscope.measure.memory import in_halves
+from headscope.measure.outcomes import LogOdds, Outcome
+from headscope.measure.outcomes.outcome import groups_of
 from headscope.measure.protocols import Progress, Result, Work, here
-from headscope.measure.reads import AnswerReads, Group, Lexicons
 from headscope.models.batches import batch_of
 from headscope.models.head_model import HeadModel
 from headscope.models.law_rows import tolerance_of
 from headscope.models.residual import Parts, Residual, attention_writes, find_residual, watching_parts
 from headscope.models.running import logits_at
-from headscope.tokens import plan_batches
+from headscope.tokens import IntArray, plan_batches
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -70,7 +73,7 @@ class DirectScores:
 def measure_direct(
     model: HeadModel,
     prompts: Sequence[PromptLayout],
-    lexicons: Lexicons,
+    outcomes: Mapping[str, Outcome],
     *,
     states: ControlStates,
     batch_tokens: int,
@@ -82,7 +85,7 @@ def measure_direct(
     Args:
         model: the model.
         prompts: prompts of concepts, not of the control class.
-        lexicons: for each readout the tokens of each concept.
+        outcomes: class of prompts -> the log-odds of its lexicon.
         states: of the control prompts, for the ``mean`` edit.
         batch_tokens: most tokens of a batch.
         progress: told how far the work is.
@@ -92,7 +95,7 @@ def measure_direct(
         ModelError: the model's logits are no sum over its parts (see ``models/residual.py``).
         WorkError: parts do not add up to the logit difference, or a single row does not fit into memory.
     """
-    passes = _Passes(model, find_residual(model), prompts, lexicons, states)
+    passes = _Passes(model, find_residual(model), prompts, _tokens_of(outcomes), states)
     found = _nothing(model, len(prompts))
     places = [(p, r) for p, prompt in enumerate(prompts) for r in range(len(prompt.rows))]
     lengths = [len(prompts[p].rows[r]) for p, r in places]
@@ -129,7 +132,7 @@ class _Passes:
     model: HeadModel
     residual: Residual
     prompts: Sequence[PromptLayout]
-    lexicons: Lexicons
+    tokens: Mapping[str, LogOdds]
     states: ControlStates
 
     def scores(self, piece: _Piece) -> Result:
@@ -154,9 +157,11 @@ class _Passes:
         where = [(place[p], r) for p, r in piece.places]
         found = _nothing(self.model, len(prompts))
         error = 0.0
-        states_at, logits, reads = _read(self.model, self.residual, prompts, where, self.lexicons)
-        for group in reads.groups:
-            scores = _GroupScores(self.model, self.residual, states_at, logits, group, 1.0 / reads.n_readouts)
+        states_at, logits, places = _read(self.model, self.residual, prompts, where)
+        for readout, concept, index in groups_of(places):
+            group = _Group(self.tokens[concept].tokens[readout], torch.from_numpy(index), places.prompts[index])
+            share = 1.0 / max(len(one.sequences) for one in self.prompts)
+            scores = _GroupScores(self.model, self.residual, states_at, logits, group, share)
             error = max(error, scores.contributions(found))
             scores.effects(found["effect"], prompts, self.states)
         return found, error
@@ -216,18 +221,27 @@ def _read(
     residual: Residual,
     prompts: Sequence[PromptLayout],
     where: Sequence[tuple[int, int]],
-    lexicons: Lexicons,
-) -> tuple[_StatesAt, Tensor, AnswerReads]:
+) -> tuple[_StatesAt, Tensor, LogitPlaces]:
     batch = batch_of([prompts[p].rows[r] for p, r in where], model.device)
-    reads = AnswerReads.of(prompts, where, lexicons, model.device)
-    states = _StatesAt(reads.rows, reads.tokens)
+    places = LogitPlaces.answers(prompts, where, model.tokenizer)
+    rows, tokens = (torch.from_numpy(index).to(model.device) for index in (places.rows, places.tokens))
+    states = _StatesAt(rows, tokens)
     with watching_parts(model, residual, states.parts()):
-        logits = logits_at(model, batch, reads.rows, reads.tokens)
-    return states, logits.double(), reads
+        logits = logits_at(model, batch, rows, tokens)
+    return states, logits.double(), places
+
+
+@dataclass(frozen=True)
+class _Group:
+    """Places of one readout and concept: n of them, and the prompt of each."""
+
+    concept: ConceptTokens
+    places: Tensor
+    owners: IntArray
 
 
 class _GroupScores:
-    """Places of one readout and concept: n of them."""
+    """The scores of a group."""
 
     def __init__(
         self,
@@ -235,11 +249,11 @@ class _GroupScores:
         residual: Residual,
         states: _StatesAt,
         logits: Tensor,
-        group: Group,
+        group: _Group,
         share: float,
     ) -> None:
         self._model, self._residual, self._states, self._share = model, residual, states, share
-        self._places, self._owners = group.places, np.array(group.owners)
+        self._places, self._owners = group.places.to(model.device), group.owners
         self._n_words = len(group.concept.lexicon.ids)
         ids = torch.tensor([*group.concept.lexicon.ids, *group.concept.control.ids], device=logits.device)
         norm, device = residual.norm, logits.device
@@ -327,6 +341,14 @@ class _GroupScores:
 
     def _add(self, found: FloatArray, values: Tensor) -> None:
         np.add.at(found, self._owners, self._share * values.cpu().numpy())
+
+
+def _tokens_of(outcomes: Mapping[str, Outcome]) -> dict[str, LogOdds]:
+    """Class -> the words whose logits are parted; RequestError where an outcome is not the log-odds of words."""
+    tokens = {name: one.value for name, one in outcomes.items() if isinstance(one.value, LogOdds)}
+    if others := sorted(one.name for name, one in outcomes.items() if name not in tokens):
+        raise RequestError("direct attribution parts the logits of words", expected="log-odds", got=", ".join(others))
+    return tokens
 
 
 def _relative(got: Tensor, expected: Tensor) -> float:

@@ -18,6 +18,7 @@ A value depends on the prompt and the request's control prompts, never on what e
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,7 +31,7 @@ from headscope.measure.layout import PromptLayout
 from headscope.measure.memory import in_halves
 from headscope.measure.protocols import Progress
 from headscope.models.batches import Batch, batch_of
-from headscope.models.editing import LayerEdit, value_bias, watching_z
+from headscope.models.editing import LayerEdit, editing, value_bias, watching_z
 from headscope.models.head_model import HeadModel
 from headscope.models.running import Stop, run_hidden
 from headscope.random_streams import generator
@@ -71,12 +72,59 @@ class Places:
     readout: IntArray
 
 
-class ControlStates:
+EditRow = tuple[Arm | None, PromptLayout, Places]
+"""A row of a batch: its arm, None for no edit; its prompt; the places of its tokens, all of the batch's width."""
+
+
+class ArmValues:
+    """What stands in the place of z under an arm; by itself only what needs no other prompt.
+
+    Attributes:
+        n_halved: batches of its own passes that did not fit into memory and ran in halves.
+        n_loads_halved: the same of passes that were run for the latest piece of work.
+        shares_prompts: whether rows under one arm may share what their prompts begin with (see ``depends_on``).
+        follows_text: whether a source (``source_of``) goes on beside the text that is written under its arm.
+    """
+
+    shares_prompts = True
+    follows_text = False
+
+    def __init__(self, model: HeadModel) -> None:
+        self.model = model
+        self.n_halved = self.n_loads_halved = 0
+
+    def edited(self, rows: Sequence[EditRow]) -> AbstractContextManager[object]:
+        """Inside the block, row b of each forward pass is edited as its arm says."""
+        edits = layer_edits(self.model, self, rows)
+        return editing(self.model, edits) if edits else nullcontext()
+
+    def edited_beside(self, rows: Sequence[EditRow], sources: Sequence[int | None]) -> AbstractContextManager[object]:
+        """The same for a pass in which text is written; ``sources``: for each row that of its source, if it has one."""
+        return self.edited(rows)
+
+    def source_of(self, arm: Arm | None, prompt: PromptLayout) -> PromptLayout | None:
+        """The prompt that runs beside a text of ``prompt`` under the arm, because its z goes in; None for none."""
+        return None
+
+    def check_writing(self) -> None:
+        """Raise RequestError where no text can be written under these arms."""
+
+    def depends_on(self, arm: Arm | None, prompt: PromptLayout) -> tuple[str, ...]:
+        """What an arm's values depend on beside the place of a token: prompts that agree in it may share a row."""
+        return () if arm is None else (str(arm),)
+
+    def values(self, kind: str, prompt: PromptLayout, layer: int, places: Places | None) -> Array:
+        """[T, H, d] what z becomes in one row; [1, H, d] where it is one for all tokens."""
+        if kind == "zero_keep_bias":
+            return value_bias(self.model, layer).float().cpu().numpy()[None]
+        raise AssertionError(f"{kind} needs other prompts' states")
+
+
+class ControlStates(ArmValues):
     """What each head puts out on the control prompts, as far as the edits need it.
 
     Built in one pass over the control prompts, each followed by each readout. For every control prompt and layer it
-    keeps the sum of z over the tokens of its sequences and, for edits by position, z itself. ``n_halved``: how many
-    batches of the pass did not fit into memory and ran in halves.
+    keeps the sum of z over the tokens of its sequences and, for edits by position, z itself.
     """
 
     def __init__(
@@ -97,6 +145,7 @@ class ControlStates:
                 got=str(n_templates),
                 fix='add control prompts, or use the edit "zero"',
             )
+        super().__init__(model)
         self._controls = list(controls)
         self._seed = seed
         self._by_token = any(kind in _BY_TOKEN for kind in kinds)
@@ -108,7 +157,6 @@ class ControlStates:
         self._means: dict[tuple[int, str], Array] = {}
         self._position_means: dict[tuple[int, str], Array] = {}
         self._bos = _bos_outputs(model) if "bos" in kinds else {}
-        self.n_halved = 0
         self._run(model, batch_tokens, progress)
 
     @staticmethod
@@ -151,7 +199,9 @@ class ControlStates:
             raise Stop
 
     def values(self, kind: str, prompt: PromptLayout, layer: int, places: Places | None) -> Array:
-        """[T, H, d] what z becomes in one row; [1, H, d] where it is one for all tokens (``mean``, ``bos``)."""
+        """As in ``ArmValues``; ``mean`` and ``bos`` are one for all tokens."""
+        if kind == "zero_keep_bias":
+            return super().values(kind, prompt, layer, places)
         if kind == "mean":
             return self._mean(prompt, layer)
         if kind == "bos":
@@ -162,6 +212,11 @@ class ControlStates:
             known = self._position_mean(prompt, layer)
             return known[np.clip(places.position, 0, len(known) - 1)]
         return self._resampled(prompt, layer, places)
+
+    def depends_on(self, arm: Arm | None, prompt: PromptLayout) -> tuple[str, ...]:
+        """Beside the arm, the template of the prompt or the prompt itself."""
+        of_prompt = {"mean": (prompt.template,), "position_mean": (prompt.template,), "resample": (prompt.id,)}
+        return super().depends_on(arm, prompt) + (() if arm is None else of_prompt.get(arm.kind, ()))
 
     def _mean(self, prompt: PromptLayout, layer: int) -> Array:
         key = layer, prompt.template
@@ -224,27 +279,8 @@ def places_of(prompt: PromptLayout, r: int, width: int) -> Places:
     return Places(position, readout)
 
 
-def depends_on(arm: Arm | None, prompt: PromptLayout) -> tuple[str, ...]:
-    """What the values of an arm depend on beside the place of a token: prompts that agree in it may share a row."""
-    if arm is None:
-        return ()
-    of_prompt = {"mean": (prompt.template,), "position_mean": (prompt.template,), "resample": (prompt.id,)}
-    return str(arm), *of_prompt.get(arm.kind, ())
-
-
-def layer_edits(
-    model: HeadModel,
-    states: ControlStates | None,
-    rows: Sequence[tuple[Arm | None, PromptLayout, Places]],
-) -> dict[int, LayerEdit]:
-    """The edits of a batch: row b is edited as its arm says; None leaves it alone.
-
-    Args:
-        model: the model.
-        states: needed where an arm takes values from control prompts.
-        rows: for each row of the batch its arm, its prompt, and the places of its tokens (all of the batch's width, or
-            of length 1 in cached generation).
-    """
+def layer_edits(model: HeadModel, states: ArmValues, rows: Sequence[EditRow]) -> dict[int, LayerEdit]:
+    """The edits of a batch: row b is edited as its arm says; None leaves it alone."""
     touched = sorted({head.layer for arm, _, _ in rows if arm is not None for head in arm.heads})
     edits: dict[int, LayerEdit] = {}
     for layer in touched:
@@ -263,11 +299,7 @@ def layer_edits(
             width = len(rows[0][2].position) if per_token else 1
             value = np.zeros((len(rows), width, anatomy.n_heads, anatomy.head_size), dtype=np.float32)
             for b, arm, prompt, places, heads in arms:
-                if arm.kind == "zero_keep_bias":
-                    value[b][:, heads] = value_bias(model, layer).float().cpu().numpy()[heads]
-                elif arm.kind != "zero":
-                    if states is None:
-                        raise AssertionError(f"{arm} needs the control prompts' states")
+                if arm.kind != "zero":
                     value[b][:, heads] = states.values(arm.kind, prompt, layer, places)[:, heads]
         edits[layer] = LayerEdit(_on(model, gain), None if value is None else _on(model, value))
     return edits

@@ -1,19 +1,18 @@
-"""What the model would say: teacher-forced passes, with and without edits, one number a prompt.
+"""What the model would say: teacher-forced passes, with and without edits, one number for each prompt and outcome.
 
-1. Every prompt is laid out with its readouts (``asked``); rows of like length form a batch.
+1. Every prompt is laid out with its readouts (``layout``); rows of like length form a batch.
 2. The plan cuts rows x arms into pieces (``Piece``), each run by itself, in any order and on any machine. Arms that
    begin at the same layer lie in one piece, because the layers below need no second pass.
-3. A batch runs once unedited: log-odds of each concept's lexicon after each readout, averaged over readouts; on
-   control prompts also log P of each next token of the prompt, for damage.
+3. A batch runs once unedited, and logits are read after each readout and, for damage, at the prompt's own tokens.
 4. The same rows run under every arm, many arms beside each other in one batch, a row each.
-5. Damage of an arm on a control prompt: KL(baseline || edited) averaged over the prompt's tokens, and the mean negative
-   log-likelihood of the prompt's own tokens, both in nats per token.
+5. Each outcome (``outcomes``) turns the logits of its places into numbers; their mean over a prompt's places is what it
+   says of the prompt.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
@@ -24,49 +23,45 @@ import torch
 from torch import Tensor
 
 from headscope.errors import RequestError
-from headscope.measure.edits import Arm, ControlStates, Places, layer_edits, places_of
+from headscope.measure.edits import Arm, ArmValues, EditRow, places_of
 from headscope.measure.layout import PromptLayout
-from headscope.measure.lexicons import ConceptTokens, log_odds
+from headscope.measure.logit_places import FloatArray, LogitPlaces
 from headscope.measure.memory import fits, halves
-from headscope.measure.patching import PatchStates
+from headscope.measure.outcomes import Outcome
 from headscope.measure.protocols import Progress, Result, Work, here
-from headscope.measure.read_places import FloatArray, ReadPlaces, mean_kl, mean_nll
 from headscope.models.anatomy import vocabulary_size
 from headscope.models.batches import Batch, batch_of, repeated
 from headscope.models.blocks import keeping_inputs, repeated_rows, starting_at
-from headscope.models.editing import editing
 from headscope.models.head_model import HeadModel
 from headscope.models.memory_budget import LOGIT_BYTES
 from headscope.models.running import logits_at
-from headscope.tokens import Row, plan_batches
+from headscope.tokens import IntArray, Row, plan_batches
 
 _ARMS_BESIDE = 16  # arms that are given room beside each other: most often the heads of a layer
-_DAMAGE = ("nll", "kl", "unedited_nll")
+_EDITED, _UNEDITED = "edited ", "unedited "  # before the names of outcomes in a piece's result
 
 
 @dataclass(frozen=True)
 class ForcedOutcomes:
-    """What was measured; every array in nats, NaN where it was not asked.
+    """What was measured, by the name of the outcome; NaN where it was not asked.
 
     Attributes:
-        baseline: [n_prompts, n_lexicons] log-odds of each lexicon, no edit.
-        edited: [n_arms, n_prompts, n_lexicons] the same under each arm.
-        kl_nats_per_token: [n_arms, n_prompts], on prompts that ``damage_on`` names.
-        baseline_nll_nats_per_token: [n_prompts], likewise.
-        edited_nll_nats_per_token: [n_arms, n_prompts], likewise.
+        baseline: [n_prompts] without edit.
+        edited: [n_arms, n_prompts] under each arm.
         n_forward_tokens: tokens that went through the model, padding included.
         n_layer_tokens: the same, each counted once for every layer that ran on it.
         n_halved: batches that did not fit into memory and ran in halves.
     """
 
-    baseline: FloatArray
-    edited: FloatArray
-    kl_nats_per_token: FloatArray
-    baseline_nll_nats_per_token: FloatArray
-    edited_nll_nats_per_token: FloatArray
+    baseline: Mapping[str, FloatArray]
+    edited: Mapping[str, FloatArray]
     n_forward_tokens: int
     n_layer_tokens: int
     n_halved: int
+
+    def change(self, name: str) -> FloatArray:
+        """[n_arms, n_prompts] edited - baseline."""
+        return self.edited[name] - self.baseline[name]
 
 
 @dataclass(frozen=True)
@@ -86,15 +81,31 @@ class Piece:
 
 
 @dataclass(frozen=True)
+class _BatchPlaces:
+    """Where logits are read in a batch: first the answers, then prompts' own tokens."""
+
+    answers: LogitPlaces
+    own: LogitPlaces
+
+    @property
+    def rows(self) -> IntArray:
+        return np.concatenate([self.answers.rows, self.own.rows])
+
+    @property
+    def tokens(self) -> IntArray:
+        return np.concatenate([self.answers.tokens, self.own.tokens])
+
+
+@dataclass(frozen=True)
 class _Unedited:
     """A batch and what the model says on it with every head on."""
 
     rows: tuple[int, ...]
     batch: Batch
-    places: ReadPlaces
-    log_probabilities: Tensor  # [n_damage, V]
+    places: _BatchPlaces
+    log_probabilities: Tensor  # [n_own, V]
     entering: dict[int, Any]  # what enters the layers that arms begin at
-    result: Result
+    values: Result
 
 
 class ForcedPasses:
@@ -103,26 +114,29 @@ class ForcedPasses:
     def __init__(
         self,
         model: HeadModel,
-        prompts: Sequence[PromptLayout],
-        lexicons: Sequence[Sequence[ConceptTokens]],
+        layouts: Sequence[PromptLayout],
+        outcomes: Sequence[Outcome],
         *,
         damage_on: frozenset[str],
-        states: ControlStates | PatchStates | None,
+        states: ArmValues | None,
         batch_tokens: int,
     ) -> None:
         """Fix what is asked.
 
         Args:
             model: the model.
-            prompts: what is asked.
-            lexicons: for each readout the tokens of each concept; one entry where there are no readouts.
-            damage_on: ids of the prompts on which damage is measured.
-            states: needed by arms that take values from other prompts.
+            layouts: the prompts.
+            outcomes: what is measured; those read in written text are left out.
+            damage_on: ids of the prompts on whose own tokens outcomes are read that are read there.
+            states: what arms put in place of z; needed by arms that take values from other prompts.
             batch_tokens: most tokens of a batch, padding included.
         """
-        self._model, self._prompts, self._lexicons = model, list(prompts), lexicons
-        self._damage_on, self._states, self._batch_tokens = damage_on, states, batch_tokens
-        self._rows = [(p, r) for p, prompt in enumerate(self._prompts) for r in range(len(prompt.rows))]
+        self._model, self._layouts = model, list(layouts)
+        self._outcomes = [one for one in outcomes if one.read_at != "text"]
+        reads_own = any(one.read_at == "prompt" for one in self._outcomes)
+        self._damage_on = damage_on if reads_own else frozenset[str]()
+        self._states, self._batch_tokens = states or ArmValues(model), batch_tokens
+        self._rows = [(p, r) for p, prompt in enumerate(self._layouts) for r in range(len(prompt.rows))]
         self._latest: _Unedited | None = None
 
     def measure(self, arms: Sequence[Arm], progress: Progress | None = None, work: Work = here) -> ForcedOutcomes:
@@ -146,7 +160,7 @@ class ForcedPasses:
 
     def plan(self, arms: Sequence[Arm]) -> list[Piece]:
         """Which rows and arms run together; follows from the request alone."""
-        lengths = [len(self._prompts[p].rows[r]) for p, r in self._rows]
+        lengths = [len(self._layouts[p].rows[r]) for p, r in self._rows]
         by_layer: dict[int, list[int]] = {}
         for index, arm in enumerate(arms):
             by_layer.setdefault(self._first_layer(arm), []).append(index)
@@ -172,71 +186,93 @@ class ForcedPasses:
         """Run one piece. Pieces of the same rows are best run after each other: their unedited pass is kept.
 
         Returns:
-            ``scores`` [n_arms, n_ends, n_lexicons], ``nll`` [n_arms, n_damaged] and ``kl`` [n_arms, n_damaged] of the
-            piece's arms; ``unedited_scores`` [n_ends, n_lexicons] and ``unedited_nll`` [n_damaged], equal in all
-            pieces of the same rows; ``n_halved``, how many batches of it had to be halved to fit into memory.
+            By outcome ``edited <name>`` [n_arms, n_answers or n_prompts] of the piece's arms and ``unedited <name>``
+            [n_answers or n_prompts], equal in all pieces of the same rows; ``n_halved``, how many batches of it, and
+            of sources that ran for it, had to be halved to fit into memory.
         """
+        self._states.n_loads_halved = 0
+        result = self._run(piece, arms)
+        return result | {"n_halved": np.asarray(int(result["n_halved"]) + self._states.n_loads_halved)}
+
+    def _run(self, piece: Piece, arms: Sequence[Arm]) -> Result:
         found: list[Result] = []
         if fits(lambda: found.append(self._run_whole(piece, arms))):
             return found[0]
         if self._latest is not None and len(piece.arms) > 1:  # the unedited pass did fit
             parts = [replace(piece, arms=tuple(half)) for half in halves(piece.arms)]
-            return self._joined_arms([self.run(part, arms) for part in parts])
+            return self._joined(parts, [self._run(part, arms) for part in parts], by_arms=True)
         self._latest = None
         parts = [replace(piece, rows=tuple(half)) for half in halves(piece.rows)]
-        return self._joined_rows(parts, [self.run(part, arms) for part in parts])
+        return self._joined(parts, [self._run(part, arms) for part in parts], by_arms=False)
 
-    def _joined_arms(self, results: Sequence[Result]) -> Result:
-        edited = {name: np.concatenate([one[name] for one in results]) for name in ("scores", "nll", "kl")}
-        return results[0] | edited | {"n_halved": np.asarray(1 + sum(int(one["n_halved"]) for one in results))}
-
-    def _joined_rows(self, parts: Sequence[Piece], results: Sequence[Result]) -> Result:
-        damaged = np.concatenate([self._places(part.rows).damaged for part in parts])
-        order = np.argsort(damaged, kind="stable")
-        joined = {name: np.concatenate([one[name] for one in results], axis=-1)[..., order] for name in _DAMAGE}
-        for name in ("scores", "unedited_scores"):
-            joined[name] = np.concatenate([one[name] for one in results], axis=-2)
+    def _joined(self, parts: Sequence[Piece], results: Sequence[Result], *, by_arms: bool) -> Result:
+        """The result of a piece whose arms, or rows, were halved."""
+        order = np.argsort(np.concatenate([self._places(part.rows).own.owners for part in parts]), kind="stable")
+        joined = dict(results[0])
+        for one in self._outcomes:
+            if by_arms:
+                joined[_EDITED + one.name] = np.concatenate([result[_EDITED + one.name] for result in results])
+                continue
+            for name in (_EDITED + one.name, _UNEDITED + one.name):
+                values = np.concatenate([result[name] for result in results], axis=-1)
+                joined[name] = values[..., order] if one.read_at == "prompt" else values
         return joined | {"n_halved": np.asarray(1 + sum(int(one["n_halved"]) for one in results))}
 
     def _run_whole(self, piece: Piece, arms: Sequence[Arm]) -> Result:
         layers = frozenset(self._first_layer(arm) for arm in arms) - {0}
         unedited = self._unedited(piece.rows, layers)
         places = unedited.places
-        result = dict(unedited.result)
-        shape = len(piece.arms), len(places.damaged)
-        scores = np.empty((len(piece.arms), places.n_ends, len(self._lexicons[0])))
-        nll, kl = np.empty(shape), np.empty(shape)
+        edited: list[Result] = []
         if piece.arms:
             chosen = [arms[index] for index in piece.arms]
             logits = self._logits(piece.rows, unedited.batch, places, chosen, self._started(unedited, piece))
-            log_probabilities = logits[:, places.n_ends :].log_softmax(-1)
-            for index, edited in enumerate(log_probabilities):
-                scores[index] = self._scores(logits[index], places)
-                nll[index] = mean_nll(edited, places)
-                kl[index] = mean_kl(unedited.log_probabilities, edited, places)
-        return result | {"scores": scores, "nll": nll, "kl": kl, "n_halved": np.zeros((), dtype=np.int64)}
+            log_probabilities = logits[:, len(places.answers) :].log_softmax(-1)
+            with_unedited = replace(places, own=replace(places.own, unedited=unedited.log_probabilities))
+            edited = [self._values(*one, with_unedited) for one in zip(logits, log_probabilities, strict=True)]
+        result = {_UNEDITED + name: values for name, values in unedited.values.items()}
+        for name, values in unedited.values.items():
+            result[_EDITED + name] = np.array([one[name] for one in edited]).reshape(len(edited), *values.shape)
+        return result | {"n_halved": np.zeros((), dtype=np.int64)}
+
+    def _values(self, logits: Tensor, log_probabilities: Tensor, places: _BatchPlaces) -> Result:
+        """Each outcome at its places: of every answer, or the mean over each prompt's own tokens."""
+        answers = logits[: len(places.answers)]
+        return {
+            one.name: one.at(answers, places.answers)
+            if one.read_at == "answers"
+            else places.own.means(one.at(log_probabilities, places.own))
+            for one in self._outcomes
+        }
 
     def assemble(self, pieces: Sequence[Piece], results: Iterable[Result]) -> ForcedOutcomes:
         """Put the results of all pieces of a plan, in its order, together."""
         n_arms = 1 + max((arm for piece in pieces for arm in piece.arms), default=-1)
-        n_prompts, n_readouts, n_lexicons = len(self._prompts), len(self._lexicons), len(self._lexicons[0])
-        scores = np.full((n_arms + 1, n_prompts, n_readouts, n_lexicons), np.nan)
-        nll = np.full((n_arms + 1, n_prompts), np.nan)
-        kl = np.full((n_arms, n_prompts), np.nan)
+        shape = n_arms + 1, len(self._layouts)
+        n_readouts = max(len(one.sequences) for one in self._layouts)
+        values = {
+            one.name: np.full((n_readouts, *shape) if one.read_at == "answers" else shape, np.nan)
+            for one in self._outcomes
+        }
         n_halved = 0
         for piece, result in zip(pieces, results, strict=True):
-            places, edited = self._places(piece.rows), [1 + arm for arm in piece.arms]
-            prompts = places.prompts[: places.n_ends]
-            scores[0, prompts, places.readouts] = result["unedited_scores"]
-            nll[0, places.damaged] = result["unedited_nll"]
-            for index, arm in enumerate(piece.arms):
-                scores[edited[index], prompts, places.readouts] = result["scores"][index]
-                nll[edited[index], places.damaged] = result["nll"][index]
-                kl[arm, places.damaged] = result["kl"][index]
+            places, arms = self._places(piece.rows), [0, *(1 + arm for arm in piece.arms)]
+            for one in self._outcomes:
+                both = np.concatenate([result[_UNEDITED + one.name][None], result[_EDITED + one.name]])
+                if one.read_at == "answers":
+                    where = places.answers.readouts, places.answers.prompts
+                    values[one.name][where[0][None], np.array(arms)[:, None], where[1][None]] = both
+                else:
+                    values[one.name][np.array(arms)[:, None], places.own.owners[None]] = both
             n_halved += int(result["n_halved"])
         _, n_tokens, n_layer_tokens = self.work_of(pieces)
-        means = scores.mean(axis=2)
-        return ForcedOutcomes(means[0], means[1:], kl, nll[0], nll[1:], n_tokens, n_layer_tokens, n_halved)
+        means = {
+            one.name: values[one.name].mean(axis=0) if one.read_at == "answers" else values[one.name]
+            for one in self._outcomes
+        }
+        return ForcedOutcomes(
+            {name: one[0] for name, one in means.items()}, {name: one[1:] for name, one in means.items()},
+            n_tokens, n_layer_tokens, n_halved,
+        )  # fmt: skip
 
     def work_of(self, pieces: Sequence[Piece]) -> tuple[int, int, int]:
         """Forward passes, tokens (padding included), and tokens times layers of a plan; unedited passes run once."""
@@ -257,10 +293,14 @@ class ForcedPasses:
 
     def _row(self, row: int) -> Row:
         p, r = self._rows[row]
-        return self._prompts[p].rows[r]
+        return self._layouts[p].rows[r]
 
-    def _places(self, rows: Sequence[int]) -> ReadPlaces:
-        return ReadPlaces.of(self._prompts, [self._rows[row] for row in rows], self._damage_on)
+    def _places(self, rows: Sequence[int]) -> _BatchPlaces:
+        where, tokenizer = [self._rows[row] for row in rows], self._model.tokenizer
+        return _BatchPlaces(
+            LogitPlaces.answers(self._layouts, where, tokenizer),
+            LogitPlaces.own_tokens(self._layouts, where, tokenizer, self._damage_on),
+        )
 
     def _unedited(self, rows: tuple[int, ...], layers: frozenset[int]) -> _Unedited:
         """The unedited pass; always a batch of its own, so it does not matter whether it was kept or is run again."""
@@ -269,12 +309,9 @@ class ForcedPasses:
             batch, places = batch_of([self._row(row) for row in rows], self._model.device), self._places(rows)
             with keeping_inputs(self._model, layers) as entering:
                 logits = self._logits(rows, batch, places, [None])[0]
-            log_probabilities = logits[places.n_ends :].log_softmax(-1)
-            result = {
-                "unedited_scores": self._scores(logits, places),
-                "unedited_nll": mean_nll(log_probabilities, places),
-            }
-            self._latest = _Unedited(rows, batch, places, log_probabilities, entering, result)
+            log_probabilities = logits[len(places.answers) :].log_softmax(-1)
+            values = self._values(logits, log_probabilities, places)
+            self._latest = _Unedited(rows, batch, places, log_probabilities, entering, values)
         return self._latest
 
     def _started(self, unedited: _Unedited, piece: Piece) -> AbstractContextManager[None] | None:
@@ -287,37 +324,20 @@ class ForcedPasses:
         self,
         rows: Sequence[int],
         batch: Batch,
-        places: ReadPlaces,
+        places: _BatchPlaces,
         arms: Sequence[Arm | None],
         started: AbstractContextManager[None] | None = None,
     ) -> Tensor:
         """[n_arms, n_places, V]; ``started`` is entered for the pass itself, not while the edits are made."""
         where = [self._rows[row] for row in rows]
-        asked: list[tuple[Arm | None, PromptLayout, Places]] = [
-            (arm, self._prompts[p], places_of(self._prompts[p], r, batch.width)) for arm in arms for p, r in where
+        edit_rows: list[EditRow] = [
+            (arm, self._layouts[p], places_of(self._layouts[p], r, batch.width)) for arm in arms for p, r in where
         ]
         shift = np.arange(len(arms)).repeat(len(places.rows)) * len(batch)
         at = [np.tile(places.rows, len(arms)) + shift, np.tile(places.tokens, len(arms))]
         on_device = [torch.from_numpy(index).to(self._model.device) for index in at]
-        with self._edited(asked), nullcontext() if started is None else started:
+        with self._states.edited(edit_rows), nullcontext() if started is None else started:
             return logits_at(self._model, repeated(batch, len(arms)), *on_device).unflatten(0, (len(arms), -1))
-
-    def _edited(self, rows: Sequence[tuple[Arm | None, PromptLayout, Places]]) -> AbstractContextManager[object]:
-        if all(arm is None for arm, _, _ in rows):
-            return nullcontext()
-        if isinstance(self._states, PatchStates):
-            return self._states.edited(rows)
-        return editing(self._model, layer_edits(self._model, self._states, rows))
-
-    def _scores(self, logits: Tensor, places: ReadPlaces) -> FloatArray:
-        """[n_ends, n_lexicons] log-odds of each lexicon."""
-        scores = np.empty((places.n_ends, len(self._lexicons[0])))
-        for readout in np.unique(places.readouts):
-            chosen = np.flatnonzero(places.readouts == readout)
-            for c, concept in enumerate(self._lexicons[readout]):
-                values = log_odds(logits[torch.from_numpy(chosen).to(logits.device)], concept)
-                scores[chosen, c] = values.cpu().numpy()
-        return scores
 
 
 def _blocks(members: Sequence[int], size: int) -> list[tuple[int, ...]]:

@@ -24,15 +24,12 @@ from torch import Tensor
 
 from headscope.errors import ProfileError, RequestError
 from headscope.measure.attention import ROW_TOKENS
-from headscope.measure.edits import Arm, ControlStates, Places, depends_on, layer_edits
+from headscope.measure.edits import Arm, ArmValues, Places
 from headscope.measure.layout import PromptLayout
 from headscope.measure.memory import in_halves
-from headscope.measure.patching import PatchStates
-from headscope.measure.patching_text import patched_between_rows
 from headscope.measure.protocols import Progress, Result, Work, here
 from headscope.measure.sampling import Sampling, choose, stop_ids
 from headscope.models.batches import Batch, batch_of
-from headscope.models.editing import editing
 from headscope.models.head_model import HeadModel
 from headscope.models.memory_budget import held_tokens, most_written_at_once
 from headscope.models.running import keep_rows, prefill, step
@@ -80,7 +77,7 @@ def generate(
     arms: Sequence[Arm | None],
     sampling: Sampling,
     *,
-    states: ControlStates | PatchStates | None,
+    states: ArmValues | None,
     batch_tokens: int,
     pack: bool = True,
     progress: Progress | None = None,
@@ -110,9 +107,8 @@ def generate(
         ProfileError: a prompt, or the source of a patch, and its new tokens do not fit the model's context.
         RequestError: patterns or values are to be patched.
     """
-    writer = _Writer(model, prompts, arms, sampling, states, batch_tokens, pack)
-    if isinstance(states, PatchStates) and states.recipe.what != "z":
-        raise RequestError(f'text cannot be written with "{states.recipe.what}" patched', fix='patch "z"')
+    writer = _Writer(model, prompts, arms, sampling, states or ArmValues(model), batch_tokens, pack)
+    writer.states.check_writing()
     running = [[writer.layout_of(job) for job in writer.jobs(p, 0)] for p in range(len(prompts))]
     check_room(model, {one.id: one.n_prompt for unit in running for one in unit}, sampling.max_tokens)
     _check_together(model, running)
@@ -185,7 +181,7 @@ class _Writer:
     prompts: Sequence[PromptLayout]
     arms: Sequence[Arm | None]
     sampling: Sampling
-    states: ControlStates | PatchStates | None
+    states: ArmValues
     batch_tokens: int
     pack: bool
 
@@ -195,8 +191,6 @@ class _Writer:
         return [*arms, *(replace(job, is_source=True) for job in arms if self._source(job) is not None)]
 
     def _source(self, job: _Job) -> PromptLayout | None:
-        if not isinstance(self.states, PatchStates):
-            return None
         return self.states.source_of(self.arms[job.arm], self.prompts[job.prompt])
 
     def layout_of(self, job: _Job) -> PromptLayout:
@@ -206,7 +200,7 @@ class _Writer:
 
     def _next_token(self, job: _Job, chosen: Mapping[_Job, int]) -> int | None:
         """What the job's row goes on with, a source with what its target wrote; None where it is not run any more."""
-        if job.is_source and isinstance(self.states, PatchStates) and not self.states.recipe.patches_new_tokens:
+        if job.is_source and not self.states.follows_text:
             return None
         return chosen.get(replace(job, is_source=False))
 
@@ -216,12 +210,9 @@ class _Writer:
             (None if job.is_source else self.arms[job.arm], self.prompts[job.prompt], where)
             for job, where in zip(jobs, places, strict=True)
         ]
-        if isinstance(self.states, PatchStates):
-            row_of = {job: row for row, job in enumerate(jobs)}
-            twins = [None if job.is_source else row_of.get(replace(job, is_source=True)) for job in jobs]
-            return patched_between_rows(self.model, self.states, rows, twins)
-        edits = layer_edits(self.model, self.states, rows)
-        return editing(self.model, edits) if edits else nullcontext()
+        row_of = {job: row for row, job in enumerate(jobs)}
+        sources = [None if job.is_source else row_of.get(replace(job, is_source=True)) for job in jobs]
+        return self.states.edited_beside(rows, sources)
 
     def run(self, piece: TextPiece) -> Result:
         """``ids``: the new tokens of all texts, one after the other; ``lengths``: how many each text has.
@@ -275,7 +266,7 @@ class _Writer:
         """
         limit = self.model.tree_row_limit
         fits = self.model.prefills_trees and limit is not None and width < limit
-        return self.pack and fits and not isinstance(self.states, PatchStates)
+        return self.pack and fits and self.states.shares_prompts
 
     def _started(self, jobs: Sequence[_Job], batch: Batch) -> tuple[Tensor, Any]:
         """Logits and cache after the prompts, each in a row of its own."""
@@ -288,7 +279,7 @@ class _Writer:
         groups: dict[tuple[str, ...], list[int]] = {}
         for index, job in enumerate(jobs):
             arm = None if self.sampling.scope == "generated" else self.arms[job.arm]
-            groups.setdefault(depends_on(arm, self.prompts[job.prompt]), []).append(index)
+            groups.setdefault(self.states.depends_on(arm, self.prompts[job.prompt]), []).append(index)
         limit = min(ROW_TOKENS, (self.model.tree_row_limit or ROW_TOKENS) - 1)
         rows: list[tuple[Row, list[int]]] = [
             (row, [group[i] for i in members])

@@ -30,9 +30,10 @@ from torch import Tensor
 from headscope.errors import RequestError, WorkError
 from headscope.measure.edits import ControlStates
 from headscope.measure.layout import PromptLayout
+from headscope.measure.logit_places import LogitPlaces
 from headscope.measure.memory import in_halves
+from headscope.measure.outcomes.outcome import Outcome, check_differentiable, summed_by_row
 from headscope.measure.protocols import Progress, Result, Work, here
-from headscope.measure.reads import AnswerReads, Lexicons
 from headscope.models.anatomy import matrix_shapes, probe_ids, vocabulary_size
 from headscope.models.batches import Batch, batch_of
 from headscope.models.editing import LayerEdit, editing, watching_z
@@ -96,7 +97,7 @@ class GradientPasses:
         self,
         model: HeadModel,
         prompts: Sequence[PromptLayout],
-        lexicons: Lexicons,
+        outcomes: Mapping[str, Outcome],
         *,
         states: ControlStates,
         partners: Mapping[str, PromptLayout],
@@ -107,13 +108,17 @@ class GradientPasses:
         Args:
             model: the model.
             prompts: prompts of concepts, not of the control class.
-            lexicons: for each readout the tokens of each concept.
+            outcomes: class of prompts -> what is derived.
             states: of the control prompts, for the ``mean`` edit.
             partners: prompt id -> its matched control; only those with the same tokens in the same rows are used.
             batch_tokens: most tokens of a batch, padding included; fewer where the backward pass would keep more
                 than ``GRADIENT_BYTES``.
+
+        Raises:
+            RequestError: an outcome has no gradient.
         """
-        self._model, self._prompts, self._lexicons, self._states = model, list(prompts), lexicons, states
+        check_differentiable(outcomes)
+        self._model, self._prompts, self._outcomes, self._states = model, list(prompts), outcomes, states
         self._partners = {
             p: partners[one.id]
             for p, one in enumerate(self._prompts)
@@ -170,10 +175,15 @@ class GradientPasses:
         n_passes = max(int(part["n_passes"]) for part in parts)
         return joined | {"n_passes": np.array(n_passes), "n_halved": np.array(n_halved)}
 
-    def batch(self, where: Sequence[tuple[int, int]]) -> tuple[Batch, AnswerReads]:
+    def batch(self, where: Sequence[tuple[int, int]]) -> tuple[Batch, LogitPlaces]:
         """Rows of one batch, and where their answers are read."""
         batch = batch_of([self._prompts[p].rows[r] for p, r in where], self._model.device)
-        return batch, AnswerReads.of(self._prompts, where, self._lexicons, self._model.device)
+        return batch, LogitPlaces.answers(self._prompts, where, self._model.tokenizer)
+
+    def outcomes(self, logits: Tensor, places: LogitPlaces, n_rows: int) -> Tensor:
+        """[B] float64 each row's part of its prompt's outcome."""
+        n_readouts = max(len(one.sequences) for one in self._prompts)
+        return summed_by_row(logits, places, self._outcomes, n_rows, n_readouts)
 
     def means(self, where: Sequence[tuple[int, int]]) -> ByLayer:
         """By layer [B, 1, H, d], what the ``mean`` edit puts in place of z."""
@@ -207,7 +217,10 @@ class _BatchScores:
 
     def __init__(self, passes: GradientPasses, where: Sequence[tuple[int, int]]) -> None:
         self._passes, self._model, self._where = passes, passes.model, where
-        self._batch, self._reads = passes.batch(where)
+        self._batch, self._places = passes.batch(where)
+        self._at = [
+            torch.from_numpy(index).to(self._model.device) for index in (self._places.rows, self._places.tokens)
+        ]
         self._means = passes.means(where)
         self._clean = torch.zeros(len(where), dtype=torch.float64)
         self._n_passes = 0
@@ -243,9 +256,12 @@ class _BatchScores:
             for layer, value in self._means.items()
         }
         with editing(self._model, off):
-            logits = logits_at(self._model, self._batch, self._reads.rows, self._reads.tokens)
+            logits = logits_at(self._model, self._batch, *self._at)
         self._n_passes += 1
-        return (self._reads.outcomes(logits).cpu() - self._clean).double().numpy()
+        return (self._outcomes(logits).cpu() - self._clean).double().numpy()
+
+    def _outcomes(self, logits: Tensor) -> Tensor:
+        return self._passes.outcomes(logits, self._places, len(self._where))
 
     def _derivatives(self, kinds: Mapping[str, ByLayer | None], strength: float) -> tuple[dict[str, ByLayer], Tensor]:
         """For each kind and layer [B, H] d outcome / d strength, every head at ``strength``; and [B] the outcomes.
@@ -262,8 +278,8 @@ class _BatchScores:
         }
         edits = {layer: _at_strength(leaves, kinds, layer) for layer in self._means}
         with editing(self._model, edits):
-            logits = differentiable_logits_at(self._model, self._batch, self._reads.rows, self._reads.tokens)
-        outcomes = self._reads.outcomes(logits)
+            logits = differentiable_logits_at(self._model, self._batch, *self._at)
+        outcomes = self._outcomes(logits)
         flat = [leaf for kind in kinds for leaf in leaves[kind].values()]
         gradients = torch.autograd.grad(outcomes.sum(), flat, allow_unused=True)
         self._n_passes += 2

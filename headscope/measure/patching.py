@@ -15,20 +15,27 @@ sequence or a tree of them. Sources: Zhang & Nanda 2023; Heimersheim & Nanda 202
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from headscope.errors import ModelError, ProfileError, RequestError
-from headscope.measure.alignment import Slot, is_patched, matched
-from headscope.measure.edits import Arm, Places
+from headscope.measure.alignment import (
+    Patch,
+    PatchedCell,
+    Placed,
+    Recipe,
+    is_patched,
+    matched,
+    patched_cells,
+    touched_layers,
+)
+from headscope.measure.edits import Arm, ArmValues, EditRow
 from headscope.measure.layout import PromptLayout
-from headscope.measure.protocols import P, Result, Work
+from headscope.measure.patching_text import patched_between_rows
 from headscope.measure.source_passes import Keep, Kept, values_of, watch_rows
 from headscope.models.attention import Attention
 from headscope.models.editing import LayerEdit, editing
@@ -36,68 +43,14 @@ from headscope.models.head_model import HeadModel
 from headscope.models.reading import watching_attention
 from headscope.tokens import IntArray, Row
 
-WHAT = ("z", "pattern", "v")
-STUDY_NAMES = {"result": "z", "pattern_v": "pattern", "v_only": "v"}
 
-PatchRows = Sequence[tuple[Arm | None, PromptLayout, Places]]
-
-
-@dataclass(frozen=True)
-class Placed:
-    """A prompt with its slot."""
-
-    layout: PromptLayout
-    slot: Slot
-
-
-@dataclass(frozen=True)
-class Patch:
-    """One target and where its two kinds of values come from: one prompt, or several whose mean is taken.
-
-    Attributes:
-        target: what is patched.
-        sources: for each of ``PATCH_KINDS`` the source prompts.
-    """
-
-    target: Placed
-    sources: Mapping[str, Sequence[Placed]]
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """What is patched, where, and how far.
-
-    Attributes:
-        what: ``z``, ``pattern`` or ``v``.
-        where: see ``alignment.is_patched``.
-        alpha: 0 leaves the target as it is, 1 puts the source in its place; beyond 1 extrapolates.
-    """
-
-    what: str = "z"
-    where: str = "from_span"
-    alpha: float = 1.0
-
-    def __post_init__(self) -> None:
-        if self.what not in WHAT:
-            raise RequestError(f'"{self.what}" cannot be patched', expected=", ".join((*WHAT, *STUDY_NAMES)))
-        if not np.isfinite(self.alpha):
-            raise RequestError(
-                "alpha is not a finite number", expected="0 (no change) to 1 (full)", got=f"{self.alpha}"
-            )
-        is_patched(self.where, Slot(0, 1, 1), np.zeros(0, dtype=np.int64))
-
-    @property
-    def patches_new_tokens(self) -> bool:
-        """Whether what follows the prompt is patched, too."""
-        return self.where in ("from_span", "generated")
-
-
-class PatchStates:
+class PatchStates(ArmValues):
     """What the sources' heads did, and the edits that put it into the targets.
 
-    ``n_halved``: how many batches of sources whose mean is taken ran in halves because they did not fit into memory;
-    those of sources that run with their targets are told by ``counted``.
+    ``n_halved`` counts batches of sources whose mean is taken, ``n_loads_halved`` of those that run with their targets.
     """
+
+    shares_prompts = False  # the sources run beside the rows
 
     def __init__(
         self, model: HeadModel, patches: Sequence[Patch], recipe: Recipe, *, layers: Sequence[int], batch_tokens: int
@@ -115,30 +68,32 @@ class PatchStates:
             ModelError: patterns or values are to be patched where a gate or norm stands between attention and z.
             RequestError: patterns or values are to be patched between prompts of different length, or from a mean.
         """
-        self._model, self.recipe, self._batch_tokens = model, recipe, batch_tokens
+        super().__init__(model)
+        self.recipe, self._batch_tokens = recipe, batch_tokens
+        self.follows_text = recipe.patches_new_tokens
         self._layers = tuple(sorted(set(layers)))
         self._patches = {patch.target.layout.id: patch for patch in patches}
         self._loaded: dict[str, tuple[str, ...]] = {}
         self._seen: dict[tuple[str, int, str], list[Tensor]] = {}
         self._means: dict[tuple[int, tuple[str, ...]], Tensor] = {}
-        self._n_loads_halved = 0
         if recipe.what != "z":
             _check_direct(model, self._layers, recipe.what)
             _check_fits(patches, recipe.what)
         averaged = {one.layout.id: one for p in patches for s in p.sources.values() if len(s) > 1 for one in s}
         self._sums = self._summed(list(averaged.values()))
 
-    def patch_of(self, prompt: PromptLayout) -> Patch:
-        """The patch whose target this is."""
-        return self._patches[prompt.id]
-
     def source_of(self, arm: Arm | None, prompt: PromptLayout) -> PromptLayout | None:
         """The prompt whose z an arm puts into a target; None where nothing is patched, or from a mean."""
-        sources = () if arm is None else self.patch_of(prompt).sources[arm.kind]
+        sources = () if arm is None else self._patches[prompt.id].sources[arm.kind]
         return sources[0].layout if len(sources) == 1 else None
 
+    def check_writing(self) -> None:
+        """Raise RequestError where patterns or values are patched, which they are in fixed text only."""
+        if self.recipe.what != "z":
+            raise RequestError(f'text cannot be written with "{self.recipe.what}" patched', fix='patch "z"')
+
     @contextmanager
-    def edited(self, rows: PatchRows) -> Generator[None]:
+    def edited(self, rows: Sequence[EditRow]) -> Generator[None]:
         """Inside the block, row b of each forward pass is patched as its arm says; None leaves it alone."""
         self._load(rows)
         edits, live = self.edits(rows)
@@ -146,38 +101,38 @@ class PatchStates:
             if self.recipe.what != "z" and edits:
                 shape = len(rows), len(rows[0][2].position)
                 stack.enter_context(
-                    watching_attention(self._model, lambda layer, *seen: live.update({layer: seen[0]}), shape)
+                    watching_attention(self.model, lambda layer, *seen: live.update({layer: seen[0]}), shape)
                 )
-            stack.enter_context(editing(self._model, edits))
+            stack.enter_context(editing(self.model, edits))
             yield
 
-    def edits(self, rows: PatchRows) -> tuple[dict[int, LayerEdit], dict[int, Attention]]:
+    def edited_beside(self, rows: Sequence[EditRow], sources: Sequence[int | None]) -> AbstractContextManager[None]:
+        """The same from sources that are rows of the batch."""
+        cells = {
+            layer: list(patched_cells(rows, layer, self._patches, self.recipe.where)) for layer in touched_layers(rows)
+        }
+        return patched_between_rows(self.model, self.recipe.alpha, rows, sources, cells, self.mean)
+
+    def edits(self, rows: Sequence[EditRow]) -> tuple[dict[int, LayerEdit], dict[int, Attention]]:
         """The edit of each touched layer, and where a pass leaves the attention that patterns and values need."""
         live: dict[int, Attention] = {}
-        touched = sorted({head.layer for arm, _, _ in rows if arm is not None for head in arm.heads})
-        return {layer: self._edit(layer, rows, live) for layer in touched}, live
+        return {layer: self._edit(layer, rows, live) for layer in touched_layers(rows)}, live
 
-    def _edit(self, layer: int, rows: PatchRows, live: dict[int, Attention]) -> LayerEdit:
-        anatomy, alpha = self._model.anatomy.layers[layer], self.recipe.alpha
+    def _edit(self, layer: int, rows: Sequence[EditRow], live: dict[int, Attention]) -> LayerEdit:
+        anatomy, alpha = self.model.anatomy.layers[layer], self.recipe.alpha
         B, T, H = len(rows), len(rows[0][2].position), anatomy.n_heads
         gain = torch.ones(B, T, H)
         shape = (B, H, T, T) if self.recipe.what == "pattern" else (B, T, H, anatomy.head_size)
-        given = torch.zeros(shape, device=self._model.device)
+        given = torch.zeros(shape, device=self.model.device)
         chosen = torch.zeros(B, T, H)
-        for b, (arm, prompt, places) in enumerate(rows):
-            heads = [] if arm is None else [head.head for head in arm.heads if head.layer == layer]
-            if arm is None or not heads:
-                continue
-            patch = self._patches[prompt.id]
-            tokens = np.flatnonzero(is_patched(self.recipe.where, patch.target.slot, places.position))
-            at = torch.from_numpy(tokens)[:, None], torch.tensor(heads)[None, :]
-            chosen[b][at] = 1.0
+        for cell in patched_cells(rows, layer, self._patches, self.recipe.where):
+            at = torch.from_numpy(cell.tokens)[:, None], torch.tensor(cell.heads)[None, :]
+            chosen[cell.row][at] = 1.0
             if self.recipe.what == "pattern":
-                source = self._seen[arm.kind, layer, patch.sources[arm.kind][0].layout.id]
-                self._put_rows(given[b], source, prompt, places, tokens, heads)
+                self._put_rows(given[cell.row], layer, cell, rows[cell.row][1])
             else:
-                values = self._values(layer, patch, arm.kind, places, tokens)
-                given[b][at[0].to(given.device), at[1].to(given.device)] = values[:, heads].to(given)
+                values = self._values(layer, cell)
+                given[cell.row][at[0].to(given.device), at[1].to(given.device)] = values[:, cell.heads].to(given)
         if self.recipe.what == "v":
             # z + alpha A (v_source - v) at the patched keys: every query that sees one of them changes.
             keys = alpha * chosen[..., None].to(given)
@@ -187,43 +142,35 @@ class PatchStates:
             return LayerEdit(gain, lambda: alpha * (given @ values_of(live.pop(layer), H)).transpose(1, 2))
         return LayerEdit(gain, alpha * given)
 
-    def _values(self, layer: int, patch: Patch, kind: str, places: Places, tokens: IntArray) -> Tensor:
-        """[n, H, d] of the source at the counterparts of the target's ``tokens``."""
-        sources = patch.sources[kind]
-        if len(sources) > 1:
-            return self.mean(layer, sources).expand(len(tokens), -1, -1)
-        source = sources[0]
-        sequences = self._seen[kind, layer, source.layout.id]
-        counterparts = matched(patch.target.slot, source.slot, places.position[tokens])
-        readouts = np.maximum(places.readout[tokens], 0)
-        out = sequences[0].new_zeros((len(tokens), *sequences[0].shape[1:]))
+    def _values(self, layer: int, cell: PatchedCell) -> Tensor:
+        """[n, H, d] of the source at the counterparts of the target's patched tokens."""
+        if len(cell.sources) > 1:
+            return self.mean(layer, cell.sources).expand(len(cell.tokens), -1, -1)
+        source, target = cell.sources[0], cell.patch.target
+        sequences = self._seen[cell.arm.kind, layer, source.layout.id]
+        counterparts = matched(target.slot, source.slot, cell.places.position[cell.tokens])
+        readouts = np.maximum(cell.places.readout[cell.tokens], 0)
+        out = sequences[0].new_zeros((len(cell.tokens), *sequences[0].shape[1:]))
         for readout in np.unique(readouts):
             mine = np.flatnonzero(readouts == readout)
-            _check_reach(counterparts[mine], len(sequences[readout]), patch.target, source)
+            _check_reach(counterparts[mine], len(sequences[readout]), target, source)
             out[mine] = sequences[readout][counterparts[mine]]
         return out
 
-    def _put_rows(
-        self,
-        given: Tensor,
-        source: list[Tensor],
-        prompt: PromptLayout,
-        places: Places,
-        tokens: IntArray,
-        heads: list[int],
-    ) -> None:
+    def _put_rows(self, given: Tensor, layer: int, cell: PatchedCell, prompt: PromptLayout) -> None:
         """Write the source's attention rows into ``given`` [H, T, T], at the target row's own token indices."""
+        source, places = self._seen[cell.arm.kind, layer, cell.sources[0].layout.id], cell.places
         r = next(r for r, members in enumerate(prompt.members) if int(places.readout[0]) in members)
         paths = dict(zip(prompt.members[r], prompt.rows[r].paths, strict=True))
-        for token in tokens:
+        for token in cell.tokens:
             readout, position = int(places.readout[token]), int(places.position[token])
             keys = torch.from_numpy(paths[readout][: position + 1])
-            for head in heads:
+            for head in cell.heads:
                 given[head, int(token), keys] = source[readout][head, position, : position + 1]
 
     # --- sources -------------------------------------------------------------------------------------------------
 
-    def _load(self, rows: PatchRows) -> None:
+    def _load(self, rows: Sequence[EditRow]) -> None:
         """Run the sources of these targets, each kind by itself, in place of those of the targets before.
 
         Always all sources of a batch's targets at once, so that their bits depend on the targets alone.
@@ -256,26 +203,13 @@ class PatchStates:
             empty = [torch.empty(0)] * len(source.sequences)
             seen.setdefault((kind, layer, source.id), empty)[readout] = mine
 
-        self._n_loads_halved += self._watch([source.rows[r] for source, r in places], keep, add)
+        self.n_loads_halved += self._watch([source.rows[r] for source, r in places], keep, add)
         return seen
 
     def _watch(self, rows: Sequence[Row], keep: Keep[Kept], add: Callable[[Kept], None]) -> int:
         return watch_rows(
-            self._model, rows, keep, add, what=self.recipe.what, layers=self._layers, batch_tokens=self._batch_tokens
+            self.model, rows, keep, add, what=self.recipe.what, layers=self._layers, batch_tokens=self._batch_tokens
         )
-
-    def counted(self, work: Work) -> Work:
-        """``work`` that adds to the ``n_halved`` of each result the batches of sources that ran in halves for it."""
-
-        def with_sources(pieces: Sequence[P], run: Callable[[P], Result]) -> Iterable[Result]:
-            return work(pieces, partial(self._counted, run))
-
-        return with_sources
-
-    def _counted(self, run: Callable[[P], Result], piece: P) -> Result:
-        self._n_loads_halved = 0
-        result = run(piece)
-        return result | {"n_halved": np.asarray(int(result["n_halved"]) + self._n_loads_halved)}
 
     def _summed(self, sources: Sequence[Placed]) -> dict[tuple[int, str], tuple[Tensor, float]]:
         """Sum of z over each source's own patched places and how many they are, by layer and source."""

@@ -7,79 +7,74 @@ token by token (``alignment``). Where a mean is the source there is no twin, and
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from headscope.measure.alignment import is_patched, matched
-from headscope.measure.patching import PatchRows, PatchStates
+from headscope.measure.alignment import PatchedCell, Placed, matched
+from headscope.measure.edits import EditRow
 from headscope.models.editing import LayerEdit, editing, watching_z
 from headscope.models.head_model import HeadModel
 
 
 @contextmanager
 def patched_between_rows(
-    model: HeadModel, states: PatchStates, rows: PatchRows, twins: Sequence[int | None]
+    model: HeadModel,
+    alpha: float,
+    rows: Sequence[EditRow],
+    twins: Sequence[int | None],
+    cells: Mapping[int, Sequence[PatchedCell]],
+    mean: Callable[[int, Sequence[Placed]], Tensor],
 ) -> Generator[None]:
     """Patch the one pass inside the block.
 
     Args:
         model: the model.
-        states: what is patched into what; of z.
+        alpha: how far.
         rows: for each row its arm, None for the unedited and for twins; the target's prompt, for twins too; the
             places of the row's own tokens.
         twins: for each row the row of its source, where it has one.
+        cells: by layer what is patched.
+        mean: (layer, sources) -> [H, d] where there is no twin.
     """
     seen: dict[int, Tensor] = {}
-    touched = sorted({head.layer for arm, _, _ in rows if arm is not None for head in arm.heads})
-    edits = {layer: _edit(model, states, layer, rows, twins, lambda layer=layer: seen.pop(layer)) for layer in touched}
-    found = {layer: edit for layer, edit in edits.items() if edit is not None}
+    edits: dict[int, LayerEdit] = {}
+    for layer, of_layer in cells.items():
+        gain = torch.ones(len(rows), len(rows[0][2].position), model.anatomy.layers[layer].n_heads)
+        means = torch.zeros(*gain.shape, model.anatomy.layers[layer].head_size, device=model.device)
+        taken: list[tuple[int, int, int, int, int]] = []  # (row, token, twin, its token, head)
+        for cell in of_layer:
+            b, tokens, twin = cell.row, cell.tokens, twins[cell.row]
+            at = torch.from_numpy(tokens)[:, None], torch.tensor(cell.heads)[None, :]
+            gain[b][at] = 1.0 - alpha
+            if twin is None and len(tokens):
+                value = mean(layer, cell.sources)
+                means[b][at[0].to(value.device), at[1].to(value.device)] = value[cell.heads].to(means)
+            elif twin is not None:
+                counterparts = matched(cell.patch.target.slot, cell.sources[0].slot, cell.places.position[tokens])
+                there = np.searchsorted(rows[twin][2].position, counterparts)
+                taken += [(b, int(t), twin, int(s), h) for t, s in zip(tokens, there, strict=True) for h in cell.heads]
+        if not bool((gain == 1.0).all()):  # else no row is patched there in this pass
+            edits[layer] = LayerEdit(gain.to(model.device), _taking(layer, seen, means, taken, alpha))
     # The watcher's hooks come first, so that what they see of a twin's layer is what no edit has touched.
-    with watching_z(model, lambda layer, z: seen.update({layer: z}), list(found)), editing(model, found):
+    with watching_z(model, lambda layer, z: seen.update({layer: z}), list(edits)), editing(model, edits):
         yield
 
 
-def _edit(
-    model: HeadModel,
-    states: PatchStates,
-    layer: int,
-    rows: PatchRows,
-    twins: Sequence[int | None],
-    own: Callable[[], Tensor],
-) -> LayerEdit | None:
-    """The edit of one layer; None where no row is patched there in this pass."""
-    anatomy, recipe = model.anatomy.layers[layer], states.recipe
-    gain = torch.ones(len(rows), len(rows[0][2].position), anatomy.n_heads)
-    means = torch.zeros(*gain.shape, anatomy.head_size, device=model.device)
-    taken: list[tuple[int, int, int, int, int]] = []  # (row, token, twin, its token, head)
-    for b, (arm, prompt, places) in enumerate(rows):
-        heads = [] if arm is None else [head.head for head in arm.heads if head.layer == layer]
-        if arm is None or not heads:
-            continue
-        patch = states.patch_of(prompt)
-        tokens = np.flatnonzero(is_patched(recipe.where, patch.target.slot, places.position))
-        at = torch.from_numpy(tokens)[:, None], torch.tensor(heads)[None, :]
-        gain[b][at] = 1.0 - recipe.alpha
-        twin, sources = twins[b], patch.sources[arm.kind]
-        if twin is None and len(tokens):
-            mean = states.mean(layer, sources)
-            means[b][at[0].to(mean.device), at[1].to(mean.device)] = mean[heads].to(means)
-        elif twin is not None:
-            counterparts = matched(patch.target.slot, sources[0].slot, places.position[tokens])
-            there = np.searchsorted(rows[twin][2].position, counterparts)
-            taken += [(b, int(t), twin, int(s), head) for t, s in zip(tokens, there, strict=True) for head in heads]
-    if bool((gain == 1.0).all()):
-        return None
+def _taking(
+    layer: int, seen: dict[int, Tensor], means: Tensor, taken: Sequence[tuple[int, int, int, int, int]], alpha: float
+) -> Callable[[], Tensor]:
+    """What goes in: means, and z of twins, which ``seen`` holds when the layer has run."""
     index = torch.tensor(taken, dtype=torch.long).reshape(-1, 5)
 
     def value() -> Tensor:
-        z = own()
+        z = seen.pop(layer)
         row, token, twin, there, head = index.to(z.device).unbind(-1)
         given = means.to(z, copy=True)
         given[row, token, head] = z[twin, there, head]
-        return recipe.alpha * given
+        return alpha * given
 
-    return LayerEdit(gain.to(model.device), value)
+    return value

@@ -16,83 +16,77 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from headscope.stats.clusters import FamilyBlock, equal_weight_mean, split_templates, template_means
-from headscope.stats.columns import DISSOCIATION_COLUMNS, PATCHING_COLUMNS
+from headscope.stats.columns import DISSOCIATION_COLUMNS
 from headscope.stats.effects import Scale, family_rows
 from headscope.stats.ranking import PRIMARY_OUTCOME
-from headscope.stats.ratios import fieller_ratio
+from headscope.stats.tables import EffectBlock
 
 ComparedWith = Literal["control_patch", "unpatched"]
 
 
 @dataclass(frozen=True)
-class PatchBlock:
-    """One outcome of several patches, measured on one concept's targets in one direction.
+class PatchedOutcome:
+    """One outcome of several patches on one concept's targets; logs for ``log_ratio``.
 
     Attributes:
-        concept: the concept that is brought or taken.
-        direction: sufficiency or necessity.
-        outcome: e.g. ``lexicon_logodds_nats``.
+        name: e.g. ``lexicon_logodds_nats``.
         unit: of the outcome.
-        compared_with: what a patch's outcome is compared with.
-        tests: for each column: ``layer``, ``head`` (both absent for sets), ``heads``, ``role``, ``k``.
-        settings: columns ``what``, ``source``, ``target``, ``alpha``.
-        unpatched: [n_targets]; logs for ``log_ratio``.
+        unpatched: [n_targets].
         patched: [n_targets, n_tests].
         control_patched: [n_targets, n_tests].
         gap: [n_targets], the source's outcome minus the target's without patch; None where a share has no sense.
-        templates: template id of each target.
         scale: see ``effects.effect_rows``.
     """
 
-    concept: str
-    direction: str
-    outcome: str
+    name: str
     unit: str
-    compared_with: ComparedWith
-    tests: Sequence[Mapping[str, object]]
-    settings: Mapping[str, object]
     unpatched: NDArray[np.floating]
     patched: NDArray[np.floating]
     control_patched: NDArray[np.floating]
-    gap: NDArray[np.floating] | None
-    templates: Sequence[str]
+    gap: NDArray[np.floating] | None = None
     scale: Scale = "difference"
 
-    @property
-    def family(self) -> str:
-        """All concepts and heads of one direction, outcome (other concepts' lexicons together) and comparison."""
-        own, _, other = self.outcome.partition(":")
-        return f"patch/{self.direction}/{own}{'_of_others' if other else ''}/{self.compared_with}"
 
-    def deltas(self) -> NDArray[np.float64]:
-        """[n_targets, n_tests]: the patch's outcome minus what it is compared with."""
-        other = self.control_patched if self.compared_with == "control_patch" else self.unpatched[:, None]
-        return np.asarray(self.patched - other, dtype=np.float64)
+def patch_blocks(
+    outcome: PatchedOutcome,
+    compared_with: Sequence[ComparedWith],
+    *,
+    concept: str,
+    direction: str,
+    tests: Sequence[Mapping[str, object]],
+    settings: Mapping[str, object],
+    templates: Sequence[str],
+) -> list[EffectBlock]:
+    """Blocks for ``patching_table``, one for each thing that a patch's outcome is compared with; all exploratory.
 
+    All concepts and heads of one direction, outcome (other concepts' lexicons together) and comparison are a family.
+    Those with a gap also get max-T p-values and simultaneous intervals.
 
-def patching_table(blocks: Sequence[PatchBlock], *, seed: int, alpha: float = 0.05) -> pd.DataFrame:
-    """The ``patching`` table, family by family; every row is exploratory.
-
-    Families of the primary kind of outcome (those with a gap) also get max-T p-values and simultaneous intervals.
+    Args:
+        outcome: what was measured.
+        compared_with: ``control_patch``, ``unpatched``, or both.
+        concept: the concept that is brought or taken.
+        direction: sufficiency or necessity.
+        tests: as in ``EffectBlock``.
+        settings: columns ``what``, ``source``, ``target``, ``alpha``.
+        templates: template id of each target.
     """
-    families: dict[str, list[PatchBlock]] = {}
-    for block in blocks:
-        families.setdefault(block.family, []).append(block)
-    parts: list[pd.DataFrame] = []
-    for family, members in families.items():
-        rows = family_rows(
-            [FamilyBlock(one.deltas(), one.templates, [_key(one, test) for test in one.tests]) for one in members],
-            seed=seed,
-            alpha=alpha,
-            family=family,
-            status="exploratory",
-            simultaneous=all(one.gap is not None for one in members),
-            scale=members[0].scale,
+    own, _, other = outcome.name.partition(":")
+    means = {
+        "unpatched_mean": outcome.unpatched,
+        "patched_mean": outcome.patched,
+        "control_patched_mean": outcome.control_patched,
+    }
+    return [
+        EffectBlock(
+            concept, outcome.name, outcome.unit, "patch", "all", tests,
+            outcome.control_patched if compared == "control_patch" else outcome.unpatched, outcome.patched, templates,
+            family=f"patch/{direction}/{own}{'_of_others' if other else ''}/{compared}",
+            simultaneous=outcome.gap is not None, scale=outcome.scale,
+            keys={"direction": direction, "compared_with": compared, **settings}, means=means, gap=outcome.gap,
         )
-        added = pd.concat([_means_and_share(one, alpha) for one in members], ignore_index=True)
-        parts.append(pd.concat([rows, added], axis=1))
-    table = pd.concat(parts, ignore_index=True)[PATCHING_COLUMNS]
-    return table.astype({"layer": "Int64", "head": "Int64", "k": "Int64"})
+        for compared in compared_with
+    ]  # fmt: skip
 
 
 def primary_patches(patching: pd.DataFrame) -> pd.DataFrame:
@@ -107,37 +101,7 @@ def written_patches(patching: pd.DataFrame) -> pd.DataFrame:
     return patching[written & (patching["compared_with"] == "control_patch")]
 
 
-def _key(block: PatchBlock, test: Mapping[str, object]) -> dict[str, object]:
-    place = {"layer": pd.NA, "head": pd.NA, "k": pd.NA}
-    own = {name: getattr(block, name) for name in ("concept", "direction", "outcome", "unit", "compared_with")}
-    return {**place, **test, **own, **block.settings}
-
-
-def _means_and_share(block: PatchBlock, alpha: float) -> pd.DataFrame:
-    deltas = block.deltas()
-    missing = np.isnan(deltas)
-    arms = {
-        "unpatched_mean": np.broadcast_to(np.asarray(block.unpatched)[:, None], deltas.shape),
-        "patched_mean": block.patched,
-        "control_patched_mean": block.control_patched,
-    }
-    columns = {
-        name: equal_weight_mean(template_means(np.where(missing, np.nan, arm), block.templates).means)
-        for name, arm in arms.items()
-    }
-    if block.scale == "log_ratio":
-        columns = {name: np.exp(values) for name, values in columns.items()}
-    if block.gap is None:
-        nothing = np.full(deltas.shape[1], np.nan)
-        return pd.DataFrame(columns | dict.fromkeys(("share_recovered", "share_low", "share_high"), nothing))
-    gaps = np.where(missing, np.nan, np.broadcast_to(np.asarray(block.gap)[:, None], deltas.shape))
-    share = fieller_ratio(
-        template_means(deltas, block.templates).means, template_means(gaps, block.templates).means, alpha
-    )
-    return pd.DataFrame(columns | {"share_recovered": share.estimate, "share_low": share.low, "share_high": share.high})
-
-
-def dissociation_table(blocks: Sequence[PatchBlock], *, seed: int, alpha: float = 0.05) -> pd.DataFrame:
+def dissociation_table(blocks: Sequence[EffectBlock], *, seed: int, alpha: float = 0.05) -> pd.DataFrame:
     """The ``dissociation`` table: does a concept's own head bring (or take) it more than another concept's head does?
 
     1. On each half of a concept's templates the head is chosen that brings or takes it most; its effect counts on the
@@ -155,11 +119,13 @@ def dissociation_table(blocks: Sequence[PatchBlock], *, seed: int, alpha: float 
         necessity) is positive, and so is ``estimate``, their difference. No rows for fewer than two concepts.
     """
     parts: list[pd.DataFrame] = []
-    for direction in dict.fromkeys(block.direction for block in blocks):
-        members = [block for block in blocks if block.direction == direction]
+    for direction in dict.fromkeys(block.keys["direction"] for block in blocks):
+        members = [block for block in blocks if block.keys["direction"] == direction]
         sign = 1.0 if direction == "sufficiency" else -1.0
         gains = [sign * block.deltas() for block in members]
-        halves = [split_templates(one.templates, seed=seed, name="dissociation") for one in members]
+        halves = [
+            split_templates([str(label) for label in one.templates], seed=seed, name="dissociation") for one in members
+        ]
         chosen = [
             [int(np.nanargmax(_mean(gain[half], np.asarray(one.templates)[half]))) for half in halved]
             for one, gain, halved in zip(members, gains, halves, strict=True)
@@ -179,7 +145,7 @@ def dissociation_table(blocks: Sequence[PatchBlock], *, seed: int, alpha: float 
         )  # fmt: skip
         heads = [" / ".join(dict.fromkeys(str(one.tests[j]["heads"]) for j in picks)) for one, picks in
                  zip(members, chosen, strict=True)]  # fmt: skip
-        rows["direction"], rows["unit"] = direction, members[0].unit
+        rows["direction"], rows["unit"] = str(direction), members[0].unit
         rows["other"] = [members[b].concept for _, b in pairs]
         rows["own_heads"], rows["other_heads"] = [heads[a] for a, _ in pairs], [heads[b] for _, b in pairs]
         for name, which in (("own_estimate", 0), ("other_estimate", 1)):
@@ -203,5 +169,5 @@ def _elsewhere(
     return np.where(halves[1], gains[:, chosen[0]], gains[:, chosen[1]])
 
 
-def _mean(values: NDArray[np.float64], templates: Sequence[str] | NDArray[np.str_]) -> NDArray[np.float64]:
+def _mean(values: NDArray[np.float64], templates: Sequence[str | None] | NDArray[np.str_]) -> NDArray[np.float64]:
     return equal_weight_mean(template_means(values, [str(one) for one in templates]).means)

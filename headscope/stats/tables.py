@@ -7,7 +7,7 @@ with the same ``family`` are tested together: all concepts of a measure are one 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 import numpy as np
@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 from headscope.errors import RequestError
 from headscope.heads import Head
 from headscope.stats.clusters import FamilyBlock, equal_weight_mean, template_means
-from headscope.stats.columns import ASSAY_COLUMNS, EFFECTS_COLUMNS, SCREEN_COLUMNS
+from headscope.stats.columns import ASSAY_COLUMNS, EFFECTS_COLUMNS, PATCHING_COLUMNS, SCREEN_COLUMNS
 from headscope.stats.effects import TOLERANCE_NATS, IntervalKind, Scale, effect_rows, family_rows
 from headscope.stats.multiplicity import benjamini_hochberg
+from headscope.stats.ratios import fieller_ratio
 from headscope.stats.unpaired import unpaired_rows
 
 TOLERANCE_SHARE = 1e-6
@@ -79,6 +80,9 @@ class EffectBlock:
         scale: see ``effects.effect_rows``; for ``divergence`` ``edited`` is the divergence and ``baseline`` is 0.
         interval: t or bootstrap_t.
         tolerance: |effect| below it is 0 with p = 1.
+        keys: further columns that identify the rows.
+        means: column -> an outcome's values whose mean stands beside the effect; by default those of the two arms.
+        gap: [n_prompts], what an effect is a share of; None where a share has no sense.
     """
 
     concept: str
@@ -96,6 +100,14 @@ class EffectBlock:
     scale: Scale = "difference"
     interval: IntervalKind = "t"
     tolerance: float = TOLERANCE_NATS
+    keys: Mapping[str, object] = field(default_factory=dict[str, object])
+    means: Mapping[str, NDArray[np.floating]] | None = None
+    gap: NDArray[np.floating] | None = None
+
+    def deltas(self) -> NDArray[np.float64]:
+        """[n_prompts, n_tests]: the outcome with each edit minus what it is compared with."""
+        baseline, edited = _arms(self)
+        return edited - baseline
 
 
 def head_tests(heads: Sequence[Head]) -> list[dict[str, object]]:
@@ -177,6 +189,15 @@ def effects_table(blocks: Sequence[EffectBlock], *, seed: int, alpha: float = 0.
     Raises:
         RequestError: blocks of one family disagree in status, scale, interval, tolerance or ``simultaneous``.
     """
+    return _tested(blocks, EFFECTS_COLUMNS, seed, alpha)
+
+
+def patching_table(blocks: Sequence[EffectBlock], *, seed: int, alpha: float = 0.05) -> pd.DataFrame:
+    """The ``patching`` table, made as ``effects_table`` is; see ``patching.patch_blocks``."""
+    return _tested(blocks, PATCHING_COLUMNS, seed, alpha)
+
+
+def _tested(blocks: Sequence[EffectBlock], columns: Sequence[str], seed: int, alpha: float) -> pd.DataFrame:
     parts: list[pd.DataFrame] = []
     for family, members in _by_family(blocks):
         first = members[0]
@@ -184,7 +205,7 @@ def effects_table(blocks: Sequence[EffectBlock], *, seed: int, alpha: float = 0.
         if len(settings) > 1:
             raise RequestError(f'blocks of family "{family}" are to be tested differently', expected="one setting")
         rows = family_rows(
-            [FamilyBlock(_effect_deltas(b), b.templates, [_effect_key(b, t) for t in b.tests]) for b in members],
+            [FamilyBlock(b.deltas(), b.templates, [_effect_key(b, t) for t in b.tests]) for b in members],
             seed=seed,
             alpha=alpha,
             family=family,
@@ -194,11 +215,9 @@ def effects_table(blocks: Sequence[EffectBlock], *, seed: int, alpha: float = 0.
             tolerance=first.tolerance,
             interval=first.interval,
         )
-        means = [_arm_means(block) for block in members]
-        rows["baseline_mean"] = np.concatenate([baseline for baseline, _ in means])
-        rows["edited_mean"] = np.concatenate([edited for _, edited in means])
-        parts.append(rows)
-    table = _shaped(parts, EFFECTS_COLUMNS)
+        beside = pd.concat([_means_and_share(block, alpha) for block in members], ignore_index=True)
+        parts.append(pd.concat([rows, beside], axis=1))
+    table = _shaped(parts, columns)
     return table.astype({"layer": "Int64", "head": "Int64", "k": "Int64"})
 
 
@@ -272,7 +291,7 @@ def _screen_keys(block: ScreenBlock) -> list[Mapping[str, object]]:
 def _effect_key(block: EffectBlock, test: Mapping[str, object]) -> dict[str, object]:
     place = {"layer": pd.NA, "head": pd.NA, "k": pd.NA}
     shared = {"concept": block.concept, "edit": block.edit, "scope": block.scope, "outcome": block.outcome}
-    return {**place, **test, **shared, "unit": block.unit}
+    return {**place, **test, **shared, "unit": block.unit, **block.keys}
 
 
 def _arms(block: EffectBlock) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -289,19 +308,28 @@ def _arms(block: EffectBlock) -> tuple[NDArray[np.float64], NDArray[np.float64]]
     return baseline, edited
 
 
-def _effect_deltas(block: EffectBlock) -> NDArray[np.float64]:
+def _means_and_share(block: EffectBlock, alpha: float) -> pd.DataFrame:
+    """Means over the same templates as the effect, of ratios the geometric mean; and the share of the gap."""
     baseline, edited = _arms(block)
-    return edited - baseline
+    deltas = edited - baseline
+    missing = np.isnan(deltas)
+    columns: dict[str, NDArray[np.float64]] = {}
+    for name, values in (block.means or {"baseline_mean": baseline, "edited_mean": edited}).items():
+        mean = _class_mean(np.where(missing, np.nan, _by_test(values, deltas.shape)), block.templates)
+        columns[name] = np.exp(mean) if block.scale == "log_ratio" else mean
+    if block.gap is None:
+        nothing = np.full(deltas.shape[1], np.nan)
+        return pd.DataFrame(columns | dict.fromkeys(("share_recovered", "share_low", "share_high"), nothing))
+    gaps = np.where(missing, np.nan, _by_test(block.gap, deltas.shape))
+    effect, whole = (template_means(values, block.templates).means for values in (deltas, gaps))
+    share = fieller_ratio(effect, whole, alpha)
+    return pd.DataFrame(columns | {"share_recovered": share.estimate, "share_low": share.low, "share_high": share.high})
 
 
-def _arm_means(block: EffectBlock) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Means of both arms over the same templates as the effect; of ratios the geometric mean."""
-    baseline, edited = _arms(block)
-    missing = np.isnan(edited - baseline)
-    means = [_class_mean(np.where(missing, np.nan, arm), block.templates) for arm in (baseline, edited)]
-    if block.scale == "log_ratio":
-        means = [np.exp(mean) for mean in means]
-    return means[0], means[1]
+def _by_test(values: NDArray[np.floating], shape: tuple[int, ...]) -> NDArray[np.float64]:
+    """[n_prompts, n_tests] of values by prompt, or by prompt and test."""
+    array = np.asarray(values, dtype=np.float64)
+    return np.broadcast_to(array[:, None], shape) if array.ndim == 1 else array
 
 
 def _class_mean(values: NDArray[np.floating], templates: Sequence[str | None]) -> NDArray[np.float64]:

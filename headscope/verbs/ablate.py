@@ -14,12 +14,12 @@ import pandas as pd
 
 from headscope.errors import RequestError
 from headscope.heads import HeadSet
-from headscope.measure.texts import SentimentScorer, load_sentiment
+from headscope.measure.outcomes.keywords import KEYWORD_COUNTING
+from headscope.measure.outcomes.sentiment import SentimentScorer, load_sentiment
 from headscope.settings import Writing
 from headscope.stats import EffectBlock, effects_table
 from headscope.study import Stage, Study
 from headscope.verbs.continuations import (
-    KEYWORD_COUNTING,
     check_texts_fit,
     generated_blocks,
     open_end,
@@ -115,7 +115,7 @@ def _texts(
 ) -> tuple[list[EffectBlock], pd.DataFrame, dict[str, Any]]:
     """Blocks of every score, the ``texts`` table, and facts of the writing."""
     sampling = sampling_of(study, writing)
-    written = write_texts(study, edited, sampling, scorer, keyword_counting=writing.keyword_counting)
+    written = write_texts(study, edited, sampling, scorer, writing.keyword_counting)
     metrics = study_metrics(written, scorer, tuple(study.profile.concepts), writing.keyword_counting)
     facts: dict[str, Any] = {
         **writing_facts(study, sampling, scorer),
@@ -125,7 +125,7 @@ def _texts(
         "n_halved": written.n_halved,
     }
     blocks = generated_blocks(study, edited, written, writing.scope)
-    return blocks, texts_table(study, edited, written), facts
+    return blocks, texts_table(study, [edit.arm for edit in edited], written), facts
 
 
 def _kind(kind: str, value_bias: str) -> str:

@@ -96,13 +96,13 @@ def _measured(study: Study, steps: int) -> tuple[FastScores, DirectScores | None
         raise AssertionError("the mean edit takes its values from the control prompts' states")
     by_id = {layout.id: layout for layout in study.layouts}
     partners = {name: by_id[pair] for name, pair in study.pair_of.items() if pair is not None and pair in by_id}
-    about = {"lexicons": study.lexicon_ids()}
+    about = {"outcomes": study.outcome_ids()}
     fast = GradientPasses(
-        study.model, prompts, study.lexicons, states=states, partners=partners, batch_tokens=study.batch_tokens
+        study.model, prompts, study.log_odds, states=states, partners=partners, batch_tokens=study.batch_tokens
     ).measure(steps=steps, progress=study.progress, work=study.work("gradients", (), prompts, **about))
     try:
         direct = measure_direct(
-            study.model, prompts, study.lexicons, states=states, batch_tokens=study.batch_tokens,
+            study.model, prompts, study.log_odds, states=states, batch_tokens=study.batch_tokens,
             progress=study.progress, work=study.work("direct", (), prompts, **about),
         )  # fmt: skip
     except ModelError as refused:

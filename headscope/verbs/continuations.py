@@ -15,25 +15,20 @@ import numpy.typing as npt
 import pandas as pd
 
 from headscope.chat import Chat
-from headscope.measure.edits import Arm, ControlStates
+from headscope.measure.edits import Arm
 from headscope.measure.generation import check_room, generate
-from headscope.measure.layout import PromptLayout
-from headscope.measure.patching import PatchStates
-from headscope.measure.protocols import Work, here
+from headscope.measure.outcomes import Outcome
+from headscope.measure.outcomes.keywords import PREFIXES, keyword_outcomes
+from headscope.measure.outcomes.repetition import DISTINCT_2
+from headscope.measure.outcomes.sentiment import SentimentScorer
 from headscope.measure.sampling import Sampling, stop_ids
-from headscope.measure.texts import SentimentScorer, distinct_2
-from headscope.profiles.phase6_words import counting_words
-from headscope.profiles.types import Profile
-from headscope.profiles.words import count_substrings_phase6, count_words
 from headscope.settings import Writing
 from headscope.stats import EffectBlock
-from headscope.study import Study
+from headscope.study import Stage, Study
 from headscope.verbs.effect_rows import Edited
 from headscope.vocabulary import shown_token
 
 FloatArray = npt.NDArray[np.float64]
-
-KEYWORD_COUNTING = ("continuation", "phase6")
 
 
 @dataclass(frozen=True)
@@ -43,15 +38,15 @@ class Written:
     Attributes:
         rows: indices of the study's prompts that were continued.
         texts: ``texts[arm][prompt][sample]``; arm 0 is the unedited model.
-        scores: outcome -> [n_arms, n_prompts, n_samples]; NaN where a text has no score.
-        units: outcome -> unit.
+        outcomes: what was measured of each text.
+        scores: by outcome [n_arms, n_prompts, n_samples]; NaN where a text has no score.
         n_halved: how many batches did not fit into memory and were written in halves.
     """
 
     rows: list[int]
     texts: list[list[list[str]]]
+    outcomes: list[Outcome]
     scores: dict[str, FloatArray]
-    units: dict[str, str]
     n_halved: int
 
 
@@ -92,42 +87,23 @@ def open_end(study: Study) -> list[str]:
 
 
 def write_texts(
-    study: Study,
-    edits: Sequence[Edited],
-    sampling: Sampling,
-    scorer: SentimentScorer,
-    *,
-    keyword_counting: str,
+    study: Study, edits: Sequence[Edited], sampling: Sampling, scorer: SentimentScorer, keyword_counting: str
 ) -> Written:
     """Continue every prompt of the study's concepts, unedited and under each edit, and score the texts."""
     rows = [i for i, layout in enumerate(study.layouts) if layout.concept in study.names]
-    prompts = [study.layouts[i] for i in rows]
-    arms = [edit.arm for edit in edits]
-    return continued(
-        study, rows, prompts, arms, sampling, scorer, states=study.states({arm.kind for arm in arms}),
-        keyword_counting=keyword_counting,
-        work=study.work("texts", arms, prompts, sampling=vars(sampling)),
-    )  # fmt: skip
+    stage = study.stage("texts", [edit.arm for edit in edits], rows)
+    return continued(stage, rows, sampling, scorer, keyword_counting)
 
 
 def continued(
-    study: Study,
-    rows: list[int],
-    prompts: Sequence[PromptLayout],
-    edited: Sequence[Arm],
-    sampling: Sampling,
-    scorer: SentimentScorer,
-    *,
-    states: ControlStates | PatchStates | None,
-    keyword_counting: str = "continuation",
-    work: Work = here,
+    stage: Stage, rows: list[int], sampling: Sampling, scorer: SentimentScorer, keyword_counting: str = "continuation"
 ) -> Written:
-    """Continue ``prompts``, which are the study's ``rows``, unedited and under each arm, and score the texts."""
-    arms = [None, *edited]
+    """Continue the prompts of a stage, which are its study's ``rows``, unedited and under each arm; score the texts."""
+    study, prompts, arms = stage.study, stage.layouts, [None, *stage.arms]
     halvings: list[int] = []
     ids = generate(
-        study.model, prompts, arms, sampling, states=states, batch_tokens=study.batch_tokens, pack=study.pack,
-        progress=study.progress, halved=halvings.append, work=work,
+        study.model, prompts, arms, sampling, states=stage.served(), batch_tokens=study.batch_tokens, pack=study.pack,
+        progress=study.progress, halved=halvings.append, work=stage.work(sampling=vars(sampling)),
     )  # fmt: skip
     decode: Callable[..., str] = study.model.tokenizer.decode
     texts = [
@@ -137,47 +113,27 @@ def continued(
         ]
         for of_arm in ids
     ]
-    scores, units = _score(study.profile, texts, scorer)
-    if keyword_counting == "phase6":
-        whole = [
-            [[prompt.tokens.text + text for text in samples] for prompt, samples in zip(prompts, of_arm, strict=True)]
-            for of_arm in texts
-        ]
-        for name, concept in study.profile.concepts.items():
-            words = counting_words(concept)
-            scores[f"keyword_count_phase6_{name}"] = _each(
-                whole, lambda text, w=words: count_substrings_phase6(text, w)
-            )
-            units[f"keyword_count_phase6_{name}"] = "keywords_per_prompt_and_text"
-    return Written(rows, texts, scores, units, sum(halvings))
-
-
-def _score(
-    profile: Profile, texts: list[list[list[str]]], scorer: SentimentScorer
-) -> tuple[dict[str, FloatArray], dict[str, str]]:
-    scores = {
-        f"keyword_count_{name}": _each(texts, lambda text, w=concept.lexicon.words: count_words(text, w))
-        for name, concept in profile.concepts.items()
-    }
-    units = dict.fromkeys(scores, "keywords_per_text")
+    outcomes = text_outcomes(study, scorer, keyword_counting)
+    shape = len(arms), len(prompts), sampling.samples
     flat = [text for of_arm in texts for samples in of_arm for text in samples]
-    scores[scorer.outcome] = scorer.score(flat).reshape(len(texts), len(texts[0]), -1)
-    units[scorer.outcome] = "sentiment_-1_to_1"
-    scores["distinct_2"] = _each(texts, distinct_2)
-    units["distinct_2"] = "share_of_word_pairs"
-    return scores, units
+    before = [prompt.tokens.text for _ in arms for prompt in prompts for _ in range(sampling.samples)]
+    scores = {one.name: one.of_texts(flat, before).reshape(shape) for one in outcomes}
+    return Written(rows, texts, outcomes, scores, sum(halvings))
 
 
-def _each(texts: list[list[list[str]]], score: Callable[[str], float]) -> FloatArray:
-    return np.array([[[score(text) for text in samples] for samples in of_arm] for of_arm in texts], dtype=np.float64)
+def text_outcomes(study: Study, scorer: SentimentScorer, keyword_counting: str) -> list[Outcome]:
+    """All that is measured of written text."""
+    own = [one for one in study.own_outcomes if one.read_at == "text"]
+    counts = keyword_outcomes(study.profile, "phase6") if keyword_counting == "phase6" else ()
+    return [*keyword_outcomes(study.profile, "continuation"), scorer.outcome, DISTINCT_2, *counts, *own]
 
 
 def generated_blocks(study: Study, edits: Sequence[Edited], written: Written, scope: str) -> list[EffectBlock]:
     """Blocks for ``stats.effects_table``: every score of every edit, for each concept's prompts; all exploratory."""
     blocks: list[EffectBlock] = []
     concept_of = [study.layouts[i].concept for i in written.rows]
-    for outcome, scores in written.scores.items():
-        per_prompt = scores.mean(axis=2)
+    for outcome in written.outcomes:
+        per_prompt = written.scores[outcome.name].mean(axis=2)
         for kind in dict.fromkeys(edit.arm.kind for edit in edits):
             chosen = [a for a, edit in enumerate(edits, start=1) if edit.arm.kind == kind]
             tests = [edits[a - 1].test() for a in chosen]
@@ -186,42 +142,57 @@ def generated_blocks(study: Study, edits: Sequence[Edited], written: Written, sc
                 blocks.append(
                     EffectBlock(
                         name,
-                        outcome,
-                        written.units[outcome],
+                        outcome.name,
+                        outcome.unit,
                         kind,
                         scope,
                         tests,
                         per_prompt[0, mine],
                         per_prompt[np.ix_(chosen, mine)].T,
                         study.labels_of([written.rows[p] for p in mine]),
-                        family=f"generation/{outcome}/{kind}",
+                        family=f"generation/{outcome.name}/{kind}",
+                        scale=outcome.scale,
                     )
                 )
     return blocks
 
 
-def texts_table(study: Study, edits: Sequence[Edited], written: Written) -> pd.DataFrame:
-    """The ``texts`` table: continuations of both arms side by side, one row for each edit, prompt and sample."""
-    rows: list[dict[str, object]] = []
-    for a, edit in enumerate(edits, start=1):
-        for p, i in enumerate(written.rows):
-            asked = study.layouts[i]
-            for sample, baseline in enumerate(written.texts[0][p]):
-                rows.append(
-                    {
-                        "concept": asked.concept,
-                        "prompt_id": asked.id,
-                        "sample": sample,
-                        "prompt": asked.tokens.text,
-                        "heads": str(edit.arm.heads),
-                        "edit": edit.arm.kind,
-                        "direction": "",
-                        "source_id": "",
-                        "baseline_text": baseline,
-                        "edited_text": written.texts[a][p][sample],
-                    }
-                )
-    return pd.DataFrame(rows)
+def texts_table(
+    study: Study,
+    arms: Sequence[Arm],
+    written: Written,
+    *,
+    concept: str | None = None,
+    direction: str = "",
+    source_id: Callable[[Arm, int], str] = lambda arm, prompt: "",
+) -> pd.DataFrame:
+    """The ``texts`` table: continuations of both arms side by side, one row for each arm, prompt and sample.
+
+    Args:
+        study: whose prompts were continued.
+        arms: the edits.
+        written: what was written.
+        concept: the concept it is about, where it is not that of each prompt.
+        direction: of a patch.
+        source_id: what to say of the source of an arm and the prompt with an index.
+    """
+    return pd.DataFrame(
+        {
+            "concept": concept or study.layouts[i].concept,
+            "prompt_id": study.layouts[i].id,
+            "sample": sample,
+            "prompt": study.layouts[i].tokens.text,
+            "heads": str(arm.heads),
+            "edit": arm.kind,
+            "direction": direction,
+            "source_id": source_id(arm, p),
+            "baseline_text": baseline,
+            "edited_text": written.texts[a][p][sample],
+        }
+        for a, arm in enumerate(arms, start=1)
+        for p, i in enumerate(written.rows)
+        for sample, baseline in enumerate(written.texts[0][p])
+    )  # fmt: skip
 
 
 def study_metrics(
@@ -231,16 +202,14 @@ def study_metrics(
 
     ``keyword_counts`` counts as asked; ``keyword_counts_continuation`` is always the whole words of the continuation.
     """
-    prefix = "keyword_count_phase6_" if counting == "phase6" else "keyword_count_"
+    sentiment = written.scores[scorer.outcome.name]
     return [
         {
-            "keyword_counts": {name: _moments(written.scores[prefix + name][arm]) for name in concepts},
+            "keyword_counts": {name: _moments(written.scores[PREFIXES[counting] + name][arm]) for name in concepts},
             "keyword_counts_continuation": {
                 name: _moments(written.scores[f"keyword_count_{name}"][arm]) for name in concepts
             },
-            "sentiment": {
-                key: value for key, value in _moments(written.scores[scorer.outcome][arm]).items() if key != "total"
-            },
+            "sentiment": {key: value for key, value in _moments(sentiment[arm]).items() if key != "total"},
         }
         for arm in range(len(written.texts))
     ]

@@ -11,7 +11,7 @@ these prompts read with another concept's lexicon; ``specificity_nats:other``, t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,13 +23,13 @@ import xarray as xr
 from headscope.heads import Head, HeadSet
 from headscope.measure.edits import Arm
 from headscope.measure.forced import ForcedOutcomes
+from headscope.measure.outcomes import KL, PERPLEXITY, PRIMARY, Outcome, log_odds_name
 from headscope.stats import EffectBlock, assay_table
 from headscope.stats.specificity import specificity_blocks
 from headscope.study import Stage, Study
 
 FloatArray = npt.NDArray[np.float64]
 
-PRIMARY = "lexicon_logodds_nats"
 DECIDING_EDIT = "mean"
 LOWEST_SET = HeadSet((Head(0, 0),))
 """Stands, in a plan, for a set that is not known yet: it may begin at layer 0."""
@@ -69,11 +69,10 @@ def assay_of(study: Study, outcomes: ForcedOutcomes) -> pd.DataFrame:
     pair_of = study.pair_of
     parts: list[pd.DataFrame] = []
     for name in study.names:
-        rows, column = study.rows_of(name), study.lexicon_column(name)
-        all_controls = outcomes.baseline[[index[layout.id] for layout in study.controls], column].mean()
+        rows, baseline = study.rows_of(name), outcomes.baseline[log_odds_name(name)]
+        all_controls = baseline[[index[layout.id] for layout in study.controls]].mean()
         controls = [
-            all_controls if (pair := pair_of[study.layouts[i].id]) is None else outcomes.baseline[index[pair], column]
-            for i in rows
+            all_controls if (pair := pair_of[study.layouts[i].id]) is None else baseline[index[pair]] for i in rows
         ]
         n_unpaired = sum(pair_of[study.layouts[i].id] is None for i in rows)
         parts.append(
@@ -81,7 +80,7 @@ def assay_of(study: Study, outcomes: ForcedOutcomes) -> pd.DataFrame:
                 name,
                 PRIMARY,
                 "nats",
-                outcomes.baseline[rows, column],
+                baseline[rows],
                 np.array(controls),
                 study.labels_of(rows),
                 seed=study.seed,
@@ -108,74 +107,76 @@ def effect_blocks(
     for kind in dict.fromkeys(edit.arm.kind for edit in edits):
         chosen = [i for i, edit in enumerate(edits) if edit.arm.kind == kind]
         tests = [edits[i].test() for i in chosen]
+        arms = _KindOfEdit(study, outcomes, chosen, tests, kind, family)
         for name in study.names:
-            rows = study.rows_of(name)
-            own = study.lexicon_column(name)
-            labels = study.labels_of(rows)
-            baseline, edited = outcomes.baseline[rows], outcomes.edited[np.ix_(chosen, rows)].transpose(1, 0, 2)
-            blocks.append(
-                EffectBlock(
-                    name, PRIMARY, "nats", kind, "all", tests, baseline[:, own], edited[..., own], labels,
-                    family=f"{family}/{PRIMARY}/{kind}",
-                    status="confirmatory" if kind == confirmatory else "exploratory",
-                    simultaneous=True,
-                )
-            )  # fmt: skip
-            others = {other: study.lexicon_column(other) for other in study.profile.concepts if other != name}
-            change = edited - baseline[:, None, :]
-            blocks += [
-                EffectBlock(
-                    name, f"{PRIMARY}:{other}", "nats", kind, "all", tests, baseline[:, column],
-                    edited[..., column], labels, family=f"{family}/{PRIMARY}_of_others/{kind}",
-                )
-                for other, column in others.items()
-            ]  # fmt: skip
-            blocks += specificity_blocks(
-                name,
-                tests,
-                change[..., own],
-                {other: change[..., column] for other, column in others.items()},
-                labels,
-                edit=kind,
-                family=f"{family}/specificity_nats/{kind}",
-            )
-        blocks += _damage(study, kind, chosen, tests, outcomes, family)
+            blocks += arms.log_odds(name, confirmatory=kind == confirmatory)
+            blocks += [arms.block(name, one) for one in study.own_outcomes if one.read_at == "answers"]
+        blocks += [arms.block(study.profile.control, one) for one in study.outcomes if one.read_at == "prompt"]
     return blocks
 
 
-def _damage(
-    study: Study, kind: str, chosen: list[int], tests: list[dict[str, object]], outcomes: ForcedOutcomes, family: str
-) -> list[EffectBlock]:
-    control = study.profile.control
-    rows = study.rows_of(control)
-    labels = study.labels_of(rows)
-    kl = outcomes.kl_nats_per_token[np.ix_(chosen, rows)].T
-    nll = outcomes.baseline_nll_nats_per_token[rows]
-    edited_nll = outcomes.edited_nll_nats_per_token[np.ix_(chosen, rows)].T
-    return [
-        EffectBlock(
-            control, "kl_nats_per_token", "nats_per_token", kind, "all", tests, np.zeros(len(rows)), kl, labels,
-            family=f"{family}/kl_nats_per_token/{kind}", scale="divergence",
-        ),
-        EffectBlock(
-            control, "perplexity_ratio", "ratio", kind, "all", tests, nll, edited_nll, labels,
-            family=f"{family}/perplexity_ratio/{kind}", scale="log_ratio",
-        ),
-    ]  # fmt: skip
+@dataclass(frozen=True)
+class _KindOfEdit:
+    """The arms of one kind of edit: those of the outcomes with the numbers ``chosen``."""
+
+    study: Study
+    outcomes: ForcedOutcomes
+    chosen: list[int]
+    tests: list[dict[str, object]]
+    kind: str
+    family: str
+
+    def block(
+        self, concept: str, outcome: Outcome, name: str | None = None, part: str | None = None, **tested: Any
+    ) -> EffectBlock:
+        """One outcome on one class of prompts; ``name`` is its name in the table, ``part`` names its family."""
+        rows, shown = self.study.rows_of(concept), name or outcome.name
+        return EffectBlock(
+            concept, shown, outcome.unit, self.kind, "all", self.tests, self.outcomes.baseline[outcome.name][rows],
+            self.outcomes.edited[outcome.name][np.ix_(self.chosen, rows)].T, self.study.labels_of(rows),
+            family=f"{self.family}/{part or shown}/{self.kind}", scale=outcome.scale, **tested,
+        )  # fmt: skip
+
+    def log_odds(self, concept: str, *, confirmatory: bool) -> list[EffectBlock]:
+        """The concept's own log-odds, those of the others on the same prompts, and how the two changes differ."""
+        of = self.study.log_odds
+        status = "confirmatory" if confirmatory else "exploratory"
+        own = self.block(concept, of[concept], PRIMARY, status=status, simultaneous=True)
+        others = {
+            other: self.block(concept, of[other], f"{PRIMARY}:{other}", f"{PRIMARY}_of_others")
+            for other in of
+            if other != concept
+        }
+        changes = {other: block.edited - block.baseline[:, None] for other, block in others.items()}
+        return [
+            own,
+            *others.values(),
+            *specificity_blocks(
+                concept, self.tests, own.edited - own.baseline[:, None], changes, own.templates,
+                edit=self.kind, family=f"{self.family}/specificity_nats/{self.kind}",
+            ),
+        ]  # fmt: skip
+
+
+def by_lexicon(study: Study, values: Mapping[str, FloatArray]) -> FloatArray:
+    """[..., n_lexicons] every concept's log-odds, of a study's outcomes by name."""
+    return np.stack([values[log_odds_name(name)] for name in study.profile.concepts], axis=-1)
 
 
 def arrays_of(study: Study, edits: Sequence[Edited], outcomes: ForcedOutcomes) -> xr.Dataset:
     """Everything measured, with named axes (edit, prompt, lexicon)."""
     tests = [edit.test() for edit in edits]
-    nats = {"unit": "nats"}
     per_token = {"unit": "nats_per_token"}
+    own = [(one.name, {"unit": one.unit}) for one in study.own_outcomes if one.read_at != "text"]
     return xr.Dataset(
         {
-            "baseline": (("prompt", "lexicon"), outcomes.baseline, nats),
-            "edited": (("edit", "prompt", "lexicon"), outcomes.edited, nats),
-            "kl": (("edit", "prompt"), outcomes.kl_nats_per_token, per_token),
-            "baseline_nll": (("prompt",), outcomes.baseline_nll_nats_per_token, per_token),
-            "edited_nll": (("edit", "prompt"), outcomes.edited_nll_nats_per_token, per_token),
+            "baseline": (("prompt", "lexicon"), by_lexicon(study, outcomes.baseline), {"unit": "nats"}),
+            "edited": (("edit", "prompt", "lexicon"), by_lexicon(study, outcomes.edited), {"unit": "nats"}),
+            "kl": (("edit", "prompt"), outcomes.edited[KL.name], per_token),
+            "baseline_nll": (("prompt",), outcomes.baseline[PERPLEXITY.name], per_token),
+            "edited_nll": (("edit", "prompt"), outcomes.edited[PERPLEXITY.name], per_token),
+            **{f"baseline_{name}": (("prompt",), outcomes.baseline[name], unit) for name, unit in own},
+            **{f"edited_{name}": (("edit", "prompt"), outcomes.edited[name], unit) for name, unit in own},
         },
         coords={
             "prompt": [layout.id for layout in study.layouts],
@@ -194,7 +195,8 @@ def arrays_of(study: Study, edits: Sequence[Edited], outcomes: ForcedOutcomes) -
 def facts_of(study: Study, outcomes: ForcedOutcomes) -> dict[str, Any]:
     """JSON-able facts for the manifest."""
     places = study.profile.readouts or ("the last prompt token",)
-    return {
+    own = {"outcomes": [one.record() for one in study.own_outcomes]} if study.own_outcomes else {}
+    return own | {
         "concepts": list(study.names),
         "readouts": list(study.profile.readouts),
         "lexicons": {

@@ -21,6 +21,7 @@ import xarray as xr
 from headscope.errors import RequestError
 from headscope.heads import HeadSet
 from headscope.measure.edits import Arm
+from headscope.measure.outcomes import log_odds_name
 from headscope.stats import EffectBlock, effects_table
 from headscope.stats.clusters import equal_weight_mean, template_means
 from headscope.stats.nulls import draw_disjoint_sets, null_row
@@ -87,8 +88,7 @@ def joint(
         stage = random_set_stage(view, random_sets.sets)
         outcomes = stage.run()
         n_halved += view.n_halved
-        column = view.lexicon_column(top.concept)
-        deltas = (outcomes.edited[:, :, column] - outcomes.baseline[None, :, column]).T
+        deltas = outcomes.change(log_odds_name(top.concept)).T
         means = equal_weight_mean(template_means(deltas, [layout.template for layout in stage.layouts]).means)
         rows.append(null_row(top.concept, top.heads, PRIMARY, estimate, means, random_sets))
         drawn.append(

@@ -6,7 +6,8 @@
    patch, paired on the target, so what any foreign z does to a prompt is not taken for the concept. The share recovered
    is the mean effect over the mean gap between the two prompts without any patch.
 3. Sets are also placed among random sets of their size, patched the same way, and every target goes on unpatched,
-   patched and control-patched (``patched_texts``).
+   patched and control-patched. While a text is patched its source is fed the text's own new words, so that z is taken
+   from the same words after the source prompt (``measure/patching_text.py``).
 4. Where single heads of several concepts were patched, each concept is patched through the others' heads
    (``dissociation``).
 
@@ -17,33 +18,38 @@ Heimersheim & Nanda 2024 (arXiv:2404.15255); Wang et al. 2022 (arXiv:2211.00593)
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from headscope.errors import RequestError
 from headscope.heads import HeadSet
-from headscope.measure.edits import PATCH_KINDS, Arm
-from headscope.measure.forced import ForcedOutcomes, ForcedPasses
-from headscope.measure.patching import STUDY_NAMES, PatchStates, Recipe
-from headscope.measure.texts import load_sentiment
+from headscope.measure.alignment import STUDY_NAMES, Recipe
+from headscope.measure.edits import Arm
+from headscope.measure.outcomes import PRIMARY
+from headscope.measure.outcomes.sentiment import SentimentScorer, load_sentiment
+from headscope.measure.sampling import Sampling
 from headscope.profiles.types import Profile
 from headscope.settings import Writing
-from headscope.stats.clusters import equal_weight_mean, template_means
+from headscope.stats import EffectBlock
 from headscope.stats.nulls import draw_disjoint_sets, null_row
-from headscope.stats.patching import dissociation_table, patching_table
+from headscope.stats.patching import dissociation_table
+from headscope.stats.tables import patching_table
 from headscope.study import Study
-from headscope.verbs.continuations import check_texts_fit, open_end, sampling_of, writing_facts
-from headscope.verbs.effect_rows import PRIMARY, assay_of, facts_of
-from headscope.verbs.patch_pairs import DIRECTIONS, PatchPlan, Planner
-from headscope.verbs.patched import Measured, forced_blocks, pairs_record, pairs_warnings, patched_values
-from headscope.verbs.patched_texts import patched_texts
+from headscope.verbs.continuations import (
+    check_texts_fit,
+    continued,
+    open_end,
+    sampling_of,
+    texts_table,
+    writing_facts,
+)
+from headscope.verbs.effect_rows import Edited, assay_of, facts_of
+from headscope.verbs.patch_pairs import DIRECTIONS, Planner
+from headscope.verbs.patch_rows import Patched, patched_arrays
 from headscope.verbs.result import Result
-
-FloatArray = npt.NDArray[np.float64]
 
 
 class PatchResult(Result):
@@ -127,46 +133,39 @@ def patch(
             scorer = load_sentiment(writing.sentiment)
             check_texts_fit(study, writing.max_tokens, controls=True)
     planner = Planner(study, source=request.source, alignment=request.alignment, what=recipe.what)
-    plans = [(c, d, planner.plan(c, d)) for c in study.names for d in planner.directions(c, request.asked_directions)]
-    unpatched = study.measure([])
-    measured = [
-        Measured(c, d, plan, _passes(study, c, d, plan, sets, recipe), study.labels_of(plan.targets))
-        for c, d, plan in plans
-    ]
+    plans = [planner.plan(c, d) for c in study.names for d in planner.directions(c, request.asked_directions)]
     settings = {
         "what": recipe.what, "source": request.source, "target": request.target, "alpha": float(request.alpha)
     }  # fmt: skip
-    tests = [_test(heads, alone=alone) for heads in sets]
-    blocks = [block for one in measured for block in forced_blocks(study, one, unpatched, tests, settings)]
+    tests = [Edited(Arm(heads, "patch"), "single" if alone else "requested").test() for heads in sets]
+    unpatched = study.measure([])
+    measured = [Patched(study, plan, plan.stage(study, "patch", sets, recipe).run(), tests, settings) for plan in plans]
+    blocks = [block for one in measured for block in one.fixed_text(unpatched)]
     tables = {"assay": assay_of(study, unpatched)}
     every = [unpatched, *(one.outcomes for one in measured)]
     record: dict[str, Any] = facts_of(study, unpatched) | settings | {
         "heads": str(chosen), "each": alone, "alignment": request.alignment,
-        "pairs": [pairs_record(one) for one in measured],
+        "pairs": [plan.record() for plan in plans],
         "n_forward_tokens": sum(one.n_forward_tokens for one in every),
         "n_layer_tokens": sum(one.n_layer_tokens for one in every),
-        "n_batches_halved": sum(one.n_halved for one in every),
     }  # fmt: skip
-    record["warnings"] = [*study.warnings, *(w for one in measured for w in pairs_warnings(one))]
+    record["warnings"] = [*study.warnings, *(warning for plan in plans for warning in plan.warnings())]
     if scorer is not None and writing is not None:
         sampling = sampling_of(study, writing)
-        more, tables["texts"], n_halved = patched_texts(
-            study, measured, chosen, recipe, sampling, scorer, tests, settings
-        )
+        more, tables["texts"] = _texts(measured, chosen, recipe, sampling, scorer)
         blocks += more
-        record["n_batches_halved"] += n_halved
         record |= writing_facts(study, sampling, scorer)
         record["warnings"] += open_end(study)
     elif writing is not None and not alone:
         record["warnings"].append(f"no texts were written: {recipe.what} is patched in fixed text only")
     tables = {"patching": patching_table(blocks, seed=study.seed), **tables}
     if alone and len(study.names) > 1:
-        own = [one for one in blocks if one.outcome == PRIMARY and one.compared_with == "control_patch"]
+        own = [one for one in blocks if one.outcome == PRIMARY and one.keys["compared_with"] == "control_patch"]
         tables["dissociation"] = dissociation_table(own, seed=study.seed)
     if not alone and request.n_random:
-        tables["nulls"], record["drawn"], n_halved = _nulls(study, measured, chosen, recipe, request.n_random)
-        record["n_batches_halved"] += n_halved
-    return PatchResult(tables, patched_values(study, measured, sets, unpatched), record, "patching")
+        tables["nulls"], record["drawn"] = _nulls(measured, chosen, recipe, request.n_random)
+    record["n_batches_halved"] = study.n_halved
+    return PatchResult(tables, patched_arrays(study, measured, sets, unpatched), record, "patching")
 
 
 def _check(directions: Sequence[str], recipe: Recipe, profile: Profile, n_random: int) -> None:
@@ -184,71 +183,42 @@ def _check(directions: Sequence[str], recipe: Recipe, profile: Profile, n_random
         )
 
 
-def _test(heads: HeadSet, *, alone: bool) -> dict[str, object]:
-    head = heads.heads[0]
-    place = {"layer": head.layer, "head": head.head} if len(heads) == 1 else {}
-    return {**place, "heads": str(heads), "role": "single" if alone else "requested", "k": len(heads)}
-
-
-def _passes(
-    study: Study,
-    concept: str,
-    direction: str,
-    plan: PatchPlan,
-    sets: Sequence[HeadSet],
-    recipe: Recipe,
-) -> ForcedOutcomes:
-    """Every target unpatched, then under every set's patch, then under every set's control patch."""
-    layers = [head.layer for heads in sets for head in heads]
-    states = PatchStates(study.model, plan.patches, recipe, layers=layers, batch_tokens=study.batch_tokens)
-    targets = [one.target.layout for one in plan.patches]
-    passes = ForcedPasses(
-        study.model, targets, study.lexicons,
-        damage_on=frozenset(one.id for one in targets), states=states, batch_tokens=study.batch_tokens,
-    )  # fmt: skip
-    arms = [Arm(heads, kind) for kind in PATCH_KINDS for heads in sets]
-    about = {"concept": concept, "direction": direction, "lexicons": study.lexicon_ids()}
-    work = study.work("patch", arms, targets, **about)
-    outcomes = passes.measure(arms, study.progress, states.counted(work))
-    return replace(outcomes, n_halved=outcomes.n_halved + states.n_halved)
+def _texts(
+    measured: Sequence[Patched], heads: HeadSet, recipe: Recipe, sampling: Sampling, scorer: SentimentScorer
+) -> tuple[list[EffectBlock], pd.DataFrame]:
+    """Every target goes on unpatched, patched and control-patched, from the same random numbers."""
+    blocks, tables = list[EffectBlock](), list[pd.DataFrame]()
+    for one in measured:
+        study, plan = one.study, one.plan
+        stage = plan.stage(study, "patched_texts", [heads], recipe)
+        written = continued(stage, plan.targets, sampling, scorer)
+        study.n_halved += written.n_halved
+        blocks += one.texts(written)
+        about: dict[str, Any] = {"concept": plan.concept, "direction": plan.direction, "source_id": plan.source_id}
+        tables.append(texts_table(study, stage.arms, written, **about))
+    return blocks, pd.concat(tables, ignore_index=True)
 
 
 def _nulls(
-    study: Study,
-    measured: Sequence[Measured],
-    chosen: HeadSet,
-    recipe: Recipe,
-    n_random: int,
-) -> tuple[pd.DataFrame, list[dict[str, Any]], int]:
-    """The set's effect among random sets patched between the same prompts, outcome ``<direction>_nats``.
-
-    Returns:
-        The ``nulls`` table, what was drawn, and how many batches had to be halved.
-    """
-    rows, n_halved = list[pd.DataFrame](), 0
-    drawn: list[dict[str, Any]] = []
-    heads_per_layer = study.model.heads_per_layer
+    measured: Sequence[Patched], chosen: HeadSet, recipe: Recipe, n_random: int
+) -> tuple[pd.DataFrame, list[dict[str, Any]]]:
+    """The set's effect among random sets patched between the same prompts; what was drawn."""
+    rows, drawn = list[pd.DataFrame](), list[dict[str, Any]]()
     for one in measured:
-        sets = draw_disjoint_sets(heads_per_layer, chosen, n_sets=n_random, seed=study.seed, name=one.concept)
+        study, concept = one.study, one.plan.concept
+        sets = draw_disjoint_sets(study.model.heads_per_layer, chosen, n_sets=n_random, seed=study.seed, name=concept)
         effects = np.zeros(0)
         if sets.sets:
-            random = _passes(study, one.concept, one.direction, one.plan, sets.sets, recipe)
-            effects, n_halved = _mean_effects(study, one, random), n_halved + random.n_halved
-        outcome = f"{one.direction}_nats"
-        estimate = float(_mean_effects(study, one, one.outcomes)[0])
-        rows.append(null_row(one.concept, chosen, outcome, estimate, effects, sets))
+            effects = one.mean_effects(one.plan.stage(study, "patch", sets.sets, recipe).run())
+        outcome = f"{one.plan.direction}_nats"
+        estimate = float(one.mean_effects(one.outcomes)[0])
+        rows.append(null_row(concept, chosen, outcome, estimate, effects, sets))
         drawn.append(
             {
-                "concept": one.concept,
+                "concept": concept,
                 "outcome": outcome,
                 "random_sets": [str(heads) for heads in sets.sets],
                 "random_effects_nats": [float(effect) for effect in effects],
             }
         )
-    return pd.concat(rows, ignore_index=True), drawn, n_halved
-
-
-def _mean_effects(study: Study, one: Measured, outcomes: ForcedOutcomes) -> FloatArray:
-    """[n_sets] mean over templates of patch - control patch on the concept's own lexicon."""
-    patched, control = one.arms(outcomes.edited[:, :, study.lexicon_column(one.concept)])
-    return equal_weight_mean(template_means(patched - control, one.templates).means)
+    return pd.concat(rows, ignore_index=True), drawn

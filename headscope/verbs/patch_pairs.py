@@ -12,14 +12,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from headscope.errors import ProfileError, RequestError
-from headscope.measure.alignment import Slot, slot_of
+from headscope.heads import HeadSet
+from headscope.measure.alignment import Patch, Placed, Recipe, Slot, slot_of
+from headscope.measure.edits import PATCH_KINDS, Arm
 from headscope.measure.layout import PromptLayout
-from headscope.measure.patching import Patch, Placed
+from headscope.measure.patching import PatchStates
 from headscope.profiles.types import Prompt
 from headscope.random_streams import generator
-from headscope.study import Study
+from headscope.study import Stage, Study
 
 DIRECTIONS = ("sufficiency", "necessity")
 ALIGNMENTS = ("end", "exact")
@@ -51,6 +54,8 @@ class PatchPlan:
     """The patches of one concept in one direction.
 
     Attributes:
+        concept: the concept that is brought or taken.
+        direction: sufficiency or necessity.
         patches: one a target. A target's id names its partner, too: one control may be the partner of several prompts.
         targets: index of each target in the study's prompts.
         partners: index of the prompt whose outcome the target's is to be brought to.
@@ -59,12 +64,55 @@ class PatchPlan:
         n_controls_unequal: the same of control patches.
     """
 
+    concept: str
+    direction: str
     patches: list[Patch]
     targets: list[int]
     partners: list[int]
     n_left_out: int
     n_unequal: int
     n_controls_unequal: int
+
+    def stage(self, study: Study, name: str, sets: Sequence[HeadSet], recipe: Recipe | None = None) -> Stage:
+        """Every target unpatched, under every set's patch, then under every set's control patch.
+
+        Without a recipe it can be counted, not run.
+        """
+        states = None
+        if recipe is not None:
+            layers = [head.layer for heads in sets for head in heads]
+            states = PatchStates(study.model, self.patches, recipe, layers=layers, batch_tokens=study.batch_tokens)
+            study.n_halved += states.n_halved
+        arms = tuple(Arm(heads, kind) for kind in PATCH_KINDS for heads in sets)
+        about = {"concept": self.concept, "direction": self.direction}
+        targets = tuple(patch.target.layout for patch in self.patches)
+        return Stage(name, study, targets, arms, damages_all=True, states=states, about=about)
+
+    def record(self) -> dict[str, Any]:
+        """How many targets there are, and how many did not match token by token."""
+        return {
+            "concept": self.concept,
+            "direction": self.direction,
+            "n_targets": len(self.targets),
+            "n_left_out": self.n_left_out,
+            "n_unequal": self.n_unequal,
+            "n_controls_unequal": self.n_controls_unequal,
+        }
+
+    def warnings(self) -> list[str]:
+        """What a reader must know of them, as sentences."""
+        where = f"patching {self.concept} ({self.direction})"
+        said: list[str] = []
+        if self.n_left_out:
+            said.append(f"{where}: {self.n_left_out} prompts have no partner that can be used, and were left out")
+        if self.n_unequal:
+            said.append(f"{where}: {self.n_unequal} sources do not match their target token by token")
+        return said
+
+    def source_id(self, arm: Arm, target: int) -> str:
+        """The source of an arm into one of the targets, by its id."""
+        sources = self.patches[target].sources[arm.kind]
+        return sources[0].layout.id if len(sources) == 1 else f"mean of {len(sources)}"
 
 
 class Planner:
@@ -154,12 +202,12 @@ class Planner:
                 fix='patch "z" with alignment "end", which matches slots from their last token',
             )
         targets, partners = ([pair[side] for pair in kept] for side in (0, 1))
-        unequal = {
-            kind: sum(not all(one.target.slot.fits(s.slot) for s in one.sources[kind]) for one in patches)
-            for kind in ("patch", "control_patch")
-        }
+        n_unequal, n_controls_unequal = (
+            sum(not all(one.target.slot.fits(s.slot) for s in one.sources[kind]) for one in patches)
+            for kind in PATCH_KINDS
+        )
         left_out = len(rows) - len(patches)
-        return PatchPlan(patches, targets, partners, left_out, unequal["patch"], unequal["control_patch"])
+        return PatchPlan(concept, direction, patches, targets, partners, left_out, n_unequal, n_controls_unequal)
 
     def _patch(self, target: PromptLayout, partner: PromptLayout) -> Patch | None:
         """The patch of one target; None where ``exact`` leaves it out."""

@@ -22,6 +22,7 @@ import pandas as pd
 from headscope.errors import RequestError
 from headscope.heads import Head, HeadSet
 from headscope.measure.edits import Arm
+from headscope.measure.outcomes import log_odds_name
 from headscope.stats import EffectBlock
 from headscope.stats.areas import jackknife_interval
 from headscope.stats.clusters import FloatArray, equal_weight_mean, template_means
@@ -45,7 +46,7 @@ class Changes:
         self._study, self.concept = study, concept
         self.rows = study.rows_of(concept)
         self.ids = [study.layouts[i].id for i in self.rows]
-        self._column = study.lexicon_column(concept)
+        self._outcome = log_odds_name(concept)
         self._baseline = np.full(len(self.rows), np.nan)
 
     def places(self, prompts: Sequence[str]) -> Places:
@@ -62,8 +63,8 @@ class Changes:
         distinct = list(dict.fromkeys(sets))
         arms = [Arm(heads, DECIDING_EDIT) for heads in distinct]
         outcomes = self._study.measure(arms, [self.rows[int(p)] for p in places])
-        self._baseline[places] = outcomes.baseline[:, self._column]
-        deltas = outcomes.edited[:, :, self._column] - outcomes.baseline[None, :, self._column]
+        self._baseline[places] = outcomes.baseline[self._outcome]
+        deltas = outcomes.change(self._outcome)
         return dict(zip(distinct, deltas, strict=True))
 
     def means(self, sets: Sequence[HeadSet], places: Places) -> FloatArray:

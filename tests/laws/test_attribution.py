@@ -89,7 +89,7 @@ def test_a_gradient_is_the_slope_of_the_edited_outcome(case: Case) -> None:
     A difference of log-odds within ``effect_error`` over two steps of 1e-3; beside it the curvature, a term in step^2.
     """
     passes = GradientPasses(
-        case.model, case.asked.prompts, case.asked.lexicons, states=case.asked.states, partners={}, batch_tokens=512
+        case.model, case.asked.prompts, case.asked.log_odds, states=case.asked.states, partners={}, batch_tokens=512
     )
     found = passes.measure(steps=0).gate_gradient
     with_heads = list(case.model.anatomy.layers)
@@ -125,7 +125,7 @@ def test_parts_add_up_to_the_models_own_logit_difference(case: Case) -> None:
     if case.family in NOT_PLAIN:
         return
     found = measure_direct(
-        case.model, case.asked.prompts, case.asked.lexicons, states=case.asked.states, batch_tokens=512
+        case.model, case.asked.prompts, case.asked.log_odds, states=case.asked.states, batch_tokens=512
     )
     summed = found.heads.sum(axis=(1, 2)) + found.feed_forward.sum(1) + found.attention_bias.sum(1)
     summed += found.embedding + found.bias
@@ -147,7 +147,7 @@ def test_what_a_last_layers_head_says_directly_is_its_own_slice_of_the_projectio
     if case.family in NOT_PLAIN:
         return
     found = measure_direct(
-        case.model, case.asked.prompts, case.asked.lexicons, states=case.asked.states, batch_tokens=512
+        case.model, case.asked.prompts, case.asked.log_odds, states=case.asked.states, batch_tokens=512
     )
     residual, layer = find_residual(case.model), len(case.model.anatomy) - 1
     expected = np.zeros(4)

@@ -14,6 +14,7 @@ from headscope.measure.attention import Probe, read_probes
 from headscope.measure.edits import EDIT_KINDS, Arm, ControlStates
 from headscope.measure.forced import ForcedPasses
 from headscope.measure.generation import generate
+from headscope.measure.outcomes import fixed_text_outcomes
 from headscope.measure.sampling import Sampling
 from headscope.models.editing import LayerEdit, editing
 from headscope.models.head_model import HeadModel
@@ -22,7 +23,7 @@ from tests.end_to_end.conftest import type_command
 from tests.laws import oracles
 from tests.laws.families import loaded, make, sequences, word_tokenizer
 from tests.laws.test_lengths import TOLERANCE, asked_alone, log_odds
-from tests.unit.measure.made_up import lexicons, made_up
+from tests.unit.measure.made_up import JOY, lexicons, made_up
 
 SHAPE = [0, 4, 0, 4]
 
@@ -81,10 +82,15 @@ def test_a_sweep_of_every_head_is_plain_transformers_without_it(model: HeadModel
     asked = made_up(model)
     arms = [Arm(HeadSet((head,)), "zero") for head in every_head(model.heads_per_layer)]
     passes = ForcedPasses(
-        model, asked.prompts, lexicons(), damage_on=frozenset(), states=asked.states, batch_tokens=512
+        model,
+        asked.prompts,
+        fixed_text_outcomes(lexicons()),
+        damage_on=frozenset(),
+        states=asked.states,
+        batch_tokens=512,
     )
     found = passes.measure(arms)
-    for arm, values in zip(arms, found.edited[:, 0, 0], strict=True):
+    for arm, values in zip(arms, found.edited[JOY][:, 0], strict=True):
         hf = plain(model, arm.heads)
         expected, bounds = zip(
             *(log_odds(oracles.logits(hf, one.ids)[-1]) for one in asked.prompts[0].sequences), strict=True
@@ -95,9 +101,9 @@ def test_a_sweep_of_every_head_is_plain_transformers_without_it(model: HeadModel
     )
     every = [Arm(HeadSet.parse("*", model.heads_per_layer), kind) for kind in EDIT_KINDS if kind != "bos"]
     changed = ForcedPasses(
-        model, asked.prompts, lexicons(), damage_on=frozenset(), states=states, batch_tokens=512
+        model, asked.prompts, fixed_text_outcomes(lexicons()), damage_on=frozenset(), states=states, batch_tokens=512
     ).measure(every)
-    assert np.isfinite(changed.edited).all()
+    assert np.isfinite(changed.edited[JOY]).all()
 
 
 def test_texts_that_end_at_different_times_go_on_as_each_alone(model: HeadModel) -> None:

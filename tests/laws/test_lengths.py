@@ -14,13 +14,14 @@ from transformers import PreTrainedModel
 
 from headscope.errors import ProfileError, RequestError
 from headscope.heads import HeadSet
-from headscope.measure.alignment import Slot
+from headscope.measure.alignment import Patch, Placed, Recipe, Slot
 from headscope.measure.attention import Probe, read_probes
 from headscope.measure.edits import Arm
 from headscope.measure.forced import ForcedPasses
 from headscope.measure.generation import generate
 from headscope.measure.layout import PromptLayout
-from headscope.measure.patching import Patch, PatchStates, Placed, Recipe
+from headscope.measure.outcomes import fixed_text_outcomes
+from headscope.measure.patching import PatchStates
 from headscope.measure.sampling import Sampling
 from headscope.models.batches import Batch
 from headscope.models.head_model import HeadModel
@@ -32,7 +33,7 @@ from headscope.tokens import tree_row
 from tests.laws import oracles
 from tests.laws.families import make, word_tokenizer
 from tests.tolerances import TINY
-from tests.unit.measure.made_up import CONTROL, LEXICON, asked, lexicons, tokens_of
+from tests.unit.measure.made_up import CONTROL, JOY, LEXICON, asked, lexicons, tokens_of
 
 LIMIT = 12
 TOLERANCE = TINY  # of logits, relative to the largest where that is above 1
@@ -139,11 +140,13 @@ def test_outcomes_of_edits_are_those_of_each_prompt_alone(model: HeadModel, sche
     trees = {"short"} if pack and model.tree_row_limit is not None else set[str]()
     prompts = [asked(name, "joy", name, ids, pack=name in trees) for name, ids in texts.items()]
     arms = [Arm(HEADS, "zero"), Arm(HeadSet.parse("2:0", model.heads_per_layer), "zero")]
-    passes = ForcedPasses(model, prompts, lexicons(), damage_on=frozenset(), states=None, batch_tokens=4000)
+    passes = ForcedPasses(
+        model, prompts, fixed_text_outcomes(lexicons()), damage_on=frozenset(), states=None, batch_tokens=4000
+    )
     found = passes.measure(arms)
     plain = hf_of(scheme)
     models = [plain, *(oracles.without_heads(plain, [(h.layer, h.head) for h in arm.heads], 8) for arm in arms)]
-    for values, hf in zip([found.baseline, *found.edited], models, strict=True):
+    for values, hf in zip([found.baseline[JOY], *found.edited[JOY]], models, strict=True):
         for p, prompt in enumerate(prompts):
             expected, bounds = zip(
                 *(log_odds(oracles.logits(hf, one.ids)[-1]) for one in prompt.sequences), strict=True
@@ -192,8 +195,10 @@ def test_a_patch_from_beyond_the_limit_puts_in_what_the_source_does_alone(model:
     near = [*SHORT[:2], 30, *SHORT[3:], 9]
     targets, states = patches_of(model, (SHORT, LONG[1]), (SHORT, near))
     arm = Arm(HeadSet.parse("2:*", model.heads_per_layer), "patch")
-    passes = ForcedPasses(model, targets, [lexicons()[0]], damage_on=frozenset(), states=states, batch_tokens=4000)
-    found = passes.measure([arm]).edited[0, :, 0]
+    passes = ForcedPasses(
+        model, targets, fixed_text_outcomes([lexicons()[0]]), damage_on=frozenset(), states=states, batch_tokens=4000
+    )
+    found = passes.measure([arm]).edited[JOY][0]
     plain = hf_of(scheme)
     projection = oracles.projection(plain, 2)
     # The slot's token meets the source's, the last two meet its last two.

@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from headscope.heads import HeadSet
-from headscope.measure.alignment import Slot, is_patched, matched
+from headscope.measure.alignment import Patch, Placed, Recipe, Slot, is_patched, matched
 from headscope.measure.edits import Arm, places_of
 from headscope.measure.layout import lay_out
-from headscope.measure.patching import Patch, PatchStates, Placed, Recipe
+from headscope.measure.patching import PatchStates
 from headscope.models.batches import batch_of
 from headscope.models.loading import load_model
 from headscope.models.running import forward_arguments

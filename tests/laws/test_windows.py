@@ -7,6 +7,7 @@ from headscope.measure.attention import Probe, read_probes, rows_of
 from headscope.measure.direct import measure_direct
 from headscope.measure.edits import ControlStates
 from headscope.measure.layout import PromptLayout
+from headscope.measure.outcomes import lexicon_outcomes
 from headscope.measure.source_passes import watch_rows
 from headscope.models.head_model import HeadModel
 from headscope.models.loading import load_model
@@ -43,7 +44,10 @@ def test_direct_attribution_of_long_prompts_beside_trees(windowed: HeadModel) ->
     prompts = short_and_long()
     controls = [asked(f"c{t}", "calm", t, [1, 8, 9, n], pack=True) for n, t in enumerate("ab", start=10)]
     states = ControlStates(windowed, controls, kinds=["mean"], seed=0, batch_tokens=512)
-    together, alone = (measure_direct(windowed, prompts, lexicons(), states=states, batch_tokens=n) for n in (4000, 1))
+    together, alone = (
+        measure_direct(windowed, prompts, lexicon_outcomes(lexicons()), states=states, batch_tokens=n)
+        for n in (4000, 1)
+    )
     for name in ("heads", "effect", "total"):
         apart = np.abs(getattr(together, name) - getattr(alone, name)).max()
         assert apart < effect_error(windowed), name

@@ -14,7 +14,7 @@ from transformers import DistilBertConfig, DistilBertForSequenceClassification
 
 from headscope.api import ablate
 from headscope.errors import RequestError
-from headscope.measure.texts import load_sentiment
+from headscope.measure.outcomes.sentiment import load_sentiment
 from headscope.models.head_model import HeadModel
 from headscope.profiles.types import Profile
 from headscope.profiles.words import count_words

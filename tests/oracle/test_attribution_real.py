@@ -14,7 +14,7 @@ from headscope.measure.forced import ForcedPasses
 from headscope.measure.gradients import GradientPasses
 from headscope.models.loading import load_model
 from tests.tolerances import pass_error
-from tests.unit.measure.made_up import made_up
+from tests.unit.measure.made_up import JOY, made_up
 
 pytestmark = pytest.mark.oracle
 
@@ -23,10 +23,10 @@ pytestmark = pytest.mark.oracle
 def test_real_weights_obey_the_laws_of_attribution(shared: Path, name: str) -> None:
     model = load_model(shared / "models" / name, device="cpu")
     asked = made_up(model)
-    direct = measure_direct(model, asked.prompts, asked.lexicons, states=asked.states, batch_tokens=512)
+    direct = measure_direct(model, asked.prompts, asked.log_odds, states=asked.states, batch_tokens=512)
     assert direct.additivity_error < pass_error(model)
     passes = GradientPasses(
-        model, asked.prompts, asked.lexicons, states=asked.states, partners=asked.partners, batch_tokens=512
+        model, asked.prompts, asked.log_odds, states=asked.states, partners=asked.partners, batch_tokens=512
     )
     fast = passes.measure(steps=16)
     assert np.abs(fast.completeness_error).max() < 0.02 * np.abs(fast.all_edited).max()
@@ -34,8 +34,8 @@ def test_real_weights_obey_the_laws_of_attribution(shared: Path, name: str) -> N
     last = len(model.anatomy) - 1
     arms = [Arm(HeadSet((head,)), "mean") for head in model.head_set(f"{last}:*")]
     forced = ForcedPasses(
-        model, asked.prompts, asked.lexicons, damage_on=frozenset(), states=asked.states, batch_tokens=512
+        model, asked.prompts, asked.outcomes, damage_on=frozenset(), states=asked.states, batch_tokens=512
     )
     outcomes = forced.measure(arms)
-    exact = (outcomes.edited - outcomes.baseline)[..., 0].T
+    exact = outcomes.change(JOY).T
     assert np.corrcoef(fast.attribution_patching[:, last].ravel(), exact.ravel())[0, 1] > 0.9

@@ -7,18 +7,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from headscope.measure.alignment import Slot
+from headscope.measure.alignment import Patch, Placed, Recipe, Slot
 from headscope.measure.direct import measure_direct
 from headscope.measure.edits import Arm
 from headscope.measure.forced import ForcedPasses
 from headscope.measure.gradients import GradientPasses
 from headscope.measure.layout import PromptLayout
-from headscope.measure.patching import Patch, PatchStates, Placed, Recipe
+from headscope.measure.outcomes import fixed_text_outcomes
+from headscope.measure.patching import PatchStates
 from headscope.models.head_model import HeadModel
 from headscope.models.loading import load_model
 from tests.oracle.lens import CHECKPOINT, answers_of_transformer_lens, with_value_biases
 from tests.tolerances import effect_error
-from tests.unit.measure.made_up import CONTROL, LEXICON, READOUTS, asked, lexicons, made_up
+from tests.unit.measure.made_up import CONTROL, JOY, LEXICON, READOUTS, asked, lexicons, made_up
 
 pytestmark = pytest.mark.oracle
 SETS = ("0:0", "4:10", "0:0,1:7,2:5,3:6,4:10")  # single heads, and a set in which later heads see earlier patches
@@ -76,11 +77,16 @@ def test_patches_equal_those_of_transformer_lens(model: HeadModel, checkpoint: P
             model, [Patch(target, {"patch": [source]})], Recipe(what), layers=range(8), batch_tokens=512
         )
         passes = ForcedPasses(
-            model, [target.layout], lexicons(), damage_on=frozenset(), states=states, batch_tokens=512
+            model,
+            [target.layout],
+            fixed_text_outcomes(lexicons()),
+            damage_on=frozenset(),
+            states=states,
+            batch_tokens=512,
         )
         outcomes = passes.measure([Arm(model.head_set(spec), "patch") for spec in SETS])
-        assert np.abs(outcomes.edited - outcomes.baseline).min() > 0.03, "a patch must move what is compared"
-        got.append(outcomes.edited[:, 0, 0])
+        assert np.abs(outcomes.change(JOY)).min() > 0.03, "a patch must move what is compared"
+        got.append(outcomes.edited[JOY][:, 0])
         questions += [
             {
                 "what": what, "heads": [(head.layer, head.head) for head in model.head_set(spec)],
@@ -101,10 +107,10 @@ def test_scores_of_heads_equal_those_of_transformer_lens(model: HeadModel, check
     """Gradients by its hooks and autograd; direct attribution by its own stack of head results."""
     given = made_up(model, pack=True)
     passes = GradientPasses(
-        model, given.prompts, given.lexicons, states=given.states, partners=given.partners, batch_tokens=512
+        model, given.prompts, given.log_odds, states=given.states, partners=given.partners, batch_tokens=512
     )
     fast = passes.measure(steps=0)
-    direct = measure_direct(model, given.prompts, given.lexicons, states=given.states, batch_tokens=512)
+    direct = measure_direct(model, given.prompts, given.log_odds, states=given.states, batch_tokens=512)
     pairs = [
         (ids_of(prompt, r), ids_of(given.partners[prompt.id], r))
         for prompt in given.prompts

@@ -11,6 +11,7 @@ from headscope.heads import Head, HeadSet
 from headscope.measure.edits import Arm, ControlStates
 from headscope.measure.generation import generate
 from headscope.measure.layout import lay_out
+from headscope.measure.outcomes import KL, PERPLEXITY, log_odds_name
 from headscope.measure.sampling import Sampling
 from headscope.models.loading import load_model
 from headscope.profiles.loading import load_profile
@@ -97,10 +98,11 @@ def test_zero_agrees_with_zeroed_rows_of_the_output_projection(model, profile, h
     twin = slow.without_heads(model.hf, heads)
     for i in (0, 5, 9, len(study.layouts) - 1):
         text = study.layouts[i].tokens.text
-        for c, concept in enumerate(profile.concepts):
+        for concept in profile.concepts:
             arguments = (model.tokenizer, text, profile.readouts, *words_of(profile, concept))
-            assert outcomes.baseline[i, c] == pytest.approx(slow.log_odds(model.hf, *arguments), abs=nats_error(model))
-            assert outcomes.edited[0, i, c] == pytest.approx(slow.log_odds(twin, *arguments), abs=nats_error(model))
+            before, after = (slow.log_odds(one, *arguments) for one in (model.hf, twin))
+            assert outcomes.baseline[log_odds_name(concept)][i] == pytest.approx(before, abs=nats_error(model))
+            assert outcomes.edited[log_odds_name(concept)][0, i] == pytest.approx(after, abs=nats_error(model))
 
 
 @pytest.mark.parametrize("heads", [(HEADS[2],), HEADS])
@@ -111,11 +113,11 @@ def test_mean_agrees_with_the_mean_put_into_the_bias(model, profile, heads):
         asked = study.layouts[i]
         means = slow.leave_template_out_mean(model.hf, model.tokenizer, profile, asked.template)
         twin = slow.without_heads(model.hf, heads, {head: means[head.layer, head.head] for head in heads})
-        for c, concept in enumerate(profile.concepts):
+        for concept in profile.concepts:
             expected = slow.log_odds(
                 twin, model.tokenizer, asked.tokens.text, profile.readouts, *words_of(profile, concept)
             )
-            assert outcomes.edited[0, i, c] == pytest.approx(expected, abs=nats_error(model))
+            assert outcomes.edited[log_odds_name(concept)][0, i] == pytest.approx(expected, abs=nats_error(model))
 
 
 @pytest.mark.parametrize("heads", [(HEADS[2],), HEADS])
@@ -126,9 +128,9 @@ def test_bos_agrees_with_the_values_of_the_bos_token_put_into_the_bias(model, pr
     twin = slow.without_heads(model.hf, heads, {head: values[head.layer, head.head] for head in heads})
     for i in (1, len(study.layouts) - 2):
         text = study.layouts[i].tokens.text
-        for c, concept in enumerate(profile.concepts):
+        for concept in profile.concepts:
             expected = slow.log_odds(twin, model.tokenizer, text, profile.readouts, *words_of(profile, concept))
-            assert outcomes.edited[0, i, c] == pytest.approx(expected, abs=nats_error(model))
+            assert outcomes.edited[log_odds_name(concept)][0, i] == pytest.approx(expected, abs=nats_error(model))
 
 
 def test_bos_needs_a_bos(profile):
@@ -142,10 +144,10 @@ def test_damage_agrees(model, profile):
     twin = slow.without_heads(model.hf, HEADS)
     for i in study.rows_of("neutral")[:3]:
         kl, before, after = slow.damage(model.hf, twin, list(study.layouts[i].tokens.ids))
-        assert outcomes.kl_nats_per_token[0, i] == pytest.approx(kl, abs=effect_error(model))
-        assert outcomes.baseline_nll_nats_per_token[i] == pytest.approx(before, abs=nats_error(model))
-        assert outcomes.edited_nll_nats_per_token[0, i] == pytest.approx(after, abs=nats_error(model))
-    assert np.isnan(outcomes.kl_nats_per_token[0, study.rows_of("anger")]).all(), "damage is measured on controls only"
+        assert outcomes.edited[KL.name][0, i] == pytest.approx(kl, abs=effect_error(model))
+        assert outcomes.baseline[PERPLEXITY.name][i] == pytest.approx(before, abs=nats_error(model))
+        assert outcomes.edited[PERPLEXITY.name][0, i] == pytest.approx(after, abs=nats_error(model))
+    assert np.isnan(outcomes.edited[KL.name][0, study.rows_of("anger")]).all(), "damage is measured on controls only"
 
 
 @pytest.mark.parametrize("kind", ["zero", "mean"])
@@ -178,9 +180,8 @@ def test_position_mean_and_resample_take_the_controls_own_z(model, profile):
     everything = HeadSet.parse("*", model.heads_per_layer)
     outcomes = study.measure([Arm(everything, kind) for kind in kinds])
     i = study.layouts.index(asked)
-    assert np.allclose(outcomes.edited[0, i], outcomes.edited[1, i], atol=nats_error(model)) == (
-        len(source.tokens) == len(asked.tokens)
-    )
+    first, second = np.stack([outcomes.edited[log_odds_name(name)][:, i] for name in profile.concepts], axis=1)
+    assert np.allclose(first, second, atol=nats_error(model)) == (len(source.tokens) == len(asked.tokens))
     assert isinstance(study.states(kinds), ControlStates)
 
 
@@ -202,7 +203,7 @@ def test_readouts_in_one_row_equal_readouts_one_by_one(model, profile):
     assert all(len(one.rows) == len(profile.readouts) for one in single)
     edits = [edited("zero", HEADS[1]), edited("mean", HEADS[2])]
     outcomes = [study_of(model, profile, pack=pack).measure(edits) for pack in (True, False)]
-    for name in ("baseline", "edited", "kl_nats_per_token"):
-        assert np.allclose(
-            getattr(outcomes[0], name), getattr(outcomes[1], name), atol=effect_error(model), equal_nan=True
-        )
+    for name in outcomes[0].edited:
+        for arms in ("baseline", "edited"):
+            both = (getattr(one, arms)[name] for one in outcomes)
+            assert np.allclose(*both, atol=effect_error(model), equal_nan=True)

@@ -60,7 +60,7 @@ def test_integrated_gradients_and_what_they_miss_equal_captums(family: str) -> N
     model = load_model(make(family), tokenizer=word_tokenizer(), device="cpu")
     model.hf.double()
     asked = made_up(model)
-    passes = GradientPasses(model, asked.prompts, asked.lexicons, states=asked.states, partners={}, batch_tokens=512)
+    passes = GradientPasses(model, asked.prompts, asked.log_odds, states=asked.states, partners={}, batch_tokens=512)
     found = passes.measure(steps=STEPS)
     for p in range(len(asked.prompts)):
         whole = torch.ones(1, *found.integrated_gradient.shape[1:], dtype=torch.float64)

@@ -11,11 +11,11 @@ import torch
 
 from headscope.errors import ProfileError, RequestError
 from headscope.heads import HeadSet
-from headscope.measure.alignment import TARGETS, slot_of
+from headscope.measure.alignment import TARGETS, Patch, Placed, Recipe, slot_of
 from headscope.measure.edits import PATCH_KINDS, Arm
 from headscope.measure.generation import generate
 from headscope.measure.layout import encoder_of, lay_out
-from headscope.measure.patching import Patch, PatchStates, Placed, Recipe
+from headscope.measure.patching import PatchStates
 from headscope.measure.sampling import Sampling
 from headscope.models.loading import load_model
 from headscope.profiles.loading import load_profile

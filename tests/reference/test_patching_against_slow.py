@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from headscope.api import patch
-from headscope.measure.patching import STUDY_NAMES
+from headscope.measure.alignment import STUDY_NAMES
 from headscope.models.loading import load_model
 from headscope.profiles.loading import load_profile
 from headscope.verbs.patch_pairs import Planner

@@ -7,6 +7,7 @@ from headscope.measure.edits import Arm, ControlStates
 from headscope.measure.forced import ForcedPasses
 from headscope.measure.layout import encoder_of, lay_out
 from headscope.measure.lexicons import concept_tokens
+from headscope.measure.outcomes import fixed_text_outcomes
 from headscope.models.loading import load_model
 from headscope.profiles.loading import load_profile
 from tests.laws.families import make, word_tokenizer
@@ -33,7 +34,9 @@ def passes_of(model):
     def make(batch_tokens=1024):
         states = ControlStates(model, controls, kinds=KINDS, seed=0, batch_tokens=1024)
         damage_on = frozenset(one.id for one in controls)
-        return ForcedPasses(model, asked, lexicons, damage_on=damage_on, states=states, batch_tokens=batch_tokens)
+        return ForcedPasses(
+            model, asked, fixed_text_outcomes(lexicons), damage_on=damage_on, states=states, batch_tokens=batch_tokens
+        )
 
     return make
 

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from headscope.measure.edits import ControlStates
 from headscope.measure.layout import PromptLayout
 from headscope.measure.lexicons import ConceptTokens, LexiconTokens
+from headscope.measure.outcomes import Outcome, fixed_text_outcomes, lexicon_outcomes, log_odds_name
 from headscope.models.head_model import HeadModel
 from headscope.tokens import Tokens, tree_row
 from tests.laws.families import sequences
 
 READOUTS = ((7, 8), (7, 9, 10))
+JOY = log_odds_name("joy")
 LEXICON, CONTROL = (11, 12, 13), (21, 22, 23, 24)
 
 
@@ -23,6 +25,14 @@ class MadeUp:
     controls: list[PromptLayout]
     lexicons: list[list[ConceptTokens]]
     states: ControlStates
+
+    @property
+    def outcomes(self) -> list[Outcome]:
+        return fixed_text_outcomes(self.lexicons)
+
+    @property
+    def log_odds(self) -> dict[str, Outcome]:
+        return lexicon_outcomes(self.lexicons)
 
     @property
     def partners(self) -> dict[str, PromptLayout]:

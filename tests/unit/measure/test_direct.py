@@ -24,7 +24,7 @@ AFTER_ATTENTION = dict.fromkeys(
 
 
 def direct(model: HeadModel, asked: MadeUp, batch_tokens: int = 512):
-    return measure_direct(model, asked.prompts, asked.lexicons, states=asked.states, batch_tokens=batch_tokens)
+    return measure_direct(model, asked.prompts, asked.log_odds, states=asked.states, batch_tokens=batch_tokens)
 
 
 def log_odds(logits: torch.Tensor) -> float:

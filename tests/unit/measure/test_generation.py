@@ -100,7 +100,7 @@ def test_z_replaced_by_itself_changes_no_token(model, monkeypatch):
             for layer, anatomy in model.anatomy.layers.items()
         }
 
-    monkeypatch.setattr(generation, "layer_edits", itself)
+    monkeypatch.setattr(edits, "layer_edits", itself)
     everything = Arm(HeadSet.parse("*", model.heads_per_layer), "zero")
     with watching_z(model, seen.__setitem__):
         unedited, edited = texts_of(model, [None, everything])

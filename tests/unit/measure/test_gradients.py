@@ -12,7 +12,8 @@ from headscope.heads import Head, HeadSet
 from headscope.measure.edits import Arm
 from headscope.measure.forced import ForcedPasses
 from headscope.measure.gradients import FastScores, GradientPasses, bytes_per_token, same_layout
-from headscope.measure.reads import AnswerReads
+from headscope.measure.logit_places import LogitPlaces
+from headscope.measure.outcomes.outcome import summed_by_row
 from headscope.models.batches import Batch
 from headscope.models.editing import LayerEdit, editing, watching_z
 from headscope.models.head_model import HeadModel
@@ -20,7 +21,7 @@ from headscope.models.loading import load_model
 from headscope.models.running import logits_at, run_hidden
 from tests.laws.families import make, word_tokenizer
 from tests.tolerances import FLOAT64, effect_error
-from tests.unit.measure.made_up import LEXICON, MadeUp, lexicons, made_up
+from tests.unit.measure.made_up import JOY, LEXICON, MadeUp, made_up
 
 STEP = 1e-4
 SLOPE = 1e-6  # of a central difference: STEP^2 times a third derivative below 100; ε / STEP is 2e-12
@@ -29,7 +30,7 @@ FORMS = ("gate_gradient", "attribution_patching", "attribution_patching_matched"
 
 def scores(model: HeadModel, asked: MadeUp, *, steps: int = 3, batch_tokens: int = 512) -> FastScores:
     passes = GradientPasses(
-        model, asked.prompts, asked.lexicons, states=asked.states, partners=asked.partners, batch_tokens=batch_tokens
+        model, asked.prompts, asked.log_odds, states=asked.states, partners=asked.partners, batch_tokens=batch_tokens
     )
     return passes.measure(steps=steps)
 
@@ -100,12 +101,12 @@ def test_patching_by_gradient_is_exact_on_a_model_linear_in_z(n_layers: int) -> 
     asked = made_up(model)
     found = scores(model, asked, steps=1)
     forced = ForcedPasses(
-        model, asked.prompts, asked.lexicons, damage_on=frozenset(), states=asked.states, batch_tokens=512
+        model, asked.prompts, asked.outcomes, damage_on=frozenset(), states=asked.states, batch_tokens=512
     )
     kinds = ("zero", "mean")
     arms = [Arm(HeadSet((Head(0, h),)), kind) for kind in kinds for h in range(4)]
     outcomes = forced.measure(arms)
-    exact = (outcomes.edited - outcomes.baseline)[..., 0].reshape(2, 4, -1).transpose(0, 2, 1)
+    exact = outcomes.change(JOY).reshape(2, 4, -1).transpose(0, 2, 1)
     assert np.abs(exact).max() > 0.5
     for values, expected in zip((found.gate_gradient, found.attribution_patching), exact, strict=True):
         assert np.abs(values[:, 0] - expected).max() < effect_error(model)
@@ -122,10 +123,10 @@ def test_the_integral_sums_to_the_effect_of_editing_every_head(exact_model: Head
             found.completeness_error, found.integrated_gradient.sum(axis=(1, 2)) - found.all_edited, atol=0
         )
     forced = ForcedPasses(
-        exact_model, asked.prompts, asked.lexicons, damage_on=frozenset(), states=asked.states, batch_tokens=512
+        exact_model, asked.prompts, asked.outcomes, damage_on=frozenset(), states=asked.states, batch_tokens=512
     )
     outcomes = forced.measure([Arm(exact_model.head_set("*"), "mean")])
-    assert np.abs(found.all_edited - (outcomes.edited[0] - outcomes.baseline)[:, 0]).max() < 1e-6
+    assert np.abs(found.all_edited - outcomes.change(JOY)[0]).max() < 1e-6
     assert errors[2] < 1e-3 * np.abs(found.all_edited).max()
     assert errors[2] < errors[0]
 
@@ -264,7 +265,7 @@ def test_bytes_a_token_grow_with_what_is_kept(exact_model: HeadModel) -> None:
     asked = made_up(exact_model)
     batch = Batch.of_chains([sequence.ids for prompt in asked.prompts for sequence in prompt.sequences])
     where = [(p, r) for p in range(2) for r in range(2)]
-    reads = AnswerReads.of(asked.prompts, where, lexicons(), torch.device("cpu"))
+    places = LogitPlaces.answers(asked.prompts, where, None)
     weights = {weight.untyped_storage().data_ptr() for weight in exact_model.hf.parameters()}
     kept: dict[int, int] = {}
 
@@ -278,7 +279,8 @@ def test_bytes_a_token_grow_with_what_is_kept(exact_model: HeadModel) -> None:
 
     gates = {layer: LayerEdit(torch.ones(4, 1, 4, dtype=torch.float64, requires_grad=True)) for layer in range(3)}
     with editing(exact_model, gates), torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        reads.outcomes(differentiable_logits_at(exact_model, batch, reads.rows, reads.tokens)).sum()
+        at = torch.from_numpy(places.rows), torch.from_numpy(places.tokens)
+        summed_by_row(differentiable_logits_at(exact_model, batch, *at), places, asked.log_odds, 4, 2).sum()
     per_token = sum(kept.values()) / batch.ids.numel()
     estimate = bytes_per_token(exact_model, batch.width, 1 / 8)
     assert per_token < estimate < 10 * per_token

@@ -17,13 +17,14 @@ from headscope.api import attribute, patch
 from headscope.engines.engine import Engine
 from headscope.errors import WorkError
 from headscope.heads import HeadSet
-from headscope.measure.alignment import Slot
+from headscope.measure.alignment import Patch, Placed, Recipe, Slot
 from headscope.measure.direct import measure_direct
 from headscope.measure.edits import PATCH_KINDS, Arm
 from headscope.measure.forced import ForcedOutcomes, ForcedPasses
 from headscope.measure.layout import PromptLayout
 from headscope.measure.memory import RowTooLargeError
-from headscope.measure.patching import Patch, PatchStates, Placed, Recipe
+from headscope.measure.outcomes import fixed_text_outcomes
+from headscope.measure.patching import PatchStates
 from headscope.models.head_model import HeadModel
 from headscope.models.loading import load_model
 from headscope.profiles.loading import load_profile
@@ -31,10 +32,9 @@ from headscope.profiles.types import Profile
 from headscope.runs.shards import Shards
 from tests.laws.families import make, word_tokenizer
 from tests.tolerances import FLOAT64, effect_error
-from tests.unit.measure.made_up import asked, lexicons, made_up
+from tests.unit.measure.made_up import JOY, asked, lexicons, made_up
 
 SCORES = ("heads", "effect", "feed_forward", "attention_bias", "embedding", "bias", "total")
-OUTCOMES = ("baseline", "edited", "kl_nats_per_token", "edited_nll_nats_per_token")
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +67,7 @@ def test_direct_attribution_in_halves_gives_the_same_numbers(
     given = made_up(model)
 
     def direct() -> direct_module.DirectScores:
-        return measure_direct(model, given.prompts, given.lexicons, states=given.states, batch_tokens=512)
+        return measure_direct(model, given.prompts, given.log_odds, states=given.states, batch_tokens=512)
 
     whole = direct()
     monkeypatch.setattr(direct_module, "logits_at", full_above(direct_module.logits_at, n_rows, after=after))
@@ -85,7 +85,7 @@ def test_direct_attribution_of_a_row_that_does_not_fit_is_refused(
     given = made_up(model)
     monkeypatch.setattr(direct_module, "logits_at", full_above(direct_module.logits_at, 0, after=False))
     with pytest.raises(WorkError, match="a single row does not fit into memory"):
-        measure_direct(model, given.prompts, given.lexicons, states=given.states, batch_tokens=512)
+        measure_direct(model, given.prompts, given.log_odds, states=given.states, batch_tokens=512)
 
 
 def patches_of(model: HeadModel, source: str) -> list[Patch]:
@@ -104,17 +104,23 @@ def measured(model: HeadModel, patches: list[Patch], what: str = "z") -> tuple[F
     states = PatchStates(model, patches, Recipe(what), layers=range(3), batch_tokens=512)
     targets: list[PromptLayout] = [one.target.layout for one in patches]
     passes = ForcedPasses(
-        model, targets, lexicons(), damage_on=frozenset(one.id for one in targets), states=states, batch_tokens=512
+        model,
+        targets,
+        fixed_text_outcomes(lexicons()),
+        damage_on=frozenset(one.id for one in targets),
+        states=states,
+        batch_tokens=512,
     )
     arms = [
         Arm(HeadSet.parse(spec, model.heads_per_layer), kind) for kind in PATCH_KINDS for spec in ("0:1", "1:2,2:0")
     ]
-    return passes.measure(arms, work=states.counted(lambda pieces, run: map(run, pieces))), states
+    return passes.measure(arms), states
 
 
 def assert_same(one: ForcedOutcomes, other: ForcedOutcomes, error: float = FLOAT64) -> None:
-    for name in OUTCOMES:
-        assert np.allclose(getattr(one, name), getattr(other, name), rtol=0.0, atol=error), name
+    for name in one.edited:
+        for arms in ("baseline", "edited"):
+            assert np.allclose(getattr(one, arms)[name], getattr(other, arms)[name], rtol=0.0, atol=error), name
 
 
 @pytest.mark.parametrize(
@@ -137,7 +143,7 @@ def test_sources_in_halves_patch_the_same(
     assert (states.n_halved > 0, halved.n_halved > 0) == (source == "mean", True)
     # Patterns are put in by attention in float32, whatever the model is.
     assert_same(whole, halved, effect_error(model) if what == "pattern" else FLOAT64)
-    assert np.abs(whole.edited - whole.baseline).max() > 1e-3, "a patch must move what is compared"
+    assert np.abs(whole.change(JOY)).max() > 1e-3, "a patch must move what is compared"
 
 
 def test_a_source_that_does_not_fit_alone_is_refused(model: HeadModel, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -68,10 +68,10 @@ def test_a_sweep_runs_no_layer_below_its_edit_and_the_head_only_where_it_is_read
     tokens = outcomes.n_forward_tokens // (1 + len(arms))
     expected = tokens * (n_layers + sum(n_layers - min(h.layer for h in arm.heads) for arm in arms))
     assert total(layers) == outcomes.n_layer_tokens == expected
-    n_prompts, n_readouts = len(passes._prompts), len(passes._lexicons)
-    damage = sum(len(one.tokens) for one in passes._prompts if one.id in passes._damage_on)
+    n_prompts, n_readouts = len(passes._layouts), len(passes._layouts[0].sequences)
+    damage = sum(len(one.tokens) for one in passes._layouts if one.id in passes._damage_on)
     assert total(head) == (n_prompts * n_readouts + damage) * (1 + len(arms))
-    rows = sum(len(row) for one in passes._prompts for row in one.rows)
+    rows = sum(len(row) for one in passes._layouts for row in one.rows)
     assert rows <= tokens <= 1.1 * rows, "padding"
 
 
@@ -122,7 +122,7 @@ def test_a_sweep_takes_the_matrix_products_of_the_formula_and_no_others(tiny, sk
     arms = [Arm(HeadSet((head,)), kind) for kind in kinds for head in every_head(tiny.heads_per_layer)]
     # 64 tokens for eight arms: fewer than two rows have, so each row runs alone and nothing is padded.
     passes = ForcedPasses(
-        tiny, given.prompts, given.lexicons, damage_on=frozenset({"p0"}), states=given.states, batch_tokens=64
+        tiny, given.prompts, given.outcomes, damage_on=frozenset({"p0"}), states=given.states, batch_tokens=64
     )
     value_bias(tiny, 0)  # found once for each model, by a pass over a few tokens
     with counting_flops() as flops:

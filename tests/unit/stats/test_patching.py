@@ -5,7 +5,8 @@ import pytest
 
 from headscope.runs.tables import COLUMNS
 from headscope.stats.columns import DISSOCIATION_COLUMNS, PATCHING_COLUMNS
-from headscope.stats.patching import PatchBlock, dissociation_table, patching_table
+from headscope.stats.patching import PatchedOutcome, dissociation_table, patch_blocks
+from headscope.stats.tables import patching_table
 
 TEMPLATES = [f"t{i // 2}" for i in range(24)]
 SETTINGS = {"what": "z", "source": "partner", "target": "from_span", "alpha": 1.0}
@@ -17,12 +18,16 @@ def block(concept, effects, direction="sufficiency", seed=0, **changes):
     unpatched = rng.normal(-6.0, 1.0, len(TEMPLATES))
     control = unpatched[:, None] + rng.normal(0.0, 0.05, (len(TEMPLATES), 3))
     patched = control + np.array(effects) + rng.normal(0.0, 0.05, (len(TEMPLATES), 3))
-    arms = {"unpatched": unpatched, "patched": patched, "control_patched": control}
+    compared_with = changes.pop("compared_with", "control_patch")
     defaults = {
-        "outcome": "lexicon_logodds_nats", "unit": "nats", "compared_with": "control_patch", "tests": TESTS,
-        "settings": SETTINGS, "gap": np.full(len(TEMPLATES), 8.0), "templates": TEMPLATES,
+        "name": "lexicon_logodds_nats", "unit": "nats", "gap": np.full(len(TEMPLATES), 8.0),
+        "unpatched": unpatched, "patched": patched, "control_patched": control,
     }  # fmt: skip
-    return PatchBlock(concept=concept, direction=direction, **(defaults | arms | changes))
+    (one,) = patch_blocks(
+        PatchedOutcome(**(defaults | changes)), [compared_with], concept=concept, direction=direction, tests=TESTS,
+        settings=SETTINGS, templates=TEMPLATES,
+    )  # fmt: skip
+    return one
 
 
 def test_columns_are_those_of_the_run_folder():
@@ -33,12 +38,12 @@ def test_columns_are_those_of_the_run_folder():
 def test_an_effect_is_patch_minus_control_patch_and_its_share_is_of_the_gap():
     one = block("gratitude", [4.0, 0.0, -2.0])
     table = patching_table([one], seed=0)
-    expected = (one.patched - one.control_patched).mean(axis=0)
+    expected = (one.edited - one.baseline).mean(axis=0)
     assert np.allclose(table["estimate"], expected)
     assert np.allclose(table["share_recovered"], expected / 8.0)
     assert np.allclose(table["share_low"], table["ci_low"] / 8.0)
     assert np.allclose(table["patched_mean"] - table["control_patched_mean"], expected)
-    assert np.allclose(table["unpatched_mean"], one.unpatched.mean())
+    assert np.allclose(table["unpatched_mean"], one.means["unpatched_mean"].mean())
     assert set(table["status"]) == {"exploratory"}
     assert (table["p_max_t"] < 0.05).tolist() == [True, False, True]
 
@@ -46,13 +51,11 @@ def test_an_effect_is_patch_minus_control_patch_and_its_share_is_of_the_gap():
 def test_against_no_patch_the_control_patch_does_not_count():
     one = block("gratitude", [1.0, 0.0, 0.0], compared_with="unpatched", control_patched=np.full((24, 3), 99.0))
     table = patching_table([one], seed=0)
-    assert np.allclose(table["estimate"], (one.patched - one.unpatched[:, None]).mean(axis=0))
+    assert np.allclose(table["estimate"], (one.edited - one.means["unpatched_mean"][:, None]).mean(axis=0))
 
 
 def test_outcomes_without_a_gap_have_no_share_and_no_simultaneous_interval():
-    table = patching_table(
-        [block("gratitude", [1.0, 0.0, 0.0], gap=None, outcome="lexicon_logodds_nats:anger")], seed=0
-    )
+    table = patching_table([block("gratitude", [1.0, 0.0, 0.0], gap=None, name="lexicon_logodds_nats:anger")], seed=0)
     assert table[["share_recovered", "share_low", "p_max_t", "sim_low"]].isna().all().all()
     assert table["family"].iloc[0] == "patch/sufficiency/lexicon_logodds_nats_of_others/control_patch"
 

@@ -1,13 +1,11 @@
-"""What generated texts hold: words of a concept, sentiment, and how much they repeat themselves.
+"""``sentiment_<scorer>``: the sentiment of a text, the prompt left out.
 
-Scores are of the continuation alone; the prompt is never counted (the Phase 6 study's own counting, which did, is kept
-under its name). A scorer that cannot be loaded, or whose labels are not understood, is an error: a sentiment of 0 must
-mean a neutral text.
+A scorer that cannot be loaded, or whose labels are not understood, is an error: a sentiment of 0 must mean a neutral
+text.
 """
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import metadata
@@ -17,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from headscope.errors import ModelError, RequestError
-from headscope.profiles.words import folded_words
+from headscope.measure.outcomes.outcome import Outcome
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -41,9 +39,10 @@ class SentimentScorer:
     score: Callable[[Sequence[str]], FloatArray]
 
     @property
-    def outcome(self) -> str:
-        """The outcome's name, e.g. ``sentiment_vader``."""
-        return "sentiment_" + "".join(c if c.isalnum() else "_" for c in self.name.rstrip("/").split("/")[-1])
+    def outcome(self) -> Outcome:
+        """The outcome, e.g. ``sentiment_vader``."""
+        name = "sentiment_" + "".join(c if c.isalnum() else "_" for c in self.name.rstrip("/").split("/")[-1])
+        return Outcome(name, "sentiment_-1_to_1", lambda texts, _: self.score(texts), "text", differentiable=False)
 
     def record(self) -> dict[str, Any]:
         """JSON-able facts for the manifest."""
@@ -128,10 +127,3 @@ def _classifier(name: str) -> SentimentScorer:
     from_hub = folder.name if folder.parent.name == "snapshots" else None
     version = str(from_hub or f"transformers {metadata.version('transformers')}")
     return SentimentScorer(name, version, {label: _SIGNS[label.casefold()] for label in labels.values()}, score)
-
-
-def distinct_2(text: str) -> float:
-    """Share of a text's word pairs that differ (Li et al. 2016); 1 repeats nothing; NaN below two words."""
-    words = folded_words(text)
-    pairs = list(itertools.pairwise(words))
-    return len(set(pairs)) / len(pairs) if pairs else float("nan")

@@ -1,0 +1,96 @@
+"""Where logits are read in a batch: after each readout, where the answer follows, or at a prompt's own tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from torch import Tensor
+
+from headscope.measure.layout import PromptLayout
+from headscope.tokens import IntArray
+from headscope.vocabulary import one_token
+
+FloatArray = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class LogitPlaces:
+    """N places of a batch, and to whom each belongs.
+
+    Attributes:
+        layouts: the prompts of the request.
+        tokenizer: the model's.
+        rows: [N] row of the batch.
+        tokens: [N] token of the row.
+        prompts: [N] the prompt, by its index in ``layouts``.
+        readouts: [N] the readout that ends there; -1 at a prompt's own tokens.
+        targets: [N] at a prompt's own tokens the one that follows; -1 where the prompt ends, and after readouts.
+        unedited: [N, V] log-probabilities without edit at a prompt's own tokens; None after readouts and in the pass
+            that gives them.
+    """
+
+    layouts: Sequence[PromptLayout]
+    tokenizer: Any
+    rows: IntArray
+    tokens: IntArray
+    prompts: IntArray
+    readouts: IntArray
+    targets: IntArray
+    unedited: Tensor | None = None
+
+    @classmethod
+    def answers(cls, layouts: Sequence[PromptLayout], rows: Sequence[tuple[int, int]], tokenizer: Any) -> LogitPlaces:
+        """The last tokens of all sequences of a batch whose rows are each (prompt, its row)."""
+        places = [
+            (b, token, p, readout, -1)
+            for b, (p, r) in enumerate(rows)
+            for readout, (row, token) in enumerate(layouts[p].ends())
+            if row == r
+        ]
+        rows, tokens, prompts, readouts, targets = np.array(places, dtype=np.int64).reshape(-1, 5).T
+        return cls(layouts, tokenizer, rows, tokens, prompts, readouts, targets)
+
+    @classmethod
+    def own_tokens(
+        cls, layouts: Sequence[PromptLayout], rows: Sequence[tuple[int, int]], tokenizer: Any, only: frozenset[str]
+    ) -> LogitPlaces:
+        """Every token of the prompts with the ids ``only``, readouts left out."""
+        places: list[tuple[int, int, int, int, int]] = []
+        for b, (p, r) in enumerate(rows):
+            row, at = layouts[p].prompt_places()
+            if layouts[p].id in only and row == r:
+                following = [*layouts[p].tokens.ids[1:], -1]
+                places += [(b, int(token), p, -1, after) for token, after in zip(at, following, strict=True)]
+        rows, tokens, prompts, readouts, targets = np.array(places, dtype=np.int64).reshape(-1, 5).T
+        return cls(layouts, tokenizer, rows, tokens, prompts, readouts, targets)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def select(self, index: IntArray) -> LogitPlaces:
+        """Some of the places, without the unedited log-probabilities."""
+        names = ("rows", "tokens", "prompts", "readouts", "targets")
+        return replace(self, unedited=None, **{name: getattr(self, name)[index] for name in names})
+
+    def by_readout(self) -> list[tuple[int, IntArray]]:
+        """Each readout with the indices of its places."""
+        return [(int(readout), np.flatnonzero(self.readouts == readout)) for readout in np.unique(self.readouts)]
+
+    def token_id(self, text: str) -> int:
+        """The token whose text is ``text``, a leading space included; RequestError where it is not one token."""
+        return one_token(self.tokenizer, text)
+
+    @property
+    def owners(self) -> IntArray:
+        """The prompts that have places here, in order."""
+        return np.unique(self.prompts)
+
+    def means(self, values: FloatArray) -> FloatArray:
+        """[n_owners] mean over each prompt's places; one that ends its prompt may have no value (NaN)."""
+        known = ~(np.isnan(values) & (self.targets < 0))
+        chosen = [(self.prompts == p) & known for p in self.owners]
+        return np.array([values[mine].mean() if mine.any() else np.nan for mine in chosen])

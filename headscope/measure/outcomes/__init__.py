@@ -1,0 +1,33 @@
+"""What is measured: one outcome a file; ``outcome`` registers one's own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from headscope.measure.lexicons import ConceptTokens
+from headscope.measure.outcomes.divergence import KL
+from headscope.measure.outcomes.log_odds import PRIMARY, LogOdds, lexicon_outcomes, log_odds_name
+from headscope.measure.outcomes.outcome import Outcome, chosen_outcomes, outcome
+from headscope.measure.outcomes.perplexity import PERPLEXITY
+
+__all__ = [
+    "KL",
+    "PERPLEXITY",
+    "PRIMARY",
+    "LogOdds",
+    "Outcome",
+    "chosen_outcomes",
+    "fixed_text_outcomes",
+    "lexicon_outcomes",
+    "log_odds_name",
+    "outcome",
+]
+
+
+def fixed_text_outcomes(lexicons: Sequence[Sequence[ConceptTokens]]) -> list[Outcome]:
+    """What every study measures on fixed text: each concept's log-odds, and damage.
+
+    Args:
+        lexicons: for each readout the tokens of each concept.
+    """
+    return [*lexicon_outcomes(lexicons).values(), KL, PERPLEXITY]

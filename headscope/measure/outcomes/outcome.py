@@ -1,0 +1,211 @@
+"""What an outcome is: where it is read, how logits or text become a number, its unit, whether it has a gradient.
+
+``answers``: after each readout, averaged over readouts. ``prompt``: at the own tokens of control prompts, averaged over
+them; what is read there is damage. ``text``: the words that a model wrote, the prompt left out.
+
+An outcome of one's own is a function under the decorator ``outcome``. It is a part of the request: its name and the
+fingerprint of its source stand there, and kept pieces of work are used again only where both are the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import FunctionType
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from headscope.errors import RequestError
+from headscope.measure.logit_places import LogitPlaces
+
+FloatArray = npt.NDArray[np.float64]
+ReadAt = Literal["answers", "prompt", "text"]
+Scale = Literal["difference", "log_ratio", "divergence"]
+
+READ_AT = ("answers", "prompt", "text")
+SCALES = ("difference", "log_ratio", "divergence")
+_RESERVED = (
+    "lexicon_logodds",
+    "specificity",
+    "self_repair",
+    "kl_",
+    "perplexity",
+    "keyword_count",
+    "sentiment_",
+    "distinct_",
+)
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One number for each prompt, or text, and arm.
+
+    Attributes:
+        name: in tables and results.
+        unit: of its effect in tables.
+        value: ``answers``: (logits [N, V], places) -> [N]. ``prompt``: the same of log-probabilities; NaN where a
+            prompt ends is left out. ``text``: (texts, their prompts) -> [n].
+        read_at: one of ``READ_AT``.
+        scale: ``difference``; ``log_ratio``, whose values are logs and whose effect is a ratio; ``divergence`` from the
+            unedited model, which is 0 without edit.
+        raises: what a rise means, as the end of "the edit ...".
+        lowers: what a fall means.
+        differentiable: whether autograd may take the value's gradient.
+        rests_on: JSON-able: what its numbers rest on beside its name, e.g. token ids.
+    """
+
+    name: str
+    unit: str
+    value: Callable[..., Any]
+    read_at: ReadAt = "answers"
+    scale: Scale = "difference"
+    raises: str = "raises it"
+    lowers: str = "lowers it"
+    differentiable: bool = True
+    rests_on: Any = field(default=None, compare=False)
+
+    def at(self, logits: Tensor, places: LogitPlaces) -> FloatArray:
+        """[N] the value at places of a batch.
+
+        Raises:
+            RequestError: the function gives anything but one number for each place.
+        """
+        values = self.value(logits, places)
+        if not isinstance(values, Tensor) or values.shape != (len(places),):
+            raise RequestError(
+                f'outcome "{self.name}" must give one number for each place that is read',
+                expected=f"a tensor of shape [{len(places)}]",
+                got=str(list(values.shape)) if isinstance(values, Tensor) else type(values).__name__,
+            )
+        return values.detach().double().cpu().numpy()
+
+    def of_texts(self, texts: Sequence[str], prompts: Sequence[str]) -> FloatArray:
+        """[n] the value of each text; RequestError where the function gives anything else."""
+        values = np.asarray(self.value(texts, prompts), dtype=np.float64)
+        if values.shape != (len(texts),):
+            raise RequestError(
+                f'outcome "{self.name}" must give one number for each text', expected=f"{len(texts)} numbers",
+                got=f"an array of shape {list(values.shape)}",
+            )  # fmt: skip
+        return values
+
+    def identity(self) -> list[Any]:
+        """JSON-able: all that results of this outcome depend on beside model and prompts."""
+        return [self.name, self.rests_on]
+
+    def record(self) -> dict[str, Any]:
+        """JSON-able facts for the request and the manifest."""
+        return {"name": self.name, "unit": self.unit, "read_at": self.read_at, "source": self.rests_on}
+
+
+_REGISTERED: dict[str, Outcome] = {}
+
+
+def outcome(
+    name: str,
+    *,
+    unit: str,
+    read_at: ReadAt = "answers",
+    scale: Scale = "difference",
+    raises: str = "raises it",
+    lowers: str = "lowers it",
+    differentiable: bool = True,
+) -> Callable[[Function], Function]:
+    """Register the function below as an outcome; see ``Outcome``. A name that is registered again is replaced.
+
+    Raises:
+        RequestError: the name is not made of small letters, digits and _, or begins like one of headscope's own.
+    """
+    if re.fullmatch(r"[a-z][a-z0-9_]*", name) is None or name.startswith(_RESERVED):
+        raise RequestError(
+            f'an outcome cannot be named "{name}"',
+            expected="small letters, digits and _, and none of headscope's own: " + ", ".join(_RESERVED),
+        )
+    for what, value, known in (("read_at", read_at, READ_AT), ("scale", scale, SCALES)):
+        if value not in known:
+            raise RequestError(f'{what} "{value}" does not exist', expected=", ".join(known), where=f"outcome {name}")
+
+    def register(function: Function) -> Function:
+        _REGISTERED[name] = Outcome(
+            name, unit, function, read_at, scale, raises, lowers, differentiable, _fingerprint(name, function)
+        )
+        return function
+
+    return register
+
+
+def chosen_outcomes(names: Sequence[str]) -> list[Outcome]:
+    """The registered outcomes of these names, each once, in their order.
+
+    Raises:
+        RequestError: one is not registered, or stands twice.
+    """
+    if len(set(names)) < len(names):
+        raise RequestError("outcomes must be named once each", got=", ".join(names))
+    for name in names:
+        if name not in _REGISTERED:
+            raise RequestError(
+                f'outcome "{name}" is not registered',
+                expected=", ".join(_REGISTERED) or "an outcome registered before",
+                fix="import the module that registers it: a function under @headscope.outcome(name, unit=...)",
+            )
+    return [_REGISTERED[name] for name in names]
+
+
+def _fingerprint(name: str, function: Callable[..., Any]) -> str:
+    """SHA-256 of the function's source, or of its code where the source is not to be had."""
+    if not isinstance(function, FunctionType):
+        raise RequestError(f'outcome "{name}" is no function', expected="a def under the decorator")
+    try:
+        source = inspect.getsource(function)
+    except OSError:
+        code = function.__code__
+        source = repr((code.co_code, code.co_names, [str(constant) for constant in code.co_consts]))
+    return hashlib.sha256(source.encode()).hexdigest()
+
+
+def summed_by_row(
+    logits: Tensor, places: LogitPlaces, outcomes: Mapping[str, Outcome], n_rows: int, n_readouts: int
+) -> Tensor:
+    """[n_rows] float64 each row's part of its prompt's outcome: the sum over its places / ``n_readouts``.
+
+    Args:
+        logits: [N, V], differentiable or not.
+        places: of answers.
+        outcomes: class of prompts -> its outcome.
+        n_rows: of the batch.
+        n_readouts: over how many places a prompt's outcome is a mean.
+    """
+    total = torch.zeros(n_rows, dtype=torch.float64, device=logits.device)
+    for _, concept, index in groups_of(places):
+        at = torch.from_numpy(index).to(logits.device)
+        values = outcomes[concept].value(logits[at], places.select(index)).double()
+        rows = torch.from_numpy(places.rows[index]).to(logits.device)
+        total = total.index_add(0, rows, values / n_readouts)
+    return total
+
+
+def groups_of(places: LogitPlaces) -> list[tuple[int, str, npt.NDArray[np.int64]]]:
+    """(readout, class, indices of the places), each place once; a row has at most one place in a group."""
+    groups: dict[tuple[int, str], list[int]] = {}
+    for index, (readout, p) in enumerate(zip(places.readouts, places.prompts, strict=True)):
+        groups.setdefault((int(readout), places.layouts[p].concept), []).append(index)
+    return [(readout, concept, np.array(index)) for (readout, concept), index in groups.items()]
+
+
+def check_differentiable(outcomes: Mapping[str, Outcome]) -> None:
+    """Raise RequestError where an outcome has no gradient."""
+    for one in outcomes.values():
+        if one.read_at != "answers" or not one.differentiable:
+            raise RequestError(
+                f'outcome "{one.name}" has no gradient', expected="an outcome read after readouts that autograd derives"
+            )
