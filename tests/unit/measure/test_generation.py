@@ -10,7 +10,7 @@ import torch
 from transformers import GenerationConfig
 
 from headscope.heads import Head, HeadSet
-from headscope.measure import generation, sampling
+from headscope.measure import edits, generation, sampling
 from headscope.measure.edits import EDIT_KINDS, Arm, ControlStates
 from headscope.measure.generation import generate
 from headscope.measure.layout import lay_out

@@ -167,7 +167,7 @@ def test_gradients_that_do_not_fit_together_run_in_halves(
     asked = made_up(exact_model)
     whole, batch = scores(exact_model, asked), GradientPasses.batch
 
-    def full_above_one_row(passes: GradientPasses, where: list[tuple[int, int]]) -> tuple[Batch, AnswerReads]:
+    def full_above_one_row(passes: GradientPasses, where: list[tuple[int, int]]) -> tuple[Batch, LogitPlaces]:
         if len(where) > 1:
             raise torch.OutOfMemoryError
         return batch(passes, where)

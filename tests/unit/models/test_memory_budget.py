@@ -49,7 +49,8 @@ def asked(index):
     return PromptLayout(str(index), "c", str(index), tokens, (tokens,), (tree_row([ids]),), ((0,),))
 words = ConceptTokens("c", LexiconTokens((5,), {}, {}), LexiconTokens((6,), {}, {}), {})
 def passes(n, arms):
-    ForcedPasses(model, [asked(i) for i in range(n)], fixed_text_outcomes([[words]]), damage_on=frozenset(), states=None,
+    outcomes = fixed_text_outcomes([[words]])
+    ForcedPasses(model, [asked(i) for i in range(n)], outcomes, damage_on=frozenset(), states=None,
                  batch_tokens=batch_tokens_within(model)).measure(arms)
 arms = [Arm(model.head_set(f"{layer}:{head}"), "zero") for layer in range(2) for head in range(8)]
 def peak(): return int(next(l for l in open("/proc/self/status") if l.startswith("VmHWM")).split()[1]) * 1024
