@@ -51,8 +51,7 @@ class LogitPlaces:
             for readout, (row, token) in enumerate(layouts[p].ends())
             if row == r
         ]
-        rows, tokens, prompts, readouts, targets = np.array(places, dtype=np.int64).reshape(-1, 5).T
-        return cls(layouts, tokenizer, rows, tokens, prompts, readouts, targets)
+        return cls(layouts, tokenizer, *np.array(places, dtype=np.int64).reshape(-1, 5).T)
 
     @classmethod
     def own_tokens(
@@ -65,8 +64,7 @@ class LogitPlaces:
             if layouts[p].id in only and row == r:
                 following = [*layouts[p].tokens.ids[1:], -1]
                 places += [(b, int(token), p, -1, after) for token, after in zip(at, following, strict=True)]
-        rows, tokens, prompts, readouts, targets = np.array(places, dtype=np.int64).reshape(-1, 5).T
-        return cls(layouts, tokenizer, rows, tokens, prompts, readouts, targets)
+        return cls(layouts, tokenizer, *np.array(places, dtype=np.int64).reshape(-1, 5).T)
 
     def __len__(self) -> int:
         return len(self.rows)
