@@ -48,10 +48,11 @@ class LogitPlaces:
         places = [
             (b, token, p, readout, -1)
             for b, (p, r) in enumerate(rows)
-            for readout, (row, token) in enumerate(layouts[p].ends())
-            if row == r
+            for readout, (own_row, token) in enumerate(layouts[p].ends())
+            if own_row == r
         ]
-        return cls(layouts, tokenizer, *np.array(places, dtype=np.int64).reshape(-1, 5).T)
+        row, token, prompt, readout, target = np.array(places, dtype=np.int64).reshape(-1, 5).T
+        return cls(layouts, tokenizer, row, token, prompt, readout, target)
 
     @classmethod
     def own_tokens(
@@ -60,11 +61,12 @@ class LogitPlaces:
         """Every token of the prompts with the ids ``only``, readouts left out."""
         places: list[tuple[int, int, int, int, int]] = []
         for b, (p, r) in enumerate(rows):
-            row, at = layouts[p].prompt_places()
-            if layouts[p].id in only and row == r:
+            own_row, at = layouts[p].prompt_places()
+            if layouts[p].id in only and own_row == r:
                 following = [*layouts[p].tokens.ids[1:], -1]
                 places += [(b, int(token), p, -1, after) for token, after in zip(at, following, strict=True)]
-        return cls(layouts, tokenizer, *np.array(places, dtype=np.int64).reshape(-1, 5).T)
+        row, token, prompt, readout, target = np.array(places, dtype=np.int64).reshape(-1, 5).T
+        return cls(layouts, tokenizer, row, token, prompt, readout, target)
 
     def __len__(self) -> int:
         return len(self.rows)
