@@ -4,20 +4,20 @@
    out on control prompts is measured: each once, where it is first needed, and kept.
 2. A view (``only``, ``reading``) is the same study on fewer concepts or prompts, or with other lexicons; it shares all
    of that.
-3. A stage is some arms over some prompts. It is the plan and the work: a forecast counts it, a verb runs it.
+3. Work is planned in stages (``stages``): a forecast counts them, a verb runs them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import cached_property
 from typing import Any, Unpack
 
 from headscope.engines.engine import Engine
 from headscope.errors import ProfileError, RequestError
-from headscope.measure.edits import Arm, ArmValues, ControlStates
-from headscope.measure.forced import ForcedOutcomes, ForcedPasses, check_distinct
+from headscope.measure.edits import Arm, ControlStates
+from headscope.measure.forced import ForcedOutcomes
 from headscope.measure.layout import PromptLayout, encoder_of, lay_out, special_token_warnings
 from headscope.measure.lexicons import ConceptTokens, concept_tokens
 from headscope.measure.outcomes import Outcome, chosen_outcomes, fixed_text_outcomes, lexicon_outcomes
@@ -26,6 +26,7 @@ from headscope.models.head_model import HeadModel
 from headscope.models.memory_budget import batch_tokens_within
 from headscope.profiles.types import Profile, Prompt
 from headscope.settings import StudyOptions, StudySettings
+from headscope.stages import Counted, Stage
 from headscope.stats.template_labels import templates_of
 from headscope.tokens import Encoder
 
@@ -242,93 +243,6 @@ class Study:
     ) -> ForcedOutcomes:
         """Run every prompt, or only those of ``rows``, unedited and under every arm."""
         return self.stage(stage, arms, rows).run()
-
-
-@dataclass(frozen=True)
-class Counted:
-    """What one stage sends through the model.
-
-    Attributes:
-        stage: its name.
-        forward_passes: passes, those back included.
-        tokens: tokens of all passes, padding included.
-        layer_tokens: the same, each counted once for every layer that runs on it.
-        is_bound: at most this.
-    """
-
-    stage: str
-    forward_passes: int
-    tokens: int
-    layer_tokens: int
-    is_bound: bool = False
-
-
-@dataclass(frozen=True)
-class Stage:
-    """Teacher-forced passes of some arms over some prompts: what a forecast counts and what a verb runs.
-
-    Attributes:
-        name: of the stage; in the names of its shards.
-        study: whose prompts.
-        layouts: the prompts.
-        arms: the edits; without any only the unedited model runs.
-        is_bound: the arms stand for others that are not known yet and cost no more.
-        damages_all: damage is read on every prompt, not on controls alone.
-        states: what the arms put in the place of z; the study's control states by default.
-        about: what else the results depend on.
-    """
-
-    name: str
-    study: Study
-    layouts: tuple[PromptLayout, ...]
-    arms: tuple[Arm, ...]
-    is_bound: bool = False
-    damages_all: bool = False
-    states: ArmValues | None = None
-    about: Mapping[str, Any] = field(default_factory=dict[str, Any])
-
-    def named(self, name: str) -> Stage:
-        """The same under another name."""
-        return replace(self, name=name)
-
-    def passes(self, states: ArmValues | None = None) -> ForcedPasses:
-        """The passes over the prompts, ready for the arms that ``states`` serves."""
-        study = self.study
-        damaged = frozenset(layout.id for layout in (self.layouts if self.damages_all else study.controls))
-        return ForcedPasses(
-            study.model, self.layouts, study.outcomes,
-            damage_on=damaged, states=states, batch_tokens=study.batch_tokens,
-        )  # fmt: skip
-
-    def served(self) -> ArmValues | None:
-        """What the arms put in the place of z; None where they need no other prompt.
-
-        Raises:
-            RequestError: too few controls for an edit.
-        """
-        return self.states or self.study.states({arm.kind for arm in self.arms})
-
-    def work(self, **about: Any) -> Work:
-        """Who runs it; ``about`` as in ``Study.work``."""
-        return self.study.work(self.name, self.arms, self.layouts, **self.about, **about)
-
-    def counted(self) -> Counted:
-        """What it sends through the model."""
-        passes = self.passes()
-        return Counted(self.name, *passes.work_of(passes.plan(self.arms)), self.is_bound)
-
-    def run(self) -> ForcedOutcomes:
-        """Run it.
-
-        Raises:
-            RequestError: an arm stands twice, or too few controls for an edit.
-        """
-        check_distinct(self.arms)
-        study = self.study
-        work = self.work(outcomes=study.outcome_ids())
-        outcomes = self.passes(self.served()).measure(self.arms, study.progress, work)
-        study.n_halved += outcomes.n_halved
-        return outcomes
 
 
 class _Shared:

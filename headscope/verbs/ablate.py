@@ -17,8 +17,9 @@ from headscope.heads import HeadSet
 from headscope.measure.outcomes.keywords import KEYWORD_COUNTING
 from headscope.measure.outcomes.sentiment import SentimentScorer, load_sentiment
 from headscope.settings import Writing
+from headscope.stages import Stage
 from headscope.stats import EffectBlock, effects_table
-from headscope.study import Stage, Study
+from headscope.study import Study
 from headscope.verbs.continuations import (
     check_texts_fit,
     generated_blocks,

@@ -27,9 +27,10 @@ from headscope.measure.gradients import FastScores, GradientPasses, check_gradie
 from headscope.measure.layout import PromptLayout
 from headscope.models.head_model import HeadModel
 from headscope.random_streams import generator
+from headscope.stages import Counted
 from headscope.stats import Criteria, EffectBlock, effects_table, head_tests
 from headscope.stats.fast_scores import beside_exact, fast_agreement
-from headscope.study import Counted, Study
+from headscope.study import Study
 from headscope.tokens import plan_batches
 from headscope.verbs.attribution_tables import arrays_of_scores, components_of, facts_of_scores, scores_of
 from headscope.verbs.effect_rows import DECIDING_EDIT, PRIMARY

@@ -19,7 +19,8 @@ from headscope.heads import HeadSet, every_head
 from headscope.measure.gradients import check_gradients
 from headscope.models.blocks import blocks_of
 from headscope.models.head_model import HeadModel
-from headscope.study import Counted, Study
+from headscope.stages import Counted
+from headscope.study import Study
 from headscope.verbs.ablate import ablation_stages
 from headscope.verbs.attribute import fast_score_work
 from headscope.verbs.curves import curve_stage

@@ -23,8 +23,9 @@ from headscope.measure.outcomes.repetition import DISTINCT_2
 from headscope.measure.outcomes.sentiment import SentimentScorer
 from headscope.measure.sampling import Sampling, stop_ids
 from headscope.settings import Writing
+from headscope.stages import Stage
 from headscope.stats import EffectBlock
-from headscope.study import Stage, Study
+from headscope.study import Study
 from headscope.verbs.effect_rows import Edited
 from headscope.vocabulary import shown_token
 

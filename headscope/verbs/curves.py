@@ -28,9 +28,10 @@ from headscope.errors import RequestError
 from headscope.heads import HeadSet, every_head
 from headscope.measure.edits import Arm
 from headscope.models.head_model import HeadModel
+from headscope.stages import Stage
 from headscope.stats import EffectBlock, areas_table, curve_sizes, draw_disjoint_sets, effects_table
 from headscope.stats.clusters import FloatArray, template_means
-from headscope.study import Stage, Study
+from headscope.study import Study
 from headscope.verbs.effect_rows import DECIDING_EDIT, LOWEST_SET
 from headscope.verbs.head_order import Order, orders, orders_table
 from headscope.verbs.joint import ChosenSet, choose_top

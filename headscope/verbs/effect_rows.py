@@ -24,9 +24,10 @@ from headscope.heads import Head, HeadSet
 from headscope.measure.edits import Arm
 from headscope.measure.forced import ForcedOutcomes
 from headscope.measure.outcomes import KL, PERPLEXITY, PRIMARY, Outcome, log_odds_name
+from headscope.stages import Stage
 from headscope.stats import EffectBlock, assay_table
 from headscope.stats.specificity import specificity_blocks
-from headscope.study import Stage, Study
+from headscope.study import Study
 
 FloatArray = npt.NDArray[np.float64]
 

@@ -22,9 +22,10 @@ import torch
 
 from headscope.heads import HeadSet
 from headscope.models.head_model import HeadModel
+from headscope.stages import Counted, Stage
 from headscope.stats import reach
 from headscope.stats.clusters import MIN_TEMPLATES
-from headscope.study import Counted, Stage, Study
+from headscope.study import Study
 from headscope.verbs.ablate import ablation_stages
 from headscope.verbs.curves import curve_stage
 from headscope.verbs.sweep import sweep_stages

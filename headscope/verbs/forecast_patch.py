@@ -7,7 +7,8 @@ from dataclasses import replace
 
 from headscope.heads import HeadSet
 from headscope.measure.edits import PATCH_KINDS, Arm
-from headscope.study import Counted, Stage, Study
+from headscope.stages import Counted, Stage
+from headscope.study import Study
 from headscope.verbs.effect_rows import LOWEST_SET
 from headscope.verbs.forecast import Forecast, calibrate, forecast_of
 from headscope.verbs.patch import PatchRequest

@@ -22,10 +22,11 @@ from headscope.errors import RequestError
 from headscope.heads import HeadSet
 from headscope.measure.edits import Arm
 from headscope.measure.outcomes import log_odds_name
+from headscope.stages import Stage
 from headscope.stats import EffectBlock, effects_table
 from headscope.stats.clusters import equal_weight_mean, template_means
 from headscope.stats.nulls import draw_disjoint_sets, null_row
-from headscope.study import Stage, Study
+from headscope.study import Study
 from headscope.verbs.effect_rows import DECIDING_EDIT, PRIMARY
 from headscope.verbs.head_order import orders, single_effects
 from headscope.verbs.result import Result

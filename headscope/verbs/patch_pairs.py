@@ -22,7 +22,8 @@ from headscope.measure.layout import PromptLayout
 from headscope.measure.patching import PatchStates
 from headscope.profiles.types import Prompt
 from headscope.random_streams import generator
-from headscope.study import Stage, Study
+from headscope.stages import Stage
+from headscope.study import Study
 
 DIRECTIONS = ("sufficiency", "necessity")
 ALIGNMENTS = ("end", "exact")

@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from headscope.heads import HeadSet, every_head
+from headscope.stages import Stage
 from headscope.stats import effects_table
-from headscope.study import Stage, Study
+from headscope.study import Study
 from headscope.verbs.effect_rows import (
     DECIDING_EDIT,
     arrays_of,
