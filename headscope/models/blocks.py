@@ -52,14 +52,10 @@ def keeping_inputs(model: HeadModel, layers: Collection[int]) -> Generator[dict[
         return hook
 
     blocks = blocks_of(model) if layers else []
-    own = model.thread.own
-    with model.thread.held():
-        handles = [blocks[layer - 1].register_forward_hook(own(keep(layer))) for layer in layers]
-        try:
-            yield kept
-        finally:
-            for handle in handles:
-                handle.remove()
+    with model.thread.hooks() as hooks:
+        for layer in layers:
+            hooks.after(blocks[layer - 1], keep(layer))
+        yield kept
 
 
 @contextmanager

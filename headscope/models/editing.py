@@ -86,16 +86,10 @@ def watching_z(
 @contextmanager
 def _hooked(model: HeadModel, hooks: Mapping[int, Callable[..., Any]]) -> Generator[None]:
     """A hook on the output projection of each of these layers, in passes of this thread."""
-    handles: list[Any] = []
-    with model.thread.held():
-        try:
-            for layer, hook in hooks.items():
-                projection = _layer(model, layer).projection
-                handles.append(projection.register_forward_pre_hook(model.thread.own(hook)))
-            yield
-        finally:
-            for handle in handles:
-                handle.remove()
+    with model.thread.hooks() as added:
+        for layer, hook in hooks.items():
+            added.before(_layer(model, layer).projection, hook)
+        yield
 
 
 def _layer(model: HeadModel, layer: int) -> LayerAnatomy:
@@ -296,16 +290,10 @@ def _all_value_biases(model: HeadModel) -> dict[int, Float[Tensor, "_ _"]]:
         return (torch.zeros_like(args[0]), *args[1:])
 
     ids = probe_ids(model.hf)
-    with watching_attention(model, saw, (ids.shape[0], ids.shape[1])):
-        handles = [
-            module.register_forward_pre_hook(model.thread.own(zero_input))
-            for layer in model.anatomy.layers.values()
-            for module in layer.attention.modules()
-            if module is not layer.projection and has_weight_matrix(module)
-        ]
-        try:
-            model.hf.base_model(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False)
-        finally:
-            for handle in handles:
-                handle.remove()
+    with watching_attention(model, saw, (ids.shape[0], ids.shape[1])), model.thread.hooks() as hooks:
+        for layer in model.anatomy.layers.values():
+            for module in layer.attention.modules():
+                if module is not layer.projection and has_weight_matrix(module):
+                    hooks.before(module, zero_input)
+        model.hf.base_model(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False)
     return found

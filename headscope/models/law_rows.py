@@ -72,12 +72,9 @@ def rows_alone(model: HeadModel, sequences: list[list[int]]) -> tuple[list[Float
             largest_sum = max(largest_sum, math.sqrt(float(sums.max())))
         largest = max(largest, float(output.abs().max()))
 
-    with model.thread.held():
-        handle = head.register_forward_hook(model.thread.own(saw))
-        try:
-            alone = [all_logits(model, Batch.of_chains([ids], device=model.device))[0] for ids in sequences]
-        finally:
-            handle.remove()
+    with model.thread.hooks() as hooks:
+        hooks.after(head, saw)
+        alone = [all_logits(model, Batch.of_chains([ids], device=model.device))[0] for ids in sequences]
     return alone, max(1.0, largest_sum / largest) if largest else 1.0
 
 

@@ -156,12 +156,10 @@ def _law(name: str, difference: float, tolerance: float, note: str, *, also: boo
 def _projection_hooks(
     model: HeadModel, hook: Callable[[int], Callable[[nn.Module, tuple[Tensor, ...], Tensor], Tensor | None]]
 ) -> Generator[None]:
-    handles = [layer.projection.register_forward_hook(hook(index)) for index, layer in model.anatomy.layers.items()]
-    try:
+    with model.thread.hooks() as hooks:
+        for index, layer in model.anatomy.layers.items():
+            hooks.after(layer.projection, hook(index))
         yield
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 def _padding_laws(model: HeadModel, rows: Rows) -> list[Law]:

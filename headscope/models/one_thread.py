@@ -15,6 +15,8 @@ from typing import Any, ParamSpec, TypeVar
 from weakref import WeakKeyDictionary
 
 import torch
+from torch import nn
+from torch.utils.hooks import RemovableHandle
 
 from headscope.errors import RequestError
 
@@ -52,6 +54,16 @@ class OneThread:
                 if not self._depth:
                     self._owner = None
 
+    @contextmanager
+    def hooks(self) -> Generator[Hooks]:
+        """A block whose hooks, added inside it, see the passes of this thread and are gone at its end."""
+        hooks = Hooks(self)
+        with self.held():
+            try:
+                yield hooks
+            finally:
+                hooks.remove()
+
     def own(self, hook: Callable[P, R]) -> Callable[P, R]:
         """The hook, refusing passes of other threads."""
 
@@ -61,6 +73,27 @@ class OneThread:
             return hook(*args, **kwargs)
 
         return guarded
+
+
+class Hooks:
+    """Hooks on modules, for ``OneThread.hooks``."""
+
+    def __init__(self, thread: OneThread) -> None:
+        self._own = thread.own
+        self._handles: list[RemovableHandle] = []
+
+    def before(self, module: nn.Module, hook: Callable[..., Any], *, with_kwargs: bool = False) -> None:
+        """Call ``hook(module, args)`` before each pass of the module."""
+        self._handles.append(module.register_forward_pre_hook(self._own(hook), with_kwargs=with_kwargs))
+
+    def after(self, module: nn.Module, hook: Callable[..., Any], **options: bool) -> None:
+        """Call ``hook(module, args, output)`` after each pass of the module; options as torch has them."""
+        self._handles.append(module.register_forward_hook(self._own(hook), **options))
+
+    def remove(self) -> None:
+        """Take all of them away."""
+        for handle in self._handles:
+            handle.remove()
 
 
 def thread_of(hf: Any) -> OneThread:

@@ -19,6 +19,7 @@ from torch.overrides import TorchFunctionMode
 
 from headscope.errors import WorkError
 from headscope.models.attention import Attention, ScoredAttention, WeighedAttention
+from headscope.models.one_thread import OneThread
 
 _PRODUCTS = frozenset(
     {torch.matmul, torch.bmm, Tensor.matmul, Tensor.bmm, Tensor.__matmul__, Tensor.__rmatmul__, torch.Tensor.matmul}
@@ -94,7 +95,7 @@ def operations_watch(
     modules: Mapping[nn.Module, nn.Module],
     batch: tuple[int, int],
     saw: Callable[[nn.Module, Attention, Tensor], None],
-    own: Callable[[Callable[..., None]], Callable[..., None]],
+    thread: OneThread,
 ) -> Generator[None]:
     """Show the attention of each module to ``saw(module, attention, output [B, T, H, d_v])``.
 
@@ -102,7 +103,7 @@ def operations_watch(
         modules: attention module -> its output projection.
         batch: (B, T) of the pass.
         saw: called when the projection is reached.
-        own: makes a hook that takes passes of this thread alone (``OneThread.own``).
+        thread: of the model.
     """
     running: list[nn.Module] = []
     watch = OperationWatch(batch, lambda: running[-1] if running else None)
@@ -116,17 +117,13 @@ def operations_watch(
         attention, output = watch.last.pop(attention_module)
         saw(attention_module, attention, output.transpose(1, 2))
 
-    handles = []
-    try:
+    with thread.hooks() as hooks:
         for module, projection in modules.items():
-            handles.append(module.register_forward_pre_hook(own(lambda hooked, _: running.append(hooked))))
-            handles.append(module.register_forward_hook(own(lambda *_: _drop(running)), always_call=True))
-            handles.append(projection.register_forward_pre_hook(own(lambda *_, owner=module: reached(owner))))
+            hooks.before(module, lambda hooked, _: running.append(hooked))
+            hooks.after(module, lambda *_: _drop(running), always_call=True)
+            hooks.before(projection, lambda *_, owner=module: reached(owner))
         with watch:
             yield
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 def _drop(stack: list[nn.Module]) -> None:

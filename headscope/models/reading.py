@@ -77,7 +77,7 @@ def watching_attention(
             yield
     else:
         places = {layer.attention: layer.projection for layer in model.anatomy.layers.values()}
-        with model.thread.held(), operations_watch(places, batch, forward, model.thread.own):
+        with operations_watch(places, batch, forward, model.thread):
             yield
 
 

@@ -123,7 +123,6 @@ class Parts:
 @contextmanager
 def watching_parts(model: HeadModel, residual: Residual, parts: Parts) -> Generator[None]:
     """Show the stream's addends in every pass inside the block; nothing is stored here."""
-
     shape: list[torch.Size] = []
 
     def wrote(layer: int) -> Callable[[nn.Module, tuple[Any, ...], Any], None]:
@@ -137,24 +136,16 @@ def watching_parts(model: HeadModel, residual: Residual, parts: Parts) -> Genera
         shape[:] = [stream.shape]
         parts.embedding(stream)
 
-    def ended(_: nn.Module, args: tuple[Any, ...], output: Any) -> None:
-        parts.final(args[0], output)
-
-    own = model.thread.own
-    with watching_z(model, parts.z):
-        handles = [residual.blocks[0].register_forward_pre_hook(own(began), with_kwargs=True)]
-        handles.append(residual.norm.module.register_forward_hook(own(ended)))
+    with watching_z(model, parts.z), model.thread.hooks() as hooks:
+        hooks.before(residual.blocks[0], began, with_kwargs=True)
+        hooks.after(residual.norm.module, lambda _, args, output: parts.final(args[0], output))
         for layer, module in enumerate(residual.feed_forward):
             if module is not None:
-                handles.append(module.register_forward_hook(own(wrote(layer))))
+                hooks.after(module, wrote(layer))
         for layer, norm in enumerate(residual.attention_norms):
             if norm is not None:
-                handles.append(norm.module.register_forward_hook(own(normed(layer))))
-        try:
-            yield
-        finally:
-            for handle in handles:
-                handle.remove()
+                hooks.after(norm.module, normed(layer))
+        yield
 
 
 @torch.no_grad()
@@ -177,10 +168,10 @@ def find_residual(model: HeadModel) -> Residual:
             raise not_plain(model, f"what layer {layer} gives is not what comes next: something stands between")
     addends = [_Addends(model, seen, layer, block) for layer, block in enumerate(blocks)]
     # One multiplier for all layers, from the layer that adds most: a layer that adds nothing here says nothing of it.
-    multiplier = max(addends, key=lambda one: one.size).multiplier()
-    found = [one.modules(multiplier, tolerance) for one in addends]
-    norms = tuple(None if after is None else _norm(model, seen, after, tolerance) for after, _ in found)
-    writers = tuple(feed_forward for _, feed_forward in found)
+    multiplier = max(addends, key=lambda addend: addend.size).multiplier()
+    modules = [addend.modules(multiplier, tolerance) for addend in addends]
+    norms = tuple(None if after is None else _norm(model, seen, after, tolerance) for after, _ in modules)
+    writers = tuple(feed_forward for _, feed_forward in modules)
     final = _norm(model, seen, seen.norm, tolerance)
     weight, bias, scale, cap = _unembedding(model, seen, tolerance)
     return Residual(tuple(blocks), norms, writers, multiplier, final, weight, bias, scale, cap)
@@ -208,15 +199,12 @@ class _Seen:
         if head is None:
             raise not_plain(model, "it has no output embedding")
         inner = [module for module in model.hf.base_model.modules() if module is not head]
-        own, ids = model.thread.own, probe_ids(model.hf)
-        with model.thread.held():
-            handles = [module.register_forward_hook(own(self._ran), with_kwargs=True) for module in inner]
-            handles.append(head.register_forward_hook(own(self._answered)))
-            try:
-                output: Any = model.hf(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False)
-            finally:
-                for handle in handles:
-                    handle.remove()
+        ids = probe_ids(model.hf)
+        with model.thread.hooks() as hooks:
+            for module in inner:
+                hooks.after(module, self._ran, with_kwargs=True)
+            hooks.after(head, self._answered)
+            output: Any = model.hf(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False)
         self.logits = output.logits.double()
         norm = next((m for m in self.order if _relative(self.output[m], self.head_given) == 0.0), None)
         if norm is None or norm not in self.given:

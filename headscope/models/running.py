@@ -186,12 +186,9 @@ def _logits_at(
 def output_at(model: HeadModel, wanted: Callable[[Tensor], Tensor]) -> Generator[None]:
     """Inside the block the language-model head sees ``wanted(hidden [B, T, D])`` in place of all hidden states."""
     head: Any = model.hf.get_output_embeddings()
-    with model.thread.held():
-        handle = head.register_forward_pre_hook(model.thread.own(lambda _, args: (wanted(args[0]), *args[1:])))
-        try:
-            yield
-        finally:
-            handle.remove()
+    with model.thread.hooks() as hooks:
+        hooks.before(head, lambda _, args: (wanted(args[0]), *args[1:]))
+        yield
 
 
 def finite_logits(model: HeadModel, logits: Float[Tensor, "*places V"]) -> Float[Tensor, "*places V"]:
