@@ -30,6 +30,7 @@ from transformers.pytorch_utils import Conv1D
 from headscope.errors import ModelError
 from headscope.models.attention import Attention
 from headscope.models.interface import interface_watch
+from headscope.models.one_thread import Hooks, thread_of
 from headscope.models.operations import OperationWatch
 
 _PROBE = (2, 5)  # rows and tokens of the dry run
@@ -128,7 +129,7 @@ def find_anatomy(hf: PreTrainedModel) -> Anatomy:
             fix="choose a transformer language model; recurrent and state-space models have no attention heads",
         )
     names: dict[nn.Module, str] = {module: name for name, module in hf.named_modules()}
-    modules = [one.module for one in seen]
+    modules = [attended.module for attended in seen]
     for module, following in zip(modules, [*modules[1:], None], strict=True):
         if module is following:
             raise ModelError(
@@ -144,11 +145,11 @@ def find_anatomy(hf: PreTrainedModel) -> Anatomy:
                 where=names[module],
                 fix="attention shared between layers is not supported",
             )
-    found = [_layer(one, names, routed=routed) for one in seen]
-    blocks = block_list(hf, [layer.name for layer in found])
+    layers = [_layer(attended, names, routed=routed) for attended in seen]
+    blocks = block_list(hf, [layer.name for layer in layers])
     if blocks is None:
-        return Anatomy(dict(enumerate(found)), len(found))
-    return Anatomy(dict(zip(blocks[1], found, strict=True)), len(blocks[0]))
+        return Anatomy(dict(enumerate(layers)), len(layers))
+    return Anatomy(dict(zip(blocks[1], layers, strict=True)), len(blocks[0]))
 
 
 def block_list(hf: PreTrainedModel, names: Sequence[str]) -> tuple[list[nn.Module], list[int]] | None:
@@ -268,19 +269,17 @@ def cannot_run(hf: PreTrainedModel, error: Exception) -> ModelError:
 
 
 @contextmanager
-def _weight_modules(hf: PreTrainedModel, ran: Callable[[nn.Module, Tensor], None]) -> Generator[None]:
-    """Call ``ran(module, input)`` whenever a module with a weight matrix runs."""
+def _weight_modules(hf: PreTrainedModel, ran: Callable[[nn.Module, Tensor], None]) -> Generator[Hooks]:
+    """Call ``ran(module, input)`` whenever a module with a weight matrix runs; further hooks may be added."""
 
     def hook(module: nn.Module, args: tuple[object, ...]) -> None:
         if args and isinstance(args[0], Tensor):
             ran(module, args[0])
 
-    handles = [m.register_forward_pre_hook(hook) for m in hf.modules() if has_weight_matrix(m)]
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
+    with thread_of(hf).hooks() as hooks:
+        for module in filter(has_weight_matrix, hf.modules()):
+            hooks.before(module, hook)
+        yield hooks
 
 
 def _dry_run_interface(hf: PreTrainedModel) -> list[_Seen]:
@@ -301,9 +300,8 @@ def _dry_run_interface(hf: PreTrainedModel) -> list[_Seen]:
 
 def _dry_run_operations(hf: PreTrainedModel) -> list[_Seen]:
     seen: list[_Seen] = []
-    running: list[nn.Module] = []
     ids = probe_ids(hf)
-    watch = OperationWatch((ids.shape[0], ids.shape[1]), lambda: running[-1] if running else None)
+    watch = OperationWatch((ids.shape[0], ids.shape[1]))
 
     def ran(module: nn.Module, given: Tensor) -> None:
         for owner in list(watch.last):  # the first weight matrix after an operation closes it
@@ -313,21 +311,10 @@ def _dry_run_operations(hf: PreTrainedModel) -> list[_Seen]:
         if seen:
             seen[-1].later.append((module, given))
 
-    handles = []
-    try:
-        with _weight_modules(hf, ran):
-            for module in hf.modules():
-                if not has_weight_matrix(module):
-                    handles.append(module.register_forward_pre_hook(lambda hooked, _: running.append(hooked)))
-                    handles.append(module.register_forward_hook(lambda *_: _pop(running), always_call=True))
-            with watch:
-                _run(hf, ids)
-    finally:
-        for handle in handles:
-            handle.remove()
+    with _weight_modules(hf, ran) as hooks:
+        for module in hf.modules():
+            if not has_weight_matrix(module):
+                watch.look_inside(module, hooks)
+        with watch:
+            _run(hf, ids)
     return seen
-
-
-def _pop(running: list[nn.Module]) -> None:
-    if running:
-        running.pop()

@@ -19,7 +19,7 @@ from torch.overrides import TorchFunctionMode
 
 from headscope.errors import WorkError
 from headscope.models.attention import Attention, ScoredAttention, WeighedAttention
-from headscope.models.one_thread import OneThread
+from headscope.models.one_thread import Hooks, OneThread
 
 _PRODUCTS = frozenset(
     {torch.matmul, torch.bmm, Tensor.matmul, Tensor.bmm, Tensor.__matmul__, Tensor.__rmatmul__, torch.Tensor.matmul}
@@ -28,32 +28,37 @@ _PRODUCTS = frozenset(
 
 @dataclass
 class OperationWatch(TorchFunctionMode):
-    """Remembers, for each module that ``inside()`` names, the last operation that can be its attention.
+    """Remembers, for each module that it looks inside, the last operation that can be its attention.
 
     Attributes:
         batch: (B, T) of the pass.
-        inside: the module that runs now, None for none of interest.
         last: the attention and its output [B, H, T, d_v] by module, the newest only.
     """
 
     batch: tuple[int, int]
-    inside: Callable[[], nn.Module | None]
     last: dict[nn.Module, tuple[Attention, Tensor]] = field(default_factory=dict)
+    _running: list[nn.Module] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         super().__init__()
+
+    def look_inside(self, module: nn.Module, hooks: Hooks) -> None:
+        """Operations while ``module`` runs, and no such module inside it, are the module's."""
+        hooks.before(module, lambda entered, _: self._running.append(entered))
+        hooks.after(module, self._left, always_call=True)
+
+    def _left(self, *_: object) -> None:
+        del self._running[-1:]
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         """Run ``func`` as it is, and look at it if it can be attention."""
         result = func(*args, **(kwargs or {}))
-        if func in _PRODUCTS or func is nn.functional.scaled_dot_product_attention:
-            module = self.inside()
-            if module is not None:
-                found = _from_sdpa(args, kwargs or {}) if func not in _PRODUCTS else self._from_product(args)
-                if found is not None:
-                    self.last[module] = (found, self._by_head(result))
+        if self._running and (func in _PRODUCTS or func is nn.functional.scaled_dot_product_attention):
+            attention = _from_sdpa(args, kwargs or {}) if func not in _PRODUCTS else self._from_product(args)
+            if attention is not None:
+                self.last[self._running[-1]] = (attention, self._by_head(result))
         return result
 
     def _by_head(self, tensor: Tensor) -> Tensor:
@@ -105,8 +110,7 @@ def operations_watch(
         saw: called when the projection is reached.
         thread: of the model.
     """
-    running: list[nn.Module] = []
-    watch = OperationWatch(batch, lambda: running[-1] if running else None)
+    watch = OperationWatch(batch)
 
     def reached(attention_module: nn.Module) -> None:
         if attention_module not in watch.last:
@@ -119,13 +123,7 @@ def operations_watch(
 
     with thread.hooks() as hooks:
         for module, projection in modules.items():
-            hooks.before(module, lambda hooked, _: running.append(hooked))
-            hooks.after(module, lambda *_: _drop(running), always_call=True)
+            watch.look_inside(module, hooks)
             hooks.before(projection, lambda *_, owner=module: reached(owner))
         with watch:
             yield
-
-
-def _drop(stack: list[nn.Module]) -> None:
-    if stack:
-        stack.pop()
