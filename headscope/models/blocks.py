@@ -34,11 +34,7 @@ def blocks_of(model: HeadModel) -> list[nn.Module]:
 
 @contextmanager
 def keeping_inputs(model: HeadModel, layers: Collection[int]) -> Generator[dict[int, Any]]:
-    """Keep what enters the block of each of ``layers`` in the pass inside the block.
-
-    Args:
-        model: the model.
-        layers: layers above the first.
+    """Keep what enters the block of each of ``layers``, all above the first, in the pass inside the block.
 
     Yields:
         Filled while the pass runs: layer -> what the block below it gave, [B, T, D] or a tuple that begins with it.
@@ -62,10 +58,7 @@ def keeping_inputs(model: HeadModel, layers: Collection[int]) -> Generator[dict[
 def starting_at(model: HeadModel, layer: int, entering: Any) -> Generator[None]:
     """In passes inside the block, the blocks below ``layer``'s compute nothing and give ``entering``.
 
-    Args:
-        model: the model.
-        layer: a layer above the first.
-        entering: what ``keeping_inputs`` kept of this layer, for the same rows (``repeated_rows``).
+    ``entering`` is what ``keeping_inputs`` kept of this layer, above the first, for the same rows (``repeated_rows``).
     """
     skipped = blocks_of(model)[:layer]
     before = [vars(block).get("forward") for block in skipped]  # a forward that e.g. accelerate has put on the object

@@ -42,11 +42,7 @@ class LayerEdit:
 
 @contextmanager
 def editing(model: HeadModel, edits: Mapping[int, LayerEdit]) -> Generator[HeadModel]:
-    """Edit heads in every forward pass inside the block, plain, cached or in ``generate``.
-
-    Args:
-        model: the model.
-        edits: by layer.
+    """Edit heads, by layer, in every forward pass inside the block, plain, cached or in ``generate``.
 
     Raises:
         RequestError: a layer does not exist, or a gain or value does not fit it or the rows that come.
@@ -67,12 +63,7 @@ def watching_z(
     """Call ``callback(layer, z [B, T, H, d])`` as each layer of each pass inside the block computes its z.
 
     Edits entered before this block are in z, edits entered inside it are not. z is the model's own tensor: copy what
-    is to be kept. Nothing is stored here.
-
-    Args:
-        model: the model.
-        callback: called layer by layer.
-        layers: only these; None for all.
+    is to be kept. Nothing is stored here. ``layers``: only these; None for all.
     """
 
     def hook(layer: int, anatomy: LayerAnatomy) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:

@@ -105,10 +105,8 @@ def operations_watch(
     """Show the attention of each module to ``saw(module, attention, output [B, T, H, d_v])``.
 
     Args:
-        modules: attention module -> its output projection.
+        modules: attention module -> its output projection, at which ``saw`` is called.
         batch: (B, T) of the pass.
-        saw: called when the projection is reached.
-        thread: of the model.
     """
     watch = OperationWatch(batch)
 

@@ -59,10 +59,7 @@ def watching_attention(
 ) -> Generator[None]:
     """Show each layer's attention in the pass inside the block to ``saw(layer, attention, output [B, T, H, d_v])``.
 
-    Args:
-        model: the model; its own attention computes the outputs.
-        saw: called layer by layer.
-        batch: (B, T) of the pass.
+    The model's own attention computes the outputs. ``batch`` is (B, T) of the pass.
     """
     layers = {layer.attention: index for index, layer in model.anatomy.layers.items()}
 
@@ -93,8 +90,7 @@ def read_attention(
     """Run ``batch`` once and read attention at ``queries``.
 
     Args:
-        model: the model.
-        batch: rows, chains or trees.
+        model, batch: what is run, chains or trees.
         queries: what to read.
         written_groups: of how many groups, from the first on, the norm of what is written is taken too; None for all.
             It is NaN in a layer where a gate or norm stands between attention and output projection, because there

@@ -109,8 +109,7 @@ class Parts:
         embedding: called with the first block's input.
         z: called with (layer, z [B, T, H, d]).
         attention_norm: called with (layer, input, output [B, T, D]) of a norm after the output projection.
-        feed_forward: called with (layer, output [B, T, D]).
-        final: called with the norm's input and output.
+        feed_forward: called with (layer, output [B, T, D]); final: with the norm's input and output.
     """
 
     embedding: Callable[[Tensor], None]

@@ -117,10 +117,8 @@ def logits_at(
     """Next-token logits at chosen places, the language-model head run only there.
 
     Args:
-        model: the model.
-        batch: rows to run.
-        rows: row of each place.
-        tokens: token index of each place.
+        model, batch: what is run.
+        rows, tokens: row and token index of each place.
 
     Returns:
         float32 (float64 where the model is) on the model's device.
@@ -239,10 +237,9 @@ def step(
     """One more token for each row of a cached generation.
 
     Args:
-        model: the model.
+        model: whose generation it is.
         cache: what ``prefill`` or the last ``step`` returned; ``keep_rows`` drops rows of it.
-        ids: the new tokens.
-        positions: their positions.
+        ids, positions: the new tokens and theirs.
         attention_mask: of all tokens so far and the new one, 1 for real tokens.
 
     Returns:

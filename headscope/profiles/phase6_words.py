@@ -35,13 +35,5 @@ def counting_words(concept: Concept) -> tuple[str, ...]:
     return KEYWORDS.get(concept.name, _lexicon(concept))
 
 
-def missing_note(concept: Concept) -> str | None:
-    """The warning that goes with the words of a concept the study does not have; None for the study's own."""
-    if concept.name in POSITION_WORDS:
-        return None
-    words = concept.lexicon.words
-    return f"the Phase 6 study has no word list for {concept.name}; the {len(words)} words of its lexicon serve"
-
-
 def _lexicon(concept: Concept) -> tuple[str, ...]:
     return tuple(word.lower() for word in concept.lexicon.words)
