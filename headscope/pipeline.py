@@ -28,7 +28,7 @@ from headscope.errors import RequestError
 from headscope.heads import Head
 from headscope.measure.outcomes.sentiment import load_sentiment
 from headscope.plots.writing import undrawn_labels, write_plots
-from headscope.report.markdown import check_language
+from headscope.report.words import check_language
 from headscope.report.writing import write_report
 from headscope.runs.folder import Run
 from headscope.settings import Keeping

@@ -19,7 +19,7 @@ def command(
 
     headscope report runs/demo --language ja --force
     """
-    from headscope.report.markdown import check_language
+    from headscope.report.words import check_language
     from headscope.report.writing import write_report
     from headscope.runs.folder import Run
 

@@ -103,7 +103,7 @@ def command(
 
     from headscope.api import Study
     from headscope.pipeline import run
-    from headscope.report.markdown import check_language
+    from headscope.report.words import check_language
     from headscope.runs.folder import RESUME
     from headscope.settings import Keeping, Writing
     from headscope.verbs.budget import BUDGETS

@@ -1,4 +1,4 @@
-"""A run as a document for people: Markdown in English and Japanese and one HTML page, from the run folder alone."""
+"""A run as a document for people: Markdown in every language of ``words`` and one HTML page, from the folder alone."""
 
 from headscope.report.markdown import render_markdown
 from headscope.report.page import render_page

@@ -14,6 +14,7 @@ from headscope.report.comparing import MEASURES, TABLE_OF, Comparison, RunSide, 
 from headscope.report.facts import RunFacts, facts_of
 from headscope.report.page import assets, embedded, environment
 from headscope.report.page_data import columns, head_measure
+from headscope.report.words import words_of
 from headscope.report.writing import facts_from, readable_tables
 from headscope.runs.atomic import check_folder_writable, write_text_atomic
 from headscope.runs.folder import Run
@@ -84,6 +85,8 @@ def render_comparison(first: RunSide, second: RunSide, found: Comparison) -> str
         "heads_per_layer": list(first.facts.heads_per_layer),
         "concepts": list(dict.fromkeys(name for side in (first, second) for name in _concepts(side))),
         "measures": [],
+        "language": "en",
+        "words": {"en": {key: words_of("en").entries[key] for key in ("maps", "grids", "verdicts", "columns")}},
         "verdicts": {},
         "runs": [
             {"name": side.name, "shape": list(side.facts.shape), "measures": _maps(side)} for side in (first, second)
@@ -126,7 +129,10 @@ def _maps(side: RunSide) -> list[dict[str, Any]]:
         rows = measured(side.tables, measure)
         if len(rows):
             kind = _KINDS.get(TABLE_OF.get(measure, ""), "screen")
-            found.append(head_measure(kind, measure, "", rows, _concepts(side)) | {"label": _LABELS[measure]})
+            found.append(
+                head_measure(kind, measure, "", rows, _concepts(side), [words_of("en")])
+                | {"label": {"en": _LABELS[measure]}}
+            )
     return found
 
 

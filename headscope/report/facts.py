@@ -45,6 +45,11 @@ class RunFacts:
         return self.n_layers, max(self.heads_per_layer, default=0)
 
     @property
+    def unfinished(self) -> bool:
+        """Whether the run says of itself that it is not finished."""
+        return self.status not in ("finished", "")
+
+    @property
     def bundled(self) -> bool:
         """Whether the profile is the bundled ``baseline``, whose prompts are not those of the Phase 6 study."""
         return self.profile == "baseline" and self.profile_source in ("bundled", "")

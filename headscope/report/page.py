@@ -1,16 +1,15 @@
-"""A run as one HTML file that needs nothing else: no network, no server, no other file.
+"""A run as one HTML file that needs nothing else: no network, no server, no other file; in every language of ``words``.
 
-1. Facts and findings are made as for the Markdown report, and its sentences are taken over, so that the two say the
-   same. 2. Tables, arrays and texts become one JSON block. 3. The template puts sentences, JSON, plotly's own script,
-   our script and our style into one file. Text of models and prompts is data twice over: jinja2 escapes it in the
-   markup, and the JSON block holds no ``<``, so nothing in it can close a tag.
+1. The sections are those of the Markdown report, each in every language; the page's switch shows one. 2. Tables,
+arrays, texts and the words of the scripts become one JSON block. 3. The template puts sections, JSON, plotly's own
+script, our script and our style into one file. Text of models and prompts is data twice over: it is escaped in the
+markup, and the JSON block holds no ``<``, so nothing in it can close a tag.
 """
 
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from importlib import resources
 from typing import Any
@@ -19,21 +18,28 @@ import pandas as pd
 import plotly
 import xarray as xr
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markdown_it import MarkdownIt
 from markupsafe import Markup
 
+from headscope.report.document import Section
 from headscope.report.facts import facts_of
 from headscope.report.findings import ConceptFindings, findings_of
-from headscope.report.markdown import report_context
-from headscope.report.numbers import count, number, share
+from headscope.report.html import as_it_is, blocks_html, section_html, sentence
 from headscope.report.page_data import page_data
-from headscope.report.phrases import text_of
-from headscope.report.phrases_en import English
+from headscope.report.sections import RunReport, sections_of, warnings_of
+from headscope.report.words import Words, languages, words_of
 
-_HEAD = re.compile(r"\bL\d+H\d+\b")
 _SCRIPTS = (
     "format.js", "state.js", "map.js", "heatmaps.js", "charts.js", "card.js", "data_table.js", "tables.js", "main.js",
 )  # fmt: skip
+_SCRIPT_WORDS = ("page", "maps", "charts", "card", "grids", "columns", "verdicts", "answers", "places", "edits")
+PARTS = {
+    "looking": ("fast", "repair"),
+    "sets": ("joint", "growing"),
+    "patching": ("patching", "patch_agreement", "dissociation"),
+    "tables": ("reliability",),
+    "method": ("purpose", "judged", "control", "discussion", "assay", "coverage", "notes", "commands"),
+}
+"""The report's sections that stand in each part of the page, beside its pictures."""
 
 
 def render_page(
@@ -41,6 +47,7 @@ def render_page(
     facts: Mapping[str, Any],
     arrays: Mapping[str, xr.Dataset] | None = None,
     problems: tuple[str, ...] = (),
+    language: str = "en",
 ) -> str:
     """The page of a run.
 
@@ -49,18 +56,45 @@ def render_page(
         facts: the manifest as a mapping, as for ``render_markdown``.
         arrays: the run's arrays by verb; None where they are missing.
         problems: what of the folder could not be read, in sentences.
+        language: the one that the page is opened in; it holds all.
+
+    Raises:
+        RequestError: there is no such language.
     """
+    first = words_of(language)
     present = {name: table for name, table in tables.items() if len(table)}
     known = facts_of(facts, present)
     findings = findings_of(present)
-    data = page_data(present, arrays or {}, known, findings)
+    codes = (language, *(code for code in languages() if code != language))
+    runs = [RunReport(present, known, findings, words_of(code)) for code in codes]
+    sections = [{section.key: section for section in sections_of(run)} for run in runs]
+    data = page_data(present, arrays or {}, known, findings, [run.words for run in runs])
+    data["language"] = language
+    data["words"] = {run.words.code: {key: run.words.entries[key] for key in _SCRIPT_WORDS} for run in runs}
+
+    def each(text: Callable[[RunReport], Markup]) -> Markup:
+        return _side_by_side([(run.words.code, text(run)) for run in runs])
+
+    parts = {
+        part: _side_by_side(
+            [(run.words.code, _part(keys, told, run.words)) for run, told in zip(runs, sections, strict=True)]
+        )
+        for part, keys in PARTS.items()
+    }
     return (
         environment()
         .get_template("page.html.j2")
         .render(
-            **report_context(present, known, findings, English()),
-            headlines=[(found.concept, sentence(English().headline(found)), _tone(found)) for found in findings],
-            discussion=[(found.concept, list(map(sentence, English().discussion(found)))) for found in findings],
+            t=first,
+            title=f"{known.model or 'a model'}: {', '.join(found.concept for found in findings)}",
+            heading=each(lambda run: _heading(run)),
+            meta=each(lambda run: _meta(run)),
+            notices=each(lambda run: _notices(run)),
+            headlines=each(lambda run: _headlines(run)),
+            fine=each(lambda run: sentence(run.words("page.fine"))),
+            languages=[(run.words.code, run.words("name")) for run in runs],
+            has_predictions="scores" in present,
+            parts=parts,
             problems=problems,
             data=embedded(data),
             **assets(_SCRIPTS),
@@ -68,19 +102,60 @@ def render_page(
     )
 
 
+def _side_by_side(texts: Sequence[tuple[str, Markup]]) -> Markup:
+    """The same text in every language; the page's script keeps the one that is read."""
+    boxes = [
+        Markup('<div class="words" lang="{}"{}>{}</div>').format(code, Markup(" hidden" if at else ""), text)
+        for at, (code, text) in enumerate(texts)
+    ]
+    return Markup("\n").join(boxes)
+
+
+def _part(keys: Sequence[str], sections: Mapping[str, Section], words: Words) -> Markup:
+    told = [sections[key] for key in keys if key in sections]
+    bare = len(keys) > 1 and keys[0] == "patching"
+    return Markup("").join(
+        (blocks_html if bare and at == 0 else section_html)(one, words) for at, one in enumerate(told)
+    )
+
+
+def _heading(run: RunReport) -> Markup:
+    concepts = run.words("intro.concepts_by").join(found.concept for found in run.findings)
+    shown = {"model": run.facts.model, "concepts": concepts or run.words("intro.the_concepts")}
+    around = Markup.escape(run.words("intro.title", model="\0model\0", concepts="\0concepts\0"))
+    for name, text in shown.items():
+        around = around.replace(f"\0{name}\0", Markup("<em>{}</em>").format(text))
+    return around
+
+
+def _meta(run: RunReport) -> Markup:
+    facts, words = run.facts, run.words
+    shape = words("page.shape", layers=facts.n_layers, heads=facts.n_heads) + " · " if facts.n_layers else ""
+    about = {"profile": facts.profile or "—", "protocol": facts.protocol or "—", "seed": facts.seed or "—"}
+    return Markup.escape(shape + words("page.meta", request=facts.digest or "—", **about))
+
+
+def _notices(run: RunReport) -> Markup:
+    texts = [sentence(text.text) for text in warnings_of(run)]
+    if run.facts.unfinished:
+        texts.insert(0, Markup.escape(run.words("page.unfinished", status=run.facts.status)))
+    return Markup("").join(Markup('<p class="notice strong" role="note">{}</p>').format(text) for text in texts)
+
+
+def _headlines(run: RunReport) -> Markup:
+    told = [(_tone(found), sentence(run.teller.headline(found))) for found in run.findings]
+    told = told or [("unknown", Markup.escape(run.words("intro.no_result")))]
+    articles = [Markup('<article class="headline {}"><p>{}</p></article>').format(tone, text) for tone, text in told]
+    return Markup('<div class="headlines">{}</div>').format(Markup("").join(articles))
+
+
 def assets(scripts: Sequence[str]) -> dict[str, Markup]:
     """What a page needs beside its data: plotly's script, ours, and our style."""
     return {
-        "plotly": _as_it_is(plotly_script()),
-        "script": _as_it_is("\n".join(map(_own, scripts))),
-        "style": _as_it_is(_own("page.css")),
+        "plotly": as_it_is(plotly_script()),
+        "script": as_it_is("\n".join(map(_own, scripts))),
+        "style": as_it_is(_own("page.css")),
     }
-
-
-def sentence(markdown: str) -> Markup:
-    """A sentence of the Markdown report as HTML, its heads as links to their cards; raw HTML in it stays text."""
-    html = _markdown().renderInline(markdown)
-    return _as_it_is(_HEAD.sub(r'<a href="#\g<0>">\g<0></a>', html))
 
 
 def embedded(data: Any) -> Markup:
@@ -88,7 +163,7 @@ def embedded(data: Any) -> Markup:
     text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     for char in "<>&\u2028\u2029":
         text = text.replace(char, f"\\u{ord(char):04x}")
-    return _as_it_is(text.encode("utf-8", "backslashreplace").decode("utf-8"))
+    return as_it_is(text.encode("utf-8", "backslashreplace").decode("utf-8"))
 
 
 @lru_cache(maxsize=1)
@@ -104,29 +179,17 @@ def _tone(found: ConceptFindings) -> str:
     return "found" if found.carriers else "none"
 
 
-def _as_it_is(text: str) -> Markup:
-    """What may stand in the page unescaped: our files, plotly's, markdown-it's HTML, JSON without ``<``."""
-    return Markup(text)  # noqa: S704 - see above  # nosec B704
-
-
 def _own(name: str) -> str:
     return resources.files("headscope.report").joinpath("page", name).read_text("utf-8")
 
 
 @lru_cache(maxsize=1)
-def _markdown() -> MarkdownIt:
-    return MarkdownIt("commonmark", {"html": False})
-
-
-@lru_cache(maxsize=1)
 def environment() -> Environment:
     """Templates whose every variable is escaped."""
-    environment = Environment(
+    return Environment(
         loader=PackageLoader("headscope.report"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(number=number, count=count, share=share, text_of=text_of, sentence=sentence)
-    return environment

@@ -29,12 +29,14 @@ from headscope.plots.selecting import (
     numbers,
     screen_rows,
 )
+from headscope.report.evidence import Effect
 from headscope.report.facts import RunFacts
-from headscope.report.findings import ConceptFindings
+from headscope.report.findings import WAY, ConceptFindings
+from headscope.report.html import cell_plain
 from headscope.report.page_texts import examples_of, prompt_texts, texts_of
-from headscope.report.phrases_en import English
+from headscope.report.telling import Teller
+from headscope.report.words import Words
 from headscope.stats.ranking import single_effects
-from headscope.stats.verdicts import PLACES
 
 _DIGITS = 6
 _CELLS = ("estimate", "ci_low", "ci_high", "sim_low", "sim_high", "p_value", "q_value", "p_max_t", "mde")
@@ -56,6 +58,7 @@ def page_data(
     arrays: Mapping[str, xr.Dataset],
     facts: RunFacts,
     findings: Sequence[ConceptFindings],
+    words: Sequence[Words],
 ) -> dict[str, Any]:
     """Everything that the page's script reads.
 
@@ -64,6 +67,7 @@ def page_data(
         arrays: the run's arrays by verb; any may be missing.
         facts: of the manifest.
         findings: of the concepts, in their order.
+        words: of each language of the page.
     """
     concepts = [found.concept for found in findings]
     return {
@@ -71,9 +75,8 @@ def page_data(
         "shape": list(facts.shape),
         "heads_per_layer": list(facts.heads_per_layer),
         "concepts": concepts,
-        "measures": [*_measures(tables, concepts), *_more_measures(tables, concepts)],
+        "measures": [*_measures(tables, concepts, words), *_more_measures(tables, concepts, words)],
         "verdicts": _verdicts(tables),
-        "regions": PLACES,
         "reads": _reads(tables),
         "pairs": _pairs(tables),
         "predicted": _predicted(tables),
@@ -81,7 +84,7 @@ def page_data(
         "prompts": prompt_texts(tables),
         "examples": examples_of(arrays),
         "texts": texts_of(tables),
-        "sets": _sets(findings),
+        "sets": _sets(findings, words),
         "curves": _curves(tables),
         "layers": columns(tables.get("layers", pd.DataFrame(columns=_LAYERS.split())), _LAYERS.split()),
     }
@@ -108,7 +111,9 @@ def _cell(value: Any) -> Any:
     return float(f"{number:.{_DIGITS}g}")
 
 
-def _measures(tables: Mapping[str, pd.DataFrame], concepts: Sequence[str]) -> list[dict[str, Any]]:
+def _measures(
+    tables: Mapping[str, pd.DataFrame], concepts: Sequence[str], words: Sequence[Words]
+) -> list[dict[str, Any]]:
     """Each measure of single heads: name, unit, edit, and for each concept its heads' numbers, column by column."""
     found: list[dict[str, Any]] = []
     screen, effects = tables.get("screen"), tables.get("effects")
@@ -116,7 +121,7 @@ def _measures(tables: Mapping[str, pd.DataFrame], concepts: Sequence[str]) -> li
         for measure in dict.fromkeys(map(str, screen["measure"])):
             rows = screen_rows(screen, measure)
             if len(rows):
-                found.append(head_measure("screen", measure, "", rows, concepts))
+                found.append(head_measure("screen", measure, "", rows, concepts, words))
     if effects is not None:
         alone = effects[(effects["role"] == "single") | ((effects["role"] == "requested") & (effects["k"] == 1))]
         for edit in dict.fromkeys(map(str, alone["edit"])):
@@ -125,53 +130,55 @@ def _measures(tables: Mapping[str, pd.DataFrame], concepts: Sequence[str]) -> li
                 # Damage is measured on control prompts, whose class is no concept.
                 of_all = [None] if outcome in DAMAGE_OUTCOMES else concepts
                 if len(rows):
-                    found.append(head_measure("effect", outcome, edit, rows, of_all))
+                    found.append(head_measure("effect", outcome, edit, rows, of_all, words))
     return found
 
 
-def _more_measures(tables: Mapping[str, pd.DataFrame], concepts: Sequence[str]) -> list[dict[str, Any]]:
+def _more_measures(
+    tables: Mapping[str, pd.DataFrame], concepts: Sequence[str], words: Sequence[Words]
+) -> list[dict[str, Any]]:
     """What patching single heads does in each direction, and what gradients predict of removing them."""
     found: list[dict[str, Any]] = []
     patching, scores = tables.get("patching"), tables.get("scores")
     if patching is not None:
         rows = lone_patches(patching)
-        parts = {direction: rows[rows["direction"] == direction] for direction in _PATCH_LABELS}
-        found += [head_measure("patch", name, "", part, concepts) for name, part in parts.items() if len(part)]
+        parts = {direction: rows[rows["direction"] == direction] for direction in WAY}
+        found += [head_measure("patch", name, "", part, concepts, words) for name, part in parts.items() if len(part)]
     if scores is not None:
         for (measure, edit), part in scores.groupby(["measure", "edit"], sort=False):
-            found.append(head_measure("score", str(measure), str(edit), part, concepts))
+            found.append(head_measure("score", str(measure), str(edit), part, concepts, words))
     return found
 
 
-def head_measure(kind: str, name: str, edit: str, rows: pd.DataFrame, concepts: Sequence[str | None]) -> dict[str, Any]:
+def head_measure(
+    kind: str,
+    name: str,
+    edit: str,
+    rows: pd.DataFrame,
+    concepts: Sequence[str | None],
+    words: Sequence[Words],
+) -> dict[str, Any]:
     """One measure of single heads: what it is called, and its rows for each concept (None for all), by column."""
     by_concept = {
         concept or "": columns(part, ("layer", "head", *_CELLS, "n_templates"))
         for concept in concepts
         if len(part := rows if concept is None else rows[rows["concept"] == concept])
     }
-    first = rows.iloc[0]
-    words = English()
-    label = _LABELS.get(kind, {}).get(name) or (name.replace("_", " ") if kind == "score" else words.outcome(name))
+    unit = str(rows.iloc[0]["unit"])
     return {
         "kind": kind,
         "name": name,
         "edit": edit,
-        "label": label,
-        "unit": words.unit(str(first["unit"])),
+        "label": {one.code: _label(kind, name, one) for one in words},
+        "unit": {one.code: one.unit(unit).strip() for one in words},
         "by_concept": by_concept,
     }
 
 
-_PATCH_LABELS = {"sufficiency": "brings it (sufficiency)", "necessity": "takes it away (necessity)"}
-_SCREEN_LABELS = {
-    "attention": "Δ attention",
-    "attention_without_sinks": "Δ attention without sinks",
-    "value_weighted": "Δ value-weighted attention",
-    "sink_share": "Δ share on the first token",
-    "self_share": "Δ share on the query itself",
-}
-_LABELS = {"screen": _SCREEN_LABELS, "patch": _PATCH_LABELS}
+def _label(kind: str, name: str, words: Words) -> str:
+    if kind in ("screen", "patch") and words.known("labels", name):
+        return words.known("labels", name)
+    return name.replace("_", " ") if kind == "score" else cell_plain(words.outcome(name))
 
 
 def _verdicts(tables: Mapping[str, pd.DataFrame]) -> dict[str, list[Any]]:
@@ -254,36 +261,30 @@ def _strip(heads: Sequence[str], prompts: np.ndarray, values: np.ndarray) -> dic
     return {"heads": list(heads), "prompts": [str(name) for name in prompts], "values": packed(values)}
 
 
-def _sets(findings: Sequence[ConceptFindings]) -> list[dict[str, Any]]:
+def _sets(findings: Sequence[ConceptFindings], words: Sequence[Words]) -> list[dict[str, Any]]:
     """Baseline beside every edit of each set of heads, outcome by outcome."""
-    words = English()
-    found: list[dict[str, Any]] = []
-    for one in (one for concept in findings for one in concept.sets):
-        rows = [
-            {
-                "outcome": words.outcome(effect.outcome),
-                "key": effect.outcome,
-                "edit": words.edit(effect.edit),
-                "unit": words.unit(effect.unit),
-                "missing": words.missing(effect),
-                **{
-                    name: _cell(value)
-                    for name, value in (
-                        ("before", effect.before),
-                        ("after", effect.after),
-                        ("estimate", effect.estimate),
-                        ("low", effect.low),
-                        ("high", effect.high),
-                        ("p", effect.p_value),
-                        ("q", effect.q_value),
-                        ("mde", effect.mde),
-                    )
-                },
-            }
-            for effect in (*one.effects, *one.damage)
-        ]
-        found.append({"concept": one.concept, "heads": one.heads, "title": words.set_title(one), "rows": rows})
-    return found
+    tellers = [Teller(one) for one in words]
+    return [
+        {
+            "concept": one.concept,
+            "heads": one.heads,
+            "title": {teller.words.code: teller.set_title(one) for teller in tellers},
+            "rows": [_set_row(effect, tellers) for effect in (*one.effects, *one.damage)],
+        }
+        for concept in findings
+        for one in concept.sets
+    ]
+
+
+def _set_row(effect: Effect, tellers: Sequence[Teller]) -> dict[str, Any]:
+    names = ("before", "after", "estimate", "low", "high", "p_value", "q_value", "mde")
+    return {
+        "outcome": {one.words.code: cell_plain(one.words.outcome(effect.outcome)) for one in tellers},
+        "edit": {one.words.code: cell_plain(one.words.named("edits", effect.edit)) for one in tellers},
+        "unit": {one.words.code: one.words.unit(effect.unit).strip() for one in tellers},
+        "missing": {one.words.code: one.missing(effect) for one in tellers},
+        **{name: _cell(getattr(effect, name)) for name in names},
+    }
 
 
 def _curves(tables: Mapping[str, pd.DataFrame]) -> dict[str, Any]:

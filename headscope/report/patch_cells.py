@@ -1,4 +1,4 @@
-"""The cells of the report's tables on patching: what each head brings and takes, beside what its removal does."""
+"""The report's tables on patching: what each head brings and takes, beside what its removal does."""
 
 from __future__ import annotations
 
@@ -9,31 +9,29 @@ import pandas as pd
 from scipy import stats
 
 from headscope.plots.patch_heatmap import lone_patches
-from headscope.report.cells import EXAMPLES, LONGEST_TEXT, TOP_N, Table
-from headscope.report.escaping import code, plain
-from headscope.report.findings import ConceptFindings
+from headscope.report.cells import EXAMPLES, LONGEST_TEXT, TOP_N
+from headscope.report.document import Cell, Foreign, Table, Verbatim
+from headscope.report.findings import WAY, ConceptFindings
 from headscope.report.numbers import MISSING, interval, number, probability, share
-from headscope.report.phrases import Language, named
+from headscope.report.telling import Teller, head_names
 from headscope.stats.patching import primary_patches, written_patches
 
 _FEWEST_HEADS = 5
 
 
-def patch_cells(patching: pd.DataFrame, found: ConceptFindings, top_n: int = TOP_N) -> Table:
+def patch_table(patching: pd.DataFrame, found: ConceptFindings, top_n: int = TOP_N) -> Table:
     """The heads or sets that bring or take one concept most: removal, sufficiency and necessity side by side."""
     rows = primary_patches(patching)
-    rows = rows[rows["concept"] == found.concept]
     by_heads: dict[str, dict[str, Mapping[Any, Any]]] = {}
-    for row in rows.to_dict("records"):
+    for row in rows[rows["concept"] == found.concept].to_dict("records"):
         by_heads.setdefault(str(row["heads"]), {})[str(row["direction"])] = row
-    removed = {one.heads: one.estimate for one in found.alone}
+    removed = {one.heads: number(one.estimate) for one in found.alone}
     order = sorted(by_heads, key=lambda heads: -max(abs(float(row["estimate"])) for row in by_heads[heads].values()))
-    table = Table()
+    columns = "heads removal brings ci p_max_t share_recovered takes ci p_max_t share_recovered"
+    table = Table(tuple(columns.split()))
     for heads in order[:top_n]:
-        cells = [named(heads), number(removed[heads]) if heads in removed else MISSING]
-        for direction in ("sufficiency", "necessity"):
-            cells += _direction(by_heads[heads].get(direction))
-        table.rows.append(cells)
+        directions = [cell for direction in WAY for cell in _direction(by_heads[heads].get(direction))]
+        table.rows.append([head_names(heads), removed.get(heads, MISSING), *directions])
     return table
 
 
@@ -47,15 +45,16 @@ def _direction(row: Mapping[Any, Any] | None) -> list[str]:
     return [number(row["estimate"]), interval(row["ci_low"], row["ci_high"]), probability(row["p_max_t"]), shares]
 
 
-def written_cells(patching: pd.DataFrame, found: ConceptFindings, language: Language) -> Table:
+def written_table(patching: pd.DataFrame, found: ConceptFindings, teller: Teller) -> Table:
     """What one concept's targets go on with, score by score: unpatched, control-patched, patched, and the test."""
     rows = written_patches(patching)
     return Table(
+        ("direction", "heads", "metric", "unpatched", "control_patch", "patch", "delta", "ci", "p", "q", "mde"),
         [
             [
-                language.direction(str(row["direction"])),
-                named(str(row["heads"])),
-                language.outcome(str(row["outcome"])),
+                teller.words.named("directions", str(row["direction"])),
+                head_names(str(row["heads"])),
+                teller.words.outcome(str(row["outcome"])),
                 number(row["unpatched_mean"]),
                 number(row["control_patched_mean"]),
                 number(row["patched_mean"]),
@@ -66,62 +65,64 @@ def written_cells(patching: pd.DataFrame, found: ConceptFindings, language: Lang
                 number(row["mde"]),
             ]
             for row in rows[rows["concept"] == found.concept].to_dict("records")
-        ]
+        ],
     )
 
 
-def written_examples(texts: pd.DataFrame, found: ConceptFindings, language: Language) -> Table:
+def written_examples(texts: pd.DataFrame, found: ConceptFindings, teller: Teller) -> Table:
     """The first targets of each direction with their three texts: chosen by their order, never by their result."""
-    table = Table()
+    table = Table(("direction", "prompt", "unpatched", "control_patch", "patch"))
     mine = texts[texts["concept"] == found.concept]
     for direction in dict.fromkeys(mine.loc[mine["direction"] != "", "direction"]):
         rows = mine[(mine["direction"] == direction) & (mine["sample"] == 0)]
         patched, control = (rows[rows["edit"] == kind] for kind in ("patch", "control_patch"))
         for one, null in zip(patched.head(EXAMPLES).to_dict("records"), control.to_dict("records"), strict=False):
             texts_of_one = one["prompt"], one["baseline_text"], null["edited_text"], one["edited_text"]
-            table.rows.append(
-                [language.direction(str(direction)), *(code(text, LONGEST_TEXT) for text in texts_of_one)]
-            )
+            cells = [Verbatim(str(text), LONGEST_TEXT) for text in texts_of_one]
+            table.rows.append([teller.words.named("directions", str(direction)), *cells])
     return table
 
 
-def agreement_cells(patching: pd.DataFrame, findings: Sequence[ConceptFindings]) -> Table:
+def removal_table(patching: pd.DataFrame, findings: Sequence[ConceptFindings]) -> Table:
     """For each concept the strongest head by removal and by both directions, and Spearman's rho with removal."""
     rows = lone_patches(patching)
-    table = Table()
+    table = Table(("concept", "strongest_removed", "brings_most", "rho_removal", "takes_most", "rho_removal"))
     for found in findings:
         mine = rows[rows["concept"] == found.concept]
         if mine.empty or not found.alone:
             continue
         lowers = {one.heads: -one.estimate for one in found.alone}
-        cells = [plain(found.concept), named(max(lowers, key=lambda heads: lowers[heads]))]
-        for direction, sign in (("sufficiency", 1.0), ("necessity", -1.0)):
+        cells: list[Cell] = [Foreign(found.concept), head_names(max(lowers, key=lambda heads: lowers[heads]))]
+        for direction, sign in WAY.items():
             part = mine[mine["direction"] == direction]
             moves = {str(h): sign * float(e) for h, e in zip(part["heads"], part["estimate"], strict=True)}
             both = [heads for heads in moves if heads in lowers]
             rho = float("nan")
             if len({moves[h] for h in both}) >= _FEWEST_HEADS and len({lowers[h] for h in both}) >= _FEWEST_HEADS:
                 rho = float(stats.spearmanr([lowers[h] for h in both], [moves[h] for h in both]).statistic)
-            cells += [named(max(moves, key=lambda heads: moves[heads])) if moves else MISSING, number(rho)]
+            cells += [head_names(max(moves, key=lambda heads: moves[heads])) if moves else MISSING, number(rho)]
         table.rows.append(cells)
     return table
 
 
-def dissociation_cells(dissociation: pd.DataFrame, language: Language) -> Table:
+def dissociation_table(dissociation: pd.DataFrame, teller: Teller) -> Table:
     """Each concept patched through its own head and through another concept's."""
-    rows = [
+    columns = "concept other direction own_head others_head through_own through_other difference ci both_ways"
+    return Table(
+        tuple(columns.split()),
         [
-            plain(str(row["concept"])),
-            plain(str(row["other"])),
-            language.direction(str(row["direction"])),
-            " / ".join(named(heads) for heads in str(row["own_heads"]).split(" / ")),
-            " / ".join(named(heads) for heads in str(row["other_heads"]).split(" / ")),
-            number(row["own_estimate"]),
-            number(row["other_estimate"]),
-            number(row["estimate"]),
-            interval(row["ci_low"], row["ci_high"]),
-            "✓" if row["double"] else "–",
-        ]
-        for row in dissociation.to_dict("records")
-    ]
-    return Table(rows)
+            [
+                Foreign(row["concept"]),
+                Foreign(row["other"]),
+                teller.words.named("directions", str(row["direction"])),
+                " / ".join(head_names(heads) for heads in str(row["own_heads"]).split(" / ")),
+                " / ".join(head_names(heads) for heads in str(row["other_heads"]).split(" / ")),
+                number(row["own_estimate"]),
+                number(row["other_estimate"]),
+                number(row["estimate"]),
+                interval(row["ci_low"], row["ci_high"]),
+                "✓" if row["double"] else "–",
+            ]
+            for row in dissociation.to_dict("records")
+        ],
+    )

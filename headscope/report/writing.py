@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from headscope.runs.folder import Run
 
 PAGE = "report.html"
-_NAMES = {"en": "report.md", "ja": "report.ja.md"}
 _FILES = ("manifest.json", "arrays.safetensors", "head_scores.json")
 
 
@@ -30,7 +29,7 @@ def write_report(run: Run, languages: Sequence[str] = ("en", "ja")) -> list[Path
 
     Args:
         run: a run opened to write; its manifest, tables, arrays and the names of its pictures are read.
-        languages: of the Markdown, ``en`` and ``ja``; the page is in English.
+        languages: of the Markdown; the page holds every language and opens in the first of these.
 
     Returns:
         The files written: the languages in their order, then the page.
@@ -44,9 +43,14 @@ def write_report(run: Run, languages: Sequence[str] = ("en", "ja")) -> list[Path
     problems += more
     facts = facts_from(run)
     facts["warnings"] = [*facts["warnings"], *problems]
-    texts = {_NAMES.get(language, language): render_markdown(tables, facts, language) for language in languages}
-    texts[PAGE] = render_page(tables, facts, arrays, tuple(problems))
+    texts = {file_name(language): render_markdown(tables, facts, language) for language in languages}
+    texts[PAGE] = render_page(tables, facts, arrays, tuple(problems), next(iter(languages), "en"))
     return [run.write_derived(name, text) for name, text in texts.items()]
+
+
+def file_name(language: str) -> str:
+    """``report.md`` in English, else ``report.<code>.md``."""
+    return "report.md" if language == "en" else f"report.{language}.md"
 
 
 def readable_tables(run: Run) -> tuple[dict[str, pd.DataFrame], list[str]]:

@@ -1,0 +1,469 @@
+"""The report's sections in their order: what stands in each, on what condition, in no language and no medium.
+
+A section is a function of the run that yields blocks (see ``document``) under the key of its words; its number is its
+place in ``SECTIONS``. A new section is one function here, one entry of ``SECTIONS`` and its words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import pandas as pd
+
+from headscope.plots.selecting import OVERALL
+from headscope.report import cells, fast_cells, patch_cells
+from headscope.report.control import control_of
+from headscope.report.document import (
+    Block,
+    Code,
+    Foreign,
+    Heading,
+    Items,
+    Picture,
+    Section,
+    Space,
+    Table,
+    Text,
+    Verbatim,
+)
+from headscope.report.escaping import code, plain
+from headscope.report.facts import RunFacts
+from headscope.report.findings import ConceptFindings, SetFindings
+from headscope.report.numbers import count, number
+from headscope.report.telling import Teller, head_names
+from headscope.report.words import Words
+from headscope.stats.evidence import MINIMUM_SHARE
+
+EXPECTED_TABLES = (
+    "coverage", "screen", "assay", "effects", "ranking", "layers", "verdicts", "texts", "nulls", "areas", "patching",
+)  # fmt: skip
+REMAKE = "headscope plot RUN --force\nheadscope report RUN --force"
+
+
+@dataclass(frozen=True)
+class RunReport:
+    """A run to be told in one language: its tables with rows, its facts and its findings."""
+
+    tables: Mapping[str, pd.DataFrame]
+    facts: RunFacts
+    findings: list[ConceptFindings]
+    words: Words
+
+    @cached_property
+    def teller(self) -> Teller:
+        """The sentences about the findings."""
+        return Teller(self.words)
+
+    @property
+    def sets(self) -> list[SetFindings]:
+        """Every set of heads that was edited together."""
+        return [one for found in self.findings for one in found.sets]
+
+    @property
+    def smallest_share(self) -> float:
+        """The smallest attention that matters."""
+        return next((found.threshold_share for found in self.findings), MINIMUM_SHARE)
+
+    @property
+    def limits(self) -> str:
+        """The smallest effect that matters of each concept with verdicts; empty without verdicts."""
+        judged = [found for found in self.findings if found.verdicts]
+        return self.words.listed(
+            [
+                self.words(
+                    "judged.limit", concept=plain(found.concept), size=number(found.verdicts[0]["threshold_nats"])
+                )
+                for found in judged
+            ],
+            by="items",
+        )
+
+    def say(self, key: str, n: int | None = None, **values: object) -> Text:
+        """A paragraph; sections are named in it by their keys."""
+        return Text(self.words(key, n, **values, **NUMBERS))
+
+    def concept(self, found: ConceptFindings) -> Heading:
+        """A heading that is a concept."""
+        return Heading(plain(found.concept))
+
+    def remarks(self, table: str) -> list[str]:
+        """What a table remarks in its column ``note``, each remark once."""
+        rows = self.tables.get(table)
+        if rows is None or "note" not in rows.columns:
+            return []
+        return [str(note) for note in dict.fromkeys(rows["note"].dropna()) if str(note)]
+
+
+def _intro(run: RunReport) -> Iterator[Block]:
+    words, facts = run.words, run.facts
+    told = [run.teller.headline(found) for found in run.findings]
+    yield run.say("intro.result", text=" ".join(told) or words("intro.no_result"))
+    text = words("intro.model", model=code(facts.model))
+    text += words("intro.size", layers=facts.n_layers, heads=facts.n_heads) if facts.n_layers else ""
+    text += words("intro.profile", profile=code(facts.profile))
+    text += words("intro.protocol", protocol=code(facts.protocol)) if facts.protocol else ""
+    text += words("intro.seed", seed=plain(facts.seed))
+    text += words("intro.unfinished", status=plain(facts.status)) if facts.unfinished else ""
+    yield Text(text + words("intro.end"))
+    yield from warnings_of(run)
+
+
+def warnings_of(run: RunReport) -> Iterator[Text]:
+    """What a reader must know before all else: a confounded protocol, tables that are missing."""
+    if run.facts.protocol == "phase6":
+        yield Text(run.words("intro.phase6"), quoted=True)
+    lacking = [code(name) for name in EXPECTED_TABLES if name not in run.tables]
+    if lacking:
+        tables = run.words.listed(lacking, by="items")
+        yield Text(run.words("intro.lacking", len(lacking), tables=tables), quoted=True)
+
+
+def _purpose(run: RunReport) -> Iterator[Block]:
+    yield run.say("purpose.question")
+    yield Items([run.words(f"purpose.{key}") for key in ("screening", "effect", "evidence")])
+
+
+def _artifacts(run: RunReport) -> Iterator[Block]:
+    if not run.facts.artifacts:
+        yield run.say("artifacts.none")
+        return
+    yield Table(
+        ("file", "content"), [[Verbatim(path), run.words.file(path)] for path in run.facts.artifacts], numeric=False
+    )
+
+
+def _commands(run: RunReport) -> Iterator[Block]:
+    words, facts = run.words, run.facts
+    if facts.command:
+        yield run.say("commands.made_by")
+        yield Code(facts.command)
+    else:
+        request = words("commands.request", digest=code(facts.digest)) if facts.digest else ""
+        yield run.say("commands.python", request=request)
+    yield run.say("commands.again")
+    yield Code(REMAKE)
+    prints = [[words(f"fingerprints.{name}"), Verbatim(value[:16])] for name, value in facts.fingerprints.items()]
+    versions = [[Foreign(name), Foreign(version)] for name, version in facts.versions.items()]
+    rows = [[words("commands.seed"), Foreign(facts.seed)], *prints, *versions]
+    yield Table((Foreign(""), Foreign("")), rows, numeric=False)
+
+
+def _coverage(run: RunReport) -> Iterator[Block]:
+    table = cells.coverage_table(run.findings)
+    if table.rows:
+        yield table
+        yield run.say("coverage.pairs")
+        yield from (Text(plain(note)) for note in run.remarks("coverage"))
+    else:
+        yield run.say("coverage.none")
+    if run.facts.bundled:
+        yield run.say("coverage.bundled")
+
+
+def _assay(run: RunReport) -> Iterator[Block]:
+    table = cells.assay_table(run.findings, run.teller)
+    if table.rows:
+        yield run.say("assay.about")
+        yield table
+    else:
+        yield run.say("assay.none")
+
+
+def _screening(run: RunReport) -> Iterator[Block]:
+    looked = [found for found in run.findings if found.looked]
+    for at, found in enumerate(looked, start=1):
+        table = cells.screen_table(found, run.teller)
+        title = run.words("screening.top", len(table.rows), concept=plain(found.concept))
+        yield Heading(f"{NUMBERS['screening']}.{at} {title}")
+        yield table
+    yield run.say("screening.about", limit=number(run.smallest_share)) if looked else run.say("screening.none")
+
+
+def _ablation(run: RunReport) -> Iterator[Block]:
+    words, facts = run.words, run.facts
+    yield Heading(f"{NUMBERS['ablation']}.1 {words('ablation.settings')}")
+    if not run.sets:
+        yield run.say("ablation.none")
+        return
+    if facts.sampling:
+        rows = [
+            [words.named("options", name), Foreign(", ".join(map(str, value)) if isinstance(value, list) else value)]
+            for name, value in facts.sampling.items()
+        ]
+        yield Table(("setting", "value"), rows, numeric=False)
+    readouts = words.listed(list(map(code, facts.readouts)), by="items")
+    same = words("ablation.same_numbers")
+    yield Text(words("ablation.readouts", readouts=readouts) + f"\n{same}" if readouts else same)
+    for at, one in enumerate(run.sets, start=2):
+        yield Heading(f"{NUMBERS['ablation']}.{at} {run.teller.set_title(one)}")
+        yield cells.comparison_table(one, run.teller)
+        if one.primary:
+            yield run.say("ablation.rests_on", prompts=one.primary.n_prompts, templates=one.primary.n_templates)
+
+
+def _joint(run: RunReport) -> Iterator[Block]:
+    table = cells.set_table(run.findings, run.teller)
+    if not table.rows:
+        yield run.say("joint.none")
+        return
+    yield run.say("joint.about")
+    yield table
+    yield run.say("joint.reading")
+
+
+def _growing(run: RunReport) -> Iterator[Block]:
+    areas, smallest = cells.area_table(run.findings), cells.smallest_table(run.findings)
+    if not areas.rows:
+        yield run.say("growing.none")
+        return
+    yield run.say("growing.about")
+    yield areas
+    marginals = [found for found in run.findings if found.marginals]
+    if marginals:
+        yield run.say("growing.one_back")
+    for found in marginals:
+        yield run.say("growing.of_concept", concept=plain(found.concept))
+        yield cells.marginal_table(found)
+    if smallest.rows:
+        yield run.say("growing.smallest")
+        yield smallest
+
+
+def _examples(run: RunReport) -> Iterator[Block]:
+    if "texts" not in run.tables:
+        yield run.say("examples.none")
+        return
+    yield run.say("examples.about")
+    for one in run.sets:
+        table = cells.example_table(run.tables["texts"], one)
+        if table.rows:
+            yield run.say("examples.of_set", set=run.teller.set_title(one))
+            yield table
+    yield Space()
+
+
+def _ranking(run: RunReport) -> Iterator[Block]:
+    ranking = run.tables.get("ranking")
+    kinds = [] if ranking is None else list(dict.fromkeys(ranking.loc[ranking["concept"] == OVERALL, "by"]))
+    if ranking is None or not kinds:
+        yield run.say("ranking.none")
+        return
+    yield run.say("ranking.about")
+    for by in kinds:
+        yield Heading(run.words("ranking.by_screen" if by == "screen" else "ranking.by_effect"))
+        yield cells.ranking_table(ranking, by)
+    yield Space()
+
+
+def _reliability(run: RunReport) -> Iterator[Block]:
+    table = cells.reliability_table(run.tables)
+    if table.rows:
+        yield run.say("reliability.about")
+        yield table
+
+
+def _layers(run: RunReport) -> Iterator[Block]:
+    layers = run.tables.get("layers")
+    if layers is None:
+        yield run.say("layers.none")
+        return
+    for concept in map(str, dict.fromkeys(layers["concept"])):
+        yield Heading(run.words("layers.overall") if concept == OVERALL else plain(concept))
+        yield cells.layer_table(layers, concept, run.smallest_share)
+    yield run.say("layers.about")
+
+
+def _beside(run: RunReport) -> Iterator[Block]:
+    both = [found for found in run.findings if found.looked and found.alone]
+    for found in both:
+        table = cells.beside_table(run.tables, found.concept, run.teller)
+        yield Heading(run.words("beside.top", len(table.rows), concept=plain(found.concept)))
+        yield table
+    yield Space() if both else run.say("beside.none")
+
+
+def _fast(run: RunReport) -> Iterator[Block]:
+    agreement, differing = fast_cells.agreement_table(run.tables), fast_cells.disagreement_table(run.tables)
+    if agreement.rows or differing.rows:
+        yield run.say("fast.about")
+        yield agreement
+        yield from (run.say("fast.note", note=plain(note)) for note in run.remarks("agreement"))
+        yield run.say("fast.differ")
+        yield differing
+
+
+def _repair(run: RunReport) -> Iterator[Block]:
+    table = fast_cells.repair_table(run.tables)
+    if table.rows:
+        yield run.say("repair.about")
+        yield table
+
+
+def _judged(run: RunReport) -> Iterator[Block]:
+    if not run.limits:
+        yield run.say("judged.none")
+        return
+    yield rules_of(run)
+    yield cells.verdict_counts(run.findings, run.teller)
+    for found in run.findings:
+        table = cells.verdict_table(found, run.teller)
+        if table.rows:
+            yield Heading(run.words("judged.of_concept", concept=plain(found.concept)))
+            yield table
+    yield run.say("judged.columns")
+
+
+def rules_of(run: RunReport) -> Text:
+    """By what rules heads were judged."""
+    return run.say("judged.rules", limits=run.limits, limit=number(run.smallest_share))
+
+
+def _control(run: RunReport) -> Iterator[Block]:
+    control, words = control_of(run.tables), run.words
+    if control is None:
+        return
+    told = words(
+        "control.told",
+        control.n_concepts,
+        shown=control.n_shown,
+        beyond=control.n_beyond,
+        intervals=control.n_intervals,
+        size=number(control.largest["estimate"]),
+        low=number(control.largest["sim_low"]),
+        high=number(control.largest["sim_high"]),
+        heads=head_names(str(control.largest["heads"])),
+        concept=plain(control.largest["concept"]),
+    )
+    told = words.sentences(told, words("control.moved") if control.n_beyond else "")
+    about = {"carriers": control.n_carriers, "tests": control.n_tests, "told": told}
+    yield run.say("control.screened" if control.screened else "control.unscreened", control.n_concepts, **about)
+
+
+def _pictures(run: RunReport) -> Iterator[Block]:
+    for path in run.facts.figures:
+        yield Picture(path, run.words.figure(path))
+    yield Space() if run.facts.figures else run.say("pictures.none")
+
+
+def _discussion(run: RunReport) -> Iterator[Block]:
+    for found in run.findings:
+        yield run.concept(found)
+        yield Items(run.teller.discussion(found) or [run.words("discussion.nothing")])
+    yield Space() if run.findings else run.say("discussion.none")
+
+
+def _patching(run: RunReport) -> Iterator[Block]:
+    words, patching = run.words, run.tables.get("patching")
+    known = [] if patching is None else [(one, patch_cells.patch_table(patching, one)) for one in run.findings]
+    known = [(found, table) for found, table in known if table.rows]
+    yield run.say("patching.about" if known else "patching.prepare")
+    for found, table in known:
+        yield run.concept(found)
+        yield table
+    if known:
+        return
+    items: list[str] = []
+    for found in run.findings:
+        usable = found.coverage and words("patching.pairs", count(found.coverage["n_paired_equal"]))
+        about = {"pairs": usable or words("patching.unknown_pairs"), "heads": run.teller.candidates(found)}
+        items.append(words("patching.candidate", concept=plain(found.concept), **about))
+    yield Items(items)
+    yield run.say("patching.how")
+
+
+def _patch_texts(run: RunReport) -> Iterator[Block]:
+    patching, texts = run.tables.get("patching"), run.tables.get("texts")
+    known = (
+        []
+        if patching is None
+        else [(one, patch_cells.written_table(patching, one, run.teller)) for one in run.findings]
+    )
+    known = [(found, table) for found, table in known if table.rows]
+    if known:
+        yield run.say("patch_texts.about")
+    for found, table in known:
+        yield Text(f"**{plain(found.concept)}**")
+        yield table
+        examples = None if texts is None else patch_cells.written_examples(texts, found, run.teller)
+        if examples is not None and examples.rows:
+            yield run.say("patch_texts.examples")
+            yield examples
+
+
+def _patch_agreement(run: RunReport) -> Iterator[Block]:
+    patching = run.tables.get("patching")
+    table = Table(()) if patching is None else patch_cells.removal_table(patching, run.findings)
+    if table.rows:
+        yield table
+        yield run.say("patch_agreement.about")
+
+
+def _dissociation(run: RunReport) -> Iterator[Block]:
+    if "dissociation" in run.tables:
+        yield patch_cells.dissociation_table(run.tables["dissociation"], run.teller)
+        yield run.say("dissociation.about")
+
+
+def n_confirmatory(tables: Mapping[str, pd.DataFrame]) -> int:
+    """How many rows of the effects are confirmatory."""
+    effects = tables.get("effects")
+    return 0 if effects is None else int((effects["status"] == "confirmatory").sum())
+
+
+def _notes(run: RunReport) -> Iterator[Block]:
+    n_tests = n_confirmatory(run.tables)
+    keys = ["confirmatory" if n_tests else "exploratory", "attention", "repair", "off_data", "templates"]
+    keys += ["detectable", "absent"]
+    keys += ["phase6"] if run.facts.protocol == "phase6" else []
+    keys += ["bundled"] if run.facts.bundled else []
+    notes = [run.say(f"notes.{key}", n_tests).text for key in (*keys, "rounded")]
+    warnings = [run.words("notes.warning", warning=plain(warning)) for warning in run.facts.warnings]
+    yield Items([*notes, *warnings])
+
+
+Tell = Callable[[RunReport], Iterator[Block]]
+SECTIONS: dict[str, tuple[Tell, dict[str, Tell]]] = {
+    "purpose": (_purpose, {}),
+    "artifacts": (_artifacts, {}),
+    "commands": (_commands, {}),
+    "coverage": (_coverage, {}),
+    "assay": (_assay, {}),
+    "screening": (_screening, {}),
+    "ablation": (_ablation, {"joint": _joint, "growing": _growing, "examples": _examples}),
+    "ranking": (_ranking, {"reliability": _reliability}),
+    "layers": (_layers, {}),
+    "beside": (_beside, {"fast": _fast, "repair": _repair}),
+    "judged": (_judged, {"control": _control}),
+    "pictures": (_pictures, {}),
+    "discussion": (_discussion, {}),
+    "patching": (
+        _patching,
+        {"patch_texts": _patch_texts, "patch_agreement": _patch_agreement, "dissociation": _dissociation},
+    ),
+    "notes": (_notes, {}),
+}
+"""The numbered sections by the key of their words, each with its parts."""
+NUMBERS = {key: number for number, key in enumerate(SECTIONS, start=1)}
+_ONLY_WITH_SETS = ("joint", "growing", "examples")
+_ONLY_WITH_PATCHES = ("patch_texts", "patch_agreement", "dissociation")
+
+
+def sections_of(run: RunReport) -> Iterator[Section]:
+    """Every section of the report on a run, in order; parts that have nothing to say are left out."""
+    concepts = [plain(found.concept) for found in run.findings]
+    named = run.words("intro.concepts_by").join(concepts) or run.words("intro.the_concepts")
+    title = run.words("intro.title", model=plain(run.facts.model), concepts=named)
+    yield Section("intro", title, 1, list(_intro(run)))
+    for key, (tell, parts) in SECTIONS.items():
+        blocks = list(tell(run))
+        yield Section(key, f"{NUMBERS[key]}. {run.words(f'{key}.title')}", 2, blocks)
+        patched = any(isinstance(block, Table) for block in blocks)
+        for part, tell_part in parts.items():
+            if (part in _ONLY_WITH_SETS and not run.sets) or (part in _ONLY_WITH_PATCHES and not patched):
+                continue
+            blocks = list(tell_part(run))
+            if blocks:
+                part_title = run.words.entries[part].get("title", "")
+                yield Section(part, str(part_title), 3, blocks)
