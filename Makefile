@@ -35,9 +35,11 @@ test: lint types imports pytest  ## install, run every check and every test
 
 format: $(VENV)/.installed-test  ## rewrite the code as the checks want it
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
+	@$(BIN)/biome check --write
 
 lint: $(VENV)/.installed-test
 	@$(BIN)/ruff format --check . && $(BIN)/ruff check .
+	@$(BIN)/biome ci
 	@$(BIN)/bandit -q -c pyproject.toml -r headscope src training
 
 types: $(VENV)/.installed-test

@@ -64,12 +64,13 @@ def _block(block: Block, words: Words) -> Markup:
 
 def _table(table: Table, words: Words) -> Markup:
     titles = [column_title(table, one, words) for one in table.columns]
+    titles = titles if any(titles) else [words("columns.setting"), words("columns.value")]
     head = Markup("").join(Markup('<th scope="col">{}</th>').format(title) for title in titles)
     rows = Markup("").join(_row(row) for row in table.rows)
     notes = Markup("").join(
         Markup('<p class="fine">{} {}</p>').format(mark, cell_html(reason)) for reason, mark in table.reasons.items()
     )
-    heading = Markup("<thead><tr>{}</tr></thead>").format(head) if any(titles) else Markup("")
+    heading = Markup("<thead><tr>{}</tr></thead>").format(head)
     return Markup('<div class="scroll" tabindex="0"><table class="plain">{}<tbody>{}</tbody></table></div>{}\n').format(
         heading, rows, notes
     )

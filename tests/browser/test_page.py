@@ -16,7 +16,7 @@ from headscope.report.compare_page import render_comparison
 from headscope.report.comparing import RunSide, compare_runs
 from headscope.report.facts import facts_of
 from headscope.report.numbers import interval, number, probability
-from headscope.stats.verdicts import PLACES
+from headscope.report.words import words_of
 from tests.browser.conftest import Page, Write
 from tests.browser.fake_arrays import fake_arrays
 from tests.unit.report.fake_patching import fake_patching, fake_scores
@@ -117,7 +117,7 @@ def test_the_card_tells_every_measure_of_its_head(page: Page, report: Path, tabl
 def test_the_card_says_where_its_head_reads(page: Page, report: Path, tables: dict[str, pd.DataFrame]) -> None:
     page.open(report, "#L3H0")
     lines = page.each("#card [aria-label='Where this head reads'] tbody tr", "one.innerText.split('\\t')")
-    assert [line[0].strip() for line in lines] == list(PLACES.values())
+    assert [line[0].strip() for line in lines] == list(words_of("en").entries["places"].values())
     regions = tables["attention_by_region"]
     regions = regions[(regions["layer"] == 3) & (regions["head"] == 0)].set_index(["region", "concept"])
     for region, line in zip(PLACES, lines, strict=True):
@@ -460,3 +460,28 @@ def test_two_runs_beside_each_other(page: Page, tables: dict[str, pd.DataFrame],
     assert page.errors() == []
     page.open(path, width=390)
     assert page.run(NO_OVERFLOW)
+
+
+def test_the_switch_shows_the_page_in_japanese_and_the_address_keeps_it(page: Page, report: Path) -> None:
+    page.open(report)
+    assert page.run("return document.documentElement.lang") == "en"
+    assert page.text("#sets .box:not([data-table]) summary").startswith("Joint effect")
+    page.run(
+        "const select = document.getElementById('language');"
+        "select.value = 'ja'; select.dispatchEvent(new Event('change'))"
+    )
+    page.wait("return document.documentElement.lang === 'ja' && document.body.dataset.ready === 'true'")
+    ja = words_of("ja")
+    assert "lang=ja" in page.run("return location.search")
+    assert page.text("#heads-title") == ja("page.heads")
+    assert page.text("#sets .box:not([data-table]) summary") == ja("joint.title")
+    titles = page.each("#sets .box:not([data-table]) thead th", "one.textContent")
+    assert titles[:3] == [ja(f"columns.{key}") for key in ("concept", "heads", "templates")]
+    heads = page.each("[data-table=heads] thead th", "one.textContent")
+    assert heads[:3] == [ja(f"columns.{key}") for key in ("head", "concept", "delta_attention")]
+    assert page.run("return document.querySelectorAll('.words[lang=en]').length") == 0
+    assert page.errors() == []
+    page.run("location.hash = '#L1H3'")
+    page.wait("return !document.getElementById('card').hidden")
+    assert ja("card.reads") in page.text("#card")
+    assert page.errors() == []

@@ -1,14 +1,29 @@
-// Numbers and elements. `number`, `interval` and `probability` round as headscope.report.numbers does.
+// Numbers and elements. `number`, `interval` and `probability` round as headscope.report.numbers does: tests compare.
 const MISSING = "—";
-const STEPS = [[1000, 0], [10, 1], [1, 2], [0.0005, 3]];
+const STEPS = [
+  [1000, 0],
+  [10, 1],
+  [1, 2],
+  [0.0005, 3],
+];
+
+// `toFixed` with ties to even, as Python rounds: a double is a tie at so many decimals where it is an odd multiple of
+// 2 ** -(decimals + 1).
+function fixed(value, decimals) {
+  const size = Math.abs(value);
+  if ((size * 2 ** (decimals + 1)) % 2 !== 1) return value.toFixed(decimals);
+  const below = Math.floor(size * 10 ** decimals);
+  return ((Math.sign(value) * (below + (below % 2))) / 10 ** decimals).toFixed(decimals);
+}
 
 function number(value) {
   if (value === null || value === undefined || Number.isNaN(value)) return MISSING;
+  if (!Number.isFinite(value)) return value > 0 ? "∞" : "−∞";
   if (value === 0) return "0";
   const step = STEPS.find(([atLeast]) => Math.abs(value) >= atLeast);
   let text;
   if (step) {
-    text = value.toFixed(step[1]);
+    text = fixed(value, step[1]);
   } else {
     const [digits, power] = value.toExponential(1).split("e");
     text = `${digits}e${power[0]}${power.slice(1).padStart(2, "0")}`;
@@ -22,7 +37,7 @@ function interval(low, high) {
 
 function probability(value) {
   if (value === null || value === undefined) return MISSING;
-  return value < 0.001 ? "< 0.001" : value.toFixed(3);
+  return value < 0.001 ? "< 0.001" : fixed(value, 3);
 }
 
 function headName(layer, head) {
@@ -31,7 +46,10 @@ function headName(layer, head) {
 
 // "1:10,3:2" as "L1H10, L3H2".
 function headNames(spec) {
-  return spec.split(",").map((head) => head.replace(/^(\d+):(\d+)$/, "L$1H$2")).join(", ");
+  return spec
+    .split(",")
+    .map((head) => head.replace(/^(\d+):(\d+)$/, "L$1H$2"))
+    .join(", ");
 }
 
 // An element with attributes and children. Strings become text, never markup.

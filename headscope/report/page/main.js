@@ -4,32 +4,42 @@ function openFromHash() {
   if (found) openCard(Number(found[1]), Number(found[2]));
 }
 
-document.getElementById("theme").addEventListener("click", () => setTheme(root.dataset.theme === "dark" ? "light" : "dark"));
+document
+  .getElementById("theme")
+  .addEventListener("click", () => setTheme(root.dataset.theme === "dark" ? "light" : "dark"));
 darkWanted.addEventListener("change", (event) => setTheme(event.matches ? "dark" : "light"));
 let themeBeforePrint = null;
-window.addEventListener("beforeprint", () => { themeBeforePrint = root.dataset.theme; setTheme("light"); });
+window.addEventListener("beforeprint", () => {
+  themeBeforePrint = root.dataset.theme;
+  setTheme("light");
+});
 window.addEventListener("afterprint", () => setTheme(themeBeforePrint));
-document.addEventListener("keydown", (event) => { if (event.key === "Escape") closeCard(); });
+document.addEventListener("keydown", (event) => {
+  if (event.key === "Escape") closeCard();
+});
 document.getElementById("find").addEventListener("submit", (event) => {
   event.preventDefault();
   const found = /^\s*L?\s*(\d+)\s*[:H]\s*(\d+)\s*$/i.exec(event.target.elements.head.value);
   const known = found && Number(found[1]) < nLayers && Number(found[2]) < (data.heads_per_layer[Number(found[1])] ?? 0);
-  event.target.elements.head.setCustomValidity(known ? "" : `a head of this model, e.g. L${Math.max(0, nLayers - 1)}H0`);
+  event.target.elements.head.setCustomValidity(known ? "" : t("maps.a_head", {head: `L${Math.max(0, nLayers - 1)}H0`}));
   if (known) openCard(Number(found[1]), Number(found[2]));
   else event.target.elements.head.reportValidity();
 });
 document.getElementById("find-head").addEventListener("input", (event) => event.target.setCustomValidity(""));
 
+speak();
 startMaps();
-requestAnimationFrame(() => setTimeout(() => {
-  drawScatter();
-  drawPredicted();
-  drawForest();
-  drawCurves();
-  startSets();
-  startTexts();
-  startTables();
-  openFromHash();
-  window.addEventListener("hashchange", openFromHash);
-  document.body.dataset.ready = "true";
-}));
+requestAnimationFrame(() =>
+  setTimeout(() => {
+    drawScatter();
+    drawPredicted();
+    drawForest();
+    drawCurves();
+    startSets();
+    startTexts();
+    startTables();
+    openFromHash();
+    window.addEventListener("hashchange", openFromHash);
+    document.body.dataset.ready = "true";
+  }),
+);

@@ -12,15 +12,19 @@ from hypothesis import strategies as st
 
 from headscope.report import render_markdown, render_page
 from headscope.report.findings import findings_of
-from headscope.report.page import embedded, plotly_script, sentence
+from headscope.report.html import sentence
+from headscope.report.page import embedded, plotly_script
 from headscope.report.page_texts import difference
-from headscope.report.phrases_en import English
 from headscope.report.showing import show
+from headscope.report.telling import Teller
+from headscope.report.words import words_of
 from headscope.report.writing import write_report
 from headscope.runs.folder import Run
 from headscope.runs.manifest import Request
 from tests.browser.fake_arrays import fake_arrays
 from tests.unit.report.fake_tables import CONCEPTS, fake_facts, fake_tables
+
+TELLER = Teller(words_of("en"))
 
 
 def _plain(html: str) -> str:
@@ -31,7 +35,7 @@ def test_the_page_says_what_the_markdown_report_says() -> None:
     tables, facts = fake_tables(), fake_facts()
     page, report = render_page(tables, facts), render_markdown(tables, facts, "en")
     for found in findings_of(tables):
-        for text in (English().headline(found), *English().discussion(found)):
+        for text in (TELLER.headline(found), *TELLER.discussion(found)):
             assert text in report
             assert str(sentence(text)) in page
 

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import re
-from html import unescape
 
 import pandas as pd
 import pytest
 
 from headscope.plots.selecting import lone_effects
 from headscope.report import render_markdown, render_page
+from headscope.report.document import Table
 from headscope.report.facts import facts_of
 from headscope.report.findings import WAY, findings_of
-from headscope.report.markdown import report_context
+from headscope.report.html import cell_html
+from headscope.report.markdown import cell_text
 from headscope.report.numbers import number
-from headscope.report.page import plotly_script, sentence
-from headscope.report.phrases_en import English
-from headscope.report.phrases_ja import Japanese
+from headscope.report.page import PARTS, plotly_script
+from headscope.report.sections import RunReport, sections_of
+from headscope.report.telling import Teller
+from headscope.report.words import words_of
 from headscope.runs.tables import COLUMNS
 from tests.unit.report.fake_patching import fake_patching, fake_scores
 from tests.unit.report.fake_tables import CONCEPTS, fake_facts, fake_tables
@@ -49,37 +51,18 @@ def tables() -> dict[str, pd.DataFrame]:
     return made
 
 
-def _shown(page: str) -> dict[str, list[list[str]]]:
-    """Every table of the page's markup: title -> rows of cells as text."""
-    found: dict[str, list[list[str]]] = {}
-    markup = page.replace(plotly_script(), "")
-    for title, body in re.findall(r"<summary>(.*?)</summary>.*?<tbody>(.*?)</tbody>", markup, re.S):
-        rows = re.findall(r"<tr>(.*?)</tr>", body, re.S)
-        found[unescape(title)] = [
-            [unescape(re.sub(r"<[^>]+>", "", cell)) for cell in re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row, re.S)]
-            for row in rows
-        ]
-    return found
-
-
 def test_the_pages_tables_are_the_markdown_reports(tables: dict[str, pd.DataFrame]) -> None:
-    context = report_context(tables, facts_of(fake_facts(), tables), findings_of(tables), English())
-    shown = _shown(render_page(tables, fake_facts()))
-    expected = {
-        "Joint effect, sum of single effects, random sets": context["joint"],
-        "Areas of the curves": context["areas"],
-        "The smallest set": context["smallest"],
-        "Do removal and patching name the same heads?": context["patch_agreement"],
-        "Whose heads bring which concept?": context["dissociation"],
-        "Fast scores beside exact effects": context["agreement"],
-        "Where prediction and exact effect differ most": context["disagreements"],
-        "Would other templates rank the heads alike?": context["reliability"],
-        **{found.concept: rows for found, rows in context["patches"]},
-    }
-    for title, table in expected.items():
-        text = [[unescape(re.sub(r"<[^>]+>", "", str(sentence(cell)))) for cell in row] for row in table.rows]
-        assert text, title
-        assert shown[title] == text
+    run = RunReport(tables, facts_of(fake_facts(), tables), findings_of(tables), words_of("en"))
+    sections = {section.key: section for section in sections_of(run)}
+    page, report = render_page(tables, fake_facts()), render_markdown(tables, fake_facts(), "en")
+    for key in (key for keys in PARTS.values() for key in keys if key in sections):
+        for table in (block for block in sections[key].blocks if isinstance(block, Table)):
+            assert table.rows, key
+            for row in table.rows:
+                assert f"| {' | '.join(map(cell_text, row))} |" in report
+                first, *others = map(cell_html, row)
+                cells = "".join(f"<td>{cell}</td>" for cell in others)
+                assert f'<tr><th scope="row">{first}</th>{cells}</tr>' in page
 
 
 def test_headings_and_cells_of_the_pages_tables_are_as_many(tables: dict[str, pd.DataFrame]) -> None:
@@ -93,20 +76,18 @@ def test_headings_and_cells_of_the_pages_tables_are_as_many(tables: dict[str, pd
 
 def test_what_was_not_measured_is_named() -> None:
     page = render_page(fake_tables(), fake_facts())
-    for sentence_of in ("table patching is missing", "table areas is missing"):
+    for sentence_of in ("<code>patching</code>", "(table <code>areas</code> is missing)"):
         assert sentence_of in page
-    assert "Fast scores beside" not in page
+    assert "Fast scores predict" not in page
     assert "Would other templates" not in page
 
 
-@pytest.mark.parametrize("words", [English(), Japanese()], ids=["en", "ja"])
+@pytest.mark.parametrize("words", [Teller(words_of("en")), Teller(words_of("ja"))], ids=["en", "ja"])
 @pytest.mark.parametrize("name", ["patching", "scores", "effects"])
-def test_a_run_of_one_verb_says_what_it_found(
-    tables: dict[str, pd.DataFrame], words: English | Japanese, name: str
-) -> None:
+def test_a_run_of_one_verb_says_what_it_found(tables: dict[str, pd.DataFrame], words: Teller, name: str) -> None:
     rows = tables[name] if name != "effects" else lone_effects(tables["effects"])
     found = findings_of({name: rows})
-    report = render_markdown({name: rows}, {}, words.code)
+    report = render_markdown({name: rows}, {}, words.words.code)
     assert [one.concept for one in found] == list(CONCEPTS)
     for one in found:
         headline = words.headline(one)
@@ -131,4 +112,4 @@ def test_patches_against_their_direction_are_not_called_shown(tables: dict[str, 
     for one in findings_of({"patching": wrong}):
         for direction, patches in one.patched.items():
             assert all(patch.direction != WAY[direction] for patch in patches)
-        assert English().headline(one).count("0 of 16 heads patched detectably") == len(WAY)
+        assert Teller(words_of("en")).headline(one).count("0 of 16 heads patched detectably") == len(WAY)

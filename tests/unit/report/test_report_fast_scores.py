@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from headscope.report.fast_cells import repair_cells
+from headscope.report.fast_cells import repair_table
 from headscope.report.markdown import render_markdown
 from tests.unit.report.fake_tables import fake_facts, fake_tables
 
@@ -52,5 +52,5 @@ def test_the_part_is_left_out_where_there_are_no_scores(language: str, words: st
 
 def test_heads_are_shown_by_how_much_is_made_good(tables: dict[str, pd.DataFrame]) -> None:
     more = tables["effects"].iloc[[-1]].assign(heads="2:0", estimate=-9.0)
-    rows = repair_cells({"effects": pd.concat([tables["effects"], more], ignore_index=True)}).rows
+    rows = repair_table({"effects": pd.concat([tables["effects"], more], ignore_index=True)}).rows
     assert [row[1] for row in rows] == ["L2H0", "L1H3"]

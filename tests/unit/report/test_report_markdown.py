@@ -15,8 +15,8 @@ import pytest
 
 from headscope.errors import RequestError
 from headscope.report import render_markdown
-from headscope.report.markdown import LANGUAGES as WORDS
 from headscope.report.numbers import interval, number, probability
+from headscope.report.words import words_of
 from headscope.stats.attending import attending
 from tests.unit.report.fake_tables import CONCEPTS, fake_facts, fake_tables
 
@@ -143,7 +143,7 @@ def test_top_ten_tables_hold_the_screens_numbers(
                 str(rank), f"L{row['layer']}H{row['head']}", number(row["estimate"]), number(row["concept_mean"]),
                 number(row["control_mean"]), interval(row["ci_low"], row["ci_high"]),
                 interval(row["sim_low"], row["sim_high"]), probability(row["q_value"]), number(row["mde"]),
-                WORDS[language].attends(answers[concept, row["layer"], row["head"]]),
+                words_of(language).answer(answers[concept, row["layer"], row["head"]]),
             ]  # fmt: skip
             assert expected in rows
 

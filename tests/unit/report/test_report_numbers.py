@@ -14,8 +14,8 @@ from scipy import stats
 from headscope.report.evidence import effect_of, effects_of
 from headscope.report.findings import findings_of
 from headscope.report.numbers import count, equation, interval, number, probability, share
-from headscope.report.phrases_en import English
-from headscope.report.phrases_ja import Japanese
+from headscope.report.telling import Teller
+from headscope.report.words import words_of
 from headscope.stats.power import templates_for_power
 from headscope.stats.verdicts import judge
 from tests.unit.report.fake_tables import CONCEPTS, PRIMARY, fake_tables
@@ -127,11 +127,11 @@ def test_a_sure_trifle_is_detectable_and_nothing_more() -> None:
     found = next(one for one in findings_of(tables | {"verdicts": verdicts}) if one.concept == "gratitude")
     assert (found.attending, found.averse, found.lowering, found.raising, found.carriers) == ([], [], [], [], [])
     assert found.n_detectable == len(found.alone) == 16
-    for words in (English(), Japanese()):
+    for words in (Teller(words_of("en")), Teller(words_of("ja"))):
         said = " ".join([words.headline(found), *words.discussion(found), words.candidates(found)])
         for claim in ("16 of 16", "shown to lower", "16 個が概念の語に注意を向ける", "下げると示された"):
             assert claim not in said
-    said = " ".join(English().discussion(found))
+    said = " ".join(Teller(words_of("en")).discussion(found))
     assert "0 of 16 heads attend to its words" in said
     assert "0 of 16 heads lower the log-odds by more than" in said
     assert "of 16 an effect of any size is detectable" in said

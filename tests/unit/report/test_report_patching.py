@@ -5,10 +5,13 @@ import pandas as pd
 import pytest
 
 from headscope.plots.patch_heatmap import lone_patches, patch_heatmap, patch_heatmap_figure
+from headscope.report.document import Verbatim
 from headscope.report.findings import findings_of
-from headscope.report.markdown import LANGUAGES, render_markdown
+from headscope.report.markdown import render_markdown
 from headscope.report.numbers import number
-from headscope.report.patch_cells import agreement_cells, dissociation_cells, patch_cells, written_examples
+from headscope.report.patch_cells import dissociation_table, patch_table, removal_table, written_examples
+from headscope.report.telling import Teller
+from headscope.report.words import words_of
 from headscope.stats.patching import PatchBlock, patching_table, written_patches
 from tests.unit.report.fake_patching import SETTINGS, TEMPLATES, fake_patching
 from tests.unit.report.fake_tables import CONCEPTS, fake_tables
@@ -39,7 +42,7 @@ def test_the_report_shows_both_directions_in_place_of_the_preparation(tables, la
 def test_cells_are_sorted_by_size_and_stand_beside_the_removal(tables):
     found = findings_of(tables)
     for one in found:
-        cells = patch_cells(tables["patching"], one, top_n=16)
+        cells = patch_table(tables["patching"], one, top_n=16)
         sizes = [max(abs(float(row[2].replace("−", "-"))), abs(float(row[6].replace("−", "-")))) for row in cells.rows]
         assert sizes == sorted(sizes, reverse=True)
         removed = {effect.heads: number(effect.estimate) for effect in one.alone}
@@ -49,7 +52,7 @@ def test_cells_are_sorted_by_size_and_stand_beside_the_removal(tables):
 def test_agreement_names_the_strongest_head_of_each_kind(tables):
     found = findings_of(tables)
     rows = lone_patches(tables["patching"])
-    for one, cells in zip(found, agreement_cells(tables["patching"], found).rows, strict=True):
+    for one, cells in zip(found, removal_table(tables["patching"], found).rows, strict=True):
         mine = rows[rows["concept"] == one.concept].set_index("heads")
         brings = mine.loc[mine["direction"] == "sufficiency", "estimate"].idxmax()
         takes = mine.loc[mine["direction"] == "necessity", "estimate"].idxmin()
@@ -58,7 +61,7 @@ def test_agreement_names_the_strongest_head_of_each_kind(tables):
 
 
 def test_dissociation_marks_only_double_wins(tables):
-    cells = dissociation_cells(tables["dissociation"], LANGUAGES["en"])
+    cells = dissociation_table(tables["dissociation"], Teller(words_of("en")))
     assert [row[-1] == "✓" for row in cells.rows] == tables["dissociation"]["double"].tolist()
 
 
@@ -130,12 +133,12 @@ def test_the_report_shows_what_is_written_under_a_patch(written_tables, language
 
 def test_the_three_texts_of_a_target_stand_in_one_row(written_tables):
     one = findings_of(written_tables)[0]
-    for cells in written_examples(written_tables["texts"], one, LANGUAGES["en"]).rows:
+    for cells in written_examples(written_tables["texts"], one, Teller(words_of("en"))).rows:
         direction, prompt, plain_text, control, patched = cells
-        n = prompt.split()[1]
-        assert plain_text == f"` plain {n}`"
-        assert control == f"` control_patch {direction} {one.concept} {n} 0`"
-        assert patched == f"` patch {direction} {one.concept} {n} 0`"
+        n = prompt.text.split()[1]
+        assert plain_text == Verbatim(f" plain {n}", 160)
+        assert control == Verbatim(f" control_patch {direction} {one.concept} {n} 0", 160)
+        assert patched == Verbatim(f" patch {direction} {one.concept} {n} 0", 160)
 
 
 def test_texts_under_a_patch_are_not_shown_as_texts_without_heads(tables, written_tables):
