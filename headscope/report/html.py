@@ -16,6 +16,8 @@ from headscope.report.escaping import visible
 from headscope.report.markdown import column_title
 from headscope.report.words import Words
 
+_NOTICE = Markup('<p class="notice strong" role="note">{}</p>\n')
+_FINE = Markup('<p class="fine">{}</p>\n')
 _HEAD = re.compile(r"\bL\d+H\d+\b")
 
 
@@ -48,8 +50,7 @@ def _block(block: Block, words: Words) -> Markup:
         case Heading(text):
             return Markup("<h4>{}</h4>\n").format(sentence(text))
         case Text(text, quoted):
-            kind = Markup('<p class="notice strong" role="note">{}</p>\n' if quoted else '<p class="fine">{}</p>\n')
-            return kind.format(sentence(text))
+            return (_NOTICE if quoted else _FINE).format(sentence(text))
         case Items(items):
             return Markup("<ul>{}</ul>\n").format(
                 Markup("").join(Markup("<li>{}</li>").format(sentence(one)) for one in items)

@@ -26,7 +26,8 @@ from headscope.report.escaping import block as fenced
 from headscope.report.escaping import code, plain
 from headscope.report.facts import facts_of
 from headscope.report.findings import findings_of
-from headscope.report.sections import RunReport, sections_of
+from headscope.report.run_report import RunReport
+from headscope.report.sections import sections_of
 from headscope.report.words import Words, words_of
 
 

@@ -25,13 +25,15 @@ from headscope.report.facts import facts_of
 from headscope.report.findings import ConceptFindings, findings_of
 from headscope.report.html import as_it_is, blocks_html, section_html, sentence
 from headscope.report.page_data import page_data
-from headscope.report.sections import RunReport, sections_of, warnings_of
+from headscope.report.run_report import RunReport
+from headscope.report.sections import sections_of, warnings_of
 from headscope.report.words import Words, languages, words_of
 
 _SCRIPTS = (
     "format.js", "state.js", "map.js", "heatmaps.js", "charts.js", "card.js", "data_table.js", "tables.js", "main.js",
 )  # fmt: skip
 _SCRIPT_WORDS = ("page", "maps", "charts", "card", "grids", "columns", "verdicts", "answers", "places", "edits")
+_HIDDEN = Markup(" hidden")
 PARTS = {
     "looking": ("fast", "repair"),
     "sets": ("joint", "growing"),
@@ -105,7 +107,7 @@ def render_page(
 def _side_by_side(texts: Sequence[tuple[str, Markup]]) -> Markup:
     """The same text in every language; the page's script keeps the one that is read."""
     boxes = [
-        Markup('<div class="words" lang="{}"{}>{}</div>').format(code, Markup(" hidden" if at else ""), text)
+        Markup('<div class="words" lang="{}"{}>{}</div>').format(code, _HIDDEN if at else "", text)
         for at, (code, text) in enumerate(texts)
     ]
     return Markup("\n").join(boxes)

@@ -7,16 +7,16 @@ place in ``SECTIONS``. A new section is one function here, one entry of ``SECTIO
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import replace
 
 import pandas as pd
 
 from headscope.plots.selecting import OVERALL
-from headscope.report import cells, fast_cells, patch_cells
+from headscope.report import cells, edit_sections, fast_cells
 from headscope.report.control import control_of
 from headscope.report.document import (
     Block,
+    Cell,
     Code,
     Foreign,
     Heading,
@@ -29,71 +29,14 @@ from headscope.report.document import (
     Verbatim,
 )
 from headscope.report.escaping import code, plain
-from headscope.report.facts import RunFacts
-from headscope.report.findings import ConceptFindings, SetFindings
-from headscope.report.numbers import count, number
-from headscope.report.telling import Teller, head_names
-from headscope.report.words import Words
-from headscope.stats.evidence import MINIMUM_SHARE
+from headscope.report.numbers import number
+from headscope.report.run_report import RunReport
+from headscope.report.telling import head_names
 
 EXPECTED_TABLES = (
     "coverage", "screen", "assay", "effects", "ranking", "layers", "verdicts", "texts", "nulls", "areas", "patching",
 )  # fmt: skip
 REMAKE = "headscope plot RUN --force\nheadscope report RUN --force"
-
-
-@dataclass(frozen=True)
-class RunReport:
-    """A run to be told in one language: its tables with rows, its facts and its findings."""
-
-    tables: Mapping[str, pd.DataFrame]
-    facts: RunFacts
-    findings: list[ConceptFindings]
-    words: Words
-
-    @cached_property
-    def teller(self) -> Teller:
-        """The sentences about the findings."""
-        return Teller(self.words)
-
-    @property
-    def sets(self) -> list[SetFindings]:
-        """Every set of heads that was edited together."""
-        return [one for found in self.findings for one in found.sets]
-
-    @property
-    def smallest_share(self) -> float:
-        """The smallest attention that matters."""
-        return next((found.threshold_share for found in self.findings), MINIMUM_SHARE)
-
-    @property
-    def limits(self) -> str:
-        """The smallest effect that matters of each concept with verdicts; empty without verdicts."""
-        judged = [found for found in self.findings if found.verdicts]
-        return self.words.listed(
-            [
-                self.words(
-                    "judged.limit", concept=plain(found.concept), size=number(found.verdicts[0]["threshold_nats"])
-                )
-                for found in judged
-            ],
-            by="items",
-        )
-
-    def say(self, key: str, n: int | None = None, **values: object) -> Text:
-        """A paragraph; sections are named in it by their keys."""
-        return Text(self.words(key, n, **values, **NUMBERS))
-
-    def concept(self, found: ConceptFindings) -> Heading:
-        """A heading that is a concept."""
-        return Heading(plain(found.concept))
-
-    def remarks(self, table: str) -> list[str]:
-        """What a table remarks in its column ``note``, each remark once."""
-        rows = self.tables.get(table)
-        if rows is None or "note" not in rows.columns:
-            return []
-        return [str(note) for note in dict.fromkeys(rows["note"].dropna()) if str(note)]
 
 
 def _intro(run: RunReport) -> Iterator[Block]:
@@ -144,9 +87,11 @@ def _commands(run: RunReport) -> Iterator[Block]:
         yield run.say("commands.python", request=request)
     yield run.say("commands.again")
     yield Code(REMAKE)
-    prints = [[words(f"fingerprints.{name}"), Verbatim(value[:16])] for name, value in facts.fingerprints.items()]
-    versions = [[Foreign(name), Foreign(version)] for name, version in facts.versions.items()]
-    rows = [[words("commands.seed"), Foreign(facts.seed)], *prints, *versions]
+    prints: list[list[Cell]] = [
+        [words(f"fingerprints.{name}"), Verbatim(value[:16])] for name, value in facts.fingerprints.items()
+    ]
+    versions: list[list[Cell]] = [[Foreign(name), Foreign(version)] for name, version in facts.versions.items()]
+    rows: list[list[Cell]] = [[words("commands.seed"), Foreign(facts.seed)], *prints, *versions]
     yield Table((Foreign(""), Foreign("")), rows, numeric=False)
 
 
@@ -176,72 +121,9 @@ def _screening(run: RunReport) -> Iterator[Block]:
     for at, found in enumerate(looked, start=1):
         table = cells.screen_table(found, run.teller)
         title = run.words("screening.top", len(table.rows), concept=plain(found.concept))
-        yield Heading(f"{NUMBERS['screening']}.{at} {title}")
+        yield Heading(f"{run.numbers['screening']}.{at} {title}")
         yield table
     yield run.say("screening.about", limit=number(run.smallest_share)) if looked else run.say("screening.none")
-
-
-def _ablation(run: RunReport) -> Iterator[Block]:
-    words, facts = run.words, run.facts
-    yield Heading(f"{NUMBERS['ablation']}.1 {words('ablation.settings')}")
-    if not run.sets:
-        yield run.say("ablation.none")
-        return
-    if facts.sampling:
-        rows = [
-            [words.named("options", name), Foreign(", ".join(map(str, value)) if isinstance(value, list) else value)]
-            for name, value in facts.sampling.items()
-        ]
-        yield Table(("setting", "value"), rows, numeric=False)
-    readouts = words.listed(list(map(code, facts.readouts)), by="items")
-    same = words("ablation.same_numbers")
-    yield Text(words("ablation.readouts", readouts=readouts) + f"\n{same}" if readouts else same)
-    for at, one in enumerate(run.sets, start=2):
-        yield Heading(f"{NUMBERS['ablation']}.{at} {run.teller.set_title(one)}")
-        yield cells.comparison_table(one, run.teller)
-        if one.primary:
-            yield run.say("ablation.rests_on", prompts=one.primary.n_prompts, templates=one.primary.n_templates)
-
-
-def _joint(run: RunReport) -> Iterator[Block]:
-    table = cells.set_table(run.findings, run.teller)
-    if not table.rows:
-        yield run.say("joint.none")
-        return
-    yield run.say("joint.about")
-    yield table
-    yield run.say("joint.reading")
-
-
-def _growing(run: RunReport) -> Iterator[Block]:
-    areas, smallest = cells.area_table(run.findings), cells.smallest_table(run.findings)
-    if not areas.rows:
-        yield run.say("growing.none")
-        return
-    yield run.say("growing.about")
-    yield areas
-    marginals = [found for found in run.findings if found.marginals]
-    if marginals:
-        yield run.say("growing.one_back")
-    for found in marginals:
-        yield run.say("growing.of_concept", concept=plain(found.concept))
-        yield cells.marginal_table(found)
-    if smallest.rows:
-        yield run.say("growing.smallest")
-        yield smallest
-
-
-def _examples(run: RunReport) -> Iterator[Block]:
-    if "texts" not in run.tables:
-        yield run.say("examples.none")
-        return
-    yield run.say("examples.about")
-    for one in run.sets:
-        table = cells.example_table(run.tables["texts"], one)
-        if table.rows:
-            yield run.say("examples.of_set", set=run.teller.set_title(one))
-            yield table
-    yield Space()
 
 
 def _ranking(run: RunReport) -> Iterator[Block]:
@@ -354,58 +236,6 @@ def _discussion(run: RunReport) -> Iterator[Block]:
     yield Space() if run.findings else run.say("discussion.none")
 
 
-def _patching(run: RunReport) -> Iterator[Block]:
-    words, patching = run.words, run.tables.get("patching")
-    known = [] if patching is None else [(one, patch_cells.patch_table(patching, one)) for one in run.findings]
-    known = [(found, table) for found, table in known if table.rows]
-    yield run.say("patching.about" if known else "patching.prepare")
-    for found, table in known:
-        yield run.concept(found)
-        yield table
-    if known:
-        return
-    items: list[str] = []
-    for found in run.findings:
-        usable = found.coverage and words("patching.pairs", count(found.coverage["n_paired_equal"]))
-        about = {"pairs": usable or words("patching.unknown_pairs"), "heads": run.teller.candidates(found)}
-        items.append(words("patching.candidate", concept=plain(found.concept), **about))
-    yield Items(items)
-    yield run.say("patching.how")
-
-
-def _patch_texts(run: RunReport) -> Iterator[Block]:
-    patching, texts = run.tables.get("patching"), run.tables.get("texts")
-    known = (
-        []
-        if patching is None
-        else [(one, patch_cells.written_table(patching, one, run.teller)) for one in run.findings]
-    )
-    known = [(found, table) for found, table in known if table.rows]
-    if known:
-        yield run.say("patch_texts.about")
-    for found, table in known:
-        yield Text(f"**{plain(found.concept)}**")
-        yield table
-        examples = None if texts is None else patch_cells.written_examples(texts, found, run.teller)
-        if examples is not None and examples.rows:
-            yield run.say("patch_texts.examples")
-            yield examples
-
-
-def _patch_agreement(run: RunReport) -> Iterator[Block]:
-    patching = run.tables.get("patching")
-    table = Table(()) if patching is None else patch_cells.removal_table(patching, run.findings)
-    if table.rows:
-        yield table
-        yield run.say("patch_agreement.about")
-
-
-def _dissociation(run: RunReport) -> Iterator[Block]:
-    if "dissociation" in run.tables:
-        yield patch_cells.dissociation_table(run.tables["dissociation"], run.teller)
-        yield run.say("dissociation.about")
-
-
 def n_confirmatory(tables: Mapping[str, pd.DataFrame]) -> int:
     """How many rows of the effects are confirmatory."""
     effects = tables.get("effects")
@@ -431,7 +261,10 @@ SECTIONS: dict[str, tuple[Tell, dict[str, Tell]]] = {
     "coverage": (_coverage, {}),
     "assay": (_assay, {}),
     "screening": (_screening, {}),
-    "ablation": (_ablation, {"joint": _joint, "growing": _growing, "examples": _examples}),
+    "ablation": (
+        edit_sections.ablation,
+        {"joint": edit_sections.joint, "growing": edit_sections.growing, "examples": edit_sections.examples},
+    ),
     "ranking": (_ranking, {"reliability": _reliability}),
     "layers": (_layers, {}),
     "beside": (_beside, {"fast": _fast, "repair": _repair}),
@@ -439,8 +272,12 @@ SECTIONS: dict[str, tuple[Tell, dict[str, Tell]]] = {
     "pictures": (_pictures, {}),
     "discussion": (_discussion, {}),
     "patching": (
-        _patching,
-        {"patch_texts": _patch_texts, "patch_agreement": _patch_agreement, "dissociation": _dissociation},
+        edit_sections.patching,
+        {
+            "patch_texts": edit_sections.patch_texts,
+            "patch_agreement": edit_sections.patch_agreement,
+            "dissociation": edit_sections.dissociation,
+        },
     ),
     "notes": (_notes, {}),
 }
@@ -452,6 +289,7 @@ _ONLY_WITH_PATCHES = ("patch_texts", "patch_agreement", "dissociation")
 
 def sections_of(run: RunReport) -> Iterator[Section]:
     """Every section of the report on a run, in order; parts that have nothing to say are left out."""
+    run = replace(run, numbers=NUMBERS)
     concepts = [plain(found.concept) for found in run.findings]
     named = run.words("intro.concepts_by").join(concepts) or run.words("intro.the_concepts")
     title = run.words("intro.title", model=plain(run.facts.model), concepts=named)

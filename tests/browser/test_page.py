@@ -116,11 +116,11 @@ def test_the_card_tells_every_measure_of_its_head(page: Page, report: Path, tabl
 
 def test_the_card_says_where_its_head_reads(page: Page, report: Path, tables: dict[str, pd.DataFrame]) -> None:
     page.open(report, "#L3H0")
-    lines = page.each("#card [aria-label='Where this head reads'] tbody tr", "one.innerText.split('\\t')")
+    lines = page.each("#card [aria-label='Where it reads'] tbody tr", "one.innerText.split('\\t')")
     assert [line[0].strip() for line in lines] == list(words_of("en").entries["places"].values())
     regions = tables["attention_by_region"]
     regions = regions[(regions["layer"] == 3) & (regions["head"] == 0)].set_index(["region", "concept"])
-    for region, line in zip(PLACES, lines, strict=True):
+    for region, line in zip(words_of("en").entries["places"], lines, strict=True):
         for at, concept in enumerate(CONCEPTS):
             row = regions.loc[(region, concept)]
             expected = [

@@ -19,7 +19,7 @@ from headscope.errors import RequestError
 from headscope.report.document import Cell, Foreign
 from headscope.report.numbers import MISSING
 
-FOLDER: Traversable = resources.files(__package__)
+FOLDER: Traversable = resources.files("headscope.report.words")
 DEFAULT = ("en", "ja")
 
 

@@ -16,7 +16,8 @@ from headscope.report.html import cell_html
 from headscope.report.markdown import cell_text
 from headscope.report.numbers import number
 from headscope.report.page import PARTS, plotly_script
-from headscope.report.sections import RunReport, sections_of
+from headscope.report.run_report import RunReport
+from headscope.report.sections import sections_of
 from headscope.report.telling import Teller
 from headscope.report.words import words_of
 from headscope.runs.tables import COLUMNS

@@ -1,0 +1,134 @@
+"""The sections on sets of heads that were removed together, and on heads that were patched; see ``sections``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from headscope.report import cells, patch_cells
+from headscope.report.document import Block, Foreign, Heading, Items, Space, Table, Text
+from headscope.report.escaping import code, plain
+from headscope.report.numbers import count
+from headscope.report.run_report import RunReport
+
+
+def ablation(run: RunReport) -> Iterator[Block]:
+    """Settings, and every outcome of each set of heads."""
+    words, facts = run.words, run.facts
+    yield Heading(f"{run.numbers['ablation']}.1 {words('ablation.settings')}")
+    if not run.sets:
+        yield run.say("ablation.none")
+        return
+    if facts.sampling:
+        rows = [
+            [words.named("options", name), Foreign(", ".join(map(str, value)) if isinstance(value, list) else value)]
+            for name, value in facts.sampling.items()
+        ]
+        yield Table(("setting", "value"), rows, numeric=False)
+    readouts = words.listed(list(map(code, facts.readouts)), by="items")
+    same = words("ablation.same_numbers")
+    yield Text(words("ablation.readouts", readouts=readouts) + f"\n{same}" if readouts else same)
+    for at, one in enumerate(run.sets, start=2):
+        yield Heading(f"{run.numbers['ablation']}.{at} {run.teller.set_title(one)}")
+        yield cells.comparison_table(one, run.teller)
+        if one.primary:
+            yield run.say("ablation.rests_on", prompts=one.primary.n_prompts, templates=one.primary.n_templates)
+
+
+def joint(run: RunReport) -> Iterator[Block]:
+    """Each set beside its single heads and random sets."""
+    table = cells.set_table(run.findings, run.teller)
+    if not table.rows:
+        yield run.say("joint.none")
+        return
+    yield run.say("joint.about")
+    yield table
+    yield run.say("joint.reading")
+
+
+def growing(run: RunReport) -> Iterator[Block]:
+    """Areas of the cumulative curves, one head back, the smallest set."""
+    areas, smallest = cells.area_table(run.findings), cells.smallest_table(run.findings)
+    if not areas.rows:
+        yield run.say("growing.none")
+        return
+    yield run.say("growing.about")
+    yield areas
+    marginals = [found for found in run.findings if found.marginals]
+    if marginals:
+        yield run.say("growing.one_back")
+    for found in marginals:
+        yield run.say("growing.of_concept", concept=plain(found.concept))
+        yield cells.marginal_table(found)
+    if smallest.rows:
+        yield run.say("growing.smallest")
+        yield smallest
+
+
+def examples(run: RunReport) -> Iterator[Block]:
+    """The first texts of each set."""
+    if "texts" not in run.tables:
+        yield run.say("examples.none")
+        return
+    yield run.say("examples.about")
+    for one in run.sets:
+        table = cells.example_table(run.tables["texts"], one)
+        if table.rows:
+            yield run.say("examples.of_set", set=run.teller.set_title(one))
+            yield table
+    yield Space()
+
+
+def patching(run: RunReport) -> Iterator[Block]:
+    """What patches bring and take; without patches, which heads to patch."""
+    words, patching = run.words, run.tables.get("patching")
+    known = [] if patching is None else [(one, patch_cells.patch_table(patching, one)) for one in run.findings]
+    known = [(found, table) for found, table in known if table.rows]
+    yield run.say("patching.about" if known else "patching.prepare")
+    for found, table in known:
+        yield run.concept(found)
+        yield table
+    if known:
+        return
+    items: list[str] = []
+    for found in run.findings:
+        usable = words("patching.pairs", count(found.coverage["n_paired_equal"])) if found.coverage else ""
+        about = {"pairs": usable or words("patching.unknown_pairs"), "heads": run.teller.candidates(found)}
+        items.append(words("patching.candidate", concept=plain(found.concept), **about))
+    yield Items(items)
+    yield run.say("patching.how")
+
+
+def patch_texts(run: RunReport) -> Iterator[Block]:
+    """What is written under a patch."""
+    patching, texts = run.tables.get("patching"), run.tables.get("texts")
+    known = (
+        []
+        if patching is None
+        else [(one, patch_cells.written_table(patching, one, run.teller)) for one in run.findings]
+    )
+    known = [(found, table) for found, table in known if table.rows]
+    if known:
+        yield run.say("patch_texts.about")
+    for found, table in known:
+        yield Text(f"**{plain(found.concept)}**")
+        yield table
+        examples = None if texts is None else patch_cells.written_examples(texts, found, run.teller)
+        if examples is not None and examples.rows:
+            yield run.say("patch_texts.examples")
+            yield examples
+
+
+def patch_agreement(run: RunReport) -> Iterator[Block]:
+    """Removal beside patching."""
+    patching = run.tables.get("patching")
+    table = Table(()) if patching is None else patch_cells.removal_table(patching, run.findings)
+    if table.rows:
+        yield table
+        yield run.say("patch_agreement.about")
+
+
+def dissociation(run: RunReport) -> Iterator[Block]:
+    """Each concept through its own and through other heads."""
+    if "dissociation" in run.tables:
+        yield patch_cells.dissociation_table(run.tables["dissociation"], run.teller)
+        yield run.say("dissociation.about")
