@@ -223,8 +223,8 @@ def findings_of(tables: Mapping[str, pd.DataFrame]) -> list[ConceptFindings]:
             one = found[str(row["concept"])]
             one.areas = {**one.areas, str(row["area"]): row}
     for row in _records(tables, "smallest"):
-        if str(row["concept"]) in found:
-            found[str(row["concept"])].smallest.append(row)
+        if (concept := str(row["concept"])) in found:
+            found[concept].smallest.append(row)
     _add_screen(found, tables.get("screen"))
     for (concept, heads), shares in shares_of(tables.get("attention_by_region", pd.DataFrame())).items():
         if concept in found:
