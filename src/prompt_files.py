@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
-from headscope.cli import options
-
-GratitudePrompts = Annotated[
-    Path | None, typer.Option("--gratitude-prompts", help="File of gratitude prompts.", callback=options.expanded)
-]
-AngerPrompts = Annotated[
-    Path | None, typer.Option("--anger-prompts", help="File of anger prompts.", callback=options.expanded)
-]
-ApologyPrompts = Annotated[
-    Path | None, typer.Option("--apology-prompts", help="File of apology prompts.", callback=options.expanded)
-]
-NeutralPrompts = Annotated[
-    Path | None, typer.Option("--neutral-prompts", help="File of neutral prompts.", callback=options.expanded)
-]
+from headscope.settings import Option
 
 
-def given_files(**files: Path | None) -> dict[str, Path]:
-    """The files that were named, by class."""
-    return {name: path for name, path in files.items() if path is not None}
+@dataclass(frozen=True, kw_only=True)
+class PromptFiles:
+    """A file for each class of the study."""
+
+    gratitude_prompts: Annotated[Path | None, Option("File of gratitude prompts.", "")] = None
+    anger_prompts: Annotated[Path | None, Option("File of anger prompts.", "")] = None
+    apology_prompts: Annotated[Path | None, Option("File of apology prompts.", "")] = None
+    neutral_prompts: Annotated[Path | None, Option("File of neutral prompts.", "")] = None
+
+    def given(self) -> dict[str, Path]:
+        """The files that were named, by class."""
+        return {name.removesuffix("_prompts"): path for name, path in vars(self).items() if path is not None}

@@ -36,25 +36,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _name, _verb in {
-    "run": run,
-    "screen": screen,
-    "ablate": ablate,
-    "sweep": sweep,
-    "patch": patch,
-    "attribute": attribute,
-    "rank": rank,
-    "plot": plot,
-    "report": report,
-    "show": show,
-    "compare": compare,
-    "check": check,
-    "runs": runs,
-    "query": query,
-    "gather": gather,
-    "selfcheck": selfcheck,
-}.items():
-    app.command(_name)(_verb.command)
+for _verb in (
+    run, screen, ablate, sweep, patch, attribute, rank, plot, report, show, compare, check, runs, query, gather,
+    selfcheck,
+):  # fmt: skip
+    _name = _verb.__name__.rpartition(".")[2]
+    app.command(_name)(getattr(_verb, _name))
 app.add_typer(profiles.app, name="profiles")
 
 

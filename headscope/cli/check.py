@@ -2,33 +2,31 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from headscope.cli import console, options
+from headscope.cli import console
+from headscope.cli.commands import command
+from headscope.cli.job import load
 from headscope.errors import ProfileError
+from headscope.settings import Loading, Option
+from headscope.settings.command_line import Json
 
 if TYPE_CHECKING:
     from headscope.models.head_model import HeadModel
-from headscope.cli.asking import ask_model
 
 
-def command(
+@dataclass(frozen=True, kw_only=True)
+class _Checked(Json):
     model: Annotated[
-        str,
-        typer.Argument(
-            help="'demo', a checkpoint folder, or a hub model's name.", callback=options.expanded, show_default=False
-        ),
-    ],
-    device: options.Device = "auto",
-    device_map: options.DeviceMap = None,
-    dtype: options.Dtype = "auto",
-    bos: options.Bos = "auto",
-    tokenizer: options.Tokenizer = None,
-    trust_remote_code: options.TrustRemoteCode = False,
-    json: options.Json = False,
-) -> None:
+        str, Option("'demo', a checkpoint folder, or a hub model's name.", "", is_name=True, is_argument=True)
+    ]
+
+
+@command("model device device_map dtype bos tokenizer trust_remote_code json")
+def check(checked: _Checked, loading: Loading) -> None:
     """Load a model, name its heads, and measure every law that the measurements rest on.
 
     Exit code 1 where a law fails.
@@ -42,15 +40,12 @@ def command(
     from headscope.models.laws import check_laws
     from headscope.verbs.forecast import weights_mib
 
-    loaded = ask_model(
-        model, device=device, device_map=device_map, dtype=dtype, bos=bos, unchecked=True,
-        tokenizer=tokenizer, trust_remote_code=trust_remote_code,
-    )  # fmt: skip
+    loaded = load(checked.model, replace(loading, unchecked=True))
     report = check_laws(loaded)
     facts = loaded.describe()
     facts["weights_mib"] = weights_mib(loaded)
     facts["sweep"] = _of_a_sweep(loaded) if report.passed else {}
-    if json:
+    if checked.json:
         console.print_json(facts)
     else:
         _print_facts(facts)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
-from headscope.cli import console, options
+from headscope.cli import console
+from headscope.cli.commands import command
 from headscope.cli.inputs import check_outputs
+from headscope.settings import Keeping, Option
+from headscope.settings.command_line import Printed
+from headscope.settings.groups import OUTPUT
 
 _AGREEMENT = {
     "concept": "concept",
@@ -30,16 +33,18 @@ _CHANGED = {
 }
 
 
-def command(
-    first: options.RunFolder,
-    second: Annotated[
-        Path, typer.Argument(metavar="RUN", help="Another run folder.", callback=options.expanded, show_default=False)
-    ],
-    out: options.CompareOut = None,
-    force: options.Force = False,
-    json: options.Json = False,
-    quiet: options.Quiet = False,
-) -> None:
+@dataclass(frozen=True, kw_only=True)
+class _Compared:
+    first: Annotated[Path, Option("A run folder.", "", metavar="RUN", is_argument=True)]
+    second: Annotated[Path, Option("Another run folder.", "", metavar="RUN", is_argument=True)]
+    folder: Annotated[
+        Path | None,
+        Option("Folder of the comparison; left out: runs/compare-<request>-<request>.", OUTPUT, name="out"),
+    ] = None
+
+
+@command("first second out force json quiet")
+def compare(keeping: Keeping, compared: _Compared, printed: Printed) -> None:
     """Put two runs beside each other: two models, two seeds, two protocols.
 
     Writes a page and its tables: rank correlation of every measure over the heads, verdicts that changed, heatmaps side
@@ -51,19 +56,19 @@ def command(
 
     headscope compare runs/gpt2 runs/gpt2-finetuned --out comparisons/finetuning
     """
-    check_outputs(out)
+    check_outputs(compared.folder)
     from headscope.report.compare_page import compare, default_folder
 
-    folder = default_folder(first, second) if out is None else out
-    found, page = compare(first, second, folder, force=force)
+    folder = compared.folder or default_folder(compared.first, compared.second)
+    found, page = compare(compared.first, compared.second, folder, force=keeping.force)
     for note in found.notes:
         console.warn(note)
-    if json:
+    if printed.json:
         tables = {"agreement": found.agreement, "changed_verdicts": found.changed, "verdict_counts": found.counts}
         rows = {name: console.records(table) for name, table in tables.items()}
         console.print_json({"page": str(page), "notes": list(found.notes), **rows})
         return
-    if not quiet:
+    if not printed.quiet:
         if found.agreement.empty:
             console.say("No measure was taken of the same heads in both runs.")
         else:

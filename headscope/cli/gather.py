@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import shlex
 
-from headscope.cli import console, options
+from headscope.cli import console
+from headscope.cli.commands import command
+from headscope.settings.command_line import Json, OneRun
 
 
-def command(run: options.RunFolder, json: options.Json = False) -> None:
+@command("run json")
+def gather(one: OneRun, printed: Json) -> None:
     """Put the parts that --shard made (RUN.part-1-of-16, ...) together in the folder RUN, and say how to finish it.
 
     [bold]Examples[/bold]
@@ -18,9 +21,9 @@ def command(run: options.RunFolder, json: options.Json = False) -> None:
     """
     from headscope.runs.gathering import gather
 
-    count = gather(run)
-    if json:
-        console.print_json({"run": str(run), "shards_count": count})
+    count, folder = gather(one.run), str(one.run)
+    if printed.json:
+        console.print_json({"run": folder, "shards_count": count})
         return
-    console.say(f"{count} finished pieces are in {run}")
-    console.say(f"to finish: the command of the parts without --shard, with --out {shlex.quote(str(run))}")
+    console.say(f"{count} finished pieces are in {folder}")
+    console.say(f"to finish: the command of the parts without --shard, with --out {shlex.quote(folder)}")

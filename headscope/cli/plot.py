@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from headscope.cli import console, options, results
+from headscope.cli import console, results
+from headscope.cli.commands import command
+from headscope.settings import Keeping
+from headscope.settings.command_line import OneRun, Printed
 
 
-def command(
-    run: options.RunFolder,
-    top_n: options.TopN = 20,
-    force: options.Force = False,
-    json: options.Json = False,
-) -> None:
+@command("run top_n force json", top_n=20)
+def plot(one: OneRun, keeping: Keeping, printed: Printed) -> None:
     """Draw every picture that a run's tables allow into its folder, as PNG and SVG.
 
     [bold]Examples[/bold]
@@ -22,11 +21,11 @@ def command(
     from headscope.plots.writing import undrawn_labels, write_plots
     from headscope.runs.folder import Run
 
-    with Run.open(run, write=True, force=force) as opened:
-        paths = write_plots(opened, top_n=top_n)
+    with Run.open(one.run, write=True, force=keeping.force) as opened:
+        paths = write_plots(opened, top_n=printed.top_n)
         if sentence := undrawn_labels(opened):
             console.warn(sentence)
-    if json:
+    if printed.json:
         console.print_json(results.facts(opened) | {"plots": list(map(str, paths))})
         return
     for path in paths:

@@ -2,24 +2,38 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from headscope.cli import console, options
+from headscope.cli import console
+from headscope.cli.commands import command
+from headscope.cli.job import reading_of
+from headscope.settings import Option
+from headscope.settings.command_line import Columns, Json
+from headscope.settings.groups import CONCEPT
 
 app = typer.Typer(no_args_is_help=True, help="List, show, make and check profiles: what a model is asked.")
 
-Which = Annotated[
-    str,
-    typer.Argument(
-        help="A bundled profile, a profile folder, or one file of prompts.",
-        callback=options.expanded,
-        show_default=False,
-    ),
-]
+
+@dataclass(frozen=True, kw_only=True)
+class _Which(Columns, Json):
+    profile: Annotated[
+        str,
+        Option("A bundled profile, a profile folder, or one file of prompts.", "", is_name=True, is_argument=True),
+    ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _New(Json):
+    folder: Annotated[Path, Option("Folder to make.", "", is_argument=True)]
+    concept: Annotated[str | None, Option("The concept's name; left out: the folder's.", "", CONCEPT)] = None
+    words: Annotated[str, Option("The concept's words, joined by commas; the first stand in the prompts.", "")] = ""
+
+
+_COLUMNS = "profile text_column label_column drop_duplicates json"
 _CLASS_COLUMNS = {
     "name": "class",
     "n_prompts": "prompts",
@@ -32,7 +46,8 @@ _CLASS_COLUMNS = {
 
 
 @app.command("list")
-def list_profiles(json: options.Json = False) -> None:
+@command("json")
+def list_profiles(printed: Json) -> None:
     """The bundled profiles.
 
     [bold]Examples[/bold]
@@ -52,7 +67,7 @@ def list_profiles(json: options.Json = False) -> None:
         }
         for profile in bundled_profiles()
     ]
-    if json:
+    if printed.json:
         console.print_json({"profiles": rows})
         return
     for row in rows:
@@ -60,13 +75,8 @@ def list_profiles(json: options.Json = False) -> None:
 
 
 @app.command("show")
-def show(
-    profile: Which,
-    text_column: options.TextColumn = None,
-    label_column: options.LabelColumn = None,
-    drop_duplicates: options.DropDuplicates = False,
-    json: options.Json = False,
-) -> None:
+@command(_COLUMNS)
+def show(which: _Which) -> None:
     """What is in a profile: its classes, words and readouts, and what to know about it.
 
     [bold]Examples[/bold]
@@ -76,12 +86,11 @@ def show(
     headscope profiles show ./joy --json
     """
     from headscope.profiles.catalog import summarize
-    from headscope.profiles.columns import Reading
     from headscope.profiles.loading import load_profile
 
-    loaded = load_profile(profile, reading=Reading(text_column, label_column, drop_duplicates))
+    loaded = load_profile(which.profile, reading=reading_of(which))
     classes = [asdict(summary) for summary in summarize(loaded)]
-    if json:
+    if which.json:
         concepts = loaded.concepts.items()
         console.print_json(
             {
@@ -108,16 +117,8 @@ def show(
 
 
 @app.command("new")
-def new(
-    folder: Annotated[Path, typer.Argument(help="Folder to make.", callback=options.expanded, show_default=False)],
-    concept: Annotated[
-        str | None, typer.Option("--concept", "--emotion", help="The concept's name; left out: the folder's.")
-    ] = None,
-    words: Annotated[
-        str, typer.Option("--words", help="The concept's words, joined by commas; the first stand in the prompts.")
-    ] = "",
-    json: options.Json = False,
-) -> None:
+@command("folder concept words json")
+def new(asked: _New) -> None:
     """Make a profile folder to fill in. It runs as it is: five prompts and a lexicon are enough.
 
     [bold]Examples[/bold]
@@ -128,9 +129,10 @@ def new(
     """
     from headscope.profiles.scaffold import new_profile
 
-    made = new_profile(folder, concept, tuple(filter(None, (word.strip() for word in words.split(",")))))
+    words = tuple(filter(None, (word.strip() for word in asked.words.split(","))))
+    made = new_profile(asked.folder, asked.concept, words)
     files = sorted(str(path) for path in made.iterdir())
-    if json:
+    if asked.json:
         console.print_json({"folder": str(made), "files": files})
         return
     for file in files:
@@ -138,13 +140,8 @@ def new(
 
 
 @app.command("validate")
-def validate(
-    profile: Which,
-    text_column: options.TextColumn = None,
-    label_column: options.LabelColumn = None,
-    drop_duplicates: options.DropDuplicates = False,
-    json: options.Json = False,
-) -> None:
+@command(_COLUMNS)
+def validate(which: _Which) -> None:
     """Find every contradiction of a profile. Near-duplicate prompts are errors here. Exit code 2 where there is one.
 
     [bold]Examples[/bold]
@@ -154,11 +151,10 @@ def validate(
     headscope profiles validate ./joy --json
     """
     from headscope.profiles.catalog import findings
-    from headscope.profiles.columns import Reading
 
-    found = findings(profile, Reading(text_column, label_column, drop_duplicates))
+    found = findings(which.profile, reading_of(which))
     errors = [finding for finding in found if finding.is_error(strict=True)]
-    if json:
+    if which.json:
         console.print_json({"valid": not errors, "findings": [asdict(finding) for finding in found]})
     else:
         for finding in found:
@@ -170,6 +166,6 @@ def validate(
                 "what to do": finding.fix,
             }
             console.say("\n  ".join([f"{kind}: {finding.problem}", *(f"{k}: {v}" for k, v in facts.items() if v)]))
-        console.say(f"{profile}: {len(errors)} errors, {len(found) - len(errors)} warnings")
+        console.say(f"{which.profile}: {len(errors)} errors, {len(found) - len(errors)} warnings")
     if errors:
         raise typer.Exit(2)

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from headscope.cli import console
+from headscope.cli.commands import command
+from headscope.settings import Option
+from headscope.settings.command_line import Json
 
-from headscope.cli import console, options
+
+@dataclass(frozen=True, kw_only=True)
+class _Query(Json):
+    sql: Annotated[str, Option("One SELECT, in DuckDB's words.", "", metavar="SQL", is_argument=True)]
+    runs: Annotated[Path, Option("A folder of run folders.", "")] = Path("runs")
 
 
-def command(
-    sql: Annotated[str, typer.Argument(metavar="SQL", help="One SELECT, in DuckDB's words.", show_default=False)],
-    runs: Annotated[Path, typer.Option("--runs", help="A folder of run folders.", callback=options.expanded)] = Path(
-        "runs"
-    ),
-    json: options.Json = False,
-) -> None:
+@command("sql runs json")
+def query(asked: _Query) -> None:
     """Ask all runs at once. Their tables are the tables, with the run's folder in the column run; runs lists them.
 
     Nothing can be changed. Needs DuckDB: pip install "headscope\\[query]".
@@ -30,10 +33,10 @@ def command(
     from headscope.runs.listing import summarize_runs
     from headscope.runs.query import query_runs
 
-    answer = query_runs(runs, sql)
-    if unfinished := sum(1 for each in summarize_runs(runs) if each.status != "finished"):
+    answer = query_runs(asked.runs, asked.sql)
+    if unfinished := sum(1 for each in summarize_runs(asked.runs) if each.status != "finished"):
         console.warn(f"{unfinished} runs are not finished or cannot be read; headscope runs tells which")
-    if json:
+    if asked.json:
         console.print_json({"rows": console.records(answer)})
         return
     console.print_table("", console.records(answer), {str(column): str(column) for column in answer.columns})

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from typing import cast
+from dataclasses import dataclass
+from typing import Annotated, cast
 
-from headscope.cli import console, options, results
-from headscope.cli.asking import ask_criteria, one_of
+from headscope.cli import console, results
+from headscope.cli.commands import command, one_of
+from headscope.cli.job import criteria_of
 from headscope.errors import RequestError
+from headscope.settings import Judging, Keeping, Option
+from headscope.settings.command_line import OneRun, Printed
+from headscope.settings.groups import MEASURE
 
 
-def command(
-    run: options.RunFolder,
-    by: options.By = None,
-    signed: options.Signed = False,
-    top_n: options.TopN = 10,
-    minimum_effect: options.MinimumEffect = None,
-    minimum_attention: options.MinimumAttention = None,
-    force: options.Force = False,
-    json: options.Json = False,
-    quiet: options.Quiet = False,
-) -> None:
+@dataclass(frozen=True, kw_only=True)
+class _Order(OneRun):
+    by: Annotated[str | None, Option("Rank by the 'screen' or by the causal 'effect'; left out: both.", MEASURE)] = None
+    signed: Annotated[bool, Option("Rank by the signed value instead of its size.", MEASURE)] = False
+
+
+@command("run by signed top_n minimum_effect minimum_attention force json quiet")
+def rank(order: _Order, judging: Judging, keeping: Keeping, printed: Printed) -> None:
     """Rank the heads of a run, by layer too, and judge them; where a head looks stands beside what happens without it.
 
     Writes the tables ranking, layers and verdicts into the run.
@@ -36,28 +38,30 @@ def command(
     from headscope.stats.ranking import By
     from headscope.verbs.rank import rank
 
-    if by is not None:
-        one_of("order", by, ("screen", "effect"))
-    with Run.open(run, write=True, force=force) as opened:
+    if order.by is not None:
+        one_of("order", order.by, ("screen", "effect"))
+    with Run.open(order.run, write=True, force=keeping.force) as opened:
         wanted = ("screen", "effects", "assay", "attention_by_region")
         tables = {name: opened.table(name) for name in wanted if name in opened.tables}
         if not {"screen", "effects"} & set(tables):
-            raise RequestError("the run has nothing to rank", expected="a table screen or effects", where=str(run))
+            raise RequestError(
+                "the run has nothing to rank", expected="a table screen or effects", where=str(order.run)
+            )
         ranked = rank(
             tables.get("screen"),
             tables.get("effects"),
             assay=tables.get("assay"),
             regions=tables.get("attention_by_region"),
-            top_n=top_n,
-            by=cast("By | None", by),
-            signed=signed,
-            criteria=ask_criteria(minimum_effect, minimum_attention, opened),
+            top_n=printed.top_n,
+            by=cast("By | None", order.by),
+            signed=order.signed,
+            criteria=criteria_of(judging, opened),
         )
         for name, table in ranked.tables.items():
             opened.write_table(name, table)
-    if json:
+    if printed.json:
         console.print_json(results.facts(opened) | {name: console.records(t) for name, t in ranked.tables.items()})
         return
-    if not quiet:
+    if not printed.quiet:
         results.print_rows("", ranked.table, results.RANKING)
     console.say(f"run: {opened.path}")

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from headscope.cli import console, options, results
+from headscope.cli import console, results
+from headscope.cli.commands import command
+from headscope.settings import Keeping
+from headscope.settings.command_line import Json, OneRun
+from headscope.settings.measuring import Languages
 
 
-def command(
-    run: options.RunFolder,
-    language: options.Languages = None,
-    force: options.Force = False,
-    json: options.Json = False,
-) -> None:
+@command("run language force json")
+def report(one: OneRun, asked: Languages, keeping: Keeping, printed: Json) -> None:
     """Write a run's report from its folder: Markdown in English and Japanese, and one HTML page.
 
     [bold]Examples[/bold]
@@ -23,12 +23,12 @@ def command(
     from headscope.report.writing import write_report
     from headscope.runs.folder import Run
 
-    languages = tuple(language or ("en", "ja"))
+    languages = tuple(asked.languages)
     check_language(*languages)
-    with Run.open(run, write=True, force=force) as opened:
+    with Run.open(one.run, write=True, force=keeping.force) as opened:
         results.print_unfinished(opened)
         paths = write_report(opened, languages=languages)
-    if json:
+    if printed.json:
         console.print_json(results.facts(opened) | {"reports": list(map(str, paths))})
         return
     for path in paths:

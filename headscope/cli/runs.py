@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from headscope.cli import console
+from headscope.cli.commands import command
+from headscope.settings import Option
+from headscope.settings.command_line import Json
+from headscope.settings.groups import CONCEPT
 
-from headscope.cli import console, options
-
-Root = Annotated[Path, typer.Argument(metavar="FOLDER", help="A folder of run folders.", callback=options.expanded)]
 _COLUMNS = {
     "run": "run",
     "verb": "verb",
@@ -24,18 +25,17 @@ _COLUMNS = {
 }
 
 
-def command(
-    folder: Root = Path("runs"),
-    model: Annotated[str | None, typer.Option("--model", "-m", help="Only runs of this model.")] = None,
-    concept: Annotated[str | None, typer.Option("--concept", "--emotion", help="Only runs of this concept.")] = None,
-    status: Annotated[
-        str | None, typer.Option("--status", help="Only running, finished, failed, stopped or damaged ones.")
-    ] = None,
-    verdict: Annotated[
-        str | None, typer.Option("--verdict", help="Only runs in which a head got this verdict, e.g. carrier.")
-    ] = None,
-    json: options.Json = False,
-) -> None:
+@dataclass(frozen=True, kw_only=True)
+class _Listed(Json):
+    folder: Annotated[Path, Option("A folder of run folders.", "", metavar="FOLDER", is_argument=True)] = Path("runs")
+    model: Annotated[str | None, Option("Only runs of this model.", "", "--model -m")] = None
+    concept: Annotated[str | None, Option("Only runs of this concept.", "", CONCEPT)] = None
+    status: Annotated[str | None, Option("Only running, finished, failed, stopped or damaged ones.", "")] = None
+    verdict: Annotated[str | None, Option("Only runs in which a head got this verdict, e.g. carrier.", "")] = None
+
+
+@command("folder model concept status verdict json")
+def runs(asked: _Listed) -> None:
     """List the runs in a folder: what was asked of which model, how it went, and the verdicts.
 
     [bold]Examples[/bold]
@@ -46,8 +46,12 @@ def command(
     """
     from headscope.runs.listing import summarize_runs
 
-    found = list(summarize_runs(folder, model=model, concept=concept, status=status, verdict=verdict))
-    if json:
+    found = list(
+        summarize_runs(
+            asked.folder, model=asked.model, concept=asked.concept, status=asked.status, verdict=asked.verdict
+        )
+    )
+    if asked.json:
         console.print_json({"runs": [asdict(summary) for summary in found]})
         return
     rows = [

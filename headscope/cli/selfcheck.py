@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import typer
 
-from headscope.cli import console, options
+from headscope.cli import console
+from headscope.cli.commands import command
+from headscope.settings.command_line import Printed
 
 COLUMNS = {
     "world": "world",
@@ -21,7 +23,8 @@ COLUMNS = {
 }
 
 
-def command(json: options.Json = False, quiet: options.Quiet = False) -> None:
+@command("json quiet")
+def selfcheck(printed: Printed) -> None:
     """Measure models that were set by hand, and say whether their known heads were found.
 
     Nothing is downloaded. The exit code is 1 where anything planted was not found.
@@ -35,15 +38,15 @@ def command(json: options.Json = False, quiet: options.Quiet = False) -> None:
     from headscope.worlds.catalog import worlds
     from headscope.worlds.checking import check_worlds
 
-    with console.progress(quiet or json) as progress:
+    with console.progress(printed.quiet or printed.json) as progress:
         found = check_worlds(progress=progress)
     wrong = int((~found["agrees"].astype(bool)).sum())
     rows = console.records(found)
-    if json:
+    if printed.json:
         questions = {world.name: world.question for world in worlds()}
         console.print_json({"agrees": wrong == 0, "n_wrong": wrong, "worlds": questions, "findings": rows})
     else:
-        if not quiet:
+        if not printed.quiet:
             console.print_table("What was planted and what was found", rows, COLUMNS)
         console.say(
             f"selfcheck passed: {len(rows)} of {len(rows)} findings agree with what was planted"

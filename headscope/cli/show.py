@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
-from headscope.cli import console, options, results
+from headscope.cli import console, results
+from headscope.cli.commands import command
+from headscope.settings import Option
+from headscope.settings.command_line import OneRun, Printed
 
 if TYPE_CHECKING:
     from headscope.runs.folder import Run
 
 
-def command(
-    run: options.RunFolder,
-    table: Annotated[
-        str | None,
-        typer.Option("--table", help="Print this table of the run, as it is kept (CSV).", show_default=False),
-    ] = None,
-    top_n: options.TopN = 5,
-    json: options.Json = False,
-) -> None:
+@dataclass(frozen=True, kw_only=True)
+class _Shown(OneRun):
+    table: Annotated[str | None, Option("Print this table of the run, as it is kept (CSV).", "")] = None
+
+
+@command("run table top_n json", top_n=5)
+def show(shown: _Shown, printed: Printed) -> None:
     """What a run asked, how it went, and what it found.
 
     [bold]Examples[/bold]
@@ -32,18 +32,18 @@ def command(
     from headscope.runs.folder import Run
     from headscope.runs.tables import table_to_text
 
-    opened = Run.open(run)
+    opened, table = Run.open(shown.run), shown.table
     results.print_unfinished(opened)
     if table is not None:
         text = table_to_text(table, opened.table(table))
-        if json:
+        if printed.json:
             console.print_json({"table": table, "rows": console.records(opened.table(table))})
         else:
             console.say(text.rstrip("\n"))
-    elif json:
+    elif printed.json:
         console.print_json(opened.manifest.model_dump(mode="json") | {"tables": list(opened.tables)})
     else:
-        _print_run(opened, top_n)
+        _print_run(opened, printed.top_n)
 
 
 def _print_run(run: Run, top_n: int) -> None:

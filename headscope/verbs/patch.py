@@ -32,7 +32,7 @@ from headscope.measure.outcomes import PRIMARY
 from headscope.measure.outcomes.sentiment import SentimentScorer, load_sentiment
 from headscope.measure.sampling import Sampling
 from headscope.profiles.types import Profile
-from headscope.settings import Writing
+from headscope.settings import Patching, Writing
 from headscope.stats import EffectBlock
 from headscope.stats.nulls import draw_disjoint_sets, null_row
 from headscope.stats.patching import dissociation_table
@@ -60,33 +60,9 @@ class PatchResult(Result):
     """
 
 
-@dataclass(frozen=True)
-class PatchRequest:
-    """What is patched into what, where, and how far.
-
-    Attributes:
-        directions: ``sufficiency`` (concept into control), ``necessity`` (control into concept prompt), or both.
-        each: patch each head alone; by default so for ``"*"``, while any other spec is one set, patched together.
-        what: ``z``, ``pattern`` (attention rows of the source, values of the target) or ``v`` (values of the source,
-            attention of the target); the Phase 6 study's names ``result``, ``pattern_v``, ``v_only`` mean these.
-        source: ``partner``, the matched prompt; ``mean``, the mean over all prompts of the partner's class from other
-            templates than the target's and over the places that ``target`` names; or a prompt's id.
-        target: which tokens are patched: ``from_span`` (the span and everything after it), ``span``, ``last`` (the
-            last prompt token) or ``generated`` (what follows the prompt: a readout, or the words that are written).
-        alpha: 0 changes nothing, 1 puts the source in the target's place; between, a straight line.
-        alignment: ``end``: slots and suffixes of different length are matched from their last token; ``exact``: pairs
-            that do not match token by token are left out.
-        n_random: random sets beside a set that is patched together; 0 for none.
-    """
-
-    directions: Sequence[str] | str = DIRECTIONS
-    each: bool | None = None
-    what: str = "z"
-    source: str = "partner"
-    target: str = "from_span"
-    alpha: float = 1.0
-    alignment: str = "end"
-    n_random: int = 100
+@dataclass(frozen=True, kw_only=True)
+class PatchRequest(Patching):
+    """What is patched into what, where, and how far."""
 
     @property
     def recipe(self) -> Recipe:
@@ -96,6 +72,8 @@ class PatchRequest:
     @property
     def asked_directions(self) -> list[str]:
         """The directions as a list."""
+        if self.directions == "both":
+            return list(DIRECTIONS)
         return [self.directions] if isinstance(self.directions, str) else list(self.directions)
 
     def alone(self, heads: str | HeadSet) -> bool:

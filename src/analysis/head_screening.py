@@ -7,72 +7,63 @@ The study's protocol is the default here; ``--protocol matched`` compares equal 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from headscope.cli import console, options
-from headscope.cli.asking import ask_model
+from headscope.cli import console
+from headscope.cli.commands import command
 from headscope.cli.exits import run_and_exit
 from headscope.cli.inputs import check_outputs, read_profile
-from src.prompt_files import AngerPrompts, ApologyPrompts, GratitudePrompts, NeutralPrompts, given_files
+from headscope.cli.job import load, reading_of
+from headscope.settings import Loading, Option, Screening, StudySettings
+from headscope.settings.command_line import Asked
+from src.prompt_files import PromptFiles
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Scores:
+    """Where the study's file goes."""
+
+    output: Annotated[Path | None, Option("Default: results/<profile>/alignment/head_scores_<model>.json.", "")] = None
+
+
 @app.command()
+@command(
+    "model profile output data_dir text_column label_column drop_duplicates gratitude_prompts anger_prompts "
+    "apology_prompts neutral_prompts protocol query seed batch_tokens device",
+    model="gpt2",
+    protocol="phase6",
+)
 def head_screening(
-    model: options.Model = "gpt2",
-    profile: options.Profile = "baseline",
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "--output",
-            help="Default: results/<profile>/alignment/head_scores_<model>.json.",
-            callback=options.expanded,
-        ),
-    ] = None,
-    data_dir: options.DataDir = None,
-    text_column: options.TextColumn = None,
-    label_column: options.LabelColumn = None,
-    drop_duplicates: options.DropDuplicates = False,
-    gratitude_prompts: GratitudePrompts = None,
-    anger_prompts: AngerPrompts = None,
-    apology_prompts: ApologyPrompts = None,
-    neutral_prompts: NeutralPrompts = None,
-    protocol: options.Protocol = "phase6",
-    query: options.Query = "last",
-    seed: options.Seed = 0,
-    batch_tokens: options.BatchTokens = None,
-    device: options.Device = "auto",
+    asked: Asked, scores: Scores, files: PromptFiles, screening: Screening, settings: StudySettings, loading: Loading
 ) -> None:
     """Screen every head of a model against the profile's emotions; write the study's head_scores JSON."""
     from headscope.runs.phase6 import head_scores_path, write_head_scores
 
-    path = output or head_scores_path(profile, model)
+    path = scores.output or head_scores_path(asked.profile, asked.model)
     check_outputs(None, path, ".json")
-    files = given_files(
-        gratitude=gratitude_prompts, anger=anger_prompts, apology=apology_prompts, neutral=neutral_prompts
-    )
-    from headscope.profiles.columns import Reading
-
-    asked = read_profile(profile, data_dir, files, Reading(text_column, label_column, drop_duplicates))
+    profile = read_profile(asked.profile, asked.data_dir, files.given(), reading_of(asked))
 
     from headscope.api import screen
     from headscope.runs.provenance import package_versions
     from headscope.verbs.run_folder import head_scores
     from headscope.verbs.screen import check_protocol
 
-    check_protocol(protocol, query, bos="auto", allow_low_coverage=False, chat_template=False)
-    loaded = ask_model(model, device=device, dtype="auto", unchecked=False)
+    check_protocol(**vars(screening), bos="auto", chat_template=False)
+    model = load(asked.model, loading)
     with console.progress() as progress:
         result = screen(
-            loaded, asked, protocol=protocol, query=query, seed=seed, batch_tokens=batch_tokens, progress=progress
-        )
-    fingerprints = {"model": loaded.fingerprint, "profile": asked.fingerprint}
-    document = head_scores(loaded.describe(), result, versions=package_versions(), fingerprints=fingerprints)
-    for warning in (*asked.warnings, *result.warnings):
+            model, profile, protocol=screening.protocol, query=screening.query,
+            seed=settings.seed, batch_tokens=settings.batch_tokens, progress=progress,
+        )  # fmt: skip
+    fingerprints = {"model": model.fingerprint, "profile": profile.fingerprint}
+    document = head_scores(model.describe(), result, versions=package_versions(), fingerprints=fingerprints)
+    for warning in (*profile.warnings, *result.warnings):
         console.warn(warning)
     console.say(f"head scores: {write_head_scores(path, document)}")
 

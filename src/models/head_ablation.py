@@ -10,67 +10,60 @@ and intervals stand in added keys.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from headscope.cli import console, options
-from headscope.cli.asking import ask_model, one_of, refuse_unused, refuse_unused_sampling
+from headscope.cli import console
+from headscope.cli.commands import Called, command, one_of
 from headscope.cli.exits import run_and_exit
 from headscope.cli.inputs import check_outputs, read_profile
+from headscope.cli.job import load, reading_of, refuse_unused, refuse_unused_sampling
 from headscope.heads import HeadSet
-from src.prompt_files import given_files
+from headscope.settings import Ablating, Loading, Option, StudySettings, Writing
+from headscope.settings.command_line import Asked
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
-@app.command()
-def head_ablation(
-    context: typer.Context,
-    heads: options.Heads,
-    model: options.Model = "gpt2",
-    profile: options.Profile = "baseline",
-    emotion: Annotated[str, typer.Option("--emotion", "--concept", help="Whose prompts are continued.")] = "gratitude",
-    prompts_file: options.PromptsFile = None,
-    data_dir: options.DataDir = None,
-    text_column: options.TextColumn = None,
-    label_column: options.LabelColumn = None,
-    drop_duplicates: options.DropDuplicates = False,
-    max_tokens: options.MaxTokens = 30,
-    temperature: options.Temperature = 1.0,
-    top_p: options.TopP = 0.9,
-    samples: options.Samples = 1,
-    greedy: options.Greedy = False,
-    stop_at_eos: options.StopAtEos = False,
-    seed: options.Seed = 0,
-    edit: Annotated[str, typer.Option("--edit", help="What takes the place of the heads' output.")] = "zero",
-    value_bias: options.ValueBias = "keep",
-    scope: options.Scope = "all",
-    sentiment: options.Sentiment = "vader",
-    keyword_counting: options.KeywordCounting = "phase6",
-    batch_tokens: options.BatchTokens = None,
-    device: options.Device = "auto",
+@dataclass(frozen=True, kw_only=True)
+class Ablation:
+    """What the study's command asks otherwise than ``headscope ablate``."""
+
+    emotion: Annotated[str, Option("Whose prompts are continued.", "", "--emotion --concept")] = "gratitude"
+    edit: Annotated[str, Option("What takes the place of the heads' output.", "")] = "zero"
     output: Annotated[
         Path | None,
-        typer.Option(
-            "--output",
-            help="Default: results/<profile>/patching/head_ablation/<model>_<emotion>_<heads>.pkl; .json also works.",
-            callback=options.expanded,
+        Option(
+            "Default: results/<profile>/patching/head_ablation/<model>_<emotion>_<heads>.pkl; .json also works.", ""
         ),
-    ] = None,
-) -> None:
-    """Write text with and without heads; write the study's ablation file."""
-    check_outputs(None, output, ".pkl", ".json")
-    refuse_unused_sampling(context, greedy=greedy)
-    if edit != "zero":
-        refuse_unused(context, ("value_bias",), "without --edit zero")
-    from headscope.profiles.columns import Reading
+    ] = None
 
-    asked = read_profile(
-        profile, data_dir, given_files(**{emotion: prompts_file}), Reading(text_column, label_column, drop_duplicates)
-    )
-    one_of("emotion", emotion, tuple(asked.concepts))
+
+@app.command()
+@command(
+    "heads model profile emotion prompts_file data_dir text_column label_column drop_duplicates max_tokens temperature "
+    "top_p samples greedy stop_at_eos seed edit value_bias scope sentiment keyword_counting batch_tokens device output",
+    model="gpt2",
+    stop_at_eos=False,
+    value_bias="keep",
+    keyword_counting="phase6",
+)
+def head_ablation(
+    called: Called, asked: Asked, ablating: Ablating, ablation: Ablation, writing: Writing, settings: StudySettings,
+    loading: Loading,
+) -> None:  # fmt: skip
+    """Write text with and without heads; write the study's ablation file."""
+    emotion, edit = ablation.emotion, ablation.edit
+    check_outputs(None, ablation.output, ".pkl", ".json")
+    refuse_unused_sampling(called.context, greedy=writing.greedy)
+    if edit != "zero":
+        refuse_unused(called.context, ("value_bias",), "without --edit zero")
+    files = {} if asked.prompts_file is None else {emotion: asked.prompts_file}
+    profile = read_profile(asked.profile, asked.data_dir, files, reading_of(asked))
+    one_of("emotion", emotion, tuple(profile.concepts))
 
     from headscope.api import ablate
     from headscope.measure.edits import EDIT_KINDS
@@ -80,37 +73,19 @@ def head_ablation(
     from headscope.verbs.ablation_file import ablation_document
 
     one_of("edit", edit, EDIT_KINDS)
-    one_of("value bias", value_bias, ("zero", "keep"))
-    one_of("keyword counting", keyword_counting, KEYWORD_COUNTING)
-    loaded = ask_model(model, device=device, dtype="auto", unchecked=False)
-    chosen = HeadSet.parse(heads, loaded.heads_per_layer)
-    path = output or ablation_path(profile, model, emotion, chosen)
+    model = load(asked.model, loading)
+    chosen = HeadSet.parse(ablating.heads, model.heads_per_layer)
+    path = ablation.output or ablation_path(asked.profile, asked.model, emotion, chosen)
     check_outputs(None, path, ".pkl", ".json")
     with console.progress() as progress:
         result = ablate(
-            loaded,
-            asked,
-            chosen,
-            concept=emotion,
-            edits=[edit],
-            value_bias=value_bias,
-            max_tokens=max_tokens,
-            temperature=temperature,
-            top_p=top_p,
-            samples=samples,
-            greedy=greedy,
-            scope=scope,
-            stop_at_eos=stop_at_eos,
-            sentiment=sentiment,
-            keyword_counting=keyword_counting,
-            seed=seed,
-            batch_tokens=batch_tokens,
-            progress=progress,
-        )
+            model, profile, chosen, concept=emotion, edits=[edit], value_bias=ablating.value_bias, **vars(writing),
+            seed=settings.seed, batch_tokens=settings.batch_tokens, progress=progress,
+        )  # fmt: skip
     document = ablation_document(
-        loaded.describe(), result.tables, result.record, seed=seed, versions=package_versions()
+        model.describe(), result.tables, result.record, seed=settings.seed, versions=package_versions()
     )
-    for warning in (*asked.warnings, *result.warnings):
+    for warning in (*profile.warnings, *result.warnings):
         console.warn(warning)
     for arm in ("baseline", "ablation"):
         metrics = document[f"{arm}_metrics"]

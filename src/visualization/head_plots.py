@@ -9,16 +9,20 @@ Files may be the study's own: where they hold no intervals, none are drawn.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from headscope.cli import console, options
+from headscope.cli import console
+from headscope.cli.commands import command
 from headscope.cli.exits import run_and_exit
 from headscope.cli.inputs import check_outputs
 from headscope.errors import RequestError
 from headscope.profiles.explaining import describe
+from headscope.settings import Option
+from headscope.settings.command_line import Printed, Prompts
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,36 +33,34 @@ if TYPE_CHECKING:
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Drawn(Prompts):
+    """What is drawn, and where it goes."""
+
+    head_scores: Annotated[Path | None, Option("A head_scores JSON.", "")] = None
+    ablation_file: Annotated[Path | None, Option("An ablation .pkl or .json.", "")] = None
+    output_dir: Annotated[Path | None, Option("Default: results/<profile>/plots/heads.", "")] = None
+
+
 @app.command()
-def head_plots(
-    profile: options.Profile = "baseline",
-    head_scores: Annotated[
-        Path | None, typer.Option("--head-scores", help="A head_scores JSON.", callback=options.expanded)
-    ] = None,
-    ablation_file: Annotated[
-        Path | None, typer.Option("--ablation-file", help="An ablation .pkl or .json.", callback=options.expanded)
-    ] = None,
-    output_dir: Annotated[
-        Path | None,
-        typer.Option("--output-dir", help="Default: results/<profile>/plots/heads.", callback=options.expanded),
-    ] = None,
-    top_n: options.TopN = 20,
-) -> None:
+@command("profile head_scores ablation_file output_dir top_n", top_n=20)
+def head_plots(drawn: Drawn, printed: Printed) -> None:
     """Draw head_reaction_heatmap and top_heads of head scores, ablation_comparison of an ablation; PNG and SVG."""
     from headscope.plots import ablation_comparison_figure, head_reaction_heatmap_figure, style, top_heads
     from headscope.runs.atomic import write_bytes_atomic
     from headscope.runs.folder import file_part
     from headscope.runs.phase6 import read_ablation, read_head_scores
 
-    folder = output_dir or Path("results") / file_part(profile) / "plots" / "heads"
+    folder = drawn.output_dir or Path("results") / file_part(drawn.profile) / "plots" / "heads"
     check_outputs(folder)
+    head_scores, ablation_file = drawn.head_scores, drawn.ablation_file
     if head_scores is None and ablation_file is None:
         raise RequestError("there is nothing to draw", fix="name --head-scores, --ablation-file, or both")
     figures: dict[str, Figure] = {}
     if head_scores is not None:
         screen = read_head_scores(head_scores).table()
         figures["head_reaction_heatmap"] = head_reaction_heatmap_figure(screen)
-        figures["top_heads"] = style.figure_of(top_heads(screen, top_n=top_n))
+        figures["top_heads"] = style.figure_of(top_heads(screen, top_n=printed.top_n))
     if ablation_file is not None:
         figures["ablation_comparison"] = ablation_comparison_figure(
             _effects(read_ablation(ablation_file), ablation_file)

@@ -1,0 +1,24 @@
+"""What can be asked for: every option once, in groups that travel together, for the library and the command line.
+
+``groups``: what goes with any measurement; ``measuring``: what each verb asks; ``command_line``: what only the command
+line asks; ``keywords``: the same groups as keyword arguments; ``option``: how an option is declared.
+"""
+
+from headscope.settings.groups import Keeping, Loading, StudySettings, Writing
+from headscope.settings.measuring import (
+    Ablating,
+    Attributing,
+    Judging,
+    Patching,
+    RunSettings,
+    Screening,
+    Sets,
+    Sweeping,
+    Texts,
+)
+from headscope.settings.option import Declared, Option, declared, documented, request_options
+
+__all__ = [
+    "Ablating", "Attributing", "Declared", "Judging", "Keeping", "Loading", "Option", "Patching", "RunSettings",
+    "Screening", "Sets", "StudySettings", "Sweeping", "Texts", "Writing", "declared", "documented", "request_options",
+]  # fmt: skip
