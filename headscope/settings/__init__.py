@@ -5,6 +5,7 @@ line asks; ``keywords``: the same groups as keyword arguments; ``option``: how a
 """
 
 from headscope.settings.groups import Keeping, Loading, StudySettings, Writing
+from headscope.settings.keywords import AblateOptions, PatchOptions, RunOptions, StudyOptions, WritingOptions
 from headscope.settings.measuring import (
     Ablating,
     Attributing,
@@ -19,6 +20,7 @@ from headscope.settings.measuring import (
 from headscope.settings.option import Declared, Option, declared, documented, request_options
 
 __all__ = [
-    "Ablating", "Attributing", "Declared", "Judging", "Keeping", "Loading", "Option", "Patching", "RunSettings",
-    "Screening", "Sets", "StudySettings", "Sweeping", "Texts", "Writing", "declared", "documented", "request_options",
+    "AblateOptions", "Ablating", "Attributing", "Declared", "Judging", "Keeping", "Loading", "Option", "PatchOptions",
+    "Patching", "RunOptions", "RunSettings", "Screening", "Sets", "StudyOptions", "StudySettings", "Sweeping", "Texts",
+    "Writing", "WritingOptions", "declared", "documented", "request_options",
 ]  # fmt: skip

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 import typer
 
-from headscope.cli import main, options
+from headscope.cli import main
+from headscope.cli.commands import expanded
 from headscope.cli.app import app
 from headscope.cli.inputs import check_outputs, prompt_files, read_profile
 from headscope.errors import RequestError
@@ -90,7 +91,7 @@ def test_every_option_that_may_be_a_path_expands_a_leading_tilde() -> None:
             is_filter = command.__module__.endswith("cli.runs") and name == "model"
             if Path in kinds or (name in NAMES_OR_PATHS and not is_filter):
                 (parameter,) = (each for each in typing.get_args(hint) if hasattr(each, "callback"))
-                assert parameter.callback is options.expanded, f"{command.__module__}: {name}"
+                assert parameter.callback is expanded, f"{command.__module__}: {name}"
                 seen.add(name)
     assert {"out", "output", "data_dir", "prompts_file", "run", "folder", "runs", "second", "output_dir"} <= seen
     assert set(NAMES_OR_PATHS) <= seen
@@ -116,10 +117,10 @@ def test_a_tilde_is_the_home_folder_on_the_command_line_and_from_python(
     with pytest.raises(RequestError, match=str(home)):
         Run.open("~/joy")
     assert [path.name for path in tmp_path.iterdir()] == ["home"]
-    assert options.expanded("demo") == "demo"
-    assert options.expanded(None) is None
+    assert expanded("demo") == "demo"
+    assert expanded(None) is None
     with pytest.raises(RequestError, match="home folder is not known"):
-        options.expanded("~nobody-of-this-name/x")
+        expanded("~nobody-of-this-name/x")
 
 
 def test_columns_are_those_of_the_files_given_and_repeats_those_of_all(tmp_path: Path) -> None:

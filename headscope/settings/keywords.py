@@ -1,0 +1,72 @@
+"""The groups as keyword arguments, spelled out for editors and type checkers; a test holds them equal to the groups."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypedDict
+
+
+class StudyOptions(TypedDict, total=False):
+    """``StudySettings``."""
+
+    concepts: Sequence[str] | str | None
+    chat_template: bool | str
+    pack: bool
+    seed: int
+    batch_tokens: int | None
+    progress: Callable[[str, int, int], None] | None
+    engine: Any
+
+
+class WritingOptions(TypedDict, total=False):
+    """Of ``Writing`` what every verb that writes can be asked."""
+
+    max_tokens: int
+    temperature: float
+    top_p: float
+    samples: int
+    greedy: bool
+    stop_tokens: Sequence[str]
+    sentiment: str
+
+
+class AblateOptions(StudyOptions, WritingOptions, total=False):
+    """Of the study, and all of ``Writing``."""
+
+    scope: str
+    stop_at_eos: bool
+    keyword_counting: str
+
+
+class PatchOptions(StudyOptions, WritingOptions, total=False):
+    """Of the study, of writing, and ``Patching``."""
+
+    directions: Sequence[str] | str
+    each: bool | None
+    what: str
+    source: str
+    target: str
+    alpha: float
+    alignment: str
+    n_random: int
+
+
+class RunOptions(StudyOptions, WritingOptions, total=False):
+    """Of the study, of writing, ``RunSettings`` and ``Keeping``."""
+
+    query: str | None
+    budget: str
+    edits: Sequence[str]
+    top_k: int
+    top_n: int
+    n_random: int
+    sets: bool
+    share: float
+    patching: bool
+    negative_control: bool
+    allow_low_coverage: bool
+    languages: Sequence[str]
+    resume: str
+    force: bool
+    sources: Mapping[str, str]
+    command: Sequence[str]
