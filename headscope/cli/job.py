@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -132,9 +132,9 @@ class Job:
         from headscope.study import Study
 
         _ = self._runner_for
-        settings = vars(self.settings) | {"chat_template": self.template}
-        settings |= {} if concepts is None else {"concepts": concepts}
-        return Study(load(self.asked.model, self.loading), profile, **settings)
+        asked = self.settings.concepts if concepts is None else concepts
+        settings = replace(self.settings, concepts=asked, chat_template=self.template)
+        return Study(load(self.asked.model, self.loading), profile, **vars(settings))
 
     def options(self, study: Study, *groups: object, **settled: Any) -> dict[str, Any]:
         """The options that name the run: those of the verb that its groups declare so, as asked or as settled since."""
@@ -185,7 +185,7 @@ class Job:
     ) -> None:
         """Print a run: its facts and ``facts`` as JSON, or warnings, tables (unless quiet) and lines."""
         if self.printed.json:
-            console.print_json(results.facts(run) | facts)
+            console.print_json({**results.facts(run), **facts})
             return
         results.print_warnings(run)
         if not self.printed.quiet:

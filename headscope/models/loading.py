@@ -29,6 +29,7 @@ from headscope.models.lengths import mixed_row_limit
 from headscope.models.memory_budget import parse_budget
 from headscope.models.pretrained import load_weights
 from headscope.models.tokenizer_loading import named_tokenizer, note_on, tokenizer_of, tokens_beyond
+from headscope.settings import Loading
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 DEVICE_MAPS = ("auto", "balanced", "balanced_low_0", "sequential")
@@ -68,22 +69,12 @@ def load_model(
         RequestError: device, dtype, bos or memory budget do not exist here.
         LawError: the model breaks a law.
     """
-    loading = Loading(tokenizer, device, dtype, bos, unchecked, trust_remote_code, device_map, memory_budget)
+    loading = _Loading(device, device_map, dtype, bos, unchecked, tokenizer, trust_remote_code, memory_budget)
     return _loaded(model, loading)
 
 
-@dataclass(frozen=True)
-class Loading:
-    """The options of ``load_model``."""
-
-    tokenizer: Any
-    device: str
-    dtype: str
-    bos: str
-    unchecked: bool
-    trust_remote_code: bool
-    device_map: Any
-    memory_budget: str | int | None
+class _Loading(Loading):
+    """The options of ``load_model``, and what follows from them."""
 
     def place(self, *, live: bool) -> torch.device:
         """The device that decides on the type of weights and on the memory; RequestError where an option cannot be."""
@@ -117,7 +108,7 @@ class _Source:
     commit: str | None = None
 
 
-def _loaded(model: Any, loading: Loading) -> HeadModel:
+def _loaded(model: Any, loading: _Loading) -> HeadModel:
     named = isinstance(model, str | Path)
     place = loading.place(live=not named)
     budget_bytes = None if loading.memory_budget is None else parse_budget(loading.memory_budget, place)
@@ -156,7 +147,7 @@ def _loaded(model: Any, loading: Loading) -> HeadModel:
     return loaded
 
 
-def _from_checkpoint(name: str, loading: Loading, place: torch.device) -> _Source:
+def _from_checkpoint(name: str, loading: _Loading, place: torch.device) -> _Source:
     checkpoint = find_checkpoint(name)
     require_peft(checkpoint)
     hf, notes = load_weights(
@@ -174,7 +165,7 @@ def _from_checkpoint(name: str, loading: Loading, place: torch.device) -> _Sourc
     return _Source(hf, tokenizer, checkpoint.name, checkpoint.source, notes, adapter, checkpoint.commit)
 
 
-def _from_live(model: Any, loading: Loading) -> _Source:
+def _from_live(model: Any, loading: _Loading) -> _Source:
     hf = _live(model, loading.device, loading.dtype)
     if loading.tokenizer is None:
         raise ModelError("a live model needs its tokenizer", fix="load_model(model, tokenizer=tokenizer)")

@@ -72,11 +72,11 @@ class Loading:
 
     device: Annotated[str, Option("'auto', 'cpu', 'cuda', 'cuda:1', 'mps'.", MACHINE, request="device")] = "auto"
     device_map: Annotated[
-        str | None,
+        Any,
         Option(
             "Spread a model over several devices instead of --device: 'auto', 'balanced', 'balanced_low_0', "
             "'sequential', or one device.",
-            MACHINE, request="device",
+            MACHINE, typed=str | None, request="device",
         ),
     ] = None  # fmt: skip
     dtype: Annotated[
@@ -93,21 +93,21 @@ class Loading:
         bool, Option("Use a model that fails its load check; the record says so.", MACHINE, request="")
     ] = False
     tokenizer: Annotated[
-        str | None,
+        Any,
         Option(
             "A tokenizer in place of the checkpoint's own: a folder, or a name on the hub (NAME or NAME@REVISION).",
-            MACHINE, metavar="NAME", request="text",
+            MACHINE, typed=str | None, metavar="NAME", request="text",
         ),
     ] = None  # fmt: skip
     trust_remote_code: Annotated[
         bool, Option("Let code that comes with a checkpoint run.", MACHINE, request="model_fingerprint")
     ] = False
     memory_budget: Annotated[
-        str | None,
+        str | int | None,
         Option(
             "What a batch may hold beside the model: '4GiB', '500MB', '25%' of the device's total (the default); "
             "at most 8,192 tokens, on a CPU fewer for wide models.",
-            MACHINE, request="batch_plan",
+            MACHINE, typed=str | None, request="batch_plan",
         ),
     ] = None  # fmt: skip
 
