@@ -1,12 +1,13 @@
 """The public verbs: one call each on a model and a profile, and ``Study`` for several on the same question.
 
-``sweep(model, profile, ...)`` makes a ``Study`` of its options and calls the verb on it. Options that all verbs share
-are those of ``settings.StudySettings``; those of written text are those of ``settings.Writing``.
+``sweep(model, profile, ...)`` makes a ``Study`` of its options and calls the verb on it. What options are, and what
+``help()`` says of them, is declared in ``settings``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -17,7 +18,27 @@ from headscope.heads import HeadSet
 from headscope.models.head_model import HeadModel
 from headscope.profiles.types import Profile
 from headscope.runs.folder import Run
-from headscope.settings import Keeping, StudyOptions, Writing, WritingOptions
+from headscope.settings import (
+    AblateOptions,
+    Ablating,
+    Attributing,
+    Keeping,
+    Patching,
+    PatchOptions,
+    RunOptions,
+    RunSettings,
+    Screening,
+    Sets,
+    StudyOptions,
+    StudySettings,
+    Sweeping,
+    Texts,
+    Writing,
+    documented,
+    grouped,
+)
+from headscope.settings.measuring import RandomSets
+from headscope.stats import Criteria
 from headscope.study import Study as _Study
 from headscope.verbs import ablate as _ablate
 from headscope.verbs import attribute as _attribute
@@ -29,12 +50,6 @@ from headscope.verbs import sweep as _sweep
 from headscope.verbs.continuations import sampling_of
 from headscope.verbs.effect_rows import PRIMARY
 from headscope.verbs.run_request import RunRequest
-
-_STUDY = ("concepts", "chat_template", "pack", "seed", "batch_tokens", "progress", "engine", "outcomes")
-
-
-class AblateOptions(WritingOptions, StudyOptions):
-    """Options of writing and of the study."""
 
 
 class Study(_Study):
@@ -72,6 +87,7 @@ class Study(_Study):
         return _regions.attention_by_region(self)
 
 
+@documented(Screening, StudySettings)
 def screen(
     model: HeadModel,
     profile: Profile,
@@ -86,6 +102,7 @@ def screen(
     return _screen.screen(asked, protocol=protocol, query=query, allow_low_coverage=allow_low_coverage)
 
 
+@documented(Sweeping, StudySettings)
 def sweep(
     model: HeadModel,
     profile: Profile,
@@ -98,6 +115,7 @@ def sweep(
     return _sweep.sweep(Study(model, profile, **study), heads=heads, edits=edits)
 
 
+@documented(Ablating, Texts, Writing, StudySettings)
 def ablate(
     model: HeadModel,
     profile: Profile,
@@ -112,32 +130,32 @@ def ablate(
     **options: Unpack[AblateOptions],
 ) -> _ablate.AblationResult:
     """Effect of editing one set of heads; see ``verbs.ablate.ablate``."""
-    of_study, writing = _parted(options)
-    asked = Study(model, profile, **of_study).only(concept, prompts)
+    settings, writing = grouped("ablate", options, AblateOptions.__optional_keys__, StudySettings, Writing)
+    asked = Study(model, profile, **vars(settings)).only(concept, prompts)
     sampling_of(asked, writing)  # what cannot be is refused whether or not it is used
     return _ablate.ablate(
         asked, heads, edits=edits, value_bias=value_bias, writing=writing if generate else None, role=role
     )
 
 
+@documented(Patching, Texts, Writing, StudySettings)
 def patch(
     model: HeadModel,
     profile: Profile,
     heads: str | HeadSet = "*",
     *,
     generate: bool = True,
-    **options: Any,
+    **options: Unpack[PatchOptions],
 ) -> _patch.PatchResult:
     """Effect of patching heads between concept prompts and their controls; see ``verbs.patch.patch``."""
-    of_study, rest = _of_study(options)
-    names = _patch.PatchRequest.__dataclass_fields__
-    request = _patch.PatchRequest(**{name: value for name, value in rest.items() if name in names})
-    writing = Writing(**{name: value for name, value in rest.items() if name not in names})
-    study = Study(model, profile, **of_study)
+    groups = (StudySettings, _patch.PatchRequest, Writing)
+    settings, request, writing = grouped("patch", options, PatchOptions.__optional_keys__, *groups)
+    study = Study(model, profile, **vars(settings))
     sampling_of(study, writing)
     return _patch.patch(study, heads, request, writing=writing if generate else None)
 
 
+@documented(Attributing, StudySettings)
 def attribute(
     model: HeadModel,
     profile: Profile,
@@ -152,6 +170,7 @@ def attribute(
     return _attribute.attribute(Study(model, profile, **study), outcome=outcome, steps=steps, verify=verify)
 
 
+@documented(Sets, RandomSets, StudySettings)
 def curves(
     model: HeadModel,
     profile: Profile,
@@ -166,11 +185,13 @@ def curves(
     return _curves.curves(Study(model, profile, **study), sweep, top_k=top_k, share=share, n_random=n_random)
 
 
+@documented(StudySettings)
 def attention_by_region(model: HeadModel, profile: Profile, **study: Unpack[StudyOptions]) -> _regions.RegionsResult:
     """Shares of attention at the readouts by region of the text; see ``verbs.regions.attention_by_region``."""
     return _regions.attention_by_region(Study(model, profile, **study))
 
 
+@documented(RunSettings, Writing, StudySettings, Keeping)
 def run(
     model: HeadModel,
     profile: Profile,
@@ -178,7 +199,8 @@ def run(
     *,
     runner: Runner = in_process,
     part: Part | None = None,
-    **options: Any,
+    criteria: Criteria | None = None,
+    **options: Unpack[RunOptions],
 ) -> Run:
     """Screen, sweep, joint sets with text, ranking, verdicts, plots and report, kept in one run folder.
 
@@ -188,30 +210,15 @@ def run(
         out: the run folder; ``runs/<model>-<profile>-<digest>`` by default.
         runner: who runs the pieces of sweep, sets and texts; this process by default.
         part: run only these pieces of the sweep and keep them, for ``gather``.
-        options: see ``settings.StudySettings``, ``verbs.run_request.RunRequest``, ``settings.Writing`` and
-            ``settings.Keeping``.
+        criteria: what decides a verdict.
 
     Raises:
         PartDone: the part is done.
         RunFinished: this request was served before; the folder stays as it is.
         RequestError, ProfileError: before anything is written.
     """
-    of_study, rest = _of_study(options)
-    keeping = Keeping(
-        out, **{name: rest.pop(name) for name in ("resume", "force", "sources", "command") if name in rest}
-    )
-    writing = Writing(**{name: rest.pop(name) for name in Writing.__dataclass_fields__ if name in rest})
-    given = {name: value for name, value in rest.items() if not (name == "criteria" and value is None)}
-    request = RunRequest(**given, writing=writing)
-    return pipeline.run(Study(model, profile, **of_study), request, keeping, runner=runner, part=part)
-
-
-def _of_study(options: dict[str, Any]) -> tuple[StudyOptions, dict[str, Any]]:
-    """The options of the study, and the others."""
-    mine: Any = {name: value for name, value in options.items() if name in _STUDY}
-    return mine, {name: value for name, value in options.items() if name not in _STUDY}
-
-
-def _parted(options: Any) -> tuple[StudyOptions, Writing]:
-    of_study, rest = _of_study(options)
-    return of_study, Writing(**rest)
+    groups = (StudySettings, RunSettings, Writing, Keeping)
+    settings, asked, writing, keeping = grouped("run", options, RunOptions.__optional_keys__, *groups)
+    request = RunRequest(**vars(asked), criteria=criteria or Criteria(), writing=writing)
+    study = Study(model, profile, **vars(settings))
+    return pipeline.run(study, request, replace(keeping, out=out), runner=runner, part=part)

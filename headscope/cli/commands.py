@@ -21,6 +21,8 @@ from headscope.errors import RequestError
 from headscope.settings.option import Check, Declared, declared
 
 Values = Mapping[str, Any]
+OFFERED = "__headscope_options__"
+"""Attribute of a command: its options as declared."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,7 @@ def command(names: str, **defaults: Any) -> Callable[[Callable[..., None]], Call
         parameters = [_parameter(each, defaults.get(each.name, MISSING)) for each in offered]
         context = inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
         run.__signature__ = inspect.Signature([context, *parameters])  # pyright: ignore[reportAttributeAccessIssue]
+        setattr(run, OFFERED, tuple(offered))
         run.__annotations__ = {each.name: each.annotation for each in (context, *parameters)}
         return run
 

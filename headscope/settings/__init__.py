@@ -17,10 +17,11 @@ from headscope.settings.measuring import (
     Sweeping,
     Texts,
 )
-from headscope.settings.option import Declared, Option, declared, documented, request_options
+from headscope.settings.option import Declared, Option, declared, documented, grouped, keywords, request_options
 
 __all__ = [
     "AblateOptions", "Ablating", "Attributing", "Declared", "Judging", "Keeping", "Loading", "Option", "PatchOptions",
     "Patching", "RunOptions", "RunSettings", "Screening", "Sets", "StudyOptions", "StudySettings", "Sweeping", "Texts",
-    "Writing", "WritingOptions", "declared", "documented", "request_options",
+    "Writing", "WritingOptions", "declared", "documented", "grouped", "keywords",
+    "request_options",
 ]  # fmt: skip

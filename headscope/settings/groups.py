@@ -42,7 +42,7 @@ class StudySettings:
         Option(
             "lay sequences that begin alike into one row where the model allows it; either way numbers agree within "
             "the load check's tolerance",
-            request="",
+            came_later=True,
         ),
     ] = True
     seed: Annotated[int, Option("Seed of every random draw.", MEASURE, check=0, request="seed")] = 0
@@ -64,6 +64,12 @@ class StudySettings:
             request="",
         ),
     ] = None
+    outcomes: Annotated[
+        Sequence[str],
+        Option(
+            "names of registered outcomes of one's own that are measured too (``headscope.outcome``)", came_later=True
+        ),
+    ] = ()
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ class StudyOptions(TypedDict, total=False):
     batch_tokens: int | None
     progress: Callable[[str, int, int], None] | None
     engine: Any
+    outcomes: Sequence[str]
 
 
 class WritingOptions(TypedDict, total=False):

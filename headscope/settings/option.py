@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields
 from functools import cache
 from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
@@ -118,31 +119,62 @@ def request_options(group: Any, offered: Iterable[str] | None = None) -> dict[st
     asked = None if offered is None else frozenset(offered)
     values: dict[str, Any] = {}
     for name, each in declared(type(group)).items():
-        value = getattr(group, name)
-        if each.option.request != OPTIONS or (each.option.came_later and value == each.default):
+        value, default = (_plain(each) for each in (getattr(group, name), each.default))
+        if each.option.request != OPTIONS or (each.option.came_later and value == default):
             continue
         if asked is None or name in asked:
-            values[name] = value if isinstance(value, str | int | float | None) else list(value)
+            values[name] = value
     return values
 
 
-def documented(*groups: type, without: Iterable[str] = ()) -> Callable[[C], C]:
-    """Add what the options of ``groups`` do to the ``Args`` of a function that takes them as keywords."""
-    left_out = frozenset(without)
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, Sequence) and not isinstance(value, str) else value
+
+
+def keywords(function: Callable[..., Any]) -> frozenset[str]:
+    """The keywords of a public function: its own, and those of the ``TypedDict`` that it unpacks."""
+    own = frozenset(inspect.signature(function).parameters)
+    unpacked = [get_args(hint) for hint in get_type_hints(function, include_extras=True).values()]
+    return own.union(*(getattr(of[0], "__optional_keys__", ()) for of in unpacked if len(of) == 1))
+
+
+def documented(*groups: type) -> Callable[[C], C]:
+    """Add to the ``Args`` of a function what its keywords do, in the words of ``groups``."""
 
     def told(function: C) -> C:
-        lines = [line for group in groups for line in _lines(group) if line.split(":")[0].split()[0] not in left_out]
-        text = inspect.cleandoc(function.__doc__ or "")
-        head, mark, tail = text.partition("\n\nRaises:")
+        offered = keywords(function)
+        head, mark, tail = inspect.cleandoc(function.__doc__ or "").partition("\n\nRaises:")
+        every = [each for group in groups for each in declared(group).values() if each.field in offered]
+        lines = [_line(each) for each in every if f"\n    {each.field}:" not in head]
         args = "" if "\nArgs:" in head else "\n\nArgs:"
-        function.__doc__ = "\n".join([head + args, *(f"    {line}" for line in lines)]) + mark + tail
+        function.__doc__ = "\n".join([head + args, *lines]) + mark + tail
         return function
 
     return told
 
 
-def _lines(group: type) -> Iterator[str]:
-    for each in declared(group).values():
-        text = each.option.python or each.option.help
-        shown = "" if each.default in (MISSING, None) else f" Default: {each.default!r}."
-        yield f"{each.field}: {text.rstrip('.')}.{shown}"
+def _line(each: Declared) -> str:
+    text = re.sub("--([a-z-]+)", lambda flag: flag[1].replace("-", "_"), each.option.python or each.option.help)
+    shown = "" if each.default in (MISSING, None) else f"; {each.default!r} by default"
+    return f"    {each.field}: {text.rstrip('.')}{shown}."
+
+
+def grouped(function: str, options: Mapping[str, Any], allowed: Iterable[str], *groups: type[Any]) -> list[Any]:
+    """One of each group, of the keywords of a function.
+
+    Args:
+        function: its name, for the message.
+        options: as given.
+        allowed: keywords that there are.
+        groups: each takes what it has a field for.
+
+    Raises:
+        TypeError: a keyword that there is not, in Python's own words.
+    """
+    if wrong := sorted(options.keys() - frozenset(allowed)):
+        raise TypeError(f"{function}() got an unexpected keyword argument '{wrong[0]}'")
+    names = [{field.name for field in fields(group)} for group in groups]
+    return [
+        group(**{name: value for name, value in options.items() if name in own})
+        for group, own in zip(groups, names, strict=True)
+    ]

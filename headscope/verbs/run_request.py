@@ -26,7 +26,6 @@ class RunRequest(RunSettings):
 
     def options(self, study: Study) -> dict[str, Any]:
         """Everything that the bytes of the run depend on beside the study, as it stands in the manifest."""
-        return request_options(self) | request_options(self.writing, ALWAYS_WRITTEN) | {
-            "concepts": list(study.names), "chat_template": study.settings.chat_template, "steps": DEFAULT_STEPS,
-            "criteria": vars(self.criteria),
-        }  # fmt: skip
+        asked = request_options(study.settings) | request_options(self) | request_options(self.writing, ALWAYS_WRITTEN)
+        settled = {"concepts": list(study.names), "steps": DEFAULT_STEPS, "criteria": vars(self.criteria)}
+        return asked | settled
