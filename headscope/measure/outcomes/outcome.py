@@ -107,7 +107,7 @@ class Outcome:
         return {"name": self.name, "unit": self.unit, "read_at": self.read_at, "source": self.rests_on}
 
 
-_REGISTERED: dict[str, Outcome] = {}
+REGISTERED: dict[str, Outcome] = {}
 
 
 def outcome(
@@ -135,7 +135,7 @@ def outcome(
             raise RequestError(f'{what} "{value}" does not exist', expected=", ".join(known), where=f"outcome {name}")
 
     def register(function: Function) -> Function:
-        _REGISTERED[name] = Outcome(
+        REGISTERED[name] = Outcome(
             name, unit, function, read_at, scale, raises, lowers, differentiable, _fingerprint(name, function)
         )
         return function
@@ -152,13 +152,13 @@ def chosen_outcomes(names: Sequence[str]) -> list[Outcome]:
     if len(set(names)) < len(names):
         raise RequestError("outcomes must be named once each", got=", ".join(names))
     for name in names:
-        if name not in _REGISTERED:
+        if name not in REGISTERED:
             raise RequestError(
                 f'outcome "{name}" is not registered',
-                expected=", ".join(_REGISTERED) or "an outcome registered before",
+                expected=", ".join(REGISTERED) or "an outcome registered before",
                 fix="import the module that registers it: a function under @headscope.outcome(name, unit=...)",
             )
-    return [_REGISTERED[name] for name in names]
+    return [REGISTERED[name] for name in names]
 
 
 def _fingerprint(name: str, function: Callable[..., Any]) -> str:
