@@ -73,7 +73,7 @@ class RayRunner:
         ray = connect(self.address)
         pool = _Pool(ray, self, len(pieces))
         try:
-            yield from pool.results(list(pieces), ray.put(_without_model(run)))
+            yield from pool.results(list(pieces), ray.put(_without_model(run, ray.cloudpickle.Pickler)))
         finally:
             pool.close()
 
@@ -226,11 +226,6 @@ def _own(error: Any) -> Exception:
     return cause if isinstance(cause, HeadscopeError) else WorkError("a worker failed", got=f"{cause!r}"[:300])
 
 
-class _Pickler(pickle.Pickler):
-    def persistent_id(self, obj: Any, /) -> str | None:
-        return _MODEL if isinstance(obj, HeadModel) else None
-
-
 class _Unpickler(pickle.Unpickler):
     def __init__(self, data: bytes, model: HeadModel) -> None:
         super().__init__(io.BytesIO(data))
@@ -240,12 +235,26 @@ class _Unpickler(pickle.Unpickler):
         return self._model
 
 
-def _without_model(run: Callable[[Any], Result]) -> bytes:
+def _without_model(run: Callable[[Any], Result], pickler: type[pickle.Pickler]) -> bytes:
+    """``run`` as bytes; ``pickler`` is Ray's own, which sends functions of the user's notebook or script by value."""
+
+    class WithoutModel(pickler):
+        def persistent_id(self, obj: Any, /) -> str | None:
+            return _MODEL if isinstance(obj, HeadModel) else None
+
     buffer = io.BytesIO()
-    _Pickler(buffer, protocol=pickle.HIGHEST_PROTOCOL).dump(run)
+    WithoutModel(buffer, protocol=pickle.HIGHEST_PROTOCOL).dump(run)
     return buffer.getvalue()
 
 
 def _with_model(data: bytes, model: HeadModel) -> Callable[[Any], Result]:
     # From the driver, over the cluster's own connection, which carries pickles anyway; nothing is read from a file.
-    return _Unpickler(data, model).load()
+    try:
+        return _Unpickler(data, model).load()
+    except (ImportError, AttributeError) as error:
+        raise RequestError(
+            "a worker cannot import what it is to run",
+            expected="modules of outcomes of one's own under the same name on every node",
+            got=str(error),
+            fix="install the module there, or define the outcome in the script or notebook itself",
+        ) from error

@@ -24,13 +24,14 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from headscope.errors import RequestError, WorkError
+from headscope.errors import WorkError
 from headscope.measure.edits import ControlStates
 from headscope.measure.layout import PromptLayout
 from headscope.measure.lexicons import ConceptTokens
 from headscope.measure.logit_places import LogitPlaces
 from headscope.measure.memory import in_halves
 from headscope.measure.outcomes import LogOdds, Outcome
+from headscope.measure.outcomes.log_odds import words_of
 from headscope.measure.outcomes.outcome import groups_of
 from headscope.measure.protocols import Progress, Result, Work, here
 from headscope.models.batches import batch_of
@@ -95,7 +96,7 @@ def measure_direct(
         ModelError: the model's logits are no sum over its parts (see ``models/residual.py``).
         WorkError: parts do not add up to the logit difference, or a single row does not fit into memory.
     """
-    passes = _Passes(model, find_residual(model), prompts, _tokens_of(outcomes), states)
+    passes = _Passes(model, find_residual(model), prompts, words_of(outcomes), states)
     found = _nothing(model, len(prompts))
     places = [(p, r) for p, prompt in enumerate(prompts) for r in range(len(prompt.rows))]
     lengths = [len(prompts[p].rows[r]) for p, r in places]
@@ -341,14 +342,6 @@ class _GroupScores:
 
     def _add(self, found: FloatArray, values: Tensor) -> None:
         np.add.at(found, self._owners, self._share * values.cpu().numpy())
-
-
-def _tokens_of(outcomes: Mapping[str, Outcome]) -> dict[str, LogOdds]:
-    """Class -> the words whose logits are parted; RequestError where an outcome is not the log-odds of words."""
-    tokens = {name: one.value for name, one in outcomes.items() if isinstance(one.value, LogOdds)}
-    if others := sorted(one.name for name, one in outcomes.items() if name not in tokens):
-        raise RequestError("direct attribution parts the logits of words", expected="log-odds", got=", ".join(others))
-    return tokens
 
 
 def _relative(got: Tensor, expected: Tensor) -> float:

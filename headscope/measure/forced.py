@@ -207,7 +207,7 @@ class ForcedPasses:
 
     def _joined(self, parts: Sequence[Piece], results: Sequence[Result], *, by_arms: bool) -> Result:
         """The result of a piece whose arms, or rows, were halved."""
-        order = np.argsort(np.concatenate([self._places(part.rows).own.owners for part in parts]), kind="stable")
+        order = np.concatenate([self._places(part.rows).own.owners for part in parts]).argsort(kind="stable")
         joined = dict(results[0])
         for one in self._outcomes:
             if by_arms:
@@ -265,10 +265,7 @@ class ForcedPasses:
                     values[one.name][np.array(arms)[:, None], places.own.owners[None]] = both
             n_halved += int(result["n_halved"])
         _, n_tokens, n_layer_tokens = self.work_of(pieces)
-        means = {
-            one.name: values[one.name].mean(axis=0) if one.read_at == "answers" else values[one.name]
-            for one in self._outcomes
-        }
+        means = {name: one.mean(axis=0) if one.ndim > len(shape) else one for name, one in values.items()}
         return ForcedOutcomes(
             {name: one[0] for name, one in means.items()}, {name: one[1:] for name, one in means.items()},
             n_tokens, n_layer_tokens, n_halved,
@@ -296,11 +293,8 @@ class ForcedPasses:
         return self._layouts[p].rows[r]
 
     def _places(self, rows: Sequence[int]) -> _BatchPlaces:
-        where, tokenizer = [self._rows[row] for row in rows], self._model.tokenizer
-        return _BatchPlaces(
-            LogitPlaces.answers(self._layouts, where, tokenizer),
-            LogitPlaces.own_tokens(self._layouts, where, tokenizer, self._damage_on),
-        )
+        asked = self._layouts, [self._rows[row] for row in rows], self._model.tokenizer
+        return _BatchPlaces(LogitPlaces.answers(*asked), LogitPlaces.own_tokens(*asked, self._damage_on))
 
     def _unedited(self, rows: tuple[int, ...], layers: frozenset[int]) -> _Unedited:
         """The unedited pass; always a batch of its own, so it does not matter whether it was kept or is run again."""

@@ -29,7 +29,7 @@ from torch import Tensor
 
 from headscope.errors import RequestError, WorkError
 from headscope.measure.edits import ControlStates
-from headscope.measure.layout import PromptLayout
+from headscope.measure.layout import PromptLayout, same_layout
 from headscope.measure.logit_places import LogitPlaces
 from headscope.measure.memory import in_halves
 from headscope.measure.outcomes.outcome import Outcome, check_differentiable, summed_by_row
@@ -334,16 +334,6 @@ def _checked(model: HeadModel, gradient: Tensor | None) -> Tensor:
             fix="half precision overflows on the way back: load the model with --dtype float32 (or bfloat16)",
         )
     return gradient
-
-
-def same_layout(one: PromptLayout, other: PromptLayout) -> bool:
-    """Whether two prompts' rows have tokens at the same places, so that token t of one is matched by t of the other."""
-    return len(one.rows) == len(other.rows) and all(
-        np.array_equal(mine.positions, theirs.positions)
-        and len(mine.paths) == len(theirs.paths)
-        and all(np.array_equal(a, b) for a, b in zip(mine.paths, theirs.paths, strict=True))
-        for mine, theirs in zip(one.rows, other.rows, strict=True)
-    )
 
 
 def gradient_batch_tokens(model: HeadModel, prompts: Sequence[PromptLayout], batch_tokens: int) -> int:

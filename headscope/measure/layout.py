@@ -70,6 +70,16 @@ class PromptLayout:
         return readout
 
 
+def same_layout(one: PromptLayout, other: PromptLayout) -> bool:
+    """Whether two prompts' rows have tokens at the same places, so that token t of one is matched by t of the other."""
+    return len(one.rows) == len(other.rows) and all(
+        np.array_equal(mine.positions, theirs.positions)
+        and len(mine.paths) == len(theirs.paths)
+        and all(np.array_equal(a, b) for a, b in zip(mine.paths, theirs.paths, strict=True))
+        for mine, theirs in zip(one.rows, other.rows, strict=True)
+    )
+
+
 def encoder_of(model: HeadModel, *, chat_template: bool | str = False) -> Encoder:
     """How this model's texts are turned into tokens."""
     return Encoder(model.tokenizer, model.bos_token_id, model.context_length, chat_template)

@@ -51,8 +51,8 @@ class LogitPlaces:
             for readout, (own_row, token) in enumerate(layouts[p].ends())
             if own_row == r
         ]
-        row, token, prompt, readout, target = np.array(places, dtype=np.int64).reshape(-1, 5).T
-        return cls(layouts, tokenizer, row, token, prompt, readout, target)
+        in_batch, tokens, prompts, readouts, targets = np.array(places, dtype=np.int64).reshape(-1, 5).T
+        return cls(layouts, tokenizer, in_batch, tokens, prompts, readouts, targets)
 
     @classmethod
     def own_tokens(
@@ -65,8 +65,8 @@ class LogitPlaces:
             if layouts[p].id in only and own_row == r:
                 following = [*layouts[p].tokens.ids[1:], -1]
                 places += [(b, int(token), p, -1, after) for token, after in zip(at, following, strict=True)]
-        row, token, prompt, readout, target = np.array(places, dtype=np.int64).reshape(-1, 5).T
-        return cls(layouts, tokenizer, row, token, prompt, readout, target)
+        in_batch, tokens, prompts, readouts, targets = np.array(places, dtype=np.int64).reshape(-1, 5).T
+        return cls(layouts, tokenizer, in_batch, tokens, prompts, readouts, targets)
 
     def __len__(self) -> int:
         return len(self.rows)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import torch
 
 import headscope as hs
 from headscope.engines.engine import Engine
+from headscope.engines.ray import _with_model, _without_model
 from headscope.errors import RequestError
 from headscope.measure.forced import ForcedPasses
 from headscope.measure.gradients import GradientPasses
@@ -185,3 +187,16 @@ def test_what_is_not_registered_or_gives_no_number_a_place_is_refused(model: Hea
 
     with pytest.raises(RequestError, match="one number for each place"):
         hs.sweep(model, profile, heads="1:0", edits=["zero"], outcomes=["one_number"])
+
+
+def test_a_function_of_the_script_itself_reaches_workers(model: HeadModel, profile: Profile) -> None:
+    cloudpickle = pytest.importorskip("ray.cloudpickle")
+    study = Study(model, profile, outcomes=["p_of_a"])
+    stage = study.stage("sweep", [edit.arm for edit in edited_sets([model.head_set("1:0")], ["zero"], "single")])
+    passes = stage.passes()
+    piece = passes.plan(stage.arms)[0]
+    run = partial(passes.run, arms=stage.arms)
+    there = _with_model(_without_model(run, cloudpickle.Pickler), model)
+    assert np.array_equal(there(piece)["edited p_of_a"], run(piece)["edited p_of_a"])
+    with pytest.raises(RequestError, match="cannot import"):
+        _with_model(b"cnobody_has_this\nfunction\n.", model)
