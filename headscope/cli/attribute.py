@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from headscope.cli import console, results
+from headscope.cli import console
 from headscope.cli.commands import command
 from headscope.cli.job import LOADING, PROMPTS, TEMPLATE, Job
 from headscope.settings import Attributing
@@ -33,5 +33,5 @@ def attribute(job: Job, attributing: Attributing) -> None:
     scores = run.table("scores")
     best = scores[(scores["measure"] == CHOOSING) & (scores["rank"] <= job.printed.top_n)]
     best = best.sort_values(["concept", "rank"], kind="stable")
-    tables = [("Heads by their fast score", best, results.SCORES)]
+    tables = [("Heads by their fast score", best, "scores")]
     job.tell(run, {"scores": console.records(best)}, tables)

@@ -180,7 +180,7 @@ class Job:
         self,
         run: Run,
         facts: Mapping[str, Any],
-        tables: Iterable[tuple[str, pd.DataFrame, Mapping[str, str]]],
+        tables: Iterable[tuple[str, pd.DataFrame, str | Mapping[str, str]]],
         *lines: str,
     ) -> None:
         """Print a run: its facts and ``facts`` as JSON, or warnings, tables (unless quiet) and lines."""

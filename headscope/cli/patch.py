@@ -73,13 +73,13 @@ def patch(job: Job, patched: Patched, patching: Patching, texts: Texts, writing:
     job.tell(run, {"patching": console.records(run.table("patching"))}, _tables(run, job.printed.top_n))
 
 
-def _tables(run: Run, top_n: int) -> Iterator[tuple[str, pd.DataFrame, Mapping[str, str]]]:
+def _tables(run: Run, top_n: int) -> Iterator[tuple[str, pd.DataFrame, str | Mapping[str, str]]]:
     patching = run.table("patching")
-    yield "Does the model show the concept?", run.table("assay"), results.ASSAY
-    yield "Patch − control patch", results.top_patches(patching, top_n), results.PATCHING
+    yield "Does the model show the concept?", run.table("assay"), "assay"
+    yield "Patch − control patch", results.top_patches(patching, top_n), "patching"
     if "texts" in run.tables:
         from headscope.stats.patching import written_patches
 
-        yield "What is written", written_patches(patching), results.WRITTEN_PATCHED
+        yield "What is written", written_patches(patching), results.written_headings()
     if "dissociation" in run.tables:
-        yield "Own heads against other concepts'", run.table("dissociation"), results.DISSOCIATION
+        yield "Own heads against other concepts'", run.table("dissociation"), "dissociation"

@@ -63,5 +63,5 @@ def rank(order: _Order, judging: Judging, keeping: Keeping, printed: Printed) ->
         console.print_json(results.facts(opened) | {name: console.records(t) for name, t in ranked.tables.items()})
         return
     if not printed.quiet:
-        results.print_rows("", ranked.table, results.RANKING)
+        results.print_rows("", ranked.table, "ranking")
     console.say(f"run: {opened.path}")

@@ -6,118 +6,12 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from headscope.cli import console
+from headscope.tables import TABLES
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from headscope.runs.folder import Run
-
-ASSAY = {
-    "concept": "concept",
-    "estimate": "concept − control (nats)",
-    "ci_low": "from",
-    "ci_high": "to",
-    "share_right": "prompts right",
-    "shown": "shown",
-}
-COVERAGE = {
-    "concept": "concept",
-    "n_prompts": "prompts",
-    "n_spans": "with span",
-    "n_paired_equal": "equal pairs",
-    "n_paired_unequal": "unequal pairs",
-    "n_length_matched": "length-matched",
-    "n_without_query": "nothing after span",
-    "n_without_remainder": "nothing beside sinks",
-    "coverage_share": "coverage",
-}
-SCREEN = {
-    "concept": "concept",
-    "name": "head",
-    "estimate": "Δ attention",
-    "ci_low": "from",
-    "ci_high": "to",
-    "q_value": "q",
-    "n_templates": "templates",
-    "status": "status",
-}
-EFFECTS = {
-    "concept": "concept",
-    "heads": "heads",
-    "edit": "edit",
-    "outcome": "outcome",
-    "baseline_mean": "baseline",
-    "edited_mean": "edited",
-    "estimate": "Δ",
-    "ci_low": "from",
-    "ci_high": "to",
-    "p_value": "p",
-    "mde": "detectable",
-    "status": "status",
-}
-SCORES = {
-    "concept": "concept",
-    "measure": "score",
-    "rank": "rank",
-    "name": "head",
-    "estimate": "predicted",
-    "exact_estimate": "exact (nats)",
-    "exact_sim_low": "from",
-    "exact_sim_high": "to",
-}
-RANKING = {
-    "concept": "concept",
-    "by": "by",
-    "rank": "rank",
-    "name": "head",
-    "screen_delta": "Δ attention",
-    "screen_q": "q",
-    "effect_estimate": "effect (nats)",
-    "effect_ci_low": "from",
-    "effect_ci_high": "to",
-    "verdict": "verdict",
-}
-PATCHING = {
-    "concept": "concept",
-    "direction": "direction",
-    "heads": "heads",
-    "unpatched_mean": "unpatched",
-    "control_patched_mean": "control patch",
-    "patched_mean": "patch",
-    "estimate": "Δ (nats)",
-    "ci_low": "from",
-    "ci_high": "to",
-    "p_max_t": "family-wise p",
-    "share_recovered": "share recovered",
-    "share_low": "share from",
-    "share_high": "share to",
-}
-WRITTEN_PATCHED = {
-    "concept": "concept",
-    "direction": "direction",
-    "outcome": "outcome",
-    "unpatched_mean": "unpatched",
-    "control_patched_mean": "control patch",
-    "patched_mean": "patch",
-    "estimate": "Δ",
-    "ci_low": "from",
-    "ci_high": "to",
-    "p_value": "p",
-    "mde": "detectable",
-}
-DISSOCIATION = {
-    "concept": "concept",
-    "other": "other",
-    "direction": "direction",
-    "own_heads": "own head",
-    "other_heads": "other's head",
-    "own_estimate": "through own (nats)",
-    "other_estimate": "through other's (nats)",
-    "estimate": "difference",
-    "ci_low": "from",
-    "ci_high": "to",
-    "double": "detectable both ways",
-}
 
 
 def served(work: Callable[[], Run]) -> Run:
@@ -150,12 +44,21 @@ def facts(run: Run) -> dict[str, Any]:
     }
 
 
-def print_rows(title: str, table: pd.DataFrame, columns: Mapping[str, str]) -> None:
-    """Rows of a table under ``columns``; a column ``name`` is made of layer and head."""
-    rows = console.records(table)
-    if "name" in columns:
-        rows = [row | {"name": f"{row['layer']}:{row['head']}"} for row in rows]
-    console.print_table(title, rows, columns)
+def print_rows(title: str, rows: pd.DataFrame, shown: str | Mapping[str, str]) -> None:
+    """Rows under the headings of the table ``shown``, or under these; a column ``name`` is made of layer and head."""
+    headings = TABLES[shown].headings() if isinstance(shown, str) else shown
+    records = console.records(rows)
+    if "name" in headings:
+        records = [row | {"name": f"{row['layer']}:{row['head']}"} for row in records]
+    console.print_table(title, records, headings)
+
+
+def written_headings() -> dict[str, str]:
+    """Headings of what patches do to what the model writes."""
+    shown = "concept direction outcome unpatched_mean control_patched_mean patched_mean estimate ci_low ci_high "
+    shown += "p_value mde"
+    titles = {"estimate": "Δ", "mde": TABLES["effects"].titles["mde"]}
+    return TABLES["patching"].headings(tuple(shown.split()), titles)
 
 
 def top_screen(screen: pd.DataFrame, top_n: int) -> pd.DataFrame:

@@ -68,7 +68,7 @@ def run(job: Job, settings: RunSettings, judging: Judging, writing: Writing) -> 
     ranking = done.table("ranking")
     best = ranking[(ranking["by"] == "effect") & (ranking["rank"] <= _SHOWN)]
     tables = [
-        ("Does the model show the concept?", done.table("assay"), results.ASSAY),
-        ("The heads whose removal changes it most", best, results.RANKING),
+        ("Does the model show the concept?", done.table("assay"), "assay"),
+        ("The heads whose removal changes it most", best, "ranking"),
     ]
     job.tell(done, {"report": str(report)}, tables, f"report: {report}")

@@ -39,8 +39,8 @@ def screen(job: Job, screening: Screening) -> None:
         run,
         {"coverage": console.records(coverage), "top": console.records(top), "output": output and str(output)},
         [
-            ("Coverage", coverage, results.COVERAGE),
-            (f"The {top_n} heads of each concept with the largest difference", top, results.SCREEN),
+            ("Coverage", coverage, "coverage"),
+            (f"The {top_n} heads of each concept with the largest difference", top, "screen"),
         ],
         f"run: {run.path}",
         *(() if output is None else (f"head scores: {output}",)),

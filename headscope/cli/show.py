@@ -30,7 +30,7 @@ def show(shown: _Shown, printed: Printed) -> None:
     headscope show runs/demo --table screen > screen.csv
     """
     from headscope.runs.folder import Run
-    from headscope.runs.tables import table_to_text
+    from headscope.tables.csv import table_to_text
 
     opened, table = Run.open(shown.run), shown.table
     results.print_unfinished(opened)
@@ -57,4 +57,4 @@ def _print_run(run: Run, top_n: int) -> None:
         console.warn(manifest.error)
     if "ranking" in run.tables:
         ranking = run.table("ranking")
-        results.print_rows("", ranking[ranking["rank"] <= top_n], results.RANKING)
+        results.print_rows("", ranking[ranking["rank"] <= top_n], "ranking")

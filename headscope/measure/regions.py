@@ -16,7 +16,6 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from headscope.axes import REGIONS
 from headscope.measure.attention import rows_of
 from headscope.measure.memory import in_halves
 from headscope.measure.protocols import Progress
@@ -24,6 +23,7 @@ from headscope.models.batches import batch_of
 from headscope.models.head_model import HeadModel
 from headscope.models.reading import RowQueries, read_attention
 from headscope.profiles.types import Prompt
+from headscope.terms import REGIONS
 from headscope.tokens import Encoder, Row, plan_batches
 
 FloatArray = npt.NDArray[np.float64]
@@ -37,7 +37,7 @@ class Divided:
 
     Attributes:
         ids: token ids.
-        regions: [T] the region of each token, an index of ``axes.REGIONS``; the last one is the query.
+        regions: [T] the region of each token, an index of ``terms.REGIONS``; the last one is the query.
     """
 
     ids: tuple[int, ...]

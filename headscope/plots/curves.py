@@ -16,10 +16,10 @@ from matplotlib.ticker import MaxNLocator
 
 from headscope.errors import RequestError
 from headscope.plots import style
-from headscope.plots.selecting import DECIDING_EDIT, PRIMARY_OUTCOME, concepts_of, numbers, require_columns
+from headscope.plots.selecting import concepts_of, numbers, require_columns
+from headscope.terms import BOTTOM_K, DECIDING_EDIT, PRIMARY, RANDOM_BAND, TOP_K
 
-_LINES = {"top_k": (style.VERMILION, "o", "top k"), "bottom_k": (style.BLUE, "s", "bottom k")}
-_BAND = "random_band"
+_LINES = {TOP_K: (style.VERMILION, "o", "top k"), BOTTOM_K: (style.BLUE, "s", "bottom k")}
 _PANELS_IN_A_COLUMN = 3
 
 
@@ -47,11 +47,16 @@ def curves(effects: pd.DataFrame, ax: Axes | None = None, *, concept: str) -> Ax
     if rows.empty:
         raise RequestError(f'no cumulative curves of "{concept}"', expected=", ".join(concepts_of(curve_rows(effects))))
     with style.drawing(ax, style.COLUMN_INCHES, 2.5) as axes:
-        band = rows[rows["role"] == _BAND].astype({"k": int}).groupby("k")["estimate"]
+        band = rows[rows["role"] == RANDOM_BAND].astype({"k": int}).groupby("k")["estimate"]
         if len(band):
             low, high = band.min(), band.max()
             axes.fill_between(
-                low.index.to_numpy(), low.to_numpy(), high.to_numpy(), color=style.LIGHT_GRAY, linewidth=0, gid=_BAND
+                low.index.to_numpy(),
+                low.to_numpy(),
+                high.to_numpy(),
+                color=style.LIGHT_GRAY,
+                linewidth=0,
+                gid=RANDOM_BAND,
             )
             axes.fill_between([], [], [], color=style.LIGHT_GRAY, label="random sets (range)")
         for role, (color, marker, label) in _LINES.items():
@@ -91,9 +96,9 @@ def curve_rows(effects: pd.DataFrame) -> pd.DataFrame:
     """The rows of cumulative sets, of the primary outcome under the deciding edit."""
     require_columns(effects, ("concept", "role", "k", "edit", "outcome", "estimate", "unit"), "effects")
     return effects[
-        effects["role"].isin([*_LINES, _BAND])
+        effects["role"].isin([*_LINES, RANDOM_BAND])
         & (effects["edit"] == DECIDING_EDIT)
-        & (effects["outcome"] == PRIMARY_OUTCOME)
+        & (effects["outcome"] == PRIMARY)
         & effects["k"].notna()
     ]
 

@@ -23,15 +23,8 @@ from headscope.plots.head_heatmap import (
     panels_figure,
     symmetric_limit,
 )
-from headscope.plots.selecting import (
-    ALPHA,
-    DECIDING_EDIT,
-    PRIMARY_OUTCOME,
-    concepts_of,
-    grid_shape,
-    head_grid,
-    lone_effects,
-)
+from headscope.plots.selecting import concepts_of, grid_shape, head_grid, lone_effects
+from headscope.terms import ALPHA, DECIDING_EDIT, PRIMARY
 
 
 def effect_heatmap(
@@ -40,7 +33,7 @@ def effect_heatmap(
     *,
     concept: str,
     edit: str = DECIDING_EDIT,
-    outcome: str = PRIMARY_OUTCOME,
+    outcome: str = PRIMARY,
     limit: float | None = None,
 ) -> Axes:
     """One concept's effects of single heads.
@@ -74,7 +67,7 @@ def effect_heatmap(
     return axes
 
 
-def effect_heatmap_figure(effects: pd.DataFrame, edit: str = DECIDING_EDIT, outcome: str = PRIMARY_OUTCOME) -> Figure:
+def effect_heatmap_figure(effects: pd.DataFrame, edit: str = DECIDING_EDIT, outcome: str = PRIMARY) -> Figure:
     """A panel a concept on one scale. Raises as ``effect_heatmap``."""
     rows = _rows(effects, edit, outcome)
     shape = grid_shape(rows)

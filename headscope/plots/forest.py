@@ -19,7 +19,8 @@ from matplotlib.lines import Line2D
 from headscope.errors import RequestError
 from headscope.plots import style
 from headscope.plots.intervals import draw_points, height_of
-from headscope.plots.selecting import ALPHA, concepts_of, numbers, require_columns
+from headscope.plots.selecting import concepts_of, numbers, require_columns
+from headscope.terms import ALPHA
 
 _LONGEST_HEADS = 26
 

@@ -22,8 +22,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
-from headscope.plots.selecting import ALPHA
 from headscope.plots.style import BLACK, COLUMN_INCHES, DIVERGING, GRAY, LIGHT_GRAY, house_style, new_figure, printable
+from headscope.terms import ALPHA
 
 _VEIL_ALPHA = 0.62
 _MOST_NUMBERS = 6

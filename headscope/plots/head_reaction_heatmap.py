@@ -24,7 +24,8 @@ from headscope.plots.head_heatmap import (
     panels_figure,
     symmetric_limit,
 )
-from headscope.plots.selecting import ALPHA, concepts_of, grid_shape, head_grid, screen_rows
+from headscope.plots.selecting import concepts_of, grid_shape, head_grid, screen_rows
+from headscope.terms import ALPHA
 
 MEAN = "mean"
 _LABELS = {"attention": "Δ attention (share)", "value_weighted": "Δ value-weighted attention (residual norm)"}

@@ -13,15 +13,12 @@ import numpy as np
 import pandas as pd
 
 from headscope.errors import RequestError
-from headscope.stats.ranking import OVERALL, PRIMARY_OUTCOME, primary_screen, rank_heads, single_effects
-
-ALPHA = 0.05
-"""The level at which a q or a family-wise p counts as evidence."""
-
-DAMAGE_OUTCOMES = ("kl_nats_per_token", "perplexity_ratio")
-"""What an edit does to control prompts; their rows carry the control class in the place of a concept."""
-
-DECIDING_EDIT = "mean"
+from headscope.stats.ranking import OVERALL, primary_screen, rank_heads, single_effects
+from headscope.terms import ALPHA as ALPHA
+from headscope.terms import DAMAGE_OUTCOMES as DAMAGE_OUTCOMES
+from headscope.terms import DECIDING_EDIT as DECIDING_EDIT
+from headscope.terms import PRIMARY as PRIMARY_OUTCOME  # the report takes these from here
+from headscope.terms import SET_ROLES
 
 
 def require_columns(table: pd.DataFrame, columns: Sequence[str], name: str) -> None:
@@ -89,7 +86,7 @@ def grid_shape(rows: pd.DataFrame) -> tuple[int, int]:
     return (int(rows["layer"].max()) + 1, int(rows["head"].max()) + 1)
 
 
-def head_sets(effects: pd.DataFrame, roles: Sequence[str] = ("requested", "joint_top")) -> list[tuple[str, str]]:
+def head_sets(effects: pd.DataFrame, roles: Sequence[str] = SET_ROLES) -> list[tuple[str, str]]:
     """(concept, heads) of every edited set in order of first appearance, sets asked for before the top sets.
 
     The control class, on whose prompts only damage is measured, is not among the concepts.

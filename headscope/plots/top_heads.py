@@ -15,7 +15,8 @@ from matplotlib.patches import Patch
 from headscope.errors import RequestError
 from headscope.plots import style
 from headscope.plots.intervals import draw_bars, height_of
-from headscope.plots.selecting import ALPHA, concepts_of, head_name, numbers, screen_rows
+from headscope.plots.selecting import concepts_of, head_name, numbers, screen_rows
+from headscope.terms import ALPHA
 
 _PALE_SHARE = 0.35
 

@@ -26,13 +26,13 @@ from headscope.plots.patch_heatmap import lone_patches, patch_heatmap_figure
 from headscope.plots.screening_vs_effect import screening_vs_effect
 from headscope.plots.selecting import OVERALL, beside, concepts_of, head_sets, lone_effects, screen_rows
 from headscope.plots.top_heads import top_heads
+from headscope.terms import SET_ROLES
 
 if TYPE_CHECKING:
     from headscope.runs.folder import Run
 
 KINDS = ("png", "svg")
 _TABLES = ("screen", "effects", "verdicts", "scores", "patching")
-_SET_ROLES = ("requested", "joint_top")
 
 Plot = tuple[str, Callable[[], Figure | Axes]]
 
@@ -118,9 +118,9 @@ def _effect_plots(effects: pd.DataFrame, model: str | None, top_n: int, threshol
             plot_name("forest", model=model),
             lambda: forest(singles, top_n=top_n, threshold_nats=threshold_nats, title="Effect of removing one head"),
         )
-    for concept, heads in head_sets(effects, _SET_ROLES):
+    for concept, heads in head_sets(effects, SET_ROLES):
         rows = effects[
-            (effects["concept"] == concept) & (effects["heads"] == heads) & effects["role"].isin(_SET_ROLES)
+            (effects["concept"] == concept) & (effects["heads"] == heads) & effects["role"].isin(SET_ROLES)
         ].drop_duplicates(["outcome", "edit"])
         if compared_outcomes(rows):
             yield (

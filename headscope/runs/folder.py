@@ -42,18 +42,20 @@ from headscope.runs.display import run_html
 from headscope.runs.lock import LOCK_NAME, FolderLock
 from headscope.runs.manifest import Manifest, Request, differences, read_manifest
 from headscope.runs.shards import PartDone, Shards
-from headscope.runs.tables import COLUMNS, DERIVED_TABLES, read_table, table_to_text
+from headscope.runs.tables import read_table
+from headscope.tables import TABLES
+from headscope.tables.csv import table_to_text
 
 MANIFEST = "manifest.json"
 ARRAYS = "arrays.safetensors"
 HEAD_SCORES = "head_scores.json"
-TABLES = "tables"
+TABLES_FOLDER = "tables"
 PLOTS = "plots"
 SHARDS = "shards"
 RESUME = ("auto", "never", "require")
 REPORTS = ("report.md", "report.ja.md", "report.html")
 
-_MADE = (ARRAYS, HEAD_SCORES, *REPORTS, TABLES, PLOTS)
+_MADE = (ARRAYS, HEAD_SCORES, *REPORTS, TABLES_FOLDER, PLOTS)
 _NOT_IN_NAME = regex.compile(r"[^\w\p{M}.-]+")
 
 
@@ -239,18 +241,18 @@ class Run:
         return read_arrays(_inside(self.path, ARRAYS))
 
     def write_table(self, name: str, table: pd.DataFrame) -> Path:
-        """Write ``tables/<name>.csv``; see ``tables.table_to_text``."""
+        """Write ``tables/<name>.csv``; see ``tables.csv``."""
         data = table_to_text(name, table).encode("utf-8")
-        return self._write(f"{TABLES}/{name}.csv", data, derived=name in DERIVED_TABLES)
+        return self._write(f"{TABLES_FOLDER}/{name}.csv", data, derived=TABLES[name].derived)
 
     def table(self, name: str) -> pd.DataFrame:
         """A table of the run."""
-        return read_table(_inside(self.path, f"{TABLES}/{name}.csv"), name)
+        return read_table(_inside(self.path, f"{TABLES_FOLDER}/{name}.csv"), name)
 
     @property
     def tables(self) -> tuple[str, ...]:
-        """Names of the tables that are there, in the order of ``tables.COLUMNS``."""
-        return tuple(name for name in COLUMNS if self._present(f"{TABLES}/{name}.csv"))
+        """Names of the tables that are there, in the order of ``tables.TABLES``."""
+        return tuple(name for name in TABLES if self._present(f"{TABLES_FOLDER}/{name}.csv"))
 
     def write_head_scores(self, data: bytes) -> Path:
         """Write ``head_scores.json``; see ``phase6.head_scores_document``."""

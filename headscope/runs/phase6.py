@@ -27,7 +27,7 @@ from headscope.profiles.files import json_of, open_plain
 from headscope.runs.atomic import plain, write_bytes_atomic
 from headscope.runs.folder import file_part
 from headscope.runs.safe_pickle import read_plain_pickle
-from headscope.runs.tables import COLUMNS
+from headscope.tables import TABLES
 
 JSON_LIMIT_BYTES = 256 * 2**20
 HEADS_LIMIT = 1_000_000  # a picture has a cell for each
@@ -105,11 +105,11 @@ class HeadScores(_Open):
             }
             for score in self.scores
         ]
-        columns = COLUMNS["screen"]
+        kinds = TABLES["screen"].kinds
         missing = {"text": "", "int": pd.NA, "float": math.nan, "bool": False}
         return pd.DataFrame(
-            {name: [row.get(name, missing[kind]) for row in rows] for name, kind in columns.items()},
-            columns=list(columns),
+            {name: [row.get(name, missing[kind]) for row in rows] for name, kind in kinds.items()},
+            columns=list(kinds),
         )
 
 

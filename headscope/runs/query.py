@@ -18,7 +18,7 @@ import pandas as pd
 from headscope.errors import RequestError
 from headscope.runs.folder import Run
 from headscope.runs.listing import run_folders, summarize_runs
-from headscope.runs.tables import COLUMNS
+from headscope.tables import TABLES
 
 _SETTINGS = ("enable_external_access = false", "autoload_known_extensions = false", "lock_configuration = true")
 
@@ -60,7 +60,9 @@ def _tables(root: Path, folders: Sequence[Path]) -> dict[str, pd.DataFrame]:
             run = Run.open(folder)
             for name in run.tables:
                 found.setdefault(name, []).append(run.table(name).assign(run=str(folder)))
-    tables = {name: pd.concat(parts, ignore_index=True)[["run", *COLUMNS[name]]] for name, parts in found.items()}
+    tables = {
+        name: pd.concat(parts, ignore_index=True)[["run", *TABLES[name].columns]] for name, parts in found.items()
+    }
     rows = [
         asdict(each)
         | {

@@ -17,7 +17,8 @@ from scipy.stats import rankdata
 
 from headscope.errors import RequestError
 from headscope.stats.clusters import BoolArray, FloatArray
-from headscope.stats.ranking import PRIMARY_OUTCOME, primary_screen, single_effects
+from headscope.stats.ranking import primary_screen, single_effects
+from headscope.terms import PRIMARY
 
 MIN_CAUSAL_FOR_AUROC = 5
 
@@ -92,7 +93,7 @@ def screen_agreement(
     query: str | None = None,
     edit: str = "mean",
     scope: str = "all",
-    outcome: str = PRIMARY_OUTCOME,
+    outcome: str = PRIMARY,
     k: int = 5,
 ) -> pd.DataFrame:
     """Screening beside cause: one row a concept and measure, columns as ``score_agreement``.

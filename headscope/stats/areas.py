@@ -28,9 +28,9 @@ from jaxtyping import Float
 from scipy import stats
 
 from headscope.stats.clusters import MIN_TEMPLATES, FloatArray, TemplateMeans, equal_weight_mean
-from headscope.stats.columns import AREAS_COLUMNS
 from headscope.stats.intervals import t_interval
 from headscope.stats.ratios import SMALLEST_WHOLE_NATS
+from headscope.tables import TABLES
 
 AREAS = ("cpr", "cmd", "removed_top", "removed_bottom")
 
@@ -89,7 +89,7 @@ def areas_table(
         if shown:
             found = jackknife_interval(table, lambda means, name=area: shares(means)[name], alpha=alpha)
         rows.append((concept, area, *found, n_heads, " ".join(map(str, sizes)), len(table), note))
-    return pd.DataFrame(rows, columns=AREAS_COLUMNS)
+    return pd.DataFrame(rows, columns=TABLES["areas"].columns)
 
 
 def jackknife_interval(

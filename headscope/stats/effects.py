@@ -40,8 +40,8 @@ from headscope.stats.intervals import (
 from headscope.stats.multiplicity import benjamini_hochberg
 from headscope.stats.power import smallest_detectable
 from headscope.stats.resampling import FlipTest, flip_test
+from headscope.terms import Scale as Scale
 
-Scale = Literal["difference", "log_ratio", "divergence"]
 IntervalKind = Literal["t", "bootstrap_t"]
 
 TOLERANCE_NATS = 1e-5

@@ -20,9 +20,9 @@ from headscope.errors import RequestError
 from headscope.stats.attending import UNKNOWN, attending
 from headscope.stats.damage import Damage
 from headscope.stats.power import templates_for_interval
-from headscope.stats.ranking import PRIMARY_OUTCOME
 from headscope.stats.regions import shares_of
 from headscope.stats.specificity import SPECIFICITY_PREFIX
+from headscope.terms import AGREEING_EDIT, ALPHA, DECIDING_EDIT, JUDGED_ROLES, PERPLEXITY_RATIO, PRIMARY, SUM_OF_SINGLES
 
 MINIMUM_NATS, MINIMUM_SHARE = 0.05, 0.02
 _TEXTS = ("deciding_edit", "agreeing_edit", "outcome", "scope", "query")
@@ -52,10 +52,10 @@ class Criteria:
     gap_share: float = 0.05
     minimum_attention_share: float = MINIMUM_SHARE
     max_perplexity_ratio: float = 1.05
-    alpha: float = 0.05
-    deciding_edit: str = "mean"
-    agreeing_edit: str = "zero"
-    outcome: str = PRIMARY_OUTCOME
+    alpha: float = ALPHA
+    deciding_edit: str = DECIDING_EDIT
+    agreeing_edit: str = AGREEING_EDIT
+    outcome: str = PRIMARY
     scope: str = "all"
     query: str | None = None
 
@@ -167,7 +167,6 @@ class Evidence:
         return min(self.specificity, key=lambda other: (self.specificity[other][1], self.specificity[other][0]))
 
 
-_JUDGED_ROLES = ("single", "requested", "joint_top")
 """Of several groups of rows on the same heads the first of these is judged: the one on most prompts."""
 
 
@@ -181,14 +180,14 @@ def gather(
     """The evidence on every single head and every tested set, for each concept, in the order of ``effects``."""
     rows = _grouped(effects[effects["scope"] == rules.scope])
     deciding = rows[(rows["edit"] == rules.deciding_edit) & (rows["outcome"] == rules.outcome)]
-    sums = deciding[deciding["role"] == "sum_of_singles"].to_dict("records")
+    sums = deciding[deciding["role"] == SUM_OF_SINGLES].to_dict("records")
     singles_sum = {(str(r["concept"]), str(r["heads"])): float(r["estimate"]) for r in sums}
-    deciding = deciding[deciding["role"].isin(_JUDGED_ROLES)]
-    deciding = deciding.sort_values("role", key=lambda role: role.map(_JUDGED_ROLES.index), kind="stable")
+    deciding = deciding[deciding["role"].isin(JUDGED_ROLES)]
+    deciding = deciding.sort_values("role", key=lambda role: role.map(JUDGED_ROLES.index), kind="stable")
     deciding = deciding.drop_duplicates(["concept", "heads"]).sort_index()
     zero = rows[(rows["edit"] == rules.agreeing_edit) & (rows["outcome"] == rules.outcome)]
     agreeing = {_place(r): float(r["estimate"]) for r in _firsts(zero, *_KEYS)}
-    damage = rows[(rows["edit"] == rules.deciding_edit) & (rows["outcome"] == "perplexity_ratio")]
+    damage = rows[(rows["edit"] == rules.deciding_edit) & (rows["outcome"] == PERPLEXITY_RATIO)]
     harm = {_place(r)[1:3]: Damage.of_row(r) for r in _firsts(damage, "heads", "group")}
     special: dict[_Place, dict[str, tuple[float, float, float]]] = {}
     contrasts = rows[(rows["edit"] == rules.deciding_edit) & rows["outcome"].str.startswith(SPECIFICITY_PREFIX)]

@@ -21,6 +21,7 @@ from headscope.heads import Head
 from headscope.stats.agreement import score_agreement
 from headscope.stats.clusters import BoolArray, equal_weight_mean, template_means
 from headscope.stats.ranking import single_effects
+from headscope.tables import TABLES
 
 MIN_RANDOM_HEADS = 30
 EXACT_EDIT = {"zero": "zero", "mean": "mean", "matched_control": "mean"}
@@ -138,13 +139,7 @@ def fast_agreement(
                 "note": _note(len(done), len(heads), int(drawn.sum())),
             }
         )
-    return pd.DataFrame(rows, columns=[*AGREEMENT_COLUMNS])
-
-
-AGREEMENT_COLUMNS = (
-    *("concept", "measure", "edit", "k", "n_heads", "spearman_abs", "spearman_signed", "rank_of_top_effect"),
-    *("precision_at_k", "n_causal", "auroc", "recall", "recall_low", "n_random", "threshold_nats", "note"),
-)
+    return pd.DataFrame(rows, columns=TABLES["agreement"].columns)
 
 
 def _note(n_done: int, n_heads: int, n_random: int) -> str:

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from headscope.errors import RequestError
 from headscope.heads import Head, HeadSet, every_head
 from headscope.random_streams import generator
-from headscope.stats.columns import NULLS_COLUMNS
+from headscope.tables import TABLES
 
 MIN_MATCHED_SETS = 100
 _LIST_ALL_BELOW = 20_000
@@ -128,7 +128,7 @@ def null_row(
         "layer_matched": sets.layer_matched,
         "note": sets.note,
     }
-    return pd.DataFrame([row], columns=NULLS_COLUMNS)
+    return pd.DataFrame([row], columns=TABLES["nulls"].columns)
 
 
 def percentile_among(estimate: float, null_estimates: Float[NDArray[np.floating], " sets"]) -> float:

@@ -16,10 +16,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from headscope.stats.clusters import FamilyBlock, equal_weight_mean, split_templates, template_means
-from headscope.stats.columns import DISSOCIATION_COLUMNS
 from headscope.stats.effects import Scale, family_rows
-from headscope.stats.ranking import PRIMARY_OUTCOME
 from headscope.stats.tables import EffectBlock
+from headscope.tables import TABLES
+from headscope.terms import PRIMARY
 
 ComparedWith = Literal["control_patch", "unpatched"]
 
@@ -91,7 +91,7 @@ def patch_blocks(
 
 def primary_patches(patching: pd.DataFrame) -> pd.DataFrame:
     """The rows of ``patching`` that answer the question: the concept's own log-odds, patch - control patch."""
-    own = (patching["outcome"] == PRIMARY_OUTCOME) & (patching["compared_with"] == "control_patch")
+    own = (patching["outcome"] == PRIMARY) & (patching["compared_with"] == "control_patch")
     return patching[own]
 
 
@@ -156,9 +156,9 @@ def dissociation_table(blocks: Sequence[EffectBlock], *, seed: int, alpha: float
         rows["double"] = [wins[a, b] and wins[b, a] for a, b in pairs]
         parts.append(rows)
     return (
-        pd.concat(parts, ignore_index=True)[DISSOCIATION_COLUMNS]
+        pd.concat(parts, ignore_index=True)[TABLES["dissociation"].columns]
         if parts
-        else pd.DataFrame(columns=DISSOCIATION_COLUMNS)
+        else pd.DataFrame(columns=TABLES["dissociation"].columns)
     )
 
 

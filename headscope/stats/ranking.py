@@ -15,9 +15,9 @@ import numpy as np
 import pandas as pd
 
 from headscope.errors import RequestError
-from headscope.stats.columns import LAYERS_COLUMNS, RANKING_COLUMNS
+from headscope.tables import TABLES
+from headscope.terms import AGREEING_EDIT, DECIDING_EDIT, PRIMARY, REQUESTED, SINGLE
 
-PRIMARY_OUTCOME = "lexicon_logodds_nats"
 OVERALL = "overall"
 _CONTROLS = ("paired_equal", "length_matched", "phase6_unpaired")
 _KEYS = ["concept", "layer", "head"]
@@ -54,16 +54,16 @@ def primary_screen(screen: pd.DataFrame, *, query: str | None = None, measure: s
 
 
 def single_effects(
-    effects: pd.DataFrame | None, *, edit: str = "mean", scope: str = "all", outcome: str = PRIMARY_OUTCOME
+    effects: pd.DataFrame | None, *, edit: str = DECIDING_EDIT, scope: str = "all", outcome: str = PRIMARY
 ) -> pd.DataFrame:
     """The rows of single heads for one edit, scope and outcome: one a concept and head; empty for None."""
     if effects is None or effects.empty:
         return pd.DataFrame(columns=[*_KEYS, "estimate", "ci_low", "ci_high", "p_max_t", "sim_low", "sim_high"])
-    alone = (effects["role"] == "single") | ((effects["role"] == "requested") & (effects["k"] == 1))
+    alone = (effects["role"] == SINGLE) | ((effects["role"] == REQUESTED) & (effects["k"] == 1))
     rows = effects[
         alone & (effects["edit"] == edit) & (effects["scope"] == scope) & (effects["outcome"] == outcome)
     ]  # a head that was both swept and requested stands once, as swept
-    return rows.sort_values("role", key=lambda role: role != "single", kind="stable").drop_duplicates(_KEYS)
+    return rows.sort_values("role", key=lambda role: role != SINGLE, kind="stable").drop_duplicates(_KEYS)
 
 
 def rank_heads(
@@ -76,9 +76,9 @@ def rank_heads(
     signed: bool = False,
     query: str | None = None,
     measure: str = "attention",
-    edit: str = "mean",
+    edit: str = DECIDING_EDIT,
     scope: str = "all",
-    outcome: str = PRIMARY_OUTCOME,
+    outcome: str = PRIMARY,
 ) -> pd.DataFrame:
     """The ``ranking`` table: the top heads of each concept and overall.
 
@@ -122,7 +122,7 @@ def rank_heads(
         ordered = rows.sort_values(["_key", "layer", "head"], kind="stable")
         ordered = ordered.assign(rank=np.arange(1, len(ordered) + 1))
         ranked.append(ordered if top_n is None else ordered.head(top_n))
-    return pd.concat(ranked, ignore_index=True)[RANKING_COLUMNS].astype({"layer": "Int64", "head": "Int64"})
+    return pd.concat(ranked, ignore_index=True)[TABLES["ranking"].columns].astype({"layer": "Int64", "head": "Int64"})
 
 
 def layer_table(
@@ -131,9 +131,9 @@ def layer_table(
     *,
     query: str | None = None,
     measure: str = "attention",
-    edit: str = "mean",
+    edit: str = DECIDING_EDIT,
     scope: str = "all",
-    outcome: str = PRIMARY_OUTCOME,
+    outcome: str = PRIMARY,
     answers: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """The ``layers`` table: screening differences and single-head effects by layer, for each concept and overall.
@@ -147,7 +147,7 @@ def layer_table(
     found = [known.get((r["concept"], r["layer"], r["head"]), "") for r in table.to_dict("records")]
     table["_attends"] = [float(answer == "yes") if answer else np.nan for answer in found]
     everything = pd.concat([table, _overall(table)], ignore_index=True)
-    rows: list[dict[str, object]] = []
+    rows: list[tuple[object, ...]] = []
     for (concept, layer), heads in everything.groupby(["concept", "layer"], sort=False):
         delta, effect = heads["screen_delta"].astype(float), heads["effect_estimate"].astype(float)
         values = (
@@ -163,9 +163,9 @@ def layer_table(
             effect.min(),
             heads["head"].iloc[int(np.nanargmin(effect))] if effect.notna().any() else pd.NA,
         )
-        rows.append(dict(zip(LAYERS_COLUMNS, values, strict=True)))
+        rows.append(values)
     columns = {"layer": "Int64", "max_delta_head": "Int64", "effect_min_head": "Int64"}
-    return pd.DataFrame(rows, columns=LAYERS_COLUMNS).astype(columns)
+    return pd.DataFrame(rows, columns=TABLES["layers"].columns).astype(columns)
 
 
 def _beside(
@@ -192,7 +192,7 @@ def _beside(
     parts.append(
         done.rename(columns={**names, "p_max_t": "effect_p_max_t"})[[*_KEYS, *names.values(), "effect_p_max_t"]]
     )
-    zeroed = single_effects(effects, edit="zero", scope=scope, outcome=outcome)
+    zeroed = single_effects(effects, edit=AGREEING_EDIT, scope=scope, outcome=outcome)
     parts.append(zeroed[[*_KEYS, "estimate"]].rename(columns={"estimate": "effect_zero_estimate"}))
     if verdicts is not None and len(verdicts):
         alone = verdicts[~verdicts["heads"].str.contains(",")]
@@ -202,7 +202,7 @@ def _beside(
     for part in parts:
         part = part.astype({"concept": object, "layer": "Int64", "head": "Int64"})
         table = part if table.empty else table.merge(part, on=_KEYS, how="outer", sort=False)
-    for column in RANKING_COLUMNS:
+    for column in TABLES["ranking"].columns:
         if column not in table and column not in ("rank", "score", "by"):
             table[column] = np.nan
     order = {

@@ -17,11 +17,11 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
 
-from headscope.axes import REGIONS
 from headscope.heads import Head
 from headscope.stats.clusters import MIN_TEMPLATES, FloatArray, IntArray, TemplateMeans, equal_weight_mean
-from headscope.stats.columns import REGIONS_COLUMNS
 from headscope.stats.intervals import t_interval
+from headscope.tables import TABLES
+from headscope.terms import REGIONS
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class RegionBlock:
     Attributes:
         concept: its name.
         heads: the second axis of the arrays.
-        share: of attention, regions as in ``axes.REGIONS``.
+        share: of attention, regions as in ``terms.REGIONS``.
         written: the same of the norm of what is written; NaN where a head has none.
         n_prompts: prompts behind each mean.
     """
@@ -46,7 +46,7 @@ class RegionBlock:
 def regions_table(blocks: Sequence[RegionBlock], *, alpha: float = 0.05) -> pd.DataFrame:
     """The ``attention_by_region`` table: a row a concept, head and region; no intervals below six templates."""
     parts = [_rows(block, alpha) for block in blocks]
-    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=REGIONS_COLUMNS)
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=TABLES["attention_by_region"].columns)
 
 
 def _rows(block: RegionBlock, alpha: float) -> pd.DataFrame:
@@ -66,7 +66,7 @@ def _rows(block: RegionBlock, alpha: float) -> pd.DataFrame:
         rows[f"{name}_low"] = np.where(enough, np.maximum(bounds.low, 0.0), np.nan)
         rows[f"{name}_high"] = np.where(enough, bounds.high, np.nan)
     rows |= {"n_prompts": int(block.n_prompts.sum()), "n_templates": n_templates}
-    return pd.DataFrame(rows)[REGIONS_COLUMNS]
+    return pd.DataFrame(rows)[TABLES["attention_by_region"].columns]
 
 
 def shares_of(regions: pd.DataFrame) -> dict[tuple[str, str], dict[str, float]]:

@@ -29,8 +29,8 @@ from headscope.stats.clusters import (
     standard_deviation,
     template_means,
 )
-from headscope.stats.columns import RELIABILITY_COLUMNS
 from headscope.stats.resampling import flip_test
+from headscope.tables import TABLES
 
 
 @dataclass(frozen=True)
@@ -127,27 +127,26 @@ def _top(rows: FloatArray, k: int) -> np.ndarray:
 
 
 def reliability_table(
-    blocks: Mapping[str, FamilyBlock], *, seed: int, k: int = 10, n_resamples: int = 1_000
+    blocks: Mapping[str, FamilyBlock], by: str, *, seed: int, k: int = 10, n_resamples: int = 1_000
 ) -> pd.DataFrame:
     """One row a concept: split-half reliability of its ranking and stability of its top k.
 
     Args:
         blocks: concept -> the single-head effects (or screening differences) of its prompts.
+        by: which of the two, ``effect`` or ``screen``.
         seed: the request's seed.
         k: size of the top; at most the number of heads.
         n_resamples: splits and resamples.
     """
-    rows: list[dict[str, object]] = []
+    rows: list[tuple[object, ...]] = []
     for concept, block in blocks.items():
         means = template_means(block.deltas, block.templates).means
         size = min(k, means.shape[1])
         r, whole = split_half(means, seed=seed, name=concept, n_splits=n_resamples)
         overlap = top_k_jaccard(means, size, seed=seed, name=concept, n_resamples=n_resamples)
-        values = (concept, means.shape[1], means.shape[0], r, whole.value, whole.low, whole.high)
-        rows.append(
-            dict(zip(RELIABILITY_COLUMNS, (*values, size, overlap.value, overlap.low, overlap.high), strict=True))
-        )
-    return pd.DataFrame(rows, columns=RELIABILITY_COLUMNS)
+        values = (concept, by, means.shape[1], means.shape[0], r, whole.value, whole.low, whole.high)
+        rows.append((*values, size, overlap.value, overlap.low, overlap.high))
+    return pd.DataFrame(rows, columns=TABLES["reliability"].columns)
 
 
 def leave_one_template_out(

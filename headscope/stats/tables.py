@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 from headscope.errors import RequestError
 from headscope.heads import Head
 from headscope.stats.clusters import FamilyBlock, equal_weight_mean, template_means
-from headscope.stats.columns import ASSAY_COLUMNS, EFFECTS_COLUMNS, PATCHING_COLUMNS, SCREEN_COLUMNS
 from headscope.stats.effects import TOLERANCE_NATS, IntervalKind, Scale, effect_rows, family_rows
 from headscope.stats.multiplicity import benjamini_hochberg
 from headscope.stats.ratios import fieller_ratio
 from headscope.stats.unpaired import unpaired_rows
+from headscope.tables import TABLES
 
 TOLERANCE_SHARE = 1e-6
 
@@ -126,7 +126,7 @@ def screen_table(blocks: Sequence[ScreenBlock], *, seed: int, alpha: float = 0.0
             parts.extend(_unpaired_screen(members, family, alpha))
         else:
             parts.append(_paired_screen(members, family, seed, alpha))
-    return _shaped(parts, SCREEN_COLUMNS)
+    return _shaped(parts, TABLES["screen"].columns)
 
 
 def assay_table(
@@ -180,7 +180,7 @@ def assay_table(
         shown=bool(row["ci_low"].iloc[0] > 0.0),
         note="; ".join(notes),
     )
-    return _shaped([row], ASSAY_COLUMNS)
+    return _shaped([row], TABLES["assay"].columns)
 
 
 def effects_table(blocks: Sequence[EffectBlock], *, seed: int, alpha: float = 0.05) -> pd.DataFrame:
@@ -189,12 +189,12 @@ def effects_table(blocks: Sequence[EffectBlock], *, seed: int, alpha: float = 0.
     Raises:
         RequestError: blocks of one family disagree in status, scale, interval, tolerance or ``simultaneous``.
     """
-    return _tested(blocks, EFFECTS_COLUMNS, seed, alpha)
+    return _tested(blocks, TABLES["effects"].columns, seed, alpha)
 
 
 def patching_table(blocks: Sequence[EffectBlock], *, seed: int, alpha: float = 0.05) -> pd.DataFrame:
     """The ``patching`` table, made as ``effects_table`` is; see ``patching.patch_blocks``."""
-    return _tested(blocks, PATCHING_COLUMNS, seed, alpha)
+    return _tested(blocks, TABLES["patching"].columns, seed, alpha)
 
 
 def _tested(blocks: Sequence[EffectBlock], columns: Sequence[str], seed: int, alpha: float) -> pd.DataFrame:

@@ -23,10 +23,11 @@ import math
 import pandas as pd
 
 from headscope.stats.attending import NO, UNKNOWN, YES
-from headscope.stats.columns import VERDICTS_COLUMNS
 from headscope.stats.evidence import Criteria as Criteria
 from headscope.stats.evidence import Evidence, gather, templates_to_decide
 from headscope.stats.regions import places_read
+from headscope.tables import TABLES
+from headscope.terms import REGION_WORDS
 
 CARRIER = "carrier"
 CARRIER_UNTESTED = "carrier (specificity not tested)"
@@ -47,15 +48,7 @@ DAMAGE_UNBOUNDED = "undecided (damage not bounded)"
 NO_VERDICT = "no verdict"
 
 _OF_WHAT = {"attention_without_sinks": "of the attention that is not on sinks", "attention": "of all attention"}
-PLACES = {
-    "span": "the concept's words",
-    "prompt": "the rest of the prompt",
-    "punctuation": "the final punctuation",
-    "readout": "the readout",
-    "first_token": "the first token",
-    "query": "the query itself",
-}
-"""The regions of ``axes.REGIONS`` in words."""
+PLACES = REGION_WORDS
 
 
 def judge(
@@ -100,7 +93,7 @@ def judge(
         limit = math.nan if item.is_set else rules.minimum_attention_share
         known = (*known, looks.answer, looks.measure, looks.estimate, looks.low, looks.high, limit)
         rows.append((*known, *spec, item.damage.low, item.damage.high, needed))
-    return pd.DataFrame(rows, columns=VERDICTS_COLUMNS)
+    return pd.DataFrame(rows, columns=TABLES["verdicts"].columns)
 
 
 def _decide(item: Evidence, rules: Criteria) -> tuple[str, str, float]:

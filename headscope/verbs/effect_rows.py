@@ -28,10 +28,10 @@ from headscope.stages import Stage
 from headscope.stats import EffectBlock, assay_table
 from headscope.stats.specificity import specificity_blocks
 from headscope.study import Study
+from headscope.terms import DECIDING_EDIT as DECIDING_EDIT
 
 FloatArray = npt.NDArray[np.float64]
 
-DECIDING_EDIT = "mean"
 LOWEST_SET = HeadSet((Head(0, 0),))
 """Stands, in a plan, for a set that is not known yet: it may begin at layer 0."""
 

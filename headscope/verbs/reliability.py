@@ -41,10 +41,10 @@ def reliability(
     """
     names: list[str] = sweep.record["concepts"]
     effects = {name: _effect_block(sweep, name) for name in names}
-    parts = [reliability_table(effects, seed=seed, k=top_k).assign(by="effect")]
+    parts = [reliability_table(effects, "effect", seed=seed, k=top_k)]
     if screen is not None and "attention" in screen.values:
         looked = {name: _screen_block(screen.values, name) for name in names}
-        parts.insert(0, reliability_table(looked, seed=seed, k=top_k).assign(by="screen"))
+        parts.insert(0, reliability_table(looked, "screen", seed=seed, k=top_k))
     assay = sweep.tables["assay"].set_index("concept")["estimate"]
     rules = criteria or Criteria()
     limits = [rules.threshold_nats(float(assay[name])) for name in names]

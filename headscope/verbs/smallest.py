@@ -26,9 +26,9 @@ from headscope.measure.outcomes import log_odds_name
 from headscope.stats import EffectBlock
 from headscope.stats.areas import jackknife_interval
 from headscope.stats.clusters import FloatArray, equal_weight_mean, template_means
-from headscope.stats.columns import SMALLEST_COLUMNS
 from headscope.stats.ratios import SMALLEST_WHOLE_NATS
 from headscope.study import Study
+from headscope.tables import TABLES
 from headscope.verbs.effect_rows import DECIDING_EDIT, PRIMARY
 from headscope.verbs.head_order import Order, concept_gaps
 from headscope.verbs.sweep import SweepResult
@@ -133,7 +133,7 @@ def smallest_sets(
         rows.append((*asked, chosen_share, *found, reached, n_templates, note))
         tests = [{"heads": str(heads), "role": "smallest", "k": len(heads)}]
         blocks.append(changes.block(tests, change[:, None], "curves/smallest", rows=mine))
-    return pd.DataFrame(rows, columns=SMALLEST_COLUMNS), blocks
+    return pd.DataFrame(rows, columns=TABLES["smallest"].columns), blocks
 
 
 def _search(changes: Changes, order: Order, chosen_on: Places, wanted: float) -> tuple[HeadSet, float]:

@@ -44,7 +44,7 @@ class Planted:
         verdicts: concept -> verdict.
         effect_nats: concept -> change of the primary outcome when it is off, mean over templates; 0 where left out.
         attends: concepts to which the screen must find it attending.
-        reads: concept -> the region (``axes.REGIONS``) that holds most of its attention at the readouts.
+        reads: concept -> the region (``terms.REGIONS``) that holds most of its attention at the readouts.
     """
 
     heads: str

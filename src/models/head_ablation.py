@@ -67,7 +67,6 @@ def head_ablation(
 
     from headscope.api import ablate
     from headscope.measure.edits import EDIT_KINDS
-    from headscope.measure.outcomes.keywords import KEYWORD_COUNTING
     from headscope.runs.phase6 import ablation_path, write_ablation
     from headscope.runs.provenance import package_versions
     from headscope.verbs.ablation_file import ablation_document

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from headscope.models.checkpoints import find_checkpoint
 from headscope.runs.manifest import SCHEMA_VERSION, Manifest, Request
-from headscope.runs.tables import COLUMNS
+from headscope.tables import TABLES
 from tests.unit.profiles.test_validation_bad_files import PROMPT_FILES, YAMLS
 
 ABLATE = "ablate --model demo --heads 0:0"
@@ -252,7 +252,7 @@ def run_manifest(options: Mapping[str, object] | None = None, **changes: object)
 
 MINE = b"text,label,mood\nI am glad.,1,joy\nI am glad.,0,joy\n"
 ROW = b"concept,heads,k,outcome,estimate,percentile,floor,n_random,layer_matched,note\n"
-NO_SCREEN = ",".join(COLUMNS["screen"]).encode() + b"\n"
+NO_SCREEN = ",".join(TABLES["screen"].kinds).encode() + b"\n"
 
 # what is typed, files of the run, words of the message
 RUNS: list[tuple[str, dict[str, bytes | None], tuple[str, ...]]] = [

@@ -27,7 +27,7 @@ from headscope.models.loading import load_model
 from headscope.profiles.loading import load_profile
 from headscope.profiles.types import Profile
 from headscope.runs.shards import Shards
-from headscope.runs.tables import table_to_text
+from headscope.tables.csv import table_to_text
 from headscope.verbs.patch import PatchResult
 from headscope.verbs.sweep import SweepResult
 from tests.end_to_end.conftest import type_command

@@ -7,12 +7,12 @@ import pytest
 import torch
 
 from headscope.api import attention_by_region
-from headscope.axes import REGIONS
 from headscope.measure.layout import encoder_of
 from headscope.measure.regions import QUERY, READOUT, divide, final_punctuation, read_regions
 from headscope.models.loading import load_model
 from headscope.profiles.loading import load_profile
 from headscope.profiles.types import Prompt
+from headscope.terms import REGIONS
 from headscope.worlds.catalog import worlds
 from headscope.worlds.texts import make_profile
 from tests.reference import slow

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 from headscope.measure.lexicons import ConceptTokens
 from headscope.measure.outcomes.divergence import KL
-from headscope.measure.outcomes.log_odds import PRIMARY, LogOdds, lexicon_outcomes, log_odds_name
+from headscope.measure.outcomes.log_odds import LogOdds, lexicon_outcomes, log_odds_name
 from headscope.measure.outcomes.outcome import Outcome, chosen_outcomes, outcome
 from headscope.measure.outcomes.perplexity import PERPLEXITY
+from headscope.terms import PRIMARY
 
 __all__ = [
     "KL",

@@ -5,8 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from headscope import terms
 from headscope.measure.logit_places import LogitPlaces
 from headscope.measure.outcomes.outcome import Outcome
+from headscope.terms import OUTCOMES
 
 
 def _kl(log_probabilities: Tensor, places: LogitPlaces) -> Tensor:
@@ -16,4 +18,4 @@ def _kl(log_probabilities: Tensor, places: LogitPlaces) -> Tensor:
     return (baseline.exp() * (baseline - log_probabilities)).sum(-1)
 
 
-KL = Outcome("kl_nats_per_token", "nats_per_token", _kl, "prompt", "divergence", "changes what is said of other things")
+KL = Outcome.of(OUTCOMES[terms.KL], _kl, "prompt")

@@ -9,10 +9,10 @@ from headscope.measure.outcomes.outcome import Outcome
 from headscope.profiles.phase6_words import counting_words
 from headscope.profiles.types import Profile
 from headscope.profiles.words import count_substrings_phase6, count_words
+from headscope.terms import OUTCOMES
 
 KEYWORD_COUNTING = ("continuation", "phase6")
 PREFIXES = {"continuation": "keyword_count_", "phase6": "keyword_count_phase6_"}
-_UNITS = {"continuation": "keywords_per_text", "phase6": "keywords_per_prompt_and_text"}
 
 
 def keyword_outcomes(profile: Profile, counting: str) -> Iterator[Outcome]:
@@ -20,7 +20,7 @@ def keyword_outcomes(profile: Profile, counting: str) -> Iterator[Outcome]:
     for name, concept in profile.concepts.items():
         words = concept.lexicon.words if counting == "continuation" else counting_words(concept)
         value = partial(_counts, words, counting)
-        yield Outcome(PREFIXES[counting] + name, _UNITS[counting], value, "text", differentiable=False)
+        yield Outcome.of(OUTCOMES[PREFIXES[counting]], value, "text", name=PREFIXES[counting] + name)
 
 
 def _counts(words: Sequence[str], counting: str, texts: Sequence[str], prompts: Sequence[str]) -> list[float]:

@@ -12,8 +12,7 @@ from headscope.errors import RequestError
 from headscope.measure.lexicons import ConceptTokens, log_odds
 from headscope.measure.logit_places import LogitPlaces
 from headscope.measure.outcomes.outcome import Outcome
-
-PRIMARY = "lexicon_logodds_nats"
+from headscope.terms import OUTCOMES, PRIMARY
 
 
 @dataclass(frozen=True)
@@ -44,9 +43,8 @@ def lexicon_outcomes(lexicons: Sequence[Sequence[ConceptTokens]]) -> dict[str, O
     """
     of_concept = {one[0].concept: one for one in map(tuple, zip(*lexicons, strict=True))}
     return {
-        concept: Outcome(
-            log_odds_name(concept), "nats", LogOdds(tokens),
-            raises="makes the words of the concept likelier", lowers="makes them less likely",
+        concept: Outcome.of(
+            OUTCOMES[PRIMARY], LogOdds(tokens), name=log_odds_name(concept),
             rests_on=[(one.lexicon.ids, one.control.ids) for one in tokens],
         )
         for concept, tokens in of_concept.items()

@@ -24,10 +24,11 @@ from torch import Tensor
 
 from headscope.errors import RequestError
 from headscope.measure.logit_places import LogitPlaces
+from headscope.terms import Outcome as Term
+from headscope.terms import Scale
 
 FloatArray = npt.NDArray[np.float64]
 ReadAt = Literal["answers", "prompt", "text"]
-Scale = Literal["difference", "log_ratio", "divergence"]
 
 READ_AT = ("answers", "prompt", "text")
 SCALES = ("difference", "log_ratio", "divergence")
@@ -72,6 +73,23 @@ class Outcome:
     lowers: str = "lowers it"
     differentiable: bool = True
     rests_on: Any = field(default=None, compare=False)
+
+    @classmethod
+    def of(
+        cls, term: Term, value: Callable[..., Any], read_at: ReadAt = "answers", *, name: str = "", rests_on: Any = None
+    ) -> Outcome:
+        """The outcome that ``term`` names, with its unit, scale and directions; ``name`` goes on from a family's."""
+        return cls(
+            name or term.name,
+            term.unit,
+            value,
+            read_at,
+            term.scale,
+            term.raises,
+            term.lowers,
+            differentiable=read_at != "text",
+            rests_on=rests_on,
+        )
 
     def at(self, logits: Tensor, places: LogitPlaces) -> FloatArray:
         """[N] the value at places of a batch.

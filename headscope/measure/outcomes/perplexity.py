@@ -7,6 +7,7 @@ from torch import Tensor
 
 from headscope.measure.logit_places import LogitPlaces
 from headscope.measure.outcomes.outcome import Outcome
+from headscope.terms import OUTCOMES, PERPLEXITY_RATIO
 
 
 def _nll(log_probabilities: Tensor, places: LogitPlaces) -> Tensor:
@@ -16,4 +17,4 @@ def _nll(log_probabilities: Tensor, places: LogitPlaces) -> Tensor:
     return (-own).masked_fill(targets < 0, torch.nan)
 
 
-PERPLEXITY = Outcome("perplexity_ratio", "ratio", _nll, "prompt", "log_ratio", "harms other text", "makes it likelier")
+PERPLEXITY = Outcome.of(OUTCOMES[PERPLEXITY_RATIO], _nll, "prompt")

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from headscope.measure.outcomes.outcome import Outcome
 from headscope.profiles.words import folded_words
+from headscope.terms import OUTCOMES
 
 
 def distinct_2(text: str) -> float:
@@ -19,4 +20,4 @@ def _each(texts: Sequence[str], prompts: Sequence[str]) -> list[float]:
     return [distinct_2(text) for text in texts]
 
 
-DISTINCT_2 = Outcome("distinct_2", "share_of_word_pairs", _each, "text", differentiable=False)
+DISTINCT_2 = Outcome.of(OUTCOMES["distinct_2"], _each, "text")

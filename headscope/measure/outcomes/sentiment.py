@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from headscope.errors import ModelError, RequestError
 from headscope.measure.outcomes.outcome import Outcome
+from headscope.terms import OUTCOMES
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -42,7 +43,7 @@ class SentimentScorer:
     def outcome(self) -> Outcome:
         """The outcome, e.g. ``sentiment_vader``."""
         name = "sentiment_" + "".join(c if c.isalnum() else "_" for c in self.name.rstrip("/").split("/")[-1])
-        return Outcome(name, "sentiment_-1_to_1", lambda texts, _: self.score(texts), "text", differentiable=False)
+        return Outcome.of(OUTCOMES["sentiment_"], lambda texts, _: self.score(texts), "text", name=name)
 
     def record(self) -> dict[str, Any]:
         """JSON-able facts for the manifest."""

@@ -12,8 +12,8 @@ import pytest
 import typer
 
 from headscope.cli import main
-from headscope.cli.commands import expanded
 from headscope.cli.app import app
+from headscope.cli.commands import expanded
 from headscope.cli.inputs import check_outputs, prompt_files, read_profile
 from headscope.errors import RequestError
 from headscope.profiles.columns import Reading

@@ -16,10 +16,10 @@ import numpy as np
 import pandas as pd
 from scipy import special, stats
 
-from headscope.axes import REGIONS
 from headscope.stats.attending import attending
 from headscope.stats.ranking import layer_table, rank_heads
 from headscope.stats.verdicts import judge
+from headscope.terms import REGIONS
 
 CONCEPTS = ("gratitude", "anger", "apology")
 N_TEMPLATES = 35

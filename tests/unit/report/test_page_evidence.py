@@ -20,14 +20,14 @@ from headscope.report.run_report import RunReport
 from headscope.report.sections import sections_of
 from headscope.report.telling import Teller
 from headscope.report.words import words_of
-from headscope.runs.tables import COLUMNS
+from headscope.tables import TABLES
 from tests.unit.report.fake_patching import fake_patching, fake_scores
 from tests.unit.report.fake_tables import CONCEPTS, fake_facts, fake_tables
 
 
 def _row(table: str, **values: object) -> dict[str, object]:
     """A row of a table whose other numbers are distinct, so that no cell can pass for another."""
-    kinds = COLUMNS[table]
+    kinds = TABLES[table].kinds
     filled = {
         "text": lambda at: f"{table} text {at}",
         "int": lambda at: 10 + at,

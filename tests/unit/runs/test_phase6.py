@@ -26,7 +26,8 @@ from headscope.runs.phase6 import (
     write_ablation,
     write_head_scores,
 )
-from headscope.runs.tables import COLUMNS, table_to_text
+from headscope.tables import TABLES
+from headscope.tables.csv import table_to_text
 
 STUDY_ROW = [
     "layer",
@@ -55,7 +56,7 @@ def screen(concepts: tuple[str, ...] = ("gratitude", "anger"), layers: int = 2, 
         {
             **{
                 name: {"text": "", "int": 0, "float": math.nan, "bool": False}[kind]
-                for name, kind in COLUMNS["screen"].items()
+                for name, kind in TABLES["screen"].kinds.items()
             },
             "concept": concept,
             "layer": layer,

@@ -20,7 +20,8 @@ from headscope.runs.arrays import read_arrays, write_arrays
 from headscope.runs.atomic import canonical_json, plain
 from headscope.runs.manifest import Manifest, Request, read_manifest
 from headscope.runs.phase6 import read_ablation, read_head_scores
-from headscope.runs.tables import COLUMNS, read_table
+from headscope.runs.tables import read_table
+from headscope.tables import TABLES
 
 READERS: dict[str, Callable[[Path], Any]] = {
     "manifest.json": read_manifest,
@@ -116,7 +117,7 @@ def test_the_good_neighbours_are_read(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("cell", ["9" * 30, "-" + "9" * 30, "9" * 5000, "1.5", "0x1", "one", "nan"])
 def test_a_cell_that_is_no_whole_number_of_64_bits_is_refused(cell: str, tmp_path: Path) -> None:
-    columns = COLUMNS["nulls"]
+    columns = TABLES["nulls"].kinds
     good = {"text": "a", "int": "1", "float": "0.5", "bool": "true"}
     number = next(name for name, kind in columns.items() if kind == "int")
     row = [cell if name == number else good[kind] for name, kind in columns.items()]

@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from headscope.runs.tables import COLUMNS
 from headscope.stats.areas import areas_table, curve_sizes, jackknife_interval
 from headscope.stats.clusters import TemplateMeans
-from headscope.stats.columns import AREAS_COLUMNS, SMALLEST_COLUMNS
+from headscope.tables import TABLES
 
 
 def means_of(curve: np.ndarray, n_templates: int = 8, noise: float = 0.0) -> TemplateMeans:
@@ -104,5 +103,5 @@ def test_fewer_than_six_templates_have_no_interval():
 
 
 def test_the_tables_of_a_run_have_these_columns():
-    assert list(COLUMNS["areas"]) == AREAS_COLUMNS
-    assert list(COLUMNS["smallest"]) == SMALLEST_COLUMNS
+    assert list(TABLES["areas"].kinds) == TABLES["areas"].columns
+    assert list(TABLES["smallest"].kinds) == TABLES["smallest"].columns

@@ -10,8 +10,8 @@ from scipy.stats import percentileofscore
 
 from headscope.errors import RequestError
 from headscope.heads import HeadSet
-from headscope.stats.columns import NULLS_COLUMNS
 from headscope.stats.nulls import draw_disjoint_sets, null_row, percentile_among
+from headscope.tables import TABLES
 
 SMALL = [4, 4, 4, 4]
 LARGE = [12] * 12
@@ -102,7 +102,7 @@ def test_the_row_has_its_columns_and_its_floor():
     tested = HeadSet.parse("0:0", SMALL)
     sets = draw_disjoint_sets(SMALL, tested, n_sets=200, seed=0)
     row = null_row("anger", tested, "lexicon_logodds_nats", -2.0, np.linspace(-1, 1, 15), sets)
-    assert list(row.columns) == NULLS_COLUMNS
+    assert list(row.columns) == TABLES["nulls"].columns
     assert row.loc[0, "floor"] == 1 / 16
     assert row.loc[0, "percentile"] == pytest.approx(100 * (1 - 1 / 16))
     assert row.loc[0, "n_random"] == 15

@@ -3,10 +3,9 @@
 import numpy as np
 import pytest
 
-from headscope.runs.tables import COLUMNS
-from headscope.stats.columns import DISSOCIATION_COLUMNS, PATCHING_COLUMNS
 from headscope.stats.patching import PatchedOutcome, dissociation_table, patch_blocks
 from headscope.stats.tables import patching_table
+from headscope.tables import TABLES
 
 TEMPLATES = [f"t{i // 2}" for i in range(24)]
 SETTINGS = {"what": "z", "source": "partner", "target": "from_span", "alpha": 1.0}
@@ -31,8 +30,8 @@ def block(concept, effects, direction="sufficiency", seed=0, **changes):
 
 
 def test_columns_are_those_of_the_run_folder():
-    assert list(COLUMNS["patching"]) == PATCHING_COLUMNS
-    assert list(COLUMNS["dissociation"]) == DISSOCIATION_COLUMNS
+    assert list(TABLES["patching"].kinds) == TABLES["patching"].columns
+    assert list(TABLES["dissociation"].kinds) == TABLES["dissociation"].columns
 
 
 def test_an_effect_is_patch_minus_control_patch_and_its_share_is_of_the_gap():

@@ -9,8 +9,8 @@ import pytest
 from headscope.errors import RequestError
 from headscope.heads import Head
 from headscope.stats.agreement import auroc, rank_correlation, score_agreement, screen_agreement
-from headscope.stats.columns import EFFECTS_COLUMNS, LAYERS_COLUMNS, RANKING_COLUMNS, SCREEN_COLUMNS
 from headscope.stats.ranking import layer_table, primary_screen, rank_heads, single_effects
+from headscope.tables import TABLES
 
 
 def screen_rows(concept: str, deltas: dict[Head, float], **changes: object) -> pd.DataFrame:
@@ -30,7 +30,7 @@ def screen_rows(concept: str, deltas: dict[Head, float], **changes: object) -> p
         }
         for head, delta in deltas.items()
     ]
-    return pd.DataFrame(rows, columns=SCREEN_COLUMNS)
+    return pd.DataFrame(rows, columns=TABLES["screen"].columns)
 
 
 def effect_rows(concept: str, effects: dict[Head, float], **changes: object) -> pd.DataFrame:
@@ -55,7 +55,7 @@ def effect_rows(concept: str, effects: dict[Head, float], **changes: object) -> 
         }
         for head, effect in effects.items()
     ]
-    return pd.DataFrame(rows, columns=EFFECTS_COLUMNS)
+    return pd.DataFrame(rows, columns=TABLES["effects"].columns)
 
 
 A, B, C, D = Head(0, 0), Head(0, 1), Head(1, 0), Head(1, 1)
@@ -85,7 +85,7 @@ def order(table: pd.DataFrame, concept: str) -> list[str]:
 
 def test_heads_are_ranked_by_magnitude_or_signed():
     table = rank_heads(SCREEN, EFFECTS)
-    assert list(table.columns) == RANKING_COLUMNS
+    assert list(table.columns) == TABLES["ranking"].columns
     assert order(table, "anger") == ["0:1", "0:0", "1:1", "1:0"]
     assert order(rank_heads(SCREEN, signed=True), "anger") == ["0:0", "1:1", "1:0", "0:1"]
     assert order(rank_heads(SCREEN, top_n=1), "anger") == ["0:1"]
@@ -174,7 +174,7 @@ def test_layer_statistics():
         ]
     )
     table = layer_table(SCREEN, EFFECTS, answers=answers).set_index(["concept", "layer"])
-    assert list(table.reset_index().columns) == LAYERS_COLUMNS
+    assert list(table.reset_index().columns) == TABLES["layers"].columns
     row = table.loc[("anger", 0)]
     assert row["n_heads"] == 2
     assert row["mean_delta"] == pytest.approx(-0.05)
@@ -205,7 +205,7 @@ def test_the_studys_published_ranking_comes_out(shared):
     scores = json.loads((shared / "reference" / "phase6" / "head_scores_gpt2.json").read_text())["scores"]
     screen = pd.DataFrame(scores).rename(columns={"emotion": "concept", "delta_attn": "estimate"})
     screen = screen.assign(query="phase6", measure="attention", control="phase6_unpaired").reindex(
-        columns=SCREEN_COLUMNS
+        columns=TABLES["screen"].columns
     )
     table = rank_heads(screen, signed=True)
     gratitude = ["1:10", "3:2", "1:11", "0:3", "11:8", "0:5", "3:6", "1:3", "0:4", "0:6"]

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from headscope.errors import RequestError
 from headscope.random_streams import generator
 from headscope.stats.clusters import FamilyBlock
-from headscope.stats.columns import RELIABILITY_COLUMNS
 from headscope.stats.reliability import (
     leave_one_template_out,
     reliability_table,
@@ -18,6 +17,7 @@ from headscope.stats.reliability import (
     top_k_jaccard,
     verdict_stability,
 )
+from headscope.tables import TABLES
 
 
 def planted(n: int = 30, heads: int = 40, noise: float = 1.0, seed: int = 0) -> np.ndarray:
@@ -86,8 +86,8 @@ def test_a_top_larger_than_the_model_is_refused():
 
 def test_the_table_has_a_row_for_each_concept():
     block = FamilyBlock(planted(12, 6), [f"t{i}" for i in range(12)], [{}] * 6)
-    table = reliability_table({"anger": block, "apology": block}, seed=0, k=10)
-    assert list(table.columns) == RELIABILITY_COLUMNS
+    table = reliability_table({"anger": block, "apology": block}, "effect", seed=0, k=10)
+    assert list(table.columns) == TABLES["reliability"].columns
     assert table["k"].tolist() == [6, 6]
     assert table["concept"].tolist() == ["anger", "apology"]
     assert table["jaccard"].tolist() == [1.0, 1.0]

@@ -6,10 +6,10 @@ import pytest
 
 from headscope.errors import RequestError
 from headscope.heads import Head
-from headscope.stats.columns import ASSAY_COLUMNS, EFFECTS_COLUMNS, SCREEN_COLUMNS
 from headscope.stats.multiplicity import benjamini_hochberg
 from headscope.stats.specificity import specificity_blocks
 from headscope.stats.tables import EffectBlock, ScreenBlock, assay_table, effects_table, head_tests, screen_table
+from headscope.tables import TABLES
 from tests.tolerances import FLOAT64
 
 HEADS = [Head(0, 0), Head(0, 1), Head(1, 0)]
@@ -53,7 +53,7 @@ def effect_block(seed: int = 0, **changes: object) -> EffectBlock:
 
 def test_the_screen_table_has_its_columns_and_its_arms_differ_by_the_estimate():
     table = screen_table([screen_block(), screen_block(1, concept="apology")], seed=0)
-    assert list(table.columns) == SCREEN_COLUMNS
+    assert list(table.columns) == TABLES["screen"].columns
     assert len(table) == 6
     np.testing.assert_allclose(table["concept_mean"] - table["control_mean"], table["estimate"])
     assert set(table["family"]) == {"screen/last/attention/paired_equal"}
@@ -83,7 +83,7 @@ def test_the_studys_screen_is_the_plain_difference_of_prompt_means():
     block = screen_block(query="phase6", control="phase6_unpaired", control_templates=TEMPLATES)
     other = screen_block(3, query="phase6", control="phase6_unpaired", control_templates=TEMPLATES, concept="apology")
     table = screen_table([block, other], seed=0)
-    assert list(table.columns) == SCREEN_COLUMNS
+    assert list(table.columns) == TABLES["screen"].columns
     np.testing.assert_array_equal(table["estimate"][:3], block.values.mean(0) - block.controls.mean(0))
     np.testing.assert_array_equal(table["concept_mean"][:3], block.values.mean(0))
     np.testing.assert_allclose(table["q_value"], benjamini_hochberg(table["p_value"].to_numpy()))
@@ -97,7 +97,7 @@ def test_the_studys_screen_needs_the_controls_templates():
 def test_the_assay_table_says_whether_the_concept_shows():
     rng = np.random.default_rng(0)
     shows = assay_table("anger", "o", "nats", rng.normal(3, 1, 20), rng.normal(0, 1, 20), TEMPLATES, seed=0)
-    assert list(shows.columns) == ASSAY_COLUMNS
+    assert list(shows.columns) == TABLES["assay"].columns
     assert shows.loc[0, "shown"]
     assert shows.loc[0, "share_right"] > 0.9
     assert shows.loc[0, "estimate"] == pytest.approx(shows.loc[0, "concept_mean"] - shows.loc[0, "control_mean"])
@@ -125,7 +125,7 @@ def test_an_assay_without_any_pair_is_missing():
 
 def test_the_effects_table_has_its_columns_and_its_arms_differ_by_the_estimate():
     table = effects_table([effect_block(), effect_block(1, concept="apology")], seed=0)
-    assert list(table.columns) == EFFECTS_COLUMNS
+    assert list(table.columns) == TABLES["effects"].columns
     np.testing.assert_allclose(table["edited_mean"] - table["baseline_mean"], table["estimate"])
     assert table["heads"].tolist() == ["0:0", "0:1", "1:0"] * 2
     assert table.loc[0, "p_max_t"] < 0.05
@@ -159,8 +159,8 @@ def test_arms_of_different_shapes_are_refused():
 
 
 def test_no_blocks_give_an_empty_table():
-    assert screen_table([], seed=0).columns.tolist() == SCREEN_COLUMNS
-    assert effects_table([], seed=0).columns.tolist() == EFFECTS_COLUMNS
+    assert screen_table([], seed=0).columns.tolist() == TABLES["screen"].columns
+    assert effects_table([], seed=0).columns.tolist() == TABLES["effects"].columns
 
 
 def test_specificity_is_own_change_over_the_others_change_in_magnitude():

@@ -5,14 +5,8 @@ import pandas as pd
 import pytest
 
 from headscope.errors import RequestError
-from headscope.stats.columns import (
-    ASSAY_COLUMNS,
-    EFFECTS_COLUMNS,
-    REGIONS_COLUMNS,
-    SCREEN_COLUMNS,
-    VERDICTS_COLUMNS,
-)
 from headscope.stats.verdicts import Criteria, judge
+from headscope.tables import TABLES
 
 CONCEPTS = ("gratitude", "anger")
 
@@ -85,16 +79,16 @@ def screen(
         for concept in CONCEPTS
         for heads, (delta, half) in attending.items()
     ]
-    return pd.DataFrame(rows, columns=SCREEN_COLUMNS)
+    return pd.DataFrame(rows, columns=TABLES["screen"].columns)
 
 
 def assay(gap: float = 4.0, shown: bool = True, concepts: tuple[str, ...] = CONCEPTS) -> pd.DataFrame:
     rows = [{"concept": c, "outcome": "lexicon_logodds_nats", "estimate": gap, "shown": shown} for c in concepts]
-    return pd.DataFrame(rows, columns=ASSAY_COLUMNS)
+    return pd.DataFrame(rows, columns=TABLES["assay"].columns)
 
 
 def table_of(rows: list[dict[str, object]]) -> pd.DataFrame:
-    return pd.DataFrame(rows, columns=EFFECTS_COLUMNS)
+    return pd.DataFrame(rows, columns=TABLES["effects"].columns)
 
 
 ATTENDS, BLIND, OPEN = {"1:0": (0.3, 0.1)}, {"1:0": (0.0, 0.01)}, {"1:0": (0.03, 0.02)}
@@ -103,7 +97,7 @@ SURELY_TINY = {"1:0": (0.00016, 0.00012)}  # told from 0 by any test, and nothin
 
 def verdict_of(rows: list[dict[str, object]], looks: dict[str, tuple[float, float]], **settings: object) -> pd.Series:
     found = judge(table_of(rows), screen(looks), settings.pop("assay", assay()), **settings)
-    assert list(found.columns) == VERDICTS_COLUMNS
+    assert list(found.columns) == TABLES["verdicts"].columns
     return found[found["concept"] == "gratitude"].iloc[0]
 
 
@@ -217,7 +211,7 @@ def test_the_reason_says_where_a_causal_head_reads():
         {"concept": "gratitude", "layer": 1, "head": 0, "region": region, "share": share}
         for region, share in shares.items()
     ]
-    regions = pd.DataFrame(rows, columns=REGIONS_COLUMNS)
+    regions = pd.DataFrame(rows, columns=TABLES["attention_by_region"].columns)
     row = judge(table_of(case("1:0", -1.5)), screen(BLIND), assay(), regions=regions).iloc[0]
     assert (
         "reads mostly at the readout (0.61) and the first token (0.3), 0.00016 at the concept's words" in row["reason"]
@@ -432,4 +426,4 @@ def test_random_sets_get_no_verdict():
 
 
 def test_an_empty_table_gives_an_empty_table():
-    assert judge(table_of([]), None, assay()).columns.tolist() == VERDICTS_COLUMNS
+    assert judge(table_of([]), None, assay()).columns.tolist() == TABLES["verdicts"].columns

@@ -6,7 +6,7 @@ import pytest
 import headscope as hs
 from headscope.errors import RequestError
 from headscope.heads import HeadSet
-from headscope.runs.tables import COLUMNS
+from headscope.tables import TABLES
 from headscope.verbs.head_order import concept_gaps, orders
 from headscope.verbs.joint import choose_top
 from headscope.verbs.reliability import reliability
@@ -150,7 +150,7 @@ def test_a_reliable_ranking_is_told_and_an_answer_that_holds_without_any_templat
     screen = hs.screen(model, profile, query="readout", concepts="gratitude")
     tables = reliability(screen, sweep, top_k=1).tables
     assert list(tables["reliability"]["by"]) == ["screen", "effect"]
-    assert set(tables["reliability"].columns) == set(COLUMNS["reliability"])
+    assert set(tables["reliability"].columns) == set(TABLES["reliability"].kinds)
     looked = tables["reliability"].iloc[0]
     assert looked["n_templates"] == 32
     assert looked["spearman_brown"] > 0.99  # the main head's attention is planted and large in every template

@@ -1,0 +1,156 @@
+"""The vocabulary, once: outcomes with units and directions, edits, roles of rows, and what decides.
+
+Names that stand in tables are texts, because they are read by others; here each has one sentence and its title.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+Scale = Literal["difference", "log_ratio", "divergence"]
+"""How baseline and edited make one number: edited - baseline, geometric mean of edited / baseline, or a distance that
+is never below 0 (and has no sign-flip test)."""
+
+PRIMARY = "lexicon_logodds_nats"
+SPECIFICITY = "specificity_nats"
+KL = "kl_nats_per_token"
+PERPLEXITY_RATIO = "perplexity_ratio"
+ALPHA = 0.05
+"""The level at which a q or a family-wise p counts as evidence."""
+
+DECIDING_EDIT = "mean"
+"""The edit whose effects are tested, ranked and judged."""
+AGREEING_EDIT = "zero"
+"""The edit whose effect must have the same sign."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Something measured of the model, edited and not.
+
+    Attributes:
+        name: in tables; a family's name is a beginning that names go on from.
+        unit: of its estimate; "" where a plain number.
+        says: one sentence.
+        raises: what a positive estimate means.
+        lowers: what a negative estimate means.
+        title: language -> name in headings; ``{name}`` is what follows a family's name.
+        scale: how the arms make one number.
+        is_damage: measured on control prompts, whose class stands in the place of a concept.
+        is_family: ``name`` is a beginning.
+    """
+
+    name: str
+    unit: str
+    says: str
+    raises: str
+    lowers: str
+    title: Mapping[str, str]
+    scale: Scale = "difference"
+    is_damage: bool = False
+    is_family: bool = False
+
+
+_MORE_WORDS, _FEWER_WORDS = "more of the concept's words are written", "fewer of the concept's words are written"
+
+OUTCOMES: dict[str, Outcome] = {
+    outcome.name: outcome
+    for outcome in (
+        Outcome(
+            PRIMARY, "nats", "log-odds of the concept's lexicon against its controls; `…:other` with another's lexicon",
+            "the concept's words become likelier", "the concept's words become less likely",
+            {"en": "lexicon log-odds", "ja": "語彙の対数オッズ"},
+        ),
+        Outcome(
+            SPECIFICITY, "nats", "own change minus that of `:other` on the same prompts, both turned positive",
+            "the own concept changes more", "the other concept changes more",
+            {"en": "own change − change of", "ja": "自概念の変化 − 他概念の変化"},
+        ),
+        Outcome(
+            KL, "nats_per_token", "KL divergence of edited from unedited predictions of control prompts",
+            "predictions differ", "never",
+            {"en": "KL divergence on control prompts", "ja": "対照文での KL ダイバージェンス"},
+            scale="divergence", is_damage=True,
+        ),
+        Outcome(
+            PERPLEXITY_RATIO, "ratio", "perplexity of control prompts, edited / unedited", "control text becomes less "
+            "likely: damage", "control text becomes likelier",
+            {"en": "perplexity ratio on control prompts", "ja": "対照文でのパープレキシティ比"},
+            scale="log_ratio", is_damage=True,
+        ),
+        Outcome(
+            "keyword_count_phase6_", "keywords_per_prompt_and_text", "keywords as the Phase 6 study counted them, in "
+            "prompt and generated text", _MORE_WORDS, _FEWER_WORDS,
+            {"en": "keywords as the Phase 6 study counted: {name}", "ja": "キーワード（Phase 6 の数え方）：{name}"},
+            is_family=True,
+        ),
+        Outcome(
+            "keyword_count_", "keywords_per_text", "lexicon words in generated text", _MORE_WORDS, _FEWER_WORDS,
+            {"en": "keywords: {name}", "ja": "キーワード：{name}"}, is_family=True,
+        ),
+        Outcome(
+            "sentiment_", "sentiment_-1_to_1", "sentiment of generated text by the scorer named", "text is kinder",
+            "text is harsher", {"en": "sentiment: {name}", "ja": "感情スコア：{name}"}, is_family=True,
+        ),
+        Outcome(
+            "distinct_2", "share_of_word_pairs", "distinct word pairs in generated text, of all", "text repeats less",
+            "text repeats more", {"en": "distinct word pairs (distinct-2)", "ja": "異なる単語対の割合（distinct-2）"},
+        ),
+    )
+}  # fmt: skip
+DAMAGE_OUTCOMES = tuple(outcome.name for outcome in OUTCOMES.values() if outcome.is_damage)
+
+
+def outcome_of(name: str) -> Outcome | None:
+    """The outcome that a cell names, without the part behind ``:``; of families the longest that fits; else None."""
+    base = name.partition(":")[0]
+    if base in OUTCOMES and not OUTCOMES[base].is_family:
+        return OUTCOMES[base]
+    families = [one for one in OUTCOMES.values() if one.is_family and base.startswith(one.name)]
+    return max(families, key=lambda one: len(one.name), default=None)
+
+
+EDITS: dict[str, str] = {
+    "mean": "the mean over all tokens of control prompts of other templates",
+    "zero": "zero",
+    "zero_keep_bias": "its value bias alone",
+    "position_mean": "the mean over control prompts of other templates at the same distance from the start",
+    "resample": "its output on one control prompt of another template, drawn by the seed, token by token",
+    "bos": "its output where it attends to BOS only",
+}
+"""Kind of edit -> what stands in the place of a head's output."""
+
+SINGLE, REQUESTED, JOINT_TOP, SUM_OF_SINGLES = "single", "requested", "joint_top", "sum_of_singles"
+TOP_K, BOTTOM_K, KEPT_K, RANDOM_BAND = "top_k", "bottom_k", "kept_k", "random_band"
+LEAVE_ONE_IN, MARGINAL, SMALLEST = "leave_one_in", "marginal", "smallest"
+
+ROLES: dict[str, str] = {
+    SINGLE: "a head alone, on all prompts",
+    REQUESTED: "the heads that were asked for",
+    JOINT_TOP: "a chosen top set, of one head too, on the prompts that did not choose it",
+    SUM_OF_SINGLES: "what the heads of a top set do one at a time, summed",
+    TOP_K: "the k heads that lower the concept most",
+    BOTTOM_K: "the k heads of least effect",
+    KEPT_K: "all heads but the top k",
+    RANDOM_BAND: "k heads drawn at random, a row a draw",
+    LEAVE_ONE_IN: "a top set but for one head, which is put back",
+    MARGINAL: "what the removal of that head adds to that of the others",
+    SMALLEST: "the smallest set found that removes a share of the concept, a row a half of the templates",
+}
+"""Role of a row of ``effects`` (some of them of ``patching``) -> what its heads are."""
+SET_ROLES = (REQUESTED, JOINT_TOP)
+JUDGED_ROLES = (SINGLE, *SET_ROLES)
+
+REGION_WORDS: dict[str, str] = {
+    "span": "the concept's words",
+    "prompt": "the rest of the prompt",
+    "punctuation": "the final punctuation",
+    "readout": "the readout",
+    "first_token": "the first token",
+    "query": "the query itself",
+}
+"""Parts of a text read from its end, in order: the concept's words, the rest of the prompt, its final punctuation, the
+readout without the query, the first token (BOS where there is one), the query itself."""
+REGIONS = tuple(REGION_WORDS)
