@@ -49,7 +49,9 @@ _COLUMNS: tuple[tuple[str, Kind, str, str, str, str], ...] = (
     ("heads", "text", "", "heads", "ヘッド",
      "what was edited, `1:10,3:2`; empty where the halves chose different sets (`orders` has both)"),
     ("query", "text", "", "query", "クエリ", "whose attention: `last`, `after`, `self`, `readout`, `phase6`"),
-    ("measure", "text", "", "measure", "指標", "of the screen, or the fast score's name"),
+    ("measure", "text", "", "measure", "指標",
+     "in `screen` `attention`, `value_weighted`, `attention_without_sinks` (the span's share of what a query spends on "
+     "other tokens than the first and itself), `sink_share`, `self_share`; else the fast score"),
     ("control", "text", "", "control", "対照",
      "`paired_equal` and `length_matched` rank heads; `paired_unequal_per_token` is a sensitivity row; "
      "`phase6_unpaired` the study's"),
