@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from headscope.runs.folder import Run
+from headscope.runs.manifest import Manifest
 
 
-def run_html(run: Run) -> str:
+def run_html(path: Path, manifest: Manifest, tables: Sequence[str]) -> str:
     """A small table; names of models and profiles are text, whatever they hold."""
-    request = run.manifest.request
-    page = run.path / "report.html"
+    request = manifest.request
+    page = path / "report.html"
     rows = {
         "verb": request.verb,
-        "model": run.manifest.model.get("name"),
-        "profile": run.manifest.profile.get("name"),
-        "status": run.manifest.status,
-        "request": f"{run.manifest.request_digest}, seed {request.seed}",
-        "tables": ", ".join(run.tables) or "none",
-        "warnings": len(run.manifest.warnings),
-        "folder": run.path,
+        "model": manifest.model.get("name"),
+        "profile": manifest.profile.get("name"),
+        "status": manifest.status,
+        "request": f"{manifest.request_digest}, seed {request.seed}",
+        "tables": ", ".join(tables) or "none",
+        "warnings": len(manifest.warnings),
+        "folder": path,
     }
     cells = "".join(
         f'<tr><th style="text-align:left">{name}</th><td style="text-align:left">{escape(str(value))}</td></tr>'

@@ -15,7 +15,6 @@ before anything was written leaves no folder.
 from __future__ import annotations
 
 import hashlib
-import re
 import shutil
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -24,7 +23,6 @@ from types import TracebackType
 from typing import Any
 
 import pandas as pd
-import regex
 import xarray as xr
 
 from headscope.errors import HeadscopeError, RequestError, WorkError
@@ -41,6 +39,7 @@ from headscope.runs.atomic import (
 from headscope.runs.display import run_html
 from headscope.runs.lock import LOCK_NAME, FolderLock
 from headscope.runs.manifest import Manifest, Request, differences, read_manifest
+from headscope.runs.paths import inside, make_folders, unmake_folders
 from headscope.runs.shards import PartDone, Shards
 from headscope.runs.tables import read_table
 from headscope.tables import TABLES
@@ -56,7 +55,6 @@ RESUME = ("auto", "never", "require")
 REPORTS = ("report.md", "report.ja.md", "report.html")
 
 _MADE = (ARRAYS, HEAD_SCORES, *REPORTS, TABLES_FOLDER, PLOTS)
-_NOT_IN_NAME = regex.compile(r"[^\w\p{M}.-]+")
 
 
 class RunFinished(HeadscopeError):  # noqa: N818 - no error: there is nothing left to do
@@ -90,7 +88,7 @@ class Run:
         self._force = force
         self._made_folders: list[Path] = []
         guard = canonical_json([manifest.request.content(), manifest.versions])
-        self.shards = Shards(_inside(path, SHARDS), hashlib.sha256(guard.encode("utf-8")).hexdigest())
+        self.shards = Shards(inside(path, SHARDS), hashlib.sha256(guard.encode("utf-8")).hexdigest())
 
     @classmethod
     def create(
@@ -119,7 +117,7 @@ class Run:
                 "there is no run to go on with", expected="an unfinished run of this request", where=str(folder)
             )
         check_folder_writable(folder)
-        made = _make_folders(folder)
+        made = make_folders(folder)
         lock: FolderLock | None = None
         try:
             lock = FolderLock(folder)
@@ -140,7 +138,7 @@ class Run:
                     shutil.rmtree(folder / SHARDS, ignore_errors=True)
             run._write_manifest()
         except BaseException:
-            _unmake_folders(made, lock)
+            unmake_folders(made, lock)
             raise
         return run
 
@@ -157,11 +155,11 @@ class Run:
             RequestError: no run, a damaged manifest, or (with ``write``) another process is writing it.
         """
         folder = expanded(path)
-        manifest = read_manifest(_inside(folder, MANIFEST))
+        manifest = read_manifest(inside(folder, MANIFEST))
         return cls(folder, manifest, FolderLock(folder) if write else None, force=force)
 
     def _repr_html_(self) -> str:
-        return run_html(self)
+        return run_html(self.path, self.manifest, self.tables)
 
     def finish(self) -> None:
         """Mark the run as finished, and let its folder go."""
@@ -203,7 +201,7 @@ class Run:
             self.close()
         elif isinstance(error, RequestError) and not self.resumed and not any(map(self._present, (*_MADE, SHARDS))):
             (self.path / MANIFEST).unlink()
-            _unmake_folders(self._made_folders, self._lock)
+            unmake_folders(self._made_folders, self._lock)
             self._lock = None
         elif error is not None:
             self.fail(error)
@@ -238,7 +236,7 @@ class Run:
 
     def read_arrays(self) -> dict[str, xr.Dataset]:
         """The datasets of ``arrays.safetensors``, by name."""
-        return read_arrays(_inside(self.path, ARRAYS))
+        return read_arrays(inside(self.path, ARRAYS))
 
     def write_table(self, name: str, table: pd.DataFrame) -> Path:
         """Write ``tables/<name>.csv``; see ``tables.csv``."""
@@ -247,7 +245,7 @@ class Run:
 
     def table(self, name: str) -> pd.DataFrame:
         """A table of the run."""
-        return read_table(_inside(self.path, f"{TABLES_FOLDER}/{name}.csv"), name)
+        return read_table(inside(self.path, f"{TABLES_FOLDER}/{name}.csv"), name)
 
     @property
     def tables(self) -> tuple[str, ...]:
@@ -269,7 +267,7 @@ class Run:
         return self._write(name, data.encode("utf-8") if isinstance(data, str) else data, derived=True)
 
     def _write(self, name: str, data: bytes, *, derived: bool) -> Path:
-        path = _inside(self.path, name)
+        path = inside(self.path, name)
         if self._lock is None:
             raise WorkError("run was opened to read", got=f"a write of {name}", where=str(self.path))
         if self.manifest.status == "finished" or not self.making:
@@ -303,29 +301,6 @@ class Run:
             entry.unlink(missing_ok=True)
 
 
-def default_run_path(model_name: str, profile_name: str, request: Request, root: str | Path = "runs") -> Path:
-    """``runs/<model>-<profile>-<8 hex of the request>``; of a model's path or hub id the last part."""
-    return Path(root) / f"{file_part(model_name)}-{file_part(profile_name)}-{request.digest}"
-
-
-def file_part(name: str) -> str:
-    """The last part of a path or hub id, with characters that trouble a file name replaced by "-"."""
-    last = re.split(r"[/\\]", name.rstrip("/\\"))[-1]
-    return _NOT_IN_NAME.sub("-", last).strip(".-")[:80] or "model"
-
-
-def _inside(folder: Path, name: str) -> Path:
-    """The file ``name`` of ``folder``, not reached through a link that leads out of it."""
-    path = folder / name
-    try:
-        resolved = path.resolve()
-    except (OSError, RuntimeError, ValueError) as error:  # RuntimeError: a loop of links, before Python 3.13
-        raise RequestError(f"{name} cannot be reached", got=str(error), where=str(folder)) from error
-    if not resolved.is_relative_to(folder.resolve()):
-        raise RequestError(f"{name} leads out of the run folder", got=str(resolved), where=str(folder))
-    return path
-
-
 def _former(folder: Path, request: Request) -> Manifest | None:
     """The manifest of an unfinished run of the same request in ``folder``; None where there is no folder or no file."""
     try:
@@ -343,7 +318,7 @@ def _former(folder: Path, request: Request) -> Manifest | None:
                 fix="choose another folder with --out",
             )
         return None
-    former = read_manifest(_inside(folder, MANIFEST))
+    former = read_manifest(inside(folder, MANIFEST))
     if former.request != request:
         raise RequestError(
             "output folder holds a run of another request",
@@ -356,29 +331,6 @@ def _former(folder: Path, request: Request) -> Manifest | None:
         shutil.rmtree(folder / SHARDS, ignore_errors=True)  # left by a process that was killed while it removed them
         raise RunFinished(Run(folder, former, None))
     return former
-
-
-def _make_folders(folder: Path) -> list[Path]:
-    """Make ``folder`` and its parents; those that were not there, innermost first."""
-    missing = [each for each in (folder.absolute(), *folder.absolute().parents) if not each.exists()]
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise RequestError("output folder cannot be made", got=error.strerror, where=str(folder)) from error
-    return missing
-
-
-def _unmake_folders(made: list[Path], lock: FolderLock | None) -> None:
-    """Let go of a folder nothing was written into, and remove it and its new parents as far as they are empty."""
-    if lock is not None:
-        lock.release()
-    for folder in made:
-        try:
-            folder.rmdir()
-        except FileNotFoundError:
-            continue
-        except OSError:
-            return
 
 
 def _now() -> str:

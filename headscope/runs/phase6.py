@@ -25,7 +25,7 @@ from headscope.heads import HeadSet
 from headscope.profiles.explaining import first_misfit
 from headscope.profiles.files import json_of, open_plain
 from headscope.runs.atomic import plain, write_bytes_atomic
-from headscope.runs.folder import file_part
+from headscope.runs.paths import file_part
 from headscope.runs.safe_pickle import read_plain_pickle
 from headscope.tables import TABLES
 

@@ -12,8 +12,9 @@ import torch
 from headscope.chat import Chat
 from headscope.measure.sampling import stop_ids
 from headscope.models.memory_budget import held_tokens, most_written_at_once
-from headscope.runs.folder import Run, default_run_path
+from headscope.runs.folder import Run
 from headscope.runs.manifest import Request
+from headscope.runs.paths import default_run_path
 from headscope.runs.phase6 import head_scores_bytes, head_scores_document
 from headscope.runs.provenance import git_state, machine, package_versions
 from headscope.settings import Keeping

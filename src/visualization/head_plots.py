@@ -48,7 +48,7 @@ def head_plots(drawn: Drawn, printed: Printed) -> None:
     """Draw head_reaction_heatmap and top_heads of head scores, ablation_comparison of an ablation; PNG and SVG."""
     from headscope.plots import ablation_comparison_figure, head_reaction_heatmap_figure, style, top_heads
     from headscope.runs.atomic import write_bytes_atomic
-    from headscope.runs.folder import file_part
+    from headscope.runs.paths import file_part
     from headscope.runs.phase6 import read_ablation, read_head_scores
 
     folder = drawn.output_dir or Path("results") / file_part(drawn.profile) / "plots" / "heads"

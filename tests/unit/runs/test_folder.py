@@ -17,9 +17,10 @@ import pytest
 
 from headscope.errors import HeadscopeError, RequestError, WorkError
 from headscope.runs import folder as folder_module
-from headscope.runs.folder import Run, RunFinished, default_run_path, file_part
+from headscope.runs.folder import Run, RunFinished
 from headscope.runs.lock import FolderLock
 from headscope.runs.manifest import Request
+from headscope.runs.paths import default_run_path, file_part
 from tests.unit.runs.test_arrays import screen
 from tests.unit.runs.test_tables import cells_of
 
