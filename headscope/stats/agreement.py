@@ -18,7 +18,6 @@ from scipy.stats import rankdata
 from headscope.errors import RequestError
 from headscope.stats.clusters import BoolArray, FloatArray
 from headscope.stats.ranking import primary_screen, single_effects
-from headscope.terms import PRIMARY
 
 MIN_CAUSAL_FOR_AUROC = 5
 
@@ -91,9 +90,6 @@ def screen_agreement(
     thresholds_nats: dict[str, float] | None = None,
     measures: Sequence[str] = ("attention", "value_weighted"),
     query: str | None = None,
-    edit: str = "mean",
-    scope: str = "all",
-    outcome: str = PRIMARY,
     k: int = 5,
 ) -> pd.DataFrame:
     """Screening beside cause: one row a concept and measure, columns as ``score_agreement``.
@@ -105,12 +101,9 @@ def screen_agreement(
             whose simultaneous interval lies beyond it count as causal. None: no AUROC.
         measures: screening measures to compare.
         query: see ``ranking.primary_screen``.
-        edit: the edit whose effects count as the truth.
-        scope: of the edit.
-        outcome: of the effects.
         k: for precision; at most the number of heads measured both ways.
     """
-    done = single_effects(effects, edit=edit, scope=scope, outcome=outcome)
+    done = single_effects(effects)
     rows: list[dict[str, object]] = []
     for measure in measures:
         looked = primary_screen(screen, query=query, measure=measure)

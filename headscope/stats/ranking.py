@@ -74,11 +74,7 @@ def rank_heads(
     top_n: int | None = 10,
     by: By = "screen",
     signed: bool = False,
-    query: str | None = None,
     measure: str = "attention",
-    edit: str = DECIDING_EDIT,
-    scope: str = "all",
-    outcome: str = PRIMARY,
 ) -> pd.DataFrame:
     """The ``ranking`` table: the top heads of each concept and overall.
 
@@ -89,11 +85,7 @@ def rank_heads(
         top_n: heads for each concept; None is all.
         by: rank by screening difference or by causal effect.
         signed: keep the sign instead of ranking by magnitude; see the module's docstring for the direction.
-        query: screening query, see ``primary_screen``.
         measure: screening measure that ranks.
-        edit: the edit whose effects rank or stand beside.
-        scope: scope of the edit.
-        outcome: outcome of the effects.
 
     Raises:
         RequestError: there is nothing to rank by, or ``top_n`` is not positive.
@@ -102,13 +94,13 @@ def rank_heads(
         raise RequestError("a ranking of no heads was asked for", expected="top_n >= 1", got=f"{top_n}")
     if by not in ("screen", "effect"):
         raise RequestError(f'heads cannot be ranked by "{by}"', expected="screen or effect")
-    table = _beside(screen, effects, verdicts, query=query, measure=measure, edit=edit, scope=scope, outcome=outcome)
+    table = _beside(screen, effects, verdicts, measure)
     column = "screen_delta" if by == "screen" else "effect_estimate"
     table = table[table[column].notna()]
     if table.empty:
         raise RequestError(
             f"there is nothing to rank heads by: no {by} was measured",
-            expected=f"{measure} rows in the screen" if by == "screen" else f"single-head rows of edit {edit}",
+            expected=f"{measure} rows in the screen" if by == "screen" else f"single-head rows of edit {DECIDING_EDIT}",
             fix="screen first" if by == "screen" else "sweep or ablate heads one by one first",
         )
     everything = pd.concat([table, _overall(table)], ignore_index=True)
@@ -126,15 +118,7 @@ def rank_heads(
 
 
 def layer_table(
-    screen: pd.DataFrame | None,
-    effects: pd.DataFrame | None = None,
-    *,
-    query: str | None = None,
-    measure: str = "attention",
-    edit: str = DECIDING_EDIT,
-    scope: str = "all",
-    outcome: str = PRIMARY,
-    answers: pd.DataFrame | None = None,
+    screen: pd.DataFrame | None, effects: pd.DataFrame | None = None, *, answers: pd.DataFrame | None = None
 ) -> pd.DataFrame:
     """The ``layers`` table: screening differences and single-head effects by layer, for each concept and overall.
 
@@ -142,7 +126,7 @@ def layer_table(
     simultaneous interval beyond the smallest attention that matters; NaN where there is none, and overall the mean over
     concepts. ``effect_sum`` is NaN where not a single head of the layer was edited.
     """
-    table = _beside(screen, effects, None, query=query, measure=measure, edit=edit, scope=scope, outcome=outcome)
+    table = _beside(screen, effects, None, "attention")
     known = {} if answers is None else {tuple(r[k] for k in _KEYS): r["answer"] for r in answers.to_dict("records")}
     found = [known.get((r["concept"], r["layer"], r["head"]), "") for r in table.to_dict("records")]
     table["_attends"] = [float(answer == "yes") if answer else np.nan for answer in found]
@@ -169,30 +153,22 @@ def layer_table(
 
 
 def _beside(
-    screen: pd.DataFrame | None,
-    effects: pd.DataFrame | None,
-    verdicts: pd.DataFrame | None,
-    *,
-    query: str | None,
-    measure: str,
-    edit: str,
-    scope: str,
-    outcome: str,
+    screen: pd.DataFrame | None, effects: pd.DataFrame | None, verdicts: pd.DataFrame | None, measure: str
 ) -> pd.DataFrame:
     """One row a concept and head with both kinds of evidence."""
     parts: list[pd.DataFrame] = []
     if screen is not None:
         names = {"estimate": "screen_delta", "ci_low": "screen_ci_low", "ci_high": "screen_ci_high"}
-        looked = primary_screen(screen, query=query, measure=measure).rename(columns={**names, "q_value": "screen_q"})
+        looked = primary_screen(screen, measure=measure).rename(columns={**names, "q_value": "screen_q"})
         parts.append(looked[[*_KEYS, *names.values(), "screen_q"]])
-        weighted = primary_screen(screen, query=query, measure="value_weighted")
+        weighted = primary_screen(screen, measure="value_weighted")
         parts.append(weighted[[*_KEYS, "estimate"]].rename(columns={"estimate": "value_weighted_delta"}))
     names = {"estimate": "effect_estimate", "ci_low": "effect_ci_low", "ci_high": "effect_ci_high"}
-    done = single_effects(effects, edit=edit, scope=scope, outcome=outcome)
+    done = single_effects(effects)
     parts.append(
         done.rename(columns={**names, "p_max_t": "effect_p_max_t"})[[*_KEYS, *names.values(), "effect_p_max_t"]]
     )
-    zeroed = single_effects(effects, edit=AGREEING_EDIT, scope=scope, outcome=outcome)
+    zeroed = single_effects(effects, edit=AGREEING_EDIT)
     parts.append(zeroed[[*_KEYS, "estimate"]].rename(columns={"estimate": "effect_zero_estimate"}))
     if verdicts is not None and len(verdicts):
         alone = verdicts[~verdicts["heads"].str.contains(",")]

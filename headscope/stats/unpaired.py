@@ -58,13 +58,8 @@ def unpaired_rows(
         raise RequestError("values and templates do not belong together", expected="one template id for each prompt")
     if np.isnan(concept).any() or np.isnan(control).any():
         raise RequestError("an unpaired comparison has missing values", expected="a value for each prompt and head")
-    labels, codes = np.unique(np.asarray([*templates, *control_templates], dtype=np.str_), return_inverse=True)
-    first, second = codes[: len(templates)], codes[len(templates) :]
-    estimate = concept.mean(axis=0) - control.mean(axis=0)
+    estimate, error, df = _difference(concept, control, templates, control_templates)
     estimate = np.where(np.abs(estimate) < tolerance, 0.0, estimate)
-    scores = _scores(concept, first, len(labels)) - _scores(control, second, len(labels))
-    error = np.sqrt(np.sum(scores**2, axis=0))
-    df = _satterthwaite_df(first, second, len(labels))
     n_templates = min(len(set(templates)), len(set(control_templates)))
     enough = n_templates >= MIN_TEMPLATES
     n_tests = concept.shape[1]
@@ -93,6 +88,17 @@ def unpaired_rows(
         "status": status if enough else "descriptive",
     }
     return pd.DataFrame({name: rows[name] for name in ROW_COLUMNS})
+
+
+def _difference(
+    concept: FloatArray, control: FloatArray, templates: Sequence[str], control_templates: Sequence[str]
+) -> tuple[FloatArray, FloatArray, float]:
+    """Difference of means [n_tests], its CR2 standard error [n_tests], and the degrees of freedom."""
+    labels, codes = np.unique(np.asarray([*templates, *control_templates], dtype=np.str_), return_inverse=True)
+    first, second = codes[: len(templates)], codes[len(templates) :]
+    scores = _scores(concept, first, len(labels)) - _scores(control, second, len(labels))
+    df = _satterthwaite_df(first, second, len(labels))
+    return concept.mean(axis=0) - control.mean(axis=0), np.sqrt(np.sum(scores**2, axis=0)), df
 
 
 def _leverage_factor(codes: NDArray[np.integer], n_clusters: int) -> tuple[FloatArray, FloatArray]:
