@@ -55,13 +55,12 @@ from headscope.verbs.run_request import RunRequest
 class Study(_Study):
     """A model and a profile, laid out once, with every verb on them."""
 
-    def screen(self, **options: Any) -> _screen.ScreenResult:
-        """See ``verbs.screen.screen``."""
-        return _screen.screen(self, **options)
-
-    def sweep(self, **options: Any) -> _sweep.SweepResult:
-        """See ``verbs.sweep.sweep``."""
-        return _sweep.sweep(self, **options)
+    screen = _screen.screen
+    sweep = _sweep.sweep
+    patch = _patch.patch
+    attribute = _attribute.attribute
+    curves = _curves.curves
+    attention_by_region = _regions.attention_by_region
 
     def ablate(
         self, heads: str | HeadSet, *, concept: Sequence[str] | str | None = None,
@@ -69,22 +68,6 @@ class Study(_Study):
     ) -> _ablate.AblationResult:  # fmt: skip
         """See ``verbs.ablate.ablate``; ``concept`` and ``prompts`` as in ``only``."""
         return _ablate.ablate(self.only(concept, prompts), heads, **options)
-
-    def patch(self, heads: str | HeadSet = "*", **options: Any) -> _patch.PatchResult:
-        """See ``verbs.patch.patch``."""
-        return _patch.patch(self, heads, **options)
-
-    def attribute(self, **options: Any) -> _attribute.AttributeResult:
-        """See ``verbs.attribute.attribute``."""
-        return _attribute.attribute(self, **options)
-
-    def curves(self, sweep: _sweep.SweepResult, **options: Any) -> _curves.CurvesResult:
-        """See ``verbs.curves.curves``."""
-        return _curves.curves(self, sweep, **options)
-
-    def attention_by_region(self) -> _regions.RegionsResult:
-        """See ``verbs.regions.attention_by_region``."""
-        return _regions.attention_by_region(self)
 
 
 @documented(Screening, StudySettings)

@@ -1,4 +1,4 @@
-"""The command line: one verb a file, each option declared once (``options.py``). Parse, call the verb, print."""
+"""The command line: one verb a file, made of groups of options (``settings``). Parse, call the verb, print."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
-from headscope.cli import plot
+from headscope.cli import main
 from headscope.errors import RequestError
 from headscope.plots import fast_vs_exact, head_reaction_heatmap, plots_of, screening_vs_effect, style, top_heads
 from headscope.plots.naming import plot_name, slug
@@ -121,7 +121,8 @@ def test_without_a_japanese_font_the_concepts_are_named(
     request = Request(verb="screen", options={}, model_fingerprint="m", profile_fingerprint="p", seed=0)
     with Run.create(tmp_path / "run", request, model={"name": "demo"}, profile={"name": "mine"}) as made:
         made.write_table("screen", fake_tables(4, 4, ("感謝", "anger"))["screen"])
-    plot.command(tmp_path / "run", top_n=2, force=False, json=False)
+    with pytest.raises(SystemExit):
+        main(["plot", str(tmp_path / "run"), "--top-n", "2"])
     told = capsys.readouterr().err
     assert "no font on this machine draws 感謝," in told
     assert "anger" not in told
