@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from headscope.api import sweep as sweep
     from headscope.heads import Head as Head
     from headscope.heads import HeadSet as HeadSet
+    from headscope.measure.edit_kinds import edit_kind as edit_kind
     from headscope.measure.outcomes import outcome as outcome
     from headscope.models.editing import HeadEdit as HeadEdit
     from headscope.models.editing import mean as mean
@@ -39,6 +40,7 @@ _HOME = {
     "Head": "headscope.heads",
     "HeadSet": "headscope.heads",
     "HeadEdit": "headscope.models.editing",
+    "edit_kind": "headscope.measure.edit_kinds",
     "outcome": "headscope.measure.outcomes",
     "mean": "headscope.models.editing",
     "replace": "headscope.models.editing",

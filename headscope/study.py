@@ -16,6 +16,7 @@ from typing import Any, Unpack
 
 from headscope.engines.engine import Engine
 from headscope.errors import ProfileError, RequestError
+from headscope.measure.edit_kinds import needs_controls, own_edits
 from headscope.measure.edits import Arm, ControlStates
 from headscope.measure.forced import ForcedOutcomes
 from headscope.measure.layout import PromptLayout, encoder_of, lay_out, special_token_warnings
@@ -200,9 +201,9 @@ class Study:
 
     def work(self, stage: str, arms: Sequence[Arm], layouts: Sequence[PromptLayout], **about: Any) -> Work:
         """Who runs the passes of ``arms`` over ``layouts``; ``about`` tells what else the results depend on."""
-        return self.engine.stage(
-            stage, {"arms": [str(arm) for arm in arms], "prompts": [layout.id for layout in layouts], **about}
-        )
+        own = own_edits(arm.kind for arm in arms)
+        of_arms = {"arms": [str(arm) for arm in arms]} | ({"own_edits": own} if own else {})
+        return self.engine.stage(stage, {**of_arms, "prompts": [layout.id for layout in layouts], **about})
 
     def states(self, kinds: Collection[str]) -> ControlStates | None:
         """What heads put out on the control prompts, as far as these kinds of edit need it; None where they need none.
@@ -210,7 +211,7 @@ class Study:
         Raises:
             RequestError: too few controls, or no BOS for ``bos``.
         """
-        needed = frozenset(kind for kind in kinds if not kind.startswith("zero"))
+        needed = needs_controls(kinds)
         if not needed:
             return None
         states = self._shared.states(needed, self.controls, self.progress)
@@ -220,7 +221,7 @@ class Study:
 
     def control_pass(self, kinds: Collection[str]) -> list[Counted]:
         """What ``states`` sends through the model for these kinds of edit; empty where they need nothing."""
-        if all(kind.startswith("zero") for kind in kinds):
+        if not needs_controls(kinds):
             return []
         plan = ControlStates.plan(self.model, self.controls, self.batch_tokens)
         rows = [[len(self.controls[c].rows[r]) for c, r in batch] for batch in plan]

@@ -15,7 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from headscope.errors import RequestError
-from headscope.measure.edits import Arm, EditRow, Places
+from headscope.measure.edit_kinds import Places
+from headscope.measure.edits import Arm, EditRow
 from headscope.measure.layout import PromptLayout
 from headscope.profiles.types import Prompt
 from headscope.tokens import Encoder, IntArray, Tokens

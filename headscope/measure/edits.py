@@ -2,22 +2,13 @@
 
 An *arm* is one edited copy of the model: a set of heads and a kind of edit.
 
-- ``zero``: z = 0. ``zero_keep_bias``: z = b_V, what is left when every value vector is zeroed before its bias is added.
-- ``mean``: the mean of z over the control prompts of *other templates* than the prompt's own (leave-template-out), over
-  every token of control prompt + readout. With it a head says what it says on neutral text.
-- ``position_mean``: the same, at the same distance from the start; beyond the longest control the last distance known.
-- ``resample``: z of one control prompt of another template, drawn once for each prompt from the seed, at the matched
-  position: token i of the prompt takes token i of the source (the source's last prompt token where that is shorter), a
-  readout's token takes the same token of the source's readout.
-- ``bos``: what the head puts out where it attends to the BOS token only. At the first position it can do nothing else,
-  so this is z of a BOS that stands alone, one vector a head.
-
-A value depends on the prompt and the request's control prompts, never on what else is in the batch.
+What each kind puts in the place of z stands in ``edit_kinds``. A value depends on the prompt and the request's control
+prompts, never on what else is in the batch.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
@@ -27,6 +18,7 @@ import torch
 
 from headscope.errors import RequestError
 from headscope.heads import HeadSet
+from headscope.measure.edit_kinds import KINDS, PATCH_KINDS, Array, EditKind, Places
 from headscope.measure.layout import PromptLayout
 from headscope.measure.memory import in_halves
 from headscope.measure.protocols import Progress
@@ -35,13 +27,7 @@ from headscope.models.editing import LayerEdit, editing, value_bias, watching_z
 from headscope.models.head_model import HeadModel
 from headscope.models.running import Stop, run_hidden
 from headscope.random_streams import generator
-from headscope.tokens import IntArray, plan_batches
-
-Array = npt.NDArray[np.floating]
-
-EDIT_KINDS = ("mean", "zero", "zero_keep_bias", "position_mean", "resample", "bos")
-PATCH_KINDS = ("patch", "control_patch")
-_BY_TOKEN = ("position_mean", "resample")
+from headscope.tokens import plan_batches
 
 
 @dataclass(frozen=True)
@@ -52,24 +38,11 @@ class Arm:
     kind: str
 
     def __post_init__(self) -> None:
-        if self.kind not in (*EDIT_KINDS, *PATCH_KINDS):
-            raise RequestError(f'edit "{self.kind}" does not exist', expected=", ".join(EDIT_KINDS), got=self.kind)
+        if self.kind not in KINDS and self.kind not in PATCH_KINDS:
+            raise RequestError(f'edit "{self.kind}" does not exist', expected=", ".join(KINDS), got=self.kind)
 
     def __str__(self) -> str:
         return f"{self.kind}({self.heads})"
-
-
-@dataclass(frozen=True)
-class Places:
-    """Where in its sequence each token of a row stands, and which readout it belongs to; -1 where there is no token.
-
-    Attributes:
-        position: [T] token index in the sequence.
-        readout: [T] index of the readout.
-    """
-
-    position: IntArray
-    readout: IntArray
 
 
 EditRow = tuple[Arm | None, PromptLayout, Places]
@@ -91,6 +64,7 @@ class ArmValues:
 
     def __init__(self, model: HeadModel) -> None:
         self.model = model
+        self.kinds: Mapping[str, EditKind] = {}
         self.n_halved = self.n_loads_halved = 0
 
     def edited(self, rows: Sequence[EditRow]) -> AbstractContextManager[object]:
@@ -111,10 +85,16 @@ class ArmValues:
 
     def depends_on(self, arm: Arm | None, prompt: PromptLayout) -> tuple[str, ...]:
         """What an arm's values depend on beside the place of a token: prompts that agree in it may share a row."""
-        return () if arm is None else (str(arm),)
+        if arm is None:
+            return ()
+        kind = self.kinds.get(arm.kind)
+        varying = {"template": (prompt.template,), "prompt": (prompt.id,)}
+        return str(arm), *(varying.get(kind.varies_with, ()) if kind else ())
 
     def values(self, kind: str, prompt: PromptLayout, layer: int, places: Places | None) -> Array:
         """[T, H, d] what z becomes in one row; [1, H, d] where it is one for all tokens."""
+        if kind in self.kinds:
+            return self.kinds[kind].value(self, prompt, layer, places)
         if kind == "zero_keep_bias":
             return value_bias(self.model, layer).float().cpu().numpy()[None]
         raise AssertionError(f"{kind} needs other prompts' states")
@@ -148,7 +128,8 @@ class ControlStates(ArmValues):
         super().__init__(model)
         self._controls = list(controls)
         self._seed = seed
-        self._by_token = any(kind in _BY_TOKEN for kind in kinds)
+        self.kinds = {name: kind for name in {"mean", *kinds} if (kind := KINDS[name]) is not None}
+        self._by_token = any(kind.by_token for kind in self.kinds.values())
         self._sums = {
             n: np.zeros((len(controls), layer.n_heads, layer.head_size)) for n, layer in model.anatomy.layers.items()
         }
@@ -198,34 +179,16 @@ class ControlStates(ArmValues):
         if layer == max(self._sums):
             raise Stop
 
-    def values(self, kind: str, prompt: PromptLayout, layer: int, places: Places | None) -> Array:
-        """As in ``ArmValues``; ``mean`` and ``bos`` are one for all tokens."""
-        if kind == "zero_keep_bias":
-            return super().values(kind, prompt, layer, places)
-        if kind == "mean":
-            return self._mean(prompt, layer)
-        if kind == "bos":
-            return self._bos[layer]
-        if places is None:
-            raise AssertionError(f"{kind} has a value for each place")
-        if kind == "position_mean":
-            known = self._position_mean(prompt, layer)
-            return known[np.clip(places.position, 0, len(known) - 1)]
-        return self._resampled(prompt, layer, places)
-
-    def depends_on(self, arm: Arm | None, prompt: PromptLayout) -> tuple[str, ...]:
-        """Beside the arm, the template of the prompt or the prompt itself."""
-        of_prompt = {"mean": (prompt.template,), "position_mean": (prompt.template,), "resample": (prompt.id,)}
-        return super().depends_on(arm, prompt) + (() if arm is None else of_prompt.get(arm.kind, ()))
-
-    def _mean(self, prompt: PromptLayout, layer: int) -> Array:
+    def mean(self, prompt: PromptLayout, layer: int) -> Array:
+        """[1, H, d] mean of z over the control prompts of other templates than the prompt's."""
         key = layer, prompt.template
         if key not in self._means:
             others = self._others(prompt)
             self._means[key] = (self._sums[layer][others].sum(axis=0) / self._counts[others].sum())[None]
         return self._means[key]
 
-    def _position_mean(self, prompt: PromptLayout, layer: int) -> Array:
+    def position_mean(self, prompt: PromptLayout, layer: int) -> Array:
+        """[T, H, d] the same by distance from the start, up to the longest control."""
         key = layer, prompt.template
         if key not in self._position_means:
             others = set(np.flatnonzero(self._others(prompt)).tolist())
@@ -238,7 +201,12 @@ class ControlStates(ArmValues):
             self._position_means[key] = sums / counts[:, None, None]
         return self._position_means[key]
 
-    def _resampled(self, prompt: PromptLayout, layer: int, places: Places) -> Array:
+    def bos(self, layer: int) -> Array:
+        """[1, H, d] z of a BOS that stands alone."""
+        return self._bos[layer]
+
+    def resampled(self, prompt: PromptLayout, layer: int, places: Places) -> Array:
+        """[T, H, d] z of one control prompt of another template at the matched places."""
         choices = np.flatnonzero(self._others(prompt))
         c = int(choices[generator(self._seed, "resample", prompt.id).integers(len(choices))])
         source = self._controls[c]
@@ -295,7 +263,7 @@ def layer_edits(model: HeadModel, states: ArmValues, rows: Sequence[EditRow]) ->
             gain[b, 0, heads] = 0.0
         value = None
         if any(arm.kind != "zero" for _, arm, _, _, _ in arms):
-            per_token = any(arm.kind in _BY_TOKEN for _, arm, _, _, _ in arms)
+            per_token = any((kind := states.kinds.get(arm.kind)) and kind.by_token for _, arm, _, _, _ in arms)
             width = len(rows[0][2].position) if per_token else 1
             value = np.zeros((len(rows), width, anatomy.n_heads, anatomy.head_size), dtype=np.float32)
             for b, arm, prompt, places, heads in arms:

@@ -24,7 +24,8 @@ from torch import Tensor
 
 from headscope.errors import ProfileError, RequestError
 from headscope.measure.attention import ROW_TOKENS
-from headscope.measure.edits import Arm, ArmValues, Places
+from headscope.measure.edit_kinds import Places
+from headscope.measure.edits import Arm, ArmValues
 from headscope.measure.layout import PromptLayout
 from headscope.measure.memory import in_halves
 from headscope.measure.protocols import Progress, Result, Work, here

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from headscope.heads import HeadSet
-from headscope.measure.edits import PATCH_KINDS, Arm
+from headscope.measure.edit_kinds import PATCH_KINDS
+from headscope.measure.edits import Arm
 from headscope.stages import Counted, Stage
 from headscope.study import Study
 from headscope.verbs.effect_rows import LOWEST_SET

@@ -17,7 +17,8 @@ from typing import Any
 from headscope.errors import ProfileError, RequestError
 from headscope.heads import HeadSet
 from headscope.measure.alignment import Patch, Placed, Recipe, Slot, slot_of
-from headscope.measure.edits import PATCH_KINDS, Arm
+from headscope.measure.edit_kinds import PATCH_KINDS
+from headscope.measure.edits import Arm
 from headscope.measure.layout import PromptLayout
 from headscope.measure.patching import PatchStates
 from headscope.profiles.types import Prompt

@@ -10,6 +10,7 @@ import pandas as pd
 import torch
 
 from headscope.chat import Chat
+from headscope.measure.edit_kinds import own_edits
 from headscope.measure.sampling import stop_ids
 from headscope.models.memory_budget import held_tokens, most_written_at_once
 from headscope.runs.folder import Run
@@ -41,7 +42,7 @@ def begin_run(verb: str, study: Study, options: Mapping[str, Any], keeping: Keep
     threads = torch.get_num_threads()
     request = Request(
         verb=verb,
-        options=dict(options),
+        options=dict(options) | _of_ones_own(study, options),
         model_fingerprint=model.fingerprint,
         profile_fingerprint=profile.fingerprint,
         seed=study.seed,
@@ -66,6 +67,13 @@ def begin_run(verb: str, study: Study, options: Mapping[str, Any], keeping: Keep
         command=list(keeping.command),
         warnings=[*model.notes, *profile.warnings],
     )
+
+
+def _of_ones_own(study: Study, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Functions of the user's that the results depend on, by their fingerprints; nothing where there are none."""
+    edits = own_edits(options.get("edits", ()))
+    outcomes = [outcome.record() for outcome in study.own_outcomes]
+    return ({"own_edits": edits} if edits else {}) | ({"outcomes": outcomes} if outcomes else {})
 
 
 def _writes_text(options: Mapping[str, Any]) -> bool:

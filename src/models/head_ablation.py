@@ -66,7 +66,7 @@ def head_ablation(
     one_of("emotion", emotion, tuple(profile.concepts))
 
     from headscope.api import ablate
-    from headscope.measure.edits import EDIT_KINDS
+    from headscope.measure.edit_kinds import EDIT_KINDS
     from headscope.runs.phase6 import ablation_path, write_ablation
     from headscope.runs.provenance import package_versions
     from headscope.verbs.ablation_file import ablation_document

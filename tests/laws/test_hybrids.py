@@ -11,7 +11,8 @@ from transformers import PreTrainedModel
 from headscope.errors import RequestError
 from headscope.heads import HeadSet, every_head
 from headscope.measure.attention import Probe, read_probes
-from headscope.measure.edits import EDIT_KINDS, Arm, ControlStates
+from headscope.measure.edit_kinds import EDIT_KINDS
+from headscope.measure.edits import Arm, ControlStates
 from headscope.measure.forced import ForcedPasses
 from headscope.measure.generation import generate
 from headscope.measure.outcomes import fixed_text_outcomes

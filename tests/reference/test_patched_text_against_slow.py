@@ -12,7 +12,8 @@ import torch
 from headscope.errors import ProfileError, RequestError
 from headscope.heads import HeadSet
 from headscope.measure.alignment import TARGETS, Patch, Placed, Recipe, slot_of
-from headscope.measure.edits import PATCH_KINDS, Arm
+from headscope.measure.edit_kinds import PATCH_KINDS
+from headscope.measure.edits import Arm
 from headscope.measure.generation import generate
 from headscope.measure.layout import encoder_of, lay_out
 from headscope.measure.patching import PatchStates

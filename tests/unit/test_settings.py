@@ -18,7 +18,7 @@ from headscope import settings
 from headscope.cli import ablate, attribute, main, patch, run, screen, sweep
 from headscope.cli.commands import OFFERED, command
 from headscope.errors import RequestError
-from headscope.measure.edits import EDIT_KINDS
+from headscope.measure.edit_kinds import EDIT_KINDS
 from headscope.measure.outcomes.keywords import KEYWORD_COUNTING
 from headscope.runs.folder import RESUME, Run
 from headscope.runs.manifest import Request

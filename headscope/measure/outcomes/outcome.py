@@ -9,12 +9,9 @@ fingerprint of its source stand there, and kept pieces of work are used again on
 
 from __future__ import annotations
 
-import hashlib
-import inspect
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from types import FunctionType
 from typing import Any, Literal, TypeVar
 
 import numpy as np
@@ -23,6 +20,7 @@ import torch
 from torch import Tensor
 
 from headscope.errors import RequestError
+from headscope.measure.fingerprints import source_fingerprint
 from headscope.measure.logit_places import LogitPlaces
 from headscope.terms import Outcome as Term
 from headscope.terms import Scale
@@ -154,7 +152,15 @@ def outcome(
 
     def register(function: Function) -> Function:
         REGISTERED[name] = Outcome(
-            name, unit, function, read_at, scale, raises, lowers, differentiable, _fingerprint(name, function)
+            name,
+            unit,
+            function,
+            read_at,
+            scale,
+            raises,
+            lowers,
+            differentiable,
+            source_fingerprint(f"outcome {name}", function),
         )
         return function
 
@@ -177,18 +183,6 @@ def chosen_outcomes(names: Sequence[str]) -> list[Outcome]:
                 fix="import the module that registers it: a function under @headscope.outcome(name, unit=...)",
             )
     return [REGISTERED[name] for name in names]
-
-
-def _fingerprint(name: str, function: Callable[..., Any]) -> str:
-    """SHA-256 of the function's source, or of its code where the source is not to be had."""
-    if not isinstance(function, FunctionType):
-        raise RequestError(f'outcome "{name}" is no function', expected="a def under the decorator")
-    try:
-        source = inspect.getsource(function)
-    except OSError:
-        code = function.__code__
-        source = repr((code.co_code, code.co_names, [str(constant) for constant in code.co_consts]))
-    return hashlib.sha256(source.encode()).hexdigest()
 
 
 def summed_by_row(

@@ -11,7 +11,8 @@ from transformers import GenerationConfig
 
 from headscope.heads import Head, HeadSet
 from headscope.measure import edits, generation, sampling
-from headscope.measure.edits import EDIT_KINDS, Arm, ControlStates
+from headscope.measure.edit_kinds import EDIT_KINDS
+from headscope.measure.edits import Arm, ControlStates
 from headscope.measure.generation import generate
 from headscope.measure.layout import lay_out
 from headscope.measure.sampling import Sampling, stop_ids

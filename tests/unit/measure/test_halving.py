@@ -19,7 +19,8 @@ from headscope.errors import WorkError
 from headscope.heads import HeadSet
 from headscope.measure.alignment import Patch, Placed, Recipe, Slot
 from headscope.measure.direct import measure_direct
-from headscope.measure.edits import PATCH_KINDS, Arm
+from headscope.measure.edit_kinds import PATCH_KINDS
+from headscope.measure.edits import Arm
 from headscope.measure.forced import ForcedOutcomes, ForcedPasses
 from headscope.measure.layout import PromptLayout
 from headscope.measure.memory import RowTooLargeError
