@@ -10,7 +10,7 @@ from headscope.cli.forecasting import print_forecast
 from headscope.cli.job import LOADING, PROMPTS, TEMPLATE, WORKERS, Job, check_edits, criteria_of
 from headscope.errors import RequestError
 from headscope.settings import Judging, Sets, Sweeping
-from headscope.settings.measuring import NegativeControl
+from headscope.settings.measuring import Listed, NegativeControl
 
 if TYPE_CHECKING:
     from headscope.study import Study
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     f"require_verdicts {TEMPLATE} {LOADING} {WORKERS} shard top_n out dry_run json quiet",
     sets=False,
 )
-def sweep(job: Job, sweeping: Sweeping, sets: Sets, control: NegativeControl, judging: Judging) -> None:
+def sweep(job: Job, sweeping: Sweeping, sets: Sets, control: NegativeControl, judging: Judging, listed: Listed) -> None:
     """What changes when each head is off alone: exact, every head, corrected for looking at all of them.
 
     [bold]Examples[/bold]
@@ -76,13 +76,13 @@ def sweep(job: Job, sweeping: Sweeping, sets: Sets, control: NegativeControl, ju
         if control.negative_control:
             made["negative_control"] = negative_control(served, None, criteria=criteria, **request)
         made["reliability"] = reliability(None, swept, seed=served.seed, criteria=criteria)
-        return made | {"rank": rank(None, swept, top_n=job.printed.top_n, criteria=criteria)}
+        return made | {"rank": rank(None, swept, top_n=listed.top_n, criteria=criteria)}
 
     settled = {"heads": request["heads"], "criteria": vars(criteria)} | ({"sets": of_sets} if sets.sets else {})
-    run = job.serve("sweep", study, job.options(study, sweeping, control, **settled), work)
+    run = job.serve("sweep", study, job.options(study, sweeping, control, listed, **settled), work)
     ranking = run.table("ranking")
     tables = [
         ("Does the model show the concept?", run.table("assay"), "assay"),
-        ("Heads by the size of their effect", ranking[ranking["rank"] <= job.printed.top_n], "ranking"),
+        ("Heads by the size of their effect", ranking[ranking["rank"] <= listed.top_n], "ranking"),
     ]
     job.tell(run, {"ranking": console.records(ranking)}, tables)

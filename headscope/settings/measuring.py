@@ -273,6 +273,13 @@ class Languages:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Listed:
+    """How many heads a sweep's ranking has; runs of before this counted keep their digests at the default."""
+
+    top_n: Annotated[int, Option("Heads to list for each concept and over all.", OUTPUT, check=1, came_later=True)] = 10
+
+
+@dataclass(frozen=True, kw_only=True)
 class RunSettings(Edits, RandomSets, Sets, NegativeControl, Coverage, Languages):
     """What a whole run is to do."""
 

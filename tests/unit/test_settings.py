@@ -33,7 +33,7 @@ COMMANDS = {
     "run": (run.run, "--negative-control --max-tokens 2"),
     "screen": (screen.screen, ""),
     "ablate": (ablate.ablate, "--heads 0:0"),
-    "sweep": (sweep.sweep, "--negative-control --sets"),
+    "sweep": (sweep.sweep, "--negative-control --sets --top-n 5"),
     "patch": (patch.patch, "--heads 0:0"),
     "attribute": (attribute.attribute, ""),
 }
