@@ -103,15 +103,6 @@ OUTCOMES: dict[str, Outcome] = {
 DAMAGE_OUTCOMES = tuple(outcome.name for outcome in OUTCOMES.values() if outcome.is_damage)
 
 
-def outcome_of(name: str) -> Outcome | None:
-    """The outcome that a cell names, without the part behind ``:``; of families the longest that fits; else None."""
-    base = name.partition(":")[0]
-    if base in OUTCOMES and not OUTCOMES[base].is_family:
-        return OUTCOMES[base]
-    families = [one for one in OUTCOMES.values() if one.is_family and base.startswith(one.name)]
-    return max(families, key=lambda one: len(one.name), default=None)
-
-
 EDITS: dict[str, str] = {
     "mean": "the mean over all tokens of control prompts of other templates",
     "zero": "zero",

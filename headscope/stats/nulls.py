@@ -45,11 +45,6 @@ class RandomSets:
     n_possible: int
     note: str
 
-    @property
-    def exhaustive(self) -> bool:
-        """True where the sets are all that exist."""
-        return len(self.sets) == self.n_possible
-
 
 def draw_disjoint_sets(
     heads_per_layer: Sequence[int], tested: HeadSet, *, n_sets: int = 200, seed: int, name: str = ""

@@ -203,11 +203,6 @@ class Reach:
     templates_to_reach: int
     templates_for_half_d: float
 
-    @property
-    def can_decide(self) -> bool:
-        """Whether one test of the family can be significant at all."""
-        return self.n_templates >= self.templates_to_reach
-
 
 def reach(n_templates: int, n_tests: int = 1, *, alpha: float = 0.05) -> Reach:
     """Smallest p, q and effect that ``n_templates`` templates can show in a family of ``n_tests``."""
