@@ -119,6 +119,7 @@ class Run:
         check_folder_writable(folder)
         made = make_folders(folder)
         lock: FolderLock | None = None
+        run: Run | None = None
         try:
             lock = FolderLock(folder)
             # Asked again under the lock: another process may have begun or finished in between.
@@ -137,8 +138,11 @@ class Run:
                 if resume == "never":
                     shutil.rmtree(folder / SHARDS, ignore_errors=True)
             run._write_manifest()
-        except BaseException:
-            unmake_folders(made, lock)
+        except BaseException as error:
+            if run is not None and run._present(MANIFEST):  # stopped when it had hardly begun
+                run.__exit__(type(error), error, error.__traceback__)
+            else:
+                unmake_folders(made, lock)
             raise
         return run
 

@@ -33,6 +33,7 @@ import headscope as hs
 from headscope.measure.layout import PromptLayout
 from headscope.measure.edits import Arm
 from headscope.measure.forced import ForcedPasses
+from headscope.measure.outcomes import fixed_text_outcomes
 from headscope.measure.lexicons import ConceptTokens, LexiconTokens
 from headscope.models.memory_budget import batch_tokens_within
 from headscope.tokens import Tokens, tree_row

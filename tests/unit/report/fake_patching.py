@@ -3,7 +3,10 @@
 import numpy as np
 import pandas as pd
 
-from headscope.stats.patching import PatchBlock, dissociation_table, patching_table
+from headscope.stats import EffectBlock
+from headscope.stats.patching import PatchedOutcome, dissociation_table
+from headscope.stats.patching import patch_blocks as blocks_of
+from headscope.stats.tables import patching_table
 from tests.unit.report.fake_tables import CONCEPTS
 
 SETTINGS = {"what": "z", "source": "partner", "target": "from_span", "alpha": 1.0}
@@ -12,21 +15,20 @@ TESTS = [{"layer": l, "head": h, "heads": f"{l}:{h}", "role": "single", "k": 1} 
 TEMPLATES = [f"t{i // 2}" for i in range(24)]
 
 
-def patch_blocks() -> list[PatchBlock]:
+def patch_blocks() -> list[EffectBlock]:
     """A block a concept and direction: effects spread evenly over the heads, in another order each."""
-    made: list[PatchBlock] = []
+    made: list[EffectBlock] = []
     for c, concept in enumerate(CONCEPTS):
         for direction, sign in (("necessity", -1.0), ("sufficiency", 1.0)):
             rng = np.random.default_rng([c, int(sign > 0)])
             effect = sign * np.linspace(0.0, 3.0, len(HEADS))[rng.permutation(len(HEADS))]
             control = rng.normal(-3.0, 0.1, (24, len(HEADS)))
-            made.append(
-                PatchBlock(
-                    concept=concept, direction=direction, outcome="lexicon_logodds_nats", unit="nats",
-                    compared_with="control_patch", tests=TESTS, settings=SETTINGS, unpatched=np.full(24, -3.0),
-                    patched=control + effect + rng.normal(0.0, 0.1, control.shape), control_patched=control,
-                    gap=np.full(24, sign * 6.0), templates=TEMPLATES,
-                )
+            patched = control + effect + rng.normal(0.0, 0.1, control.shape)
+            gap = np.full(24, sign * 6.0)
+            outcome = PatchedOutcome("lexicon_logodds_nats", "nats", np.full(24, -3.0), patched, control, gap)
+            made += blocks_of(
+                outcome, ["control_patch"],
+                concept=concept, direction=direction, tests=TESTS, settings=SETTINGS, templates=TEMPLATES,
             )  # fmt: skip
     return made
 

@@ -12,7 +12,8 @@ from headscope.report.numbers import number
 from headscope.report.patch_cells import dissociation_table, patch_table, removal_table, written_examples
 from headscope.report.telling import Teller
 from headscope.report.words import words_of
-from headscope.stats.patching import PatchBlock, patching_table, written_patches
+from headscope.stats.patching import PatchedOutcome, patch_blocks, written_patches
+from headscope.stats.tables import patching_table
 from tests.unit.report.fake_patching import SETTINGS, TEMPLATES, fake_patching
 from tests.unit.report.fake_tables import CONCEPTS, fake_tables
 
@@ -86,15 +87,17 @@ def written_blocks():
     rng = np.random.default_rng(7)
     test = {"heads": "1:2,3:0", "role": "requested", "k": 2}
     return [
-        PatchBlock(
-            concept=concept, direction=direction, outcome=f"keyword_count_{concept}", unit="keywords_per_text",
-            compared_with=other, tests=[test], settings=SETTINGS, unpatched=rng.poisson(0.5, 24).astype(float),
-            patched=rng.poisson(1.7, (24, 1)).astype(float), control_patched=rng.poisson(0.6, (24, 1)).astype(float),
-            gap=None, templates=TEMPLATES,
-        )
+        block
         for concept in CONCEPTS
         for direction in ("sufficiency", "necessity")
-        for other in ("control_patch", "unpatched")
+        for block in patch_blocks(
+            PatchedOutcome(
+                f"keyword_count_{concept}", "keywords_per_text", rng.poisson(0.5, 24).astype(float),
+                rng.poisson(1.7, (24, 1)).astype(float), rng.poisson(0.6, (24, 1)).astype(float),
+            ),
+            ("control_patch", "unpatched"),
+            concept=concept, direction=direction, tests=[test], settings=SETTINGS, templates=TEMPLATES,
+        )
     ]  # fmt: skip
 
 
