@@ -12,6 +12,7 @@ from headscope.stats.areas import areas_table as areas_table
 from headscope.stats.areas import curve_sizes as curve_sizes
 from headscope.stats.clusters import FamilyBlock as FamilyBlock
 from headscope.stats.clusters import split_templates as split_templates
+from headscope.stats.effects import FamilyTest as FamilyTest
 from headscope.stats.effects import effect_rows as effect_rows
 from headscope.stats.effects import family_rows as family_rows
 from headscope.stats.multiplicity import benjamini_hochberg as benjamini_hochberg

@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -64,100 +65,62 @@ ROW_COLUMNS = (
 )
 
 
-def effect_rows(
-    deltas: NDArray[np.floating],
-    templates: Sequence[str | None],
-    *,
-    seed: int,
-    alpha: float = 0.05,
-    family: str,
-    status: str,
-    simultaneous: bool,
-    scale: Scale = "difference",
-    tolerance: float = TOLERANCE_NATS,
-    interval: IntervalKind = "t",
-    n_flips: int | None = None,
-) -> pd.DataFrame:
-    """One row for each test, all of them one family measured on the same prompts.
+@dataclass(frozen=True, kw_only=True)
+class FamilyTest:
+    """How the tests of one family are made.
 
-    Args:
-        deltas: [n_prompts, n_tests], edited - baseline of each prompt; NaN is missing.
-        templates: template id of each prompt.
-        seed: the request's seed.
-        alpha: two-sided level of intervals and corrections.
-        family: name of the family; also names the random flips.
+    Attributes:
+        family: its name; it also names the random flips.
         status: ``confirmatory`` or ``exploratory``; rows below six templates say ``descriptive``.
         simultaneous: also give ``p_max_t``, ``sim_low``, ``sim_high``, and ``mde`` at the max-T level.
         scale: ``difference``; ``log_ratio`` (deltas are logs, reported as ratios); ``divergence`` (never negative,
             such as KL: an interval from 0 up, no test, because "is it above 0" is true by construction).
-        tolerance: |mean| below it is 0 with p = 1, in the unit of ``deltas``.
+        tolerance: |mean| below it is 0 with p = 1, in the unit of the deltas.
         interval: ``t``, or ``bootstrap_t`` for rows with at least 30 templates.
+        step_down: False gives simultaneous intervals and no ``p_max_t``.
         n_flips: random sign-flips; default ``resampling.flips_needed``.
+    """
 
-    Returns:
-        Columns ``ROW_COLUMNS``, in the order of the tests.
+    family: str
+    status: str = "exploratory"
+    simultaneous: bool = False
+    scale: Scale = "difference"
+    tolerance: float = TOLERANCE_NATS
+    interval: IntervalKind = "t"
+    step_down: bool = True
+    n_flips: int | None = None
+
+
+def effect_rows(
+    deltas: NDArray[np.floating], templates: Sequence[str | None], how: FamilyTest, *, seed: int
+) -> pd.DataFrame:
+    """One row for each test, all of them one family measured on the same prompts, columns ``ROW_COLUMNS``.
+
+    ``deltas`` is [n_prompts, n_tests], edited - baseline of each prompt; NaN is missing.
     """
     keys: list[Mapping[str, object]] = [{} for _ in range(np.asarray(deltas).shape[-1])]
-    return family_rows(
-        [FamilyBlock(deltas, templates, keys)],
-        seed=seed,
-        alpha=alpha,
-        family=family,
-        status=status,
-        simultaneous=simultaneous,
-        scale=scale,
-        tolerance=tolerance,
-        interval=interval,
-        n_flips=n_flips,
-    )
+    return family_rows([FamilyBlock(deltas, templates, keys)], how, seed=seed)
 
 
-def family_rows(
-    blocks: Sequence[FamilyBlock],
-    *,
-    seed: int,
-    alpha: float = 0.05,
-    family: str,
-    status: str,
-    simultaneous: bool,
-    scale: Scale = "difference",
-    tolerance: float = TOLERANCE_NATS,
-    interval: IntervalKind = "t",
-    step_down: bool = True,
-    n_flips: int | None = None,
-) -> pd.DataFrame:
+def family_rows(blocks: Sequence[FamilyBlock], how: FamilyTest, *, seed: int, alpha: float = 0.05) -> pd.DataFrame:
     """As ``effect_rows`` for several blocks of prompts (concepts) whose tests form one family.
 
-    Template ids are global: a template that several blocks share flips once for all of them. Without ``step_down`` the
-    family gets simultaneous intervals and no ``p_max_t``. Returns each test's key
-    columns followed by ``ROW_COLUMNS``, block by block.
+    Template ids are global: a template that several blocks share flips once for all of them. ``alpha`` is the two-sided
+    level of intervals and corrections. Returns each test's key columns followed by ``ROW_COLUMNS``, block by block.
     """
     if not 0.0 < alpha < 1.0:
         raise RequestError("the level of a test is impossible", expected="0 < alpha < 1", got=f"{alpha}")
-    if status not in ("confirmatory", "exploratory"):
-        raise RequestError(f'status "{status}" is unknown', expected="confirmatory or exploratory")
-    table = _without_noise(stack(blocks), tolerance, scale)
+    if how.status not in ("confirmatory", "exploratory"):
+        raise RequestError(f'status "{how.status}" is unknown', expected="confirmatory or exploratory")
+    table = _without_noise(stack(blocks), how.tolerance, how.scale)
     tested = table.n_templates >= MIN_TEMPLATES
-    columns = _describe(table, tolerance)
-    columns.update(
-        _infer(
-            table.select(tested),
-            tested,
-            rng=generator(seed, "sign_flips", family),
-            bootstrap_rng=generator(seed, "bootstrap", family) if interval == "bootstrap_t" else None,
-            alpha=alpha,
-            simultaneous=simultaneous,
-            test=scale != "divergence",
-            tolerance=tolerance,
-            step_down=step_down,
-            n_flips=n_flips,
-        )
-    )
+    columns = _describe(table, how.tolerance)
+    columns.update(_infer(table.select(tested), tested, how, seed, alpha))
     columns["q_value"] = benjamini_hochberg(np.asarray(columns["p_value"], dtype=np.float64))
-    _to_scale(columns, scale)
+    _to_scale(columns, how.scale)
     rows = pd.DataFrame({name: columns[name] for name in ROW_COLUMNS if name in columns})
-    rows["family"] = family
-    rows["status"] = np.where(tested, status, "descriptive")
+    rows["family"] = how.family
+    rows["status"] = np.where(tested, how.status, "descriptive")
     keys = pd.DataFrame([dict(key) for block in blocks for key in block.keys], index=rows.index)
     return pd.concat([keys, rows], axis=1)
 
@@ -202,29 +165,23 @@ def skewness(means: FloatArray) -> FloatArray:
     return np.where(usable, (scaled**3).sum(axis=0) * size / ((size - 1) * (size - 2)), np.nan)
 
 
-def _infer(
-    table: TemplateMeans,
-    tested: BoolArray,
-    *,
-    rng: np.random.Generator,
-    bootstrap_rng: np.random.Generator | None,
-    alpha: float,
-    simultaneous: bool,
-    test: bool,
-    tolerance: float,
-    step_down: bool,
-    n_flips: int | None,
-) -> dict[str, FloatArray]:
+def _infer(table: TemplateMeans, tested: BoolArray, how: FamilyTest, seed: int, alpha: float) -> dict[str, FloatArray]:
     """Everything that claims something, for the tests with enough templates; NaN for the others."""
     names = ("ci_low", "ci_high", "sim_low", "sim_high", "p_value", "p_max_t", "mde")
     out = {name: np.full(len(tested), np.nan) for name in names}
     if not tested.any():
         return out
     estimate, deviation = equal_weight_mean(table.means), standard_deviation(table.means)
-    bounds = _interval(table, alpha, bootstrap_rng)
-    flips = flip_test(table.means, rng, alpha=alpha, simultaneous=simultaneous, step_down=step_down, n_flips=n_flips)
+    bounds = _interval(
+        table, alpha, generator(seed, "bootstrap", how.family) if how.interval == "bootstrap_t" else None
+    )
+    rng, simultaneous = generator(seed, "sign_flips", how.family), how.simultaneous
+    flips = flip_test(
+        table.means, rng, alpha=alpha, simultaneous=simultaneous, step_down=how.step_down, n_flips=how.n_flips
+    )
     # A mean below the tolerance is 0 even where templates differ: a test must not find a sign in it.
-    zero = np.abs(estimate) < tolerance
+    zero = np.abs(estimate) < how.tolerance
+    test = how.scale != "divergence"
     found = {"ci_low": bounds.low, "ci_high": bounds.high}
     if test:
         found["p_value"] = np.where(zero, 1.0, flips.p_value)

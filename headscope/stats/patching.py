@@ -16,7 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from headscope.stats.clusters import FamilyBlock, equal_weight_mean, split_templates, template_means
-from headscope.stats.effects import Scale, family_rows
+from headscope.stats.effects import FamilyTest, Scale, family_rows
 from headscope.stats.tables import EffectBlock
 from headscope.tables import TABLES
 from headscope.terms import PRIMARY
@@ -35,7 +35,7 @@ class PatchedOutcome:
         patched: [n_targets, n_tests].
         control_patched: [n_targets, n_tests].
         gap: [n_targets], the source's outcome minus the target's without patch; None where a share has no sense.
-        scale: see ``effects.effect_rows``.
+        scale: see ``effects.FamilyTest``.
     """
 
     name: str
@@ -141,8 +141,10 @@ def dissociation_table(blocks: Sequence[EffectBlock], *, seed: int, alpha: float
                 FamilyBlock((own - other)[:, None], members[a].templates, [{"concept": members[a].concept}])
                 for (a, _), (own, other) in zip(pairs, found, strict=True)
             ],
-            seed=seed, alpha=alpha, family=f"dissociation/{direction}", status="exploratory", simultaneous=False,
-        )  # fmt: skip
+            FamilyTest(family=f"dissociation/{direction}"),
+            seed=seed,
+            alpha=alpha,
+        )
         heads = [" / ".join(dict.fromkeys(str(one.tests[j]["heads"]) for j in picks)) for one, picks in
                  zip(members, chosen, strict=True)]  # fmt: skip
         rows["direction"], rows["unit"] = str(direction), members[0].unit
@@ -155,11 +157,8 @@ def dissociation_table(blocks: Sequence[EffectBlock], *, seed: int, alpha: float
         wins = {pair: bool(low > 0.0) for pair, low in zip(pairs, rows["ci_low"], strict=True)}
         rows["double"] = [wins[a, b] and wins[b, a] for a, b in pairs]
         parts.append(rows)
-    return (
-        pd.concat(parts, ignore_index=True)[TABLES["dissociation"].columns]
-        if parts
-        else pd.DataFrame(columns=TABLES["dissociation"].columns)
-    )
+    columns = TABLES["dissociation"].columns
+    return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
 
 
 def _elsewhere(

@@ -29,43 +29,22 @@ def specificity_blocks(
     templates: Sequence[str | None],
     *,
     edit: str = "mean",
-    scope: str = "all",
     family: str = "specificity",
-    status: str = "exploratory",
 ) -> list[EffectBlock]:
     """Blocks for ``effects_table``, one for each other concept, outcome ``specificity_nats:<other>``.
 
-    Args:
-        concept: the concept whose prompts were measured.
-        tests: as in ``EffectBlock``.
-        own: [n_prompts, n_tests], change of the concept's own log-odds, in nats.
-        others: other concept -> [n_prompts, n_tests], change of its log-odds on the same prompts.
-        templates: template id of each prompt.
-        edit: the edit, one table row's worth.
-        scope: of the edit.
-        family: use one name for all concepts: they are corrected together.
-        status: of the rows.
-
+    ``own`` is the change of the concept's own log-odds, [n_prompts, n_tests] in nats, and ``others`` that of each
+    other concept's on the same prompts. All concepts have one ``family``: they are corrected together.
     In the table ``edited_mean`` is the own change, ``baseline_mean`` the other's, both turned to be positive.
     """
     turned = _turned(own, templates)
     return [
         EffectBlock(
-            concept=concept,
-            outcome=f"{SPECIFICITY_PREFIX}{other}",
-            unit="nats",
-            edit=edit,
-            scope=scope,
-            tests=tests,
-            baseline=_turned(change, templates),
-            edited=turned,
-            templates=templates,
-            family=family,
-            status=status,
-            simultaneous=True,
+            concept, f"{SPECIFICITY_PREFIX}{other}", "nats", edit, "all", tests, _turned(change, templates), turned,
+            templates, family=family, simultaneous=True,
         )
         for other, change in others.items()
-    ]
+    ]  # fmt: skip
 
 
 def _turned(change: NDArray[np.floating], templates: Sequence[str | None]) -> FloatArray:

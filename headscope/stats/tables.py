@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from headscope.errors import RequestError
 from headscope.heads import Head
 from headscope.stats.clusters import FamilyBlock, equal_weight_mean, template_means
-from headscope.stats.effects import TOLERANCE_NATS, IntervalKind, Scale, effect_rows, family_rows
+from headscope.stats.effects import TOLERANCE_NATS, FamilyTest, IntervalKind, Scale, effect_rows, family_rows
 from headscope.stats.multiplicity import benjamini_hochberg
 from headscope.stats.ratios import fieller_ratio
 from headscope.stats.unpaired import unpaired_rows
@@ -77,7 +77,7 @@ class EffectBlock:
         family: tests with the same family are corrected together.
         status: confirmatory or exploratory.
         simultaneous: give max-T p-values and simultaneous intervals.
-        scale: see ``effects.effect_rows``; for ``divergence`` ``edited`` is the divergence and ``baseline`` is 0.
+        scale: see ``effects.FamilyTest``; for ``divergence`` ``edited`` is the divergence and ``baseline`` is 0.
         interval: t or bootstrap_t.
         tolerance: |effect| below it is 0 with p = 1.
         keys: further columns that identify the rows.
@@ -104,6 +104,12 @@ class EffectBlock:
     means: Mapping[str, NDArray[np.floating]] | None = None
     gap: NDArray[np.floating] | None = None
 
+    @property
+    def how(self) -> FamilyTest:
+        """How the block's family is tested."""
+        names = ("family", "status", "simultaneous", "scale", "interval", "tolerance")
+        return FamilyTest(**{name: getattr(self, name) for name in names})
+
     def deltas(self) -> NDArray[np.float64]:
         """[n_prompts, n_tests]: the outcome with each edit minus what it is compared with."""
         baseline, edited = _arms(self)
@@ -123,7 +129,7 @@ def screen_table(blocks: Sequence[ScreenBlock], *, seed: int, alpha: float = 0.0
     parts: list[pd.DataFrame] = []
     for family, members in _by_family(blocks):
         if members[0].control == "phase6_unpaired":
-            parts.extend(_unpaired_screen(members, family, alpha))
+            parts.append(_unpaired_screen(members, family, alpha))
         else:
             parts.append(_paired_screen(members, family, seed, alpha))
     return _shaped(parts, TABLES["screen"].columns)
@@ -138,32 +144,18 @@ def assay_table(
     templates: Sequence[str | None],
     *,
     seed: int,
-    alpha: float = 0.05,
     note: str = "",
 ) -> pd.DataFrame:
     """One row of the ``assay`` table: does the unedited model show the concept at all?
 
-    Args:
-        concept: its name.
-        outcome: e.g. ``lexicon_logodds_nats``.
-        unit: e.g. ``nats``.
-        values: [n_prompts], the outcome on the concept's prompts.
-        controls: [n_prompts], the outcome on each prompt's control.
-        templates: template id of each prompt.
-        seed: the request's seed.
-        alpha: level of the interval.
-        note: a sentence for the record.
-
-    Returns:
-        ``estimate`` is concept - control, ``share_right`` the share of pairs in which the concept's prompt has the
-        larger outcome; ``shown`` is True where the interval lies wholly above 0.
+    Of ``values`` and ``controls``, both [n_prompts], ``estimate`` is concept - control, ``share_right`` the share of
+    pairs in which the concept's prompt has the larger outcome; ``shown`` is True where the interval lies wholly above
+    0. ``note`` is a sentence for the record.
     """
     value, control = np.asarray(values, dtype=np.float64), np.asarray(controls, dtype=np.float64)
     delta = (value - control)[:, None]
-    row = effect_rows(
-        delta, templates, seed=seed, alpha=alpha, family=f"assay/{concept}/{outcome}", status="confirmatory",
-        simultaneous=False,
-    )  # fmt: skip
+    how = FamilyTest(family=f"assay/{concept}/{outcome}", status="confirmatory")
+    row = effect_rows(delta, templates, how, seed=seed)
     paired = ~np.isnan(delta[:, 0])
     notes = [note] if note else []
     if row["status"].iloc[0] == "descriptive":
@@ -200,21 +192,10 @@ def patching_table(blocks: Sequence[EffectBlock], *, seed: int, alpha: float = 0
 def _tested(blocks: Sequence[EffectBlock], columns: Sequence[str], seed: int, alpha: float) -> pd.DataFrame:
     parts: list[pd.DataFrame] = []
     for family, members in _by_family(blocks):
-        first = members[0]
-        settings = {(b.status, b.simultaneous, b.scale, b.interval, b.tolerance) for b in members}
-        if len(settings) > 1:
+        if len({b.how for b in members}) > 1:
             raise RequestError(f'blocks of family "{family}" are to be tested differently', expected="one setting")
-        rows = family_rows(
-            [FamilyBlock(b.deltas(), b.templates, [_effect_key(b, t) for t in b.tests]) for b in members],
-            seed=seed,
-            alpha=alpha,
-            family=family,
-            status=first.status,
-            simultaneous=first.simultaneous,
-            scale=first.scale,
-            tolerance=first.tolerance,
-            interval=first.interval,
-        )
+        tested = [FamilyBlock(b.deltas(), b.templates, [_effect_key(b, t) for t in b.tests]) for b in members]
+        rows = family_rows(tested, members[0].how, seed=seed, alpha=alpha)
         beside = pd.concat([_means_and_share(block, alpha) for block in members], ignore_index=True)
         parts.append(pd.concat([rows, beside], axis=1))
     table = _shaped(parts, columns)
@@ -236,30 +217,22 @@ def _paired_screen(members: Sequence[ScreenBlock], family: str, seed: int, alpha
         FamilyBlock(np.asarray(b.values, np.float64) - np.asarray(b.controls, np.float64), b.templates, _screen_keys(b))
         for b in members
     ]
-    rows = family_rows(
-        blocks, seed=seed, alpha=alpha, family=family, status="exploratory", simultaneous=True, step_down=False,
-        tolerance=TOLERANCE_SHARE,
-    )  # fmt: skip
-    concept_means: list[NDArray[np.float64]] = []
-    control_means: list[NDArray[np.float64]] = []
+    how = FamilyTest(family=family, simultaneous=True, step_down=False, tolerance=TOLERANCE_SHARE)
+    means: dict[str, list[NDArray[np.float64]]] = {"concept_mean": [], "control_mean": []}
     for block, member in zip(blocks, members, strict=True):
         missing = np.isnan(block.deltas)  # the means of the pairs that were compared, so that they differ by estimate
-        concept_means.append(_class_mean(np.where(missing, np.nan, member.values), member.templates))
-        control_means.append(_class_mean(np.where(missing, np.nan, member.controls), member.templates))
-    return rows.assign(concept_mean=np.concatenate(concept_means), control_mean=np.concatenate(control_means))
+        for parts, values in zip(means.values(), (member.values, member.controls), strict=True):
+            parts.append(_class_mean(np.where(missing, np.nan, values), member.templates))
+    rows = family_rows(blocks, how, seed=seed, alpha=alpha)
+    return rows.assign(**{name: np.concatenate(parts) for name, parts in means.items()})
 
 
-def _unpaired_screen(members: Sequence[ScreenBlock], family: str, alpha: float) -> list[pd.DataFrame]:
+def _unpaired_screen(members: Sequence[ScreenBlock], family: str, alpha: float) -> pd.DataFrame:
     parts: list[pd.DataFrame] = []
     for block in members:
+        templates, of_controls = _known(block.templates), _known(block.control_templates or [])
         rows = unpaired_rows(
-            block.values,
-            block.controls,
-            _known(block.templates),
-            _known(block.control_templates or []),
-            alpha=alpha,
-            family=family,
-            tolerance=TOLERANCE_SHARE,
+            block.values, block.controls, templates, of_controls, alpha=alpha, family=family, tolerance=TOLERANCE_SHARE
         )
         means = {
             "concept_mean": np.mean(block.values, axis=0, dtype=np.float64),
@@ -268,7 +241,7 @@ def _unpaired_screen(members: Sequence[ScreenBlock], family: str, alpha: float) 
         parts.append(pd.concat([pd.DataFrame(_screen_keys(block)), rows.assign(**means)], axis=1))
     joint = pd.concat(parts, ignore_index=True)
     joint["q_value"] = benjamini_hochberg(joint["p_value"].to_numpy(np.float64))
-    return [joint]
+    return joint
 
 
 def _known(templates: Sequence[str | None]) -> list[str]:
@@ -278,13 +251,7 @@ def _known(templates: Sequence[str | None]) -> list[str]:
 
 
 def _screen_keys(block: ScreenBlock) -> list[Mapping[str, object]]:
-    shared = {
-        "concept": block.concept,
-        "query": block.query,
-        "measure": block.measure,
-        "control": block.control,
-        "unit": block.unit,
-    }
+    shared = {name: getattr(block, name) for name in ("concept", "query", "measure", "control", "unit")}
     return [{**shared, "layer": head.layer, "head": head.head} for head in block.heads]
 
 

@@ -32,23 +32,13 @@ def unpaired_rows(
     *,
     alpha: float = 0.05,
     family: str,
-    status: str = "exploratory",
     tolerance: float = 1e-6,
 ) -> pd.DataFrame:
     """Mean of ``values`` minus mean of ``controls`` for each test, with CR2 intervals and p-values.
 
-    Args:
-        values: [n_prompts, n_tests] of the concept.
-        controls: [n_controls, n_tests].
-        templates: template id of each concept prompt.
-        control_templates: template id of each control prompt; ids shared with ``templates`` are one cluster.
-        alpha: two-sided level.
-        family: family of the q-values.
-        status: ``exploratory`` or ``confirmatory``; ``descriptive`` below six templates in either class.
-        tolerance: |difference| below it is 0 with p = 1.
-
-    Returns:
-        Columns ``effects.ROW_COLUMNS``; ``d_z`` and ``skewness`` are NaN, they belong to paired designs.
+    ``values`` is [n_prompts, n_tests] and ``controls`` [n_controls, n_tests]; template ids that both have are one
+    cluster, and below six templates in either the rows are descriptive. A |difference| below ``tolerance`` is 0 with
+    p = 1. Columns ``effects.ROW_COLUMNS``; ``d_z`` and ``skewness`` are NaN, they belong to paired designs.
 
     Raises:
         RequestError: shapes disagree or a value is missing; this comparison has no place for either.
@@ -85,7 +75,7 @@ def unpaired_rows(
         "n_prompts": np.full(n_tests, concept.shape[0] + control.shape[0]),
         "n_templates": np.full(n_tests, n_templates),
         "family": family,
-        "status": status if enough else "descriptive",
+        "status": "exploratory" if enough else "descriptive",
     }
     return pd.DataFrame({name: rows[name] for name in ROW_COLUMNS})
 

@@ -17,7 +17,7 @@ from scipy import stats
 
 from headscope.random_streams import generator
 from headscope.stats.clusters import FamilyBlock
-from headscope.stats.effects import effect_rows, family_rows
+from headscope.stats.effects import FamilyTest, effect_rows, family_rows
 from headscope.stats.power import smallest_detectable_d
 
 N_HEADS, CONCEPTS = 16, ("gratitude", "anger", "apology")
@@ -80,9 +80,7 @@ def simulate(case: Case, n_runs: int, seed: int = 0) -> Rates:
         within = rng.standard_normal(means.shape)
         deltas = np.concatenate([means + within, means - within])
         blocks = [FamilyBlock(part, templates, [{}] * N_HEADS) for part in np.split(deltas, len(CONCEPTS), axis=1)]
-        rows = family_rows(
-            blocks, seed=run, family="f", status="confirmatory", simultaneous=True, n_flips=FLIPS, tolerance=0.0
-        )
+        rows = family_rows(blocks, FamilyTest(family="f", simultaneous=True, n_flips=FLIPS, tolerance=0.0), seed=run)
         found = (rows["p_max_t"] <= 0.05).to_numpy()
         discovered = (rows["q_value"] <= 0.05).to_numpy()
         counts += (
@@ -174,9 +172,7 @@ def test_with_correlated_prompts_the_naive_p_lies_and_ours_does_not(n_templates)
     n_runs = 4_000
     deltas, templates = correlated_prompts(n_templates, np.full(n_templates, 8), n_runs, seed=0)
     naive = np.mean(stats.ttest_1samp(deltas, 0.0).pvalue <= 0.05)
-    rows = effect_rows(
-        deltas, templates, seed=0, family="f", status="exploratory", simultaneous=False, n_flips=1_999, tolerance=0.0
-    )
+    rows = effect_rows(deltas, templates, FamilyTest(family="f", n_flips=1_999, tolerance=0.0), seed=0)
     honest = np.mean(rows["p_value"] <= 0.05)
     assert naive > 0.3
     assert honest <= allowed(0.05, n_runs)
@@ -190,9 +186,7 @@ def test_intervals_cover_with_unequal_numbers_of_prompts(n_templates):
     n_runs = 6_000
     prompts = generator(1, "sizes").integers(1, 9, size=n_templates)
     deltas, templates = correlated_prompts(n_templates, prompts, n_runs, seed=1)
-    rows = effect_rows(
-        deltas, templates, seed=0, family="f", status="exploratory", simultaneous=False, n_flips=1_999, tolerance=0.0
-    )
+    rows = effect_rows(deltas, templates, FamilyTest(family="f", n_flips=1_999, tolerance=0.0), seed=0)
     covered = np.mean((rows["ci_low"] <= 0) & (rows["ci_high"] >= 0))
     assert 0.94 <= covered <= 0.965
     assert np.mean(rows["p_value"] <= 0.05) <= allowed(0.05, n_runs)

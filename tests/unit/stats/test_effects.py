@@ -1,5 +1,7 @@
 """Rows of effects: what each column is, what happens at the edges, and laws."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,9 +11,10 @@ from scipy import stats
 
 from headscope.errors import RequestError, WorkError
 from headscope.stats.clusters import FamilyBlock
-from headscope.stats.effects import ROW_COLUMNS, effect_rows, family_rows
+from headscope.stats.effects import ROW_COLUMNS, FamilyTest, family_rows
 from tests.tolerances import FLOAT64
 
+HOW = FamilyTest(family="f", status="confirmatory", simultaneous=True)
 CLAIMS = ["ci_low", "ci_high", "sim_low", "sim_high", "p_value", "p_max_t", "q_value", "mde"]
 
 
@@ -20,8 +23,9 @@ def labels(n_templates: int, prompts_each: int = 2) -> list[str]:
 
 
 def rows_of(deltas: np.ndarray, templates: list[str], **changes: object) -> pd.DataFrame:
-    settings = {"seed": 0, "family": "f", "status": "confirmatory", "simultaneous": True} | changes
-    return effect_rows(deltas, templates, **settings)
+    seed, alpha = changes.pop("seed", 0), changes.pop("alpha", 0.05)
+    block = FamilyBlock(deltas, templates, [{}] * deltas.shape[1])
+    return family_rows([block], replace(HOW, **changes), seed=seed, alpha=alpha)
 
 
 def test_every_column_is_what_it_says():
@@ -153,7 +157,7 @@ def test_blocks_form_one_family_and_keep_their_keys():
         FamilyBlock(rng.normal(0.5, 1, size=(20, 2)), templates, [{"concept": c, "head": h} for h in range(2)])
         for c in ("anger", "apology")
     ]
-    rows = family_rows(blocks, seed=0, family="f", status="confirmatory", simultaneous=True)
+    rows = family_rows(blocks, HOW, seed=0)
     assert list(rows.columns) == ["concept", "head", *ROW_COLUMNS]
     assert rows["concept"].tolist() == ["anger", "anger", "apology", "apology"]
     joint = rows_of(np.hstack([block.deltas for block in blocks]), templates)
@@ -165,9 +169,9 @@ def test_a_template_shared_by_concepts_flips_once_for_all():
     values = np.random.default_rng(3).normal(0.45, 1.0, size=(12, 1))
     alone = rows_of(values, labels(12, 1))["p_max_t"][0]
     copy = FamilyBlock(values, labels(12, 1), [{}])
-    shared = family_rows([copy, copy], seed=0, family="f", status="confirmatory", simultaneous=True)
+    shared = family_rows([copy, copy], HOW, seed=0)
     other = FamilyBlock(values, [f"u{i}" for i in range(12)], [{}])
-    apart = family_rows([copy, other], seed=0, family="f", status="confirmatory", simultaneous=True, n_flips=2**23)
+    apart = family_rows([copy, other], replace(HOW, n_flips=2**23), seed=0)
     assert shared["p_max_t"].tolist() == [alone, alone]
     # The larger of two independent tests, but for ties at their few distinct values.
     assert apart["p_max_t"][0] == pytest.approx(1 - (1 - alone) ** 2, rel=0.05)
