@@ -12,9 +12,9 @@ from serving import Way, serve
 
 from headscope.heads import Head, HeadSet
 from headscope.measure.attention import Probe, read_probes
-from headscope.measure.edits import Arm
+from headscope.measure.edits import Arm, ArmValues
 from headscope.measure.forced import ForcedPasses
-from headscope.measure.generation import generate
+from headscope.measure.generation import TextPasses
 from headscope.measure.layout import PromptLayout
 from headscope.measure.lexicons import ConceptTokens, LexiconTokens
 from headscope.measure.outcomes import lexicon_outcomes
@@ -60,7 +60,9 @@ def load(folder: str) -> dict[str, Way]:
         prompts = [asked(str(i), len(ids), [ids], pack=False) for i, ids in enumerate(task["sequences"])]
         arms = [None, Arm(HeadSet((Head(*task["head"]),)), "zero")]
         sampling = Sampling(max_tokens=task["max_tokens"], greedy=True, stop_at_eos=False)
-        texts = generate(model, prompts, arms, sampling, states=None, batch_tokens=most_batch_tokens(model))
+        texts = TextPasses(
+            model, prompts, arms, sampling, states=ArmValues(model), batch_tokens=most_batch_tokens(model)
+        ).write()
         return [[text for (text,) in arm] for arm in texts]
 
     def sweep(task: dict[str, Any], *, pack: bool, skip: bool) -> np.ndarray:

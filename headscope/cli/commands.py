@@ -41,9 +41,7 @@ class Called:
 def command(names: str, **defaults: Any) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Make a command of a function of groups.
 
-    Args:
-        names: of its options on the command line, in the order of its help.
-        defaults: of options that this command begins otherwise than their group.
+    ``names`` are in the order of its help; ``defaults``: of options that it begins otherwise than their group.
     """
 
     def made(function: Callable[..., None]) -> Callable[..., None]:

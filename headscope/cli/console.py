@@ -114,10 +114,7 @@ def records(table: pd.DataFrame) -> list[dict[str, Any]]:
 def print_table(title: str, rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str]) -> None:
     """A table on standard output.
 
-    Args:
-        title: line above the table.
-        rows: one mapping a row, see ``records``; None is printed as a dash.
-        columns: key in the row -> heading, in order.
+    ``columns``: key in the row -> heading, in order; None in a row (see ``records``) is printed as a dash.
     """
     from rich import box
     from rich.console import Console

@@ -34,11 +34,6 @@ FAULT_CODE = 70  # EX_SOFTWARE, "internal software error", of BSD's sysexits.h
 def run_and_exit(app: typer.Typer, name: str, arguments: Sequence[str] | None = None) -> NoReturn:
     """Run a command line and leave with its exit code.
 
-    Args:
-        app: the command line.
-        name: of the program, as its help shows it.
-        arguments: without the program's name; None takes those of the process.
-
     Raises:
         SystemExit: always.
     """

@@ -16,10 +16,7 @@ if TYPE_CHECKING:
 def check_outputs(folder: Path | None, file: Path | None = None, *endings: str) -> None:
     """Prove, before any work, that outputs could be written; nothing is made.
 
-    Args:
-        folder: a run folder, which need not exist; None where none was named.
-        file: an output file; None where none was named.
-        endings: what the file's name may end in.
+    ``folder`` is a run folder, which need not exist; ``endings``: what the name of ``file`` may end in.
 
     Raises:
         RequestError: one of them cannot be written to, or the file ends otherwise.

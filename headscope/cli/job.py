@@ -69,9 +69,7 @@ class Job:
     def profile(self, *more_prompts: str, concepts: Sequence[str] | str | None = None) -> Profile:
         """The profile of the options, its concepts known to be there; see ``inputs.read_profile``.
 
-        Args:
-            more_prompts: further ``CLASS=FILE``.
-            concepts: by default those of the study.
+        ``more_prompts`` are further ``CLASS=FILE``; ``concepts`` by default those of the study.
 
         Raises:
             ProfileError: no such profile, or its files are malformed.
@@ -228,10 +226,7 @@ def check_edits(edits: Sequence[str]) -> None:
 def refuse_unused(context: typer.Context, names: Iterable[str], because: str) -> None:
     """Refuse options that were given and would be recorded without being used.
 
-    Args:
-        context: of the command.
-        names: of the parameters that have no use in this request.
-        because: ends the sentence "--share is not used ...".
+    ``because`` ends the sentence "--share is not used ...".
 
     Raises:
         RequestError: one of them was given.

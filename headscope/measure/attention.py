@@ -86,14 +86,7 @@ def read_probes(
 ) -> dict[str, FloatArray]:
     """Every measure of ``MEASURES`` for every probe and head.
 
-    Args:
-        model: the model.
-        sequences: token ids.
-        probes: what to read.
-        batch_tokens: most tokens of a batch, padding included.
-        pack: share prefixes between sequences, where the model's load check found this equal.
-        progress: told after each batch.
-        halved: told where a batch had to be halved, how often, because it did not fit into memory.
+    ``pack``: share prefixes between sequences, where the model's load check found this equal.
 
     Returns:
         Measure -> [n_probes, n_layers, n_heads]; the mean over a probe's queries; NaN where a probe has no query or

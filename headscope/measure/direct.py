@@ -83,14 +83,8 @@ def measure_direct(
 ) -> DirectScores:
     """Contributions and direct effects of every head on each prompt's own concept.
 
-    Args:
-        model: the model.
-        prompts: prompts of concepts, not of the control class.
-        outcomes: class of prompts -> the log-odds of its lexicon.
-        states: of the control prompts, for the ``mean`` edit.
-        batch_tokens: most tokens of a batch.
-        progress: told how far the work is.
-        work: who runs the batches.
+    ``prompts`` are of concepts, not of the control class; ``outcomes``: class of prompts -> the log-odds of its
+    lexicon; ``states``: of the control prompts, for the ``mean`` edit.
 
     Raises:
         ModelError: the model's logits are no sum over its parts (see ``models/residual.py``).

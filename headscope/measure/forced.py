@@ -123,13 +123,8 @@ class ForcedPasses:
     ) -> None:
         """Fix what is asked.
 
-        Args:
-            model: the model.
-            layouts: the prompts.
-            outcomes: what is measured; those read in written text are left out.
-            damage_on: ids of the prompts on whose own tokens outcomes are read that are read there.
-            states: what arms put in place of z; needed by arms that take values from other prompts.
-            batch_tokens: most tokens of a batch, padding included.
+        ``damage_on``: ids of the prompts on whose own tokens outcomes are read that are read there; ``states`` is
+        needed by arms that take values from other prompts. Outcomes read in written text are left out.
         """
         self._model, self._layouts = model, list(layouts)
         self._outcomes = [one for one in outcomes if one.read_at != "text"]
@@ -140,13 +135,7 @@ class ForcedPasses:
         self._latest: _Unedited | None = None
 
     def measure(self, arms: Sequence[Arm], progress: Progress | None = None, work: Work = here) -> ForcedOutcomes:
-        """Run every prompt unedited and under every arm.
-
-        Args:
-            arms: the edits.
-            progress: told after each piece.
-            work: who runs the pieces; this process by default, one after the other.
-        """
+        """Run every prompt unedited and under every arm."""
         pieces = self.plan(arms)
         total, done = sum(len(piece.arms) for piece in pieces), 0
         run = partial(self.run, arms=arms)

@@ -72,70 +72,6 @@ class _Live:
     cache: Any
 
 
-def generate(
-    model: HeadModel,
-    prompts: Sequence[PromptLayout],
-    arms: Sequence[Arm | None],
-    sampling: Sampling,
-    *,
-    states: ArmValues | None,
-    batch_tokens: int,
-    pack: bool = True,
-    progress: Progress | None = None,
-    halved: Callable[[int], None] | None = None,
-    work: Work = here,
-) -> list[list[list[tuple[int, ...]]]]:
-    """New token ids of every text.
-
-    Args:
-        model: the model.
-        prompts: what is continued.
-        arms: None is the unedited model.
-        sampling: how tokens are chosen.
-        states: needed by arms that take values from other prompts.
-        batch_tokens: most tokens that run at once. What a batch *holds* follows from the model's memory budget where
-            prompts begin in batches of their own, else it is ``_HELD_PER_RUN`` times as many: after the prompt each
-            row runs one token at a time. All arms of a prompt share a batch.
-        pack: let what rows begin with in common run once.
-        progress: told after each piece.
-        halved: told where a piece had to be halved, how often, because it did not fit into memory.
-        work: who runs the pieces; this process by default, one after the other.
-
-    Returns:
-        ``texts[arm][prompt][sample]``: token ids, without the token that ended them.
-
-    Raises:
-        ProfileError: a prompt, or the source of a patch, and its new tokens do not fit the model's context.
-        RequestError: patterns or values are to be patched.
-    """
-    writer = _Writer(model, prompts, arms, sampling, states or ArmValues(model), batch_tokens, pack)
-    writer.states.check_writing()
-    running = [[writer.layout_of(job) for job in writer.jobs(p, 0)] for p in range(len(prompts))]
-    check_room(model, {one.id: one.n_prompt for unit in running for one in unit}, sampling.max_tokens)
-    _check_together(model, running)
-    texts: list[list[list[tuple[int, ...]]]] = [[[() for _ in range(sampling.samples)] for _ in prompts] for _ in arms]
-    units = [(p, s) for p in range(len(prompts)) for s in range(sampling.samples)]
-    # A unit's arms stand together, so that a difference between arms is never one between batches.
-    widths = [(max(one.n_prompt for one in running[p]) + sampling.max_tokens) * len(running[p]) for p, _ in units]
-    n_rows = min(batch_tokens, most_written_at_once(model)) // max(map(len, running), default=1)
-    together = writer.shares(max((one.n_prompt for unit in running for one in unit), default=0))
-    held = held_tokens(model) if together else _HELD_PER_RUN * batch_tokens
-    in_a_row = [max(one.n_prompt for one in running[p]) for p, _ in units]
-    limits = RowLimits(mixed=model.mixed_row_limit)  # no row of these is a tree
-    plan = plan_batches(widths, held, limits, most_rows=max(1, n_rows), in_a_row=in_a_row)
-    pieces = [TextPiece(tuple(units[index] for index in members)) for members in plan]
-    for done, (piece, result) in enumerate(zip(pieces, work(pieces, writer.run), strict=True)):
-        ends = result["lengths"].cumsum()
-        jobs = [job for unit in piece.units for job in writer.jobs(*unit) if not job.is_source]
-        for job, end, length in zip(jobs, ends, result["lengths"], strict=True):
-            texts[job.arm][job.prompt][job.sample] = tuple(result["ids"][end - length : end].tolist())
-        if halved is not None:
-            halved(int(result["n_halved"]))
-        if progress is not None:
-            progress("generation", done + 1, len(plan))
-    return texts
-
-
 def check_room(model: HeadModel, lengths: Mapping[str, int], max_tokens: int) -> None:
     """Raise ProfileError where a prompt (id -> its tokens) and ``max_tokens`` new ones do not fit the model.
 
@@ -175,8 +111,16 @@ def _check_together(model: HeadModel, running: Sequence[Sequence[PromptLayout]])
 
 
 @dataclass(frozen=True)
-class _Writer:
-    """Writes the texts of a piece; what all pieces have in common, see ``generate``."""
+class TextPasses:
+    """New text of prompts under arms, None among them for the unedited model: planned, written piece by piece.
+
+    Attributes:
+        states: what arms put in place of z.
+        batch_tokens: most tokens that run at once. What a batch *holds* follows from the model's memory budget where
+            prompts begin in batches of their own, else it is ``_HELD_PER_RUN`` times as many: after the prompt each
+            row runs one token at a time. All arms of a prompt share a batch.
+        pack: let what rows begin with in common run once.
+    """
 
     model: HeadModel
     prompts: Sequence[PromptLayout]
@@ -184,7 +128,50 @@ class _Writer:
     sampling: Sampling
     states: ArmValues
     batch_tokens: int
-    pack: bool
+    pack: bool = True
+
+    def write(
+        self, progress: Progress | None = None, halved: Callable[[int], None] | None = None, work: Work = here
+    ) -> list[list[list[tuple[int, ...]]]]:
+        """``texts[arm][prompt][sample]``: token ids, without the token that ended them.
+
+        ``halved`` is told after each piece how often it had to be halved, because it did not fit into memory.
+
+        Raises:
+            ProfileError: a prompt, or the source of a patch, and its new tokens do not fit the model's context.
+            RequestError: patterns or values are to be patched.
+        """
+        self.states.check_writing()
+        running = [[self.layout_of(job) for job in self.jobs(p, 0)] for p in range(len(self.prompts))]
+        check_room(self.model, {one.id: one.n_prompt for unit in running for one in unit}, self.sampling.max_tokens)
+        _check_together(self.model, running)
+        texts: list[list[list[tuple[int, ...]]]] = [
+            [[() for _ in range(self.sampling.samples)] for _ in self.prompts] for _ in self.arms
+        ]
+        pieces = self._plan(running)
+        for done, (piece, result) in enumerate(zip(pieces, work(pieces, self.run), strict=True)):
+            ends = result["lengths"].cumsum()
+            jobs = [job for unit in piece.units for job in self.jobs(*unit) if not job.is_source]
+            for job, end, length in zip(jobs, ends, result["lengths"], strict=True):
+                texts[job.arm][job.prompt][job.sample] = tuple(result["ids"][end - length : end].tolist())
+            if halved is not None:
+                halved(int(result["n_halved"]))
+            if progress is not None:
+                progress("generation", done + 1, len(pieces))
+        return texts
+
+    def _plan(self, running: Sequence[Sequence[PromptLayout]]) -> list[TextPiece]:
+        """Which texts are written together; ``running``: what stands in the rows of each prompt."""
+        units = [(p, s) for p in range(len(self.prompts)) for s in range(self.sampling.samples)]
+        # A unit's arms stand together, so that a difference between arms is never one between batches.
+        in_a_row = [max(one.n_prompt for one in running[p]) for p, _ in units]
+        new = self.sampling.max_tokens
+        widths = [(longest + new) * len(running[p]) for longest, (p, _) in zip(in_a_row, units, strict=True)]
+        n_rows = min(self.batch_tokens, most_written_at_once(self.model)) // max(map(len, running), default=1)
+        held = held_tokens(self.model) if self.shares(max(in_a_row, default=0)) else _HELD_PER_RUN * self.batch_tokens
+        limits = RowLimits(mixed=self.model.mixed_row_limit)  # no row of these is a tree
+        plan = plan_batches(widths, held, limits, most_rows=max(1, n_rows), in_a_row=in_a_row)
+        return [TextPiece(tuple(units[index] for index in members)) for members in plan]
 
     def jobs(self, prompt: int, sample: int) -> list[_Job]:
         """The rows of one prompt and sample: its arms, then the sources of those that are patched."""

@@ -105,14 +105,8 @@ class GradientPasses:
     ) -> None:
         """Fix what is asked.
 
-        Args:
-            model: the model.
-            prompts: prompts of concepts, not of the control class.
-            outcomes: class of prompts -> what is derived.
-            states: of the control prompts, for the ``mean`` edit.
-            partners: prompt id -> its matched control; only those with the same tokens in the same rows are used.
-            batch_tokens: most tokens of a batch, padding included; fewer where the backward pass would keep more
-                than ``GRADIENT_BYTES``.
+        ``prompts`` are of concepts, not of the control class; ``states`` of the control prompts, for the ``mean`` edit.
+        Of ``partners``, prompt id -> its matched control, only those with the same tokens in the same rows are used.
 
         Raises:
             RequestError: an outcome has no gradient.
@@ -131,10 +125,7 @@ class GradientPasses:
     def measure(self, *, steps: int, progress: Progress | None = None, work: Work = here) -> FastScores:
         """All scores of all prompts.
 
-        Args:
-            steps: Gauss-Legendre nodes of the integral; 0 leaves the integrated form out.
-            progress: told how far the work is.
-            work: who runs the batches.
+        ``steps``: Gauss-Legendre nodes of the integral; 0 leaves the integrated form out.
 
         Raises:
             RequestError: gradients do not pass through the model, or ``steps`` is negative.

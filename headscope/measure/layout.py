@@ -110,13 +110,8 @@ def lay_out(
 ) -> list[PromptLayout]:
     """Prepare prompts, each alone and with every readout.
 
-    Args:
-        model: the model.
-        prompts: what to ask.
-        readouts: continuations without their leading space; may be empty.
-        templates: prompt id -> template label.
-        encoder: the model's encoder by default.
-        pack: lay a prompt and its readouts into one row where the model takes that.
+    ``readouts`` are continuations without their leading space, and may be none; ``templates``: prompt id -> template
+    label; ``pack``: lay a prompt and its readouts into one row where the model takes that.
 
     Raises:
         ProfileError: a prompt is empty or too long, or a readout changes how the end of its prompt is tokenized.

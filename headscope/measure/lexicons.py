@@ -64,11 +64,7 @@ class ConceptTokens:
 def concept_tokens(encoder: Encoder, profile: Profile, concepts: Sequence[str], context: str) -> list[ConceptTokens]:
     """The tokens of several concepts' lexicons for the next word after ``context``.
 
-    Args:
-        encoder: the model's encoder.
-        profile: whose lexicons and reference words.
-        concepts: names, in order.
-        context: text before the word: a readout, or the end of a prompt.
+    ``context``: text before the word, a readout or the end of a prompt.
 
     Raises:
         ProfileError: fewer than three tokens of a lexicon are left, or all of them are another concept's too.

@@ -51,9 +51,7 @@ def fits(run: Callable[[], None]) -> bool:
 def in_halves(items: Sequence[Item], run: Callable[[Sequence[Item]], None]) -> int:
     """Run ``items`` as one batch, or where that does not fit as two halves, each by the same rule.
 
-    Args:
-        items: at least one.
-        run: leaves nothing behind where it fails.
+    ``run`` leaves nothing behind where it fails.
 
     Returns:
         How many batches were halved.

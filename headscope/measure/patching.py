@@ -57,12 +57,7 @@ class PatchStates(ArmValues):
     ) -> None:
         """Fix what is patched; sources whose mean is taken run here, others with their targets.
 
-        Args:
-            model: the model.
-            patches: one for each target.
-            recipe: what, where and how far.
-            layers: of all heads that will be patched.
-            batch_tokens: most tokens of a batch of sources, padding included.
+        ``layers``: of all heads that will be patched.
 
         Raises:
             ModelError: patterns or values are to be patched where a gate or norm stands between attention and z.

@@ -31,14 +31,9 @@ def patched_between_rows(
 ) -> Generator[None]:
     """Patch the one pass inside the block.
 
-    Args:
-        model: the model.
-        alpha: how far.
-        rows: for each row its arm, None for the unedited and for twins; the target's prompt, for twins too; the
-            places of the row's own tokens.
-        twins: for each row the row of its source, where it has one.
-        cells: by layer what is patched.
-        mean: (layer, sources) -> [H, d] where there is no twin.
+    Each of ``rows`` is an arm, None for the unedited and for twins; the target's prompt, for twins too; and the places
+    of the row's own tokens. ``twins``: for each row the row of its source, where it has one, else ``mean`` gives [H,
+    d].
     """
     seen: dict[int, Tensor] = {}
     edits: dict[int, LayerEdit] = {}

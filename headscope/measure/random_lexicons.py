@@ -27,11 +27,6 @@ _STEM = 4
 def with_random_lexicons(encoder: Encoder, profile: Profile, *, seed: int) -> Profile:
     """The profile with the same prompts and readouts, and random words in place of every lexicon.
 
-    Args:
-        encoder: the model's encoder.
-        profile: whose concepts lose their words.
-        seed: the request's seed.
-
     Raises:
         ProfileError: the tokenizer has too few whole words that the reference word list knows.
     """

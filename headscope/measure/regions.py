@@ -89,15 +89,7 @@ def read_regions(
 ) -> tuple[FloatArray, FloatArray]:
     """Shares of attention by region and norms of what is written from each, means over the texts of each owner.
 
-    Args:
-        model: the model.
-        texts: what is read; each from its last token.
-        owners: whom each text counts to, an index.
-        n_owners: how many there are.
-        batch_tokens: most tokens of a batch.
-        pack: share prefixes between texts where the model allows it.
-        progress: told after each batch.
-        halved: told where a batch had to be halved, how often.
+    Each text is read from its last token and counts to the owner with its index in ``owners``.
 
     Returns:
         Two arrays [n_owners, n_layers, n_heads, n_regions]; NaN for heads that a layer does not have, for owners

@@ -98,11 +98,7 @@ def choose(
 ) -> list[int]:
     """The next token of each row.
 
-    Args:
-        logits: [B, V].
-        texts: (prompt, sample) of each row; rows of one text draw the same numbers.
-        noise: where each text's numbers come from.
-        sampling: how tokens are chosen.
+    ``texts``: (prompt, sample) of each row of ``logits`` [B, V]; rows of one text draw the same numbers from ``noise``.
     """
     if sampling.greedy:
         return logits.argmax(dim=-1).tolist()

@@ -39,14 +39,7 @@ def watch_rows(
 ) -> int:
     """Run rows unedited; give ``add``, batch by batch, what ``keep`` takes of each layer.
 
-    Args:
-        model: the model.
-        rows: what is run.
-        keep: sees z or v [B, T, H, d], or patterns [B, H, T, T].
-        add: told all that was kept of a batch when the batch has run.
-        what: ``z``, ``pattern`` or ``v``.
-        layers: which layers are seen, in their order.
-        batch_tokens: most tokens of a batch, padding included.
+    ``keep`` sees z or v [B, T, H, d], or patterns [B, H, T, T]; ``add`` is told what was kept when the batch has run.
 
     Returns:
         How many batches were halved because they did not fit into memory.

@@ -112,9 +112,7 @@ def declared(group: type) -> Mapping[str, Declared]:
 def request_options(group: Any, offered: Iterable[str] | None = None) -> dict[str, Any]:
     """The values of a group that stand among the options of a request.
 
-    Args:
-        group: of the values.
-        offered: fields that the verb has; all of the group by default.
+    ``offered``: fields that the verb has; all of the group by default.
     """
     asked = None if offered is None else frozenset(offered)
     values: dict[str, Any] = {}
@@ -162,11 +160,7 @@ def _line(each: Declared) -> str:
 def grouped(function: str, options: Mapping[str, Any], allowed: Iterable[str], *groups: type[Any]) -> list[Any]:
     """One of each group, of the keywords of a function.
 
-    Args:
-        function: its name, for the message.
-        options: as given.
-        allowed: keywords that there are.
-        groups: each takes what it has a field for.
+    ``function`` is its name, for the message; each of ``groups`` takes what it has a field for.
 
     Raises:
         TypeError: a keyword that there is not, in Python's own words.

@@ -97,11 +97,6 @@ def jackknife_interval(
 ) -> tuple[float, float, float]:
     """A statistic of the means over templates, with its delete-one-template interval.
 
-    Args:
-        means: without missing values.
-        statistic: of the mean over templates.
-        alpha: 1 - level.
-
     Returns:
         Estimate, lower and upper limit; the limits are NaN below six templates.
 

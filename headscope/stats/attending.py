@@ -36,10 +36,7 @@ def answer(low: float, high: float, smallest: float) -> str:
 def attending(screen: pd.DataFrame | None, smallest: float, *, query: str | None = None) -> pd.DataFrame:
     """What decides whether each head attends to each concept, and the answer.
 
-    Args:
-        screen: ``screen`` table; None where no screen was made.
-        smallest: the smallest share of attention that matters.
-        query: as in ``primary_screen``.
+    ``smallest``: the smallest share of attention that matters; ``query`` as in ``primary_screen``.
 
     Returns:
         One row a concept and head that was screened: ``measure`` (which decided), ``estimate`` and its intervals,

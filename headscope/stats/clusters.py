@@ -74,9 +74,7 @@ class FamilyBlock:
 def template_means(values: NDArray[np.floating], templates: Sequence[str | None]) -> TemplateMeans:
     """Average the prompts of each template.
 
-    Args:
-        values: [n_prompts, n_tests]; NaN is missing and left out of its mean.
-        templates: template id of each prompt.
+    ``values`` is [n_prompts, n_tests]; NaN is missing and left out of its mean.
 
     Raises:
         RequestError: the shapes disagree, or a prompt has no template id.

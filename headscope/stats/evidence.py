@@ -278,12 +278,8 @@ def _spread(row: Mapping[Hashable, Any], alpha: float) -> tuple[float, float]:
 def templates_to_decide(distance: float, beyond: float, deviation: float, n_family: float, alpha: float) -> float:
     """Templates for 80 % power to decide, if the truth is the estimate, at the family's max-T level; NaN where none do.
 
-    Args:
-        distance: from the estimate to the limit that must lie outside the interval, on the side that is nearer.
-        beyond: to the limit on the other side; inf where there is none.
-        deviation: over templates.
-        n_family: effective size of the family.
-        alpha: family-wise level.
+    ``distance``: from the estimate to the limit that must lie outside the interval, on the nearer side; ``beyond``: to
+    the limit on the other, inf where there is none; ``n_family``: effective size of the family.
     """
     if not deviation > 0.0:
         return math.nan

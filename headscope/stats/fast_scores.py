@@ -42,14 +42,7 @@ def score_rows(
 ) -> pd.DataFrame:
     """Rows of the ``scores`` table for one concept and score, exact effects still missing.
 
-    Args:
-        concept: whose prompts.
-        measure: name of the score.
-        edit: the edit whose effect it predicts.
-        unit: of the values.
-        values: [n_prompts, n_heads] predicted effect, edited - baseline; NaN is missing.
-        heads: of the columns.
-        templates: template of each prompt.
+    ``values`` is [n_prompts, n_heads], the predicted effect, edited - baseline; NaN is missing.
 
     Returns:
         One row a head; ``rank`` 1 is the largest |estimate|. No rows where every value is missing.
@@ -162,12 +155,8 @@ def recall_bound(
 ) -> dict[str, float]:
     """How much of the heads whose |effect| reaches ``threshold`` lies in ``top``.
 
-    Args:
-        top: exact effects of the heads a score chose.
-        random: exact effects of heads drawn at random, without replacement, from the others.
-        n_rest: how many others there are, the drawn ones among them.
-        threshold: smallest |effect| that matters, nats.
-        alpha: one-sided level of the bound.
+    ``top`` are exact effects of the heads a score chose, ``random`` of heads drawn without replacement from the
+    ``n_rest`` others; ``threshold``: smallest |effect| that matters, nats.
 
     Returns:
         recall, the share with the rest extrapolated from the random heads; recall_low, its lower 95 % limit

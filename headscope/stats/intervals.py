@@ -42,8 +42,7 @@ def satterthwaite_df(counts: Int[IntArray, "templates tests"]) -> Float[FloatArr
     With M = I - 11'/n and D = diag(1 / prompts of each template), the working covariance of the template means,
     df = tr(MD)^2 / tr(MDMD). Equal numbers of prompts give n - 1.
 
-    Args:
-        counts: prompts of each template; 0 is a template that takes no part.
+    ``counts``: prompts of each template; 0 is a template that takes no part.
 
     Source: Bell & McCaffrey 2002; Pustejovsky & Tipton 2018, equation 10, working model = independent prompts.
     """
@@ -68,10 +67,8 @@ def simultaneous_interval(
 ) -> Interval:
     """Intervals that hold for all tests of a family at once.
 
-    Args:
-        means: of each template.
-        critical_t: from ``resampling.flip_test``. Where it is infinite the interval is the whole line,
-            except where the template means do not vary at all.
+    Where ``critical_t`` (of ``resampling.flip_test``) is infinite the interval is the whole line, except where the
+    template means do not vary at all.
     """
     estimate, error = equal_weight_mean(means), standard_error(means)
     half = np.where(error == 0.0, 0.0, np.where(error == 0.0, 1.0, error) * critical_t)
@@ -90,11 +87,7 @@ def bootstrap_t_interval(
     Unlike t it is not symmetric, so it follows skewed effects (counts, divergences). NaN below 30 templates: there
     its quantiles rest on a handful of distinct values.
 
-    Args:
-        means: NaN where a template takes no part.
-        rng: source of the resamples; all tests share them.
-        alpha: 1 - level.
-        n_resamples: bootstrap samples.
+    ``means`` is NaN where a template takes no part; all tests share the resamples.
 
     Source: Hall 1992, section 3.2; Cameron, Gelbach & Miller 2008 for clusters.
     """

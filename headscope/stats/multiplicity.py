@@ -16,8 +16,7 @@ from headscope.stats.clusters import FloatArray
 def benjamini_hochberg(p_values: Float[FloatArray, "*tests"]) -> Float[FloatArray, "*tests"]:
     """Adjusted p-values (q-values) of one family.
 
-    Args:
-        p_values: in (0, 1]; NaN is no test: it stays NaN and does not count towards the family.
+    p is in (0, 1]; NaN is no test: it stays NaN and does not count towards the family.
 
     Raises:
         RequestError: a p-value is outside (0, 1]. A p of 0 is a claim no test of finite data can make.

@@ -51,12 +51,7 @@ def draw_disjoint_sets(
 ) -> RandomSets:
     """Draw the random sets that a tested set is compared with.
 
-    Args:
-        heads_per_layer: the model's shape.
-        tested: the set whose effect is to be placed.
-        n_sets: how many to draw; all are taken where fewer exist.
-        seed: the request's seed.
-        name: distinguishes several draws for the same set.
+    All are taken where fewer than ``n_sets`` exist; ``name`` distinguishes several draws for the same set.
 
     Raises:
         RequestError: ``n_sets`` is not positive, or a tested head does not exist in the model.
@@ -96,13 +91,7 @@ def null_row(
 ) -> pd.DataFrame:
     """One row of the ``nulls`` table.
 
-    Args:
-        concept: the class of prompts the effects are measured on.
-        tested: the set.
-        outcome: e.g. ``lexicon_logodds_nats``.
-        estimate: the set's effect.
-        null_estimates: [n_sets], the random sets' effects on the same prompts.
-        sets: as drawn.
+    ``null_estimates``: [n_sets], the random sets' effects on the same prompts.
 
     Raises:
         RequestError: the number of effects and sets disagree, or an effect is missing.

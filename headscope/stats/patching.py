@@ -62,14 +62,7 @@ def patch_blocks(
     All concepts and heads of one direction, outcome (other concepts' lexicons together) and comparison are a family.
     Those with a gap also get max-T p-values and simultaneous intervals.
 
-    Args:
-        outcome: what was measured.
-        compared_with: ``control_patch``, ``unpatched``, or both.
-        concept: the concept that is brought or taken.
-        direction: sufficiency or necessity.
-        tests: as in ``EffectBlock``.
-        settings: columns ``what``, ``source``, ``target``, ``alpha``.
-        templates: template id of each target.
+    ``settings``: columns ``what``, ``source``, ``target``, ``alpha``.
     """
     own, _, other = outcome.name.partition(":")
     means = {

@@ -58,12 +58,7 @@ def smallest_detectable_d(
 ) -> float:
     """Smallest effect, in standard deviations over templates, that is found with the given power.
 
-    Args:
-        n_templates: templates of the test.
-        n_tests: size of the family, for the Bonferroni level.
-        alpha: family-wise level.
-        power: e.g. .8.
-        critical_t: use this critical value (from max-T) instead of Bonferroni's.
+    ``critical_t`` (from max-T) takes the place of Bonferroni's for ``n_tests`` at the family-wise level ``alpha``.
 
     Returns:
         d > 0; NaN below 6 templates or where the critical value is infinite.
@@ -128,13 +123,8 @@ def templates_for_interval(
 ) -> float:
     """Fewest templates after which a simultaneous interval lies within its margins with the given power.
 
-    Args:
-        margin_low: distance from the true effect down to the nearer limit, in standard deviations over templates;
-            inf where there is no limit on that side.
-        margin_high: the same upwards.
-        n_tests: size of the family, for a Bonferroni half-width.
-        alpha: family-wise level.
-        power: chance that both ends are inside.
+    Margins are distances from the true effect to the nearer limit, in standard deviations over templates; inf where
+    there is no limit on that side.
 
     Returns:
         A number of templates; NaN where a margin is 0 or less (no number would do), inf beyond ten million.

@@ -37,10 +37,7 @@ def fieller_ratio(
 ) -> Ratio:
     """Mean of ``numerator`` / mean of ``denominator``, test by test.
 
-    Args:
-        numerator: template means, nats; NaN where a template takes no part.
-        denominator: likewise.
-        alpha: 1 - level.
+    Both are template means in nats; NaN where a template takes no part.
 
     Returns:
         The estimate is NaN where the denominator's mean is below ``SMALLEST_WHOLE_NATS`` in size; the interval also

@@ -53,11 +53,7 @@ def split_half(
 ) -> tuple[float, Reliability]:
     """Correlation of the heads' effects between halves of the templates.
 
-    Args:
-        means: heads with a missing template are left out.
-        seed: the request's seed.
-        name: distinguishes several rankings.
-        n_splits: random splits.
+    Heads with a missing template are left out; ``name`` distinguishes several rankings.
 
     Returns:
         The mean Pearson correlation of halves, and its Spearman-Brown correction with the range over splits. NaN
@@ -91,12 +87,7 @@ def top_k_jaccard(
 ) -> Reliability:
     """How much of the top k by |mean effect| returns when templates are resampled with replacement.
 
-    Args:
-        means: a missing template is left out of a head's mean.
-        k: size of the top.
-        seed: the request's seed.
-        name: distinguishes several rankings.
-        n_resamples: bootstrap samples.
+    A missing template is left out of a head's mean; ``name`` distinguishes several rankings.
 
     Returns:
         Jaccard index with the top k of all templates: mean and range over resamples. NaN below six templates.
@@ -131,12 +122,7 @@ def reliability_table(
 ) -> pd.DataFrame:
     """One row a concept: split-half reliability of its ranking and stability of its top k.
 
-    Args:
-        blocks: concept -> the single-head effects (or screening differences) of its prompts.
-        by: which of the two, ``effect`` or ``screen``.
-        seed: the request's seed.
-        k: size of the top; at most the number of heads.
-        n_resamples: splits and resamples.
+    ``blocks``: concept -> the single-head effects (``by`` "effect") or screening differences ("screen") of its prompts.
     """
     rows: list[tuple[object, ...]] = []
     for concept, block in blocks.items():
@@ -156,12 +142,7 @@ def leave_one_template_out(
 
     The level that max-T leaves to one test is estimated on all templates and kept for each subset.
 
-    Args:
-        blocks: the family of single-head effects.
-        thresholds: for each block, the smallest effect that matters, in the unit of its deltas.
-        seed: the request's seed.
-        alpha: simultaneous level.
-        family: the family's name, as in ``effects.family_rows``.
+    ``thresholds``: for each block, the smallest effect that matters, in the unit of its deltas.
 
     Returns:
         Key columns, ``answer`` (causal, no effect, undecided), ``stable_share`` of the templates without which the

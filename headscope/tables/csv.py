@@ -52,10 +52,8 @@ def table_to_text(name: str, table: pd.DataFrame) -> str:
 def text_to_table(name: str, lines: Iterable[str], where: str) -> pd.DataFrame:
     """The table ``name`` from the lines of a CSV, its columns in the table's order and of its kinds.
 
-    Args:
-        name: of the table.
-        lines: with their ends, as a file opened with ``newline=""`` gives them.
-        where: they come from, for messages.
+    ``lines`` come with their ends, as a file opened with ``newline=""`` gives them; ``where`` they come from is for
+    messages.
 
     Raises:
         RequestError: no such table, other columns, a cell that does not fit, or two rows of one key.

@@ -20,11 +20,7 @@ def ablation_document(
 ) -> dict[str, Any]:
     """The ablation file's content; see ``runs.phase6.write_ablation``.
 
-    Args:
-        model: ``HeadModel.describe()``, or the manifest's ``model``.
-        tables: ``effects`` and ``texts`` of the ablation.
-        record: its record.
-        added: further keys (versions, fingerprints, ...), plain data.
+    ``added``: further keys (versions, fingerprints, ...), plain data.
 
     Raises:
         WorkError: the ablation wrote no texts.

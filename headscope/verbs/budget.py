@@ -52,11 +52,7 @@ class Choice:
 def choose_budget(study: Study, budget: str, *, edits: Sequence[str], no_gradients: str | None) -> Choice:
     """The budget of a run.
 
-    Args:
-        study: what is asked of which model.
-        budget: one of ``BUDGETS``.
-        edits: kinds of edit of the sweep.
-        no_gradients: why there are none; None where there are.
+    ``no_gradients``: why there are none; None where there are.
     """
     if budget != "auto":
         return Choice(budget, "as asked")

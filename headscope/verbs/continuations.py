@@ -15,8 +15,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from headscope.chat import Chat
-from headscope.measure.edits import Arm
-from headscope.measure.generation import check_room, generate
+from headscope.measure.edits import Arm, ArmValues
+from headscope.measure.generation import TextPasses, check_room
 from headscope.measure.outcomes import Outcome
 from headscope.measure.outcomes.keywords import PREFIXES, keyword_outcomes
 from headscope.measure.outcomes.repetition import DISTINCT_2
@@ -102,10 +102,9 @@ def continued(
     """Continue the prompts of a stage, which are its study's ``rows``, unedited and under each arm; score the texts."""
     study, prompts, arms = stage.study, stage.layouts, [None, *stage.arms]
     halvings: list[int] = []
-    ids = generate(
-        study.model, prompts, arms, sampling, states=stage.served(), batch_tokens=study.batch_tokens, pack=study.pack,
-        progress=study.progress, halved=halvings.append, work=stage.work(sampling=vars(sampling)),
-    )  # fmt: skip
+    states = stage.served() or ArmValues(study.model)
+    passes = TextPasses(study.model, prompts, arms, sampling, states, study.batch_tokens, study.pack)
+    ids = passes.write(study.progress, halvings.append, stage.work(sampling=vars(sampling)))
     decode: Callable[..., str] = study.model.tokenizer.decode
     texts = [
         [
@@ -169,13 +168,8 @@ def texts_table(
 ) -> pd.DataFrame:
     """The ``texts`` table: continuations of both arms side by side, one row for each arm, prompt and sample.
 
-    Args:
-        study: whose prompts were continued.
-        arms: the edits.
-        written: what was written.
-        concept: the concept it is about, where it is not that of each prompt.
-        direction: of a patch.
-        source_id: what to say of the source of an arm and the prompt with an index.
+    ``concept``: what it is about, where that is not the concept of each prompt; ``source_id``: what to say of the
+    source of an arm and the prompt with an index.
     """
     return pd.DataFrame(
         {

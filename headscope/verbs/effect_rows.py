@@ -98,11 +98,8 @@ def effect_blocks(
 ) -> list[EffectBlock]:
     """Blocks for ``stats.effects_table``, one for each class, outcome and kind of edit.
 
-    Args:
-        edits: in the order of the outcomes' arms.
-        outcomes: what was measured.
-        family: names the families of these tests, e.g. ``sweep``.
-        confirmatory: the kind of edit whose primary outcome is the one confirmatory family; None for none.
+    ``family`` names the families of these tests, e.g. ``sweep``; ``confirmatory``: the kind of edit whose primary
+    outcome is the one confirmatory family.
     """
     blocks: list[EffectBlock] = []
     for kind in dict.fromkeys(edit.arm.kind for edit in edits):

@@ -51,11 +51,7 @@ class Example:
 def attention_examples(model: HeadModel, prompts: Iterable[Example], *, batch_tokens: int, pack: bool) -> xr.Dataset:
     """The attention rows of the first ``EXAMPLES`` prompts of each concept.
 
-    Args:
-        model: the model.
-        prompts: candidates in the profile's order; those without a query are no examples.
-        batch_tokens: most tokens of a batch.
-        pack: share prefixes between examples.
+    Candidates come in the profile's order; those without a query are no examples.
 
     Returns:
         ``example_attention`` (example, layer, head, token), shares of attention that sum to 1 over tokens (less where

@@ -127,14 +127,8 @@ def forecast_of(
 ) -> Forecast:
     """Counted stages, timed by a calibration, and what the templates can show.
 
-    Args:
-        study: what is asked of which model.
-        stages: of the request.
-        calibration: see ``calibrate``.
-        n_tests: of one family.
-        templates: for each row of ``reach`` its name and the template label of each prompt; each concept's by default.
-        text_tokens: to be written at most.
-        notes: plain sentences, behind those of the study.
+    ``n_tests``: of one family; ``templates``: for each row of ``reach`` its name and the template label of each prompt,
+    each concept's by default; ``notes``: plain sentences, behind those of the study.
     """
     groups = templates or [(name, study.labels_of(study.rows_of(name))) for name in study.names]
     reached = [

@@ -19,11 +19,7 @@ from headscope.verbs.patch_pairs import DIRECTIONS, PatchPlan, Planner
 def forecast_patch(study: Study, heads: HeadSet, request: PatchRequest, *, text_tokens: int = 0) -> Forecast:
     """Count the work of ``patch``, calibrate, and say what the prompts can show.
 
-    Args:
-        study: what is asked of which model.
-        heads: the heads to patch.
-        request: what is patched into what.
-        text_tokens: new tokens of one target under one arm; 0 where no text is written.
+    ``text_tokens``: new tokens of one target under one arm; 0 where no text is written.
 
     Raises:
         RequestError, ProfileError: as ``patch`` would.

@@ -71,12 +71,7 @@ def joint(
 ) -> JointResult:
     """Place the joint effect of each chosen set among random sets, and beside the sum of its heads' single effects.
 
-    Args:
-        study: what was swept.
-        sweep: single effects of the same model and profile.
-        chosen: the sets.
-        joint_estimates: the joint effect of each, deciding edit, measured on its prompts.
-        n_random: random sets for each.
+    ``joint_estimates``: the joint effect of each chosen set, deciding edit, measured on its prompts.
     """
     rows: list[pd.DataFrame] = []
     drawn: list[dict[str, Any]] = []

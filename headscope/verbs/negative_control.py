@@ -26,12 +26,8 @@ def negative_control(
 ) -> Result:
     """Sweep and judge every head with random words in place of the lexicons.
 
-    Args:
-        study: of the sweep that this is beside; its seed also draws the words.
-        screened: the run's screen, which does not depend on lexicons; without one no head can be called a carrier.
-        heads: heads to edit, each alone.
-        edits: kinds of edit.
-        criteria: what decides a verdict.
+    The seed of the study also draws the words. Without ``screened``, the run's screen, which does not depend on
+    lexicons, no head can be called a carrier.
 
     Returns:
         Table ``negative_control``: the columns of ``verdicts``, of random words read after each concept's prompts. The

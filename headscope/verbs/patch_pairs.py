@@ -123,11 +123,8 @@ class Planner:
     def __init__(self, study: Study, *, source: str, alignment: str, what: str) -> None:
         """Find every prompt's slot.
 
-        Args:
-            study: the laid-out prompts.
-            source: ``partner``, ``mean`` or a prompt's id.
-            alignment: ``end`` or ``exact``.
-            what: ``z``, ``pattern`` or ``v``.
+        ``source`` is ``partner``, ``mean`` or a prompt's id, ``alignment`` ``end`` or ``exact``, ``what`` as in
+        ``Recipe``.
 
         Raises:
             RequestError: an unknown source or alignment.

@@ -32,12 +32,7 @@ def reliability(
 ) -> ReliabilityResult:
     """How firm the rankings and the answers of a run are.
 
-    Args:
-        screen: result of ``screen``; None where none was made.
-        sweep: result of ``sweep``.
-        top_k: size of the top whose stability is given.
-        seed: of splits and resamples.
-        criteria: what decides an answer.
+    ``top_k``: size of the top whose stability is given.
     """
     names: list[str] = sweep.record["concepts"]
     effects = {name: _effect_block(sweep, name) for name in names}

@@ -162,12 +162,7 @@ def read_means(
 ) -> tuple[dict[str, FloatArray], dict[str, FloatArray]]:
     """Every measure of each prompt and of its control: means over views, and over controls where there are several.
 
-    Args:
-        comparisons: the prompts.
-        alike: the control prompts' views.
-        shape: (n_layers, n_heads).
-        read: reads probes.
-        progress: told how many probes of all are read.
+    ``shape`` is (n_layers, n_heads); ``progress`` is told how many probes of all are read.
 
     Returns:
         Of the prompts and of their controls: measure -> [n_prompts, n_layers, n_heads], the mean over the reads that

@@ -102,11 +102,7 @@ def smallest_sets(
 ) -> tuple[pd.DataFrame, list[EffectBlock]]:
     """The ``smallest`` table of one concept, a row a direction, and the blocks of its ``effects`` rows.
 
-    Args:
-        changes: measures the sets.
-        sweep: single effects and baselines.
-        both: the concept's orders.
-        share: of the concept gap to remove.
+    ``both``: the concept's orders; ``share``: of the concept gap to remove.
     """
     gaps = concept_gaps(sweep, changes.concept)
     rows: list[tuple[object, ...]] = []

@@ -12,9 +12,9 @@ from headscope.errors import RequestError
 from headscope.heads import HeadSet, every_head
 from headscope.measure.attention import Probe, read_probes
 from headscope.measure.edit_kinds import EDIT_KINDS
-from headscope.measure.edits import Arm, ControlStates
+from headscope.measure.edits import Arm, ArmValues, ControlStates
 from headscope.measure.forced import ForcedPasses
-from headscope.measure.generation import generate
+from headscope.measure.generation import TextPasses
 from headscope.measure.outcomes import fixed_text_outcomes
 from headscope.measure.sampling import Sampling
 from headscope.models.editing import LayerEdit, editing
@@ -118,7 +118,7 @@ def test_texts_that_end_at_different_times_go_on_as_each_alone(model: HeadModel)
     kept = model.hf.generation_config.eos_token_id
     model.hf.generation_config.eos_token_id = eos
     try:
-        found = generate(model, prompts, list(models), sampling, states=None, batch_tokens=4000)
+        found = TextPasses(model, prompts, list(models), sampling, states=ArmValues(model), batch_tokens=4000).write()
     finally:
         model.hf.generation_config.eos_token_id = kept
     for arm, texts in zip(models, found, strict=True):

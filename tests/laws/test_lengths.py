@@ -16,9 +16,9 @@ from headscope.errors import ProfileError, RequestError
 from headscope.heads import HeadSet
 from headscope.measure.alignment import Patch, Placed, Recipe, Slot
 from headscope.measure.attention import Probe, read_probes
-from headscope.measure.edits import Arm
+from headscope.measure.edits import Arm, ArmValues
 from headscope.measure.forced import ForcedPasses
-from headscope.measure.generation import generate
+from headscope.measure.generation import TextPasses
 from headscope.measure.layout import PromptLayout
 from headscope.measure.outcomes import fixed_text_outcomes
 from headscope.measure.patching import PatchStates
@@ -159,7 +159,9 @@ def test_texts_are_those_of_each_prompt_alone(model: HeadModel, scheme: str, pac
     texts = [SHORT, LONG[0], LONG[1], [*SHORT, 9], LONG[2]]
     prompts = [asked_alone(f"p{index}", ids) for index, ids in enumerate(texts)]
     sampling = Sampling(max_tokens=6, samples=1, greedy=True, stop_at_eos=False)
-    written = generate(model, prompts, [None, Arm(HEADS, "zero")], sampling, states=None, batch_tokens=4000, pack=pack)
+    written = TextPasses(
+        model, prompts, [None, Arm(HEADS, "zero")], sampling, states=ArmValues(model), batch_tokens=4000, pack=pack
+    ).write()
     plain = hf_of(scheme)
     for of_arm, hf in zip(
         written, [plain, oracles.without_heads(plain, [(h.layer, h.head) for h in HEADS], 8)], strict=True
@@ -173,10 +175,10 @@ def test_a_text_that_would_cross_the_limit_is_refused(model: HeadModel) -> None:
     for n_tokens in (5, 6):
         sampling = Sampling(max_tokens=n_tokens, samples=1, greedy=True)
         if 8 + n_tokens - 1 <= LIMIT:
-            generate(model, prompts, [None], sampling, states=None, batch_tokens=400)
+            TextPasses(model, prompts, [None], sampling, states=ArmValues(model), batch_tokens=400).write()
         else:
             with pytest.raises(ProfileError, match="cross the length"):
-                generate(model, prompts, [None], sampling, states=None, batch_tokens=400)
+                TextPasses(model, prompts, [None], sampling, states=ArmValues(model), batch_tokens=400).write()
 
 
 def patches_of(model: HeadModel, *pairs: tuple[list[int], list[int]]) -> tuple[list[PromptLayout], PatchStates]:
@@ -223,7 +225,7 @@ def test_text_patched_from_the_other_side_of_the_limit_is_refused(model: HeadMod
     targets, states = patches_of(model, (SHORT, LONG[1]))
     arm, sampling = Arm(HEADS, "patch"), Sampling(max_tokens=2, samples=1, greedy=True)
     with pytest.raises(RequestError, match="side by side"):
-        generate(model, targets, [None, arm], sampling, states=states, batch_tokens=400)
+        TextPasses(model, targets, [None, arm], sampling, states=states, batch_tokens=400).write()
 
 
 def test_a_pass_that_would_break_the_rule_is_refused(model: HeadModel) -> None:

@@ -6,7 +6,7 @@ import torch
 from headscope.heads import Head, HeadSet
 from headscope.measure.attention import Probe, read_probes
 from headscope.measure.edits import Arm, ControlStates
-from headscope.measure.generation import generate
+from headscope.measure.generation import TextPasses
 from headscope.measure.layout import lay_out
 from headscope.measure.sampling import Sampling
 from headscope.models.loading import load_model
@@ -30,7 +30,7 @@ def measured(device: str):
     attention = read_probes(model, sequences, probes, batch_tokens=512, pack=True)["attention"]
     arms = [None, Arm(HeadSet((Head(2, 1),)), "mean"), Arm(HeadSet((Head(1, 0),)), "zero")]
     sampling = Sampling(max_tokens=8, greedy=True)
-    return attention, generate(model, asked[:20], arms, sampling, states=states, batch_tokens=512)
+    return attention, TextPasses(model, asked[:20], arms, sampling, states=states, batch_tokens=512).write()
 
 
 def test_a_gpu_gives_what_a_processor_gives():

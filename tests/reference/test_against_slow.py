@@ -8,8 +8,8 @@ import pytest
 from headscope.api import screen
 from headscope.errors import RequestError
 from headscope.heads import Head, HeadSet
-from headscope.measure.edits import Arm, ControlStates
-from headscope.measure.generation import generate
+from headscope.measure.edits import Arm, ArmValues, ControlStates
+from headscope.measure.generation import TextPasses
 from headscope.measure.layout import lay_out
 from headscope.measure.outcomes import KL, PERPLEXITY, log_odds_name
 from headscope.measure.sampling import Sampling
@@ -156,7 +156,9 @@ def test_generation_agrees_with_writing_one_text_at_a_time_without_a_cache(model
     prompts = [study.layouts[i] for i in (0, 3, 11, 20)]
     arm = Arm(HeadSet.of(HEADS), kind)
     sampling = Sampling(max_tokens=8, greedy=True)
-    texts = generate(model, prompts, [None, arm], sampling, states=study.states([kind]), batch_tokens=4096)
+    texts = TextPasses(
+        model, prompts, [None, arm], sampling, states=study.states([kind]) or ArmValues(model), batch_tokens=4096
+    ).write()
     for p, prompt in enumerate(prompts):
         values = None
         if kind == "mean":

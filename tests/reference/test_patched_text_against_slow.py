@@ -13,8 +13,8 @@ from headscope.errors import ProfileError, RequestError
 from headscope.heads import HeadSet
 from headscope.measure.alignment import TARGETS, Patch, Placed, Recipe, slot_of
 from headscope.measure.edit_kinds import PATCH_KINDS
-from headscope.measure.edits import Arm
-from headscope.measure.generation import generate
+from headscope.measure.edits import Arm, ArmValues
+from headscope.measure.generation import TextPasses
 from headscope.measure.layout import encoder_of, lay_out
 from headscope.measure.patching import PatchStates
 from headscope.measure.sampling import Sampling
@@ -73,7 +73,7 @@ def written(model, patches, heads, recipe=None, sampling=GREEDY, *, batch_tokens
     states = PatchStates(model, patches, recipe or Recipe(), layers=layers, batch_tokens=4096)
     arms = [None, *(Arm(heads, kind) for kind in PATCH_KINDS)]
     prompts = [patch.target.layout for patch in patches]
-    return generate(model, prompts, arms, sampling, states=states, batch_tokens=batch_tokens)
+    return TextPasses(model, prompts, arms, sampling, states=states, batch_tokens=batch_tokens).write()
 
 
 def everything(model):
@@ -157,7 +157,7 @@ def test_with_every_head_patched_from_the_span_on_a_target_writes_what_its_sourc
     assert target.layout.tokens.ids[-1] == source.layout.tokens.ids[-1]
     assert target.slot.n_prompt == source.slot.n_prompt
     found = written(model, patches_of(placed)[:1], everything(model))
-    alone = generate(model, [source.layout], [None], GREEDY, states=None, batch_tokens=4096)
+    alone = TextPasses(model, [source.layout], [None], GREEDY, states=ArmValues(model), batch_tokens=4096).write()
     assert found[1][0] == alone[0][0]
     assert found[1][0] != found[0][0]
 

@@ -28,7 +28,6 @@ __all__ = [
 def fixed_text_outcomes(lexicons: Sequence[Sequence[ConceptTokens]]) -> list[Outcome]:
     """What every study measures on fixed text: each concept's log-odds, and damage.
 
-    Args:
-        lexicons: for each readout the tokens of each concept.
+    ``lexicons``: for each readout the tokens of each concept.
     """
     return [*lexicon_outcomes(lexicons).values(), KL, PERPLEXITY]

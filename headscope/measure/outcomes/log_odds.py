@@ -38,8 +38,7 @@ def log_odds_name(concept: str) -> str:
 def lexicon_outcomes(lexicons: Sequence[Sequence[ConceptTokens]]) -> dict[str, Outcome]:
     """Concept -> its log-odds.
 
-    Args:
-        lexicons: for each readout (one entry where there are none) the tokens of each concept.
+    ``lexicons``: for each readout (one entry where there are none) the tokens of each concept.
     """
     of_concept = {one[0].concept: one for one in map(tuple, zip(*lexicons, strict=True))}
     return {

@@ -190,12 +190,7 @@ def summed_by_row(
 ) -> Tensor:
     """[n_rows] float64 each row's part of its prompt's outcome: the sum over its places / ``n_readouts``.
 
-    Args:
-        logits: [N, V], differentiable or not.
-        places: of answers.
-        outcomes: class of prompts -> its outcome.
-        n_rows: of the batch.
-        n_readouts: over how many places a prompt's outcome is a mean.
+    ``logits`` is [N, V] at ``places`` of answers; a prompt's outcome is a mean over ``n_readouts`` places.
     """
     total = torch.zeros(n_rows, dtype=torch.float64, device=logits.device)
     for _, concept, index in groups_of(places):

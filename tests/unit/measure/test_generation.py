@@ -13,7 +13,7 @@ from headscope.heads import Head, HeadSet
 from headscope.measure import edits, generation, sampling
 from headscope.measure.edit_kinds import EDIT_KINDS
 from headscope.measure.edits import Arm, ControlStates
-from headscope.measure.generation import generate
+from headscope.measure.generation import TextPasses
 from headscope.measure.layout import lay_out
 from headscope.measure.sampling import Sampling, stop_ids
 from headscope.models.editing import LayerEdit, watching_z
@@ -46,7 +46,7 @@ def asked_of(model):
 def texts_of(model, arms, sampling=SAMPLED, *, prompts=None, batch_tokens=4096):
     asked, states = asked_of(model)
     chosen = asked if prompts is None else [asked[i] for i in prompts]
-    return generate(model, chosen, arms, sampling, states=states, batch_tokens=batch_tokens)
+    return TextPasses(model, chosen, arms, sampling, states=states, batch_tokens=batch_tokens).write()
 
 
 @pytest.mark.parametrize("scope", ["all", "generated"])
@@ -129,11 +129,11 @@ def test_sharing_what_prompts_begin_with_changes_no_text(model, scope):
     arms = [None, *(Arm(HeadSet((MATTERS,)), kind) for kind in EDIT_KINDS)]
     sampling = Sampling(max_tokens=8, samples=2, seed=4, scope=scope)
     common = {"states": states, "batch_tokens": 512}
-    shared = generate(model, prompts, arms, sampling, **common)
+    shared = TextPasses(model, prompts, arms, sampling, **common).write()
     with counting([model.anatomy.layers[0].projection]) as ran:
-        assert generate(model, prompts, arms, sampling, **common, pack=False) == shared
+        assert TextPasses(model, prompts, arms, sampling, **common, pack=False).write() == shared
     with counting([model.anatomy.layers[0].projection]) as ran_shared:
-        generate(model, prompts, arms, sampling, **common)
+        TextPasses(model, prompts, arms, sampling, **common).write()
     new = (sampling.max_tokens - 1) * len(prompts) * len(arms) * sampling.samples
     alone = len(arms) * sampling.samples * sum(one.n_prompt for one in prompts)
     assert total(ran) >= new + alone
@@ -143,7 +143,7 @@ def test_sharing_what_prompts_begin_with_changes_no_text(model, scope):
 def test_texts_that_do_not_fit_together_are_written_in_halves_and_are_the_same(model, monkeypatch):
     prompts, states = asked_of(model)
     arms = [None, Arm(HeadSet((MATTERS,)), "zero")]
-    whole = generate(model, prompts, arms, SAMPLED, states=states, batch_tokens=4096)
+    whole = TextPasses(model, prompts, arms, SAMPLED, states=states, batch_tokens=4096).write()
     step, halvings = generation.step, []
 
     def full_above_eight_rows(model, cache, ids, positions, mask):
@@ -152,7 +152,7 @@ def test_texts_that_do_not_fit_together_are_written_in_halves_and_are_the_same(m
         return step(model, cache, ids, positions, mask)
 
     monkeypatch.setattr(generation, "step", full_above_eight_rows)
-    halved = generate(model, prompts, arms, SAMPLED, states=states, batch_tokens=4096, halved=halvings.append)
+    halved = TextPasses(model, prompts, arms, SAMPLED, states=states, batch_tokens=4096).write(halved=halvings.append)
     assert sum(halvings) > 0
     assert halved == whole
 
