@@ -11,8 +11,11 @@ from headscope.cli.job import LOADING, PROMPTS, TEMPLATE, WORKERS, Job, check_ed
 from headscope.errors import RequestError
 from headscope.settings import Judging, Sets, Sweeping
 from headscope.settings.measuring import Listed, NegativeControl
+from headscope.terms import DECIDING_EDIT
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from headscope.study import Study
     from headscope.verbs.result import Result
 
@@ -39,7 +42,6 @@ def sweep(job: Job, sweeping: Sweeping, sets: Sets, control: NegativeControl, ju
     profile = job.profile()
 
     from headscope.verbs.curves import check_curves, curves
-    from headscope.verbs.effect_rows import DECIDING_EDIT
     from headscope.verbs.enough_templates import require_verdicts
     from headscope.verbs.negative_control import negative_control
     from headscope.verbs.rank import rank
@@ -48,13 +50,7 @@ def sweep(job: Job, sweeping: Sweeping, sets: Sets, control: NegativeControl, ju
 
     if judging.require_verdicts:
         require_verdicts(profile, job.settings.concepts)
-    check_edits(sweeping.edits)
-    if DECIDING_EDIT not in sweeping.edits:
-        raise RequestError(
-            f'the edit "{DECIDING_EDIT}" decides and cannot be left out',
-            got=", ".join(sweeping.edits),
-            fix="add --edit mean; headscope.sweep in Python takes any edits and ranks nothing",
-        )
+    _check(sweeping.edits)
     criteria = criteria_of(judging)
     study = job.study(profile)
     request: dict[str, Any] = {"heads": str(study.model.head_set(sweeping.heads)), "edits": sweeping.edits}
@@ -86,3 +82,14 @@ def sweep(job: Job, sweeping: Sweeping, sets: Sets, control: NegativeControl, ju
         ("Heads by the size of their effect", ranking[ranking["rank"] <= listed.top_n], "ranking"),
     ]
     job.tell(run, {"ranking": console.records(ranking)}, tables)
+
+
+def _check(edits: Sequence[str]) -> None:
+    """Raise RequestError where an edit stands twice, or the one that decides is left out."""
+    check_edits(edits)
+    if DECIDING_EDIT not in edits:
+        raise RequestError(
+            f'the edit "{DECIDING_EDIT}" decides and cannot be left out',
+            got=", ".join(edits),
+            fix="add --edit mean; headscope.sweep in Python takes any edits and ranks nothing",
+        )

@@ -212,10 +212,7 @@ class _StatesAt:
 
 
 def _read(
-    model: HeadModel,
-    residual: Residual,
-    prompts: Sequence[PromptLayout],
-    where: Sequence[tuple[int, int]],
+    model: HeadModel, residual: Residual, prompts: Sequence[PromptLayout], where: Sequence[tuple[int, int]]
 ) -> tuple[_StatesAt, Tensor, LogitPlaces]:
     batch = batch_of([prompts[p].rows[r] for p, r in where], model.device)
     places = LogitPlaces.answers(prompts, where, model.tokenizer)
@@ -239,13 +236,7 @@ class _GroupScores:
     """The scores of a group."""
 
     def __init__(
-        self,
-        model: HeadModel,
-        residual: Residual,
-        states: _StatesAt,
-        logits: Tensor,
-        group: _Group,
-        share: float,
+        self, model: HeadModel, residual: Residual, states: _StatesAt, logits: Tensor, group: _Group, share: float
     ) -> None:
         self._model, self._residual, self._states, self._share = model, residual, states, share
         self._places, self._owners = group.places.to(model.device), group.owners

@@ -23,7 +23,6 @@ from headscope.stats.ranking import layer_table as layer_table
 from headscope.stats.ranking import rank_heads as rank_heads
 from headscope.stats.reliability import leave_one_template_out as leave_one_template_out
 from headscope.stats.reliability import reliability_table as reliability_table
-from headscope.stats.reliability import verdict_stability as verdict_stability
 from headscope.stats.specificity import specificity_blocks as specificity_blocks
 from headscope.stats.tables import EffectBlock as EffectBlock
 from headscope.stats.tables import ScreenBlock as ScreenBlock

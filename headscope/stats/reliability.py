@@ -5,7 +5,6 @@
 2. ``top_k_jaccard``: resample templates with replacement; how much of the top k stays.
 3. ``leave_one_template_out``: drop each template in turn; does the simultaneous interval still give the same answer
    (causal, no effect, undecided)?
-4. ``verdict_stability``: the same for whole verdict tables that the caller made without each template.
 """
 
 from __future__ import annotations
@@ -183,28 +182,3 @@ def _answers(means: Float[FloatArray, "templates tests"], level: FloatArray, lim
     beyond = (estimate - half > limit) | (estimate + half < -limit)
     inside = (estimate - half > -limit) & (estimate + half < limit)
     return np.where(beyond, "causal", np.where(inside, "no effect", "undecided"))
-
-
-def verdict_stability(full: pd.DataFrame, without: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """Compare the verdicts on all prompts with those made without each template.
-
-    Args:
-        full: ``verdicts`` table of all templates.
-        without: template -> ``verdicts`` table made without it.
-
-    Returns:
-        concept, heads, verdict, stable_share (NaN without any comparison), changes_without (comma-joined templates).
-    """
-    keys = ["concept", "heads"]
-    base = full[[*keys, "verdict"]].reset_index(drop=True)
-    same = np.zeros(len(base))
-    differs: list[list[str]] = [[] for _ in range(len(base))]
-    for label, table in without.items():
-        other = base.merge(table[[*keys, "verdict"]], on=keys, how="left", suffixes=("", "_without"))
-        equal = (other["verdict"] == other["verdict_without"]).to_numpy(bool)
-        same += equal
-        for row in np.flatnonzero(~equal):
-            differs[row].append(label)
-    base["stable_share"] = same / len(without) if without else np.nan
-    base["changes_without"] = [",".join(labels) for labels in differs]
-    return base

@@ -15,16 +15,16 @@ import pandas as pd
 from headscope.errors import RequestError
 from headscope.heads import HeadSet
 from headscope.measure.outcomes.keywords import KEYWORD_COUNTING
-from headscope.measure.outcomes.sentiment import SentimentScorer, load_sentiment
+from headscope.measure.outcomes.sentiment import SentimentScorer
 from headscope.settings import Writing
 from headscope.stages import Stage
 from headscope.stats import EffectBlock, effects_table
 from headscope.study import Study
 from headscope.verbs.continuations import (
-    check_texts_fit,
     generated_blocks,
     open_end,
     sampling_of,
+    scorer_of,
     study_metrics,
     texts_table,
     write_texts,
@@ -105,10 +105,7 @@ def _scorer(study: Study, writing: Writing) -> SentimentScorer:
         raise RequestError(
             f'keyword counting "{writing.keyword_counting}" does not exist', expected=" or ".join(KEYWORD_COUNTING)
         )
-    sampling_of(study, writing)
-    scorer = load_sentiment(writing.sentiment)
-    check_texts_fit(study, writing.max_tokens)
-    return scorer
+    return scorer_of(study, writing)
 
 
 def _texts(

@@ -18,6 +18,7 @@ from headscope.models.head_model import HeadModel
 from headscope.stats.clusters import equal_weight_mean, template_means
 from headscope.stats.fast_scores import score_rows
 from headscope.study import Study
+from headscope.verbs.result import prompt_coords
 
 
 @dataclass(frozen=True)
@@ -121,11 +122,8 @@ def arrays_of_scores(
         found["logit_difference"] = (by_prompt, direct.total, logits)
     return xr.Dataset(
         found,
-        coords={
-            "prompt": [one.id for one in prompts],
-            "concept": ("prompt", [one.concept for one in prompts]),
-            "template": ("prompt", [one.template for one in prompts]),
-            "pair": ("prompt", [study.pair_of[layout.id] or "" for layout in prompts]),
+        coords=prompt_coords(study, prompts)
+        | {
             "layer": range(len(study.model.anatomy)),
             "head": range(max(study.model.heads_per_layer)),
         },

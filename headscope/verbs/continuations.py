@@ -20,7 +20,7 @@ from headscope.measure.generation import TextPasses, check_room
 from headscope.measure.outcomes import Outcome
 from headscope.measure.outcomes.keywords import PREFIXES, keyword_outcomes
 from headscope.measure.outcomes.repetition import DISTINCT_2
-from headscope.measure.outcomes.sentiment import SentimentScorer
+from headscope.measure.outcomes.sentiment import SentimentScorer, load_sentiment
 from headscope.measure.sampling import Sampling, stop_ids
 from headscope.settings import Writing
 from headscope.stages import Stage
@@ -70,6 +70,14 @@ def check_texts_fit(study: Study, max_tokens: int, *, controls: bool = False) ->
     prompts = [*study.prompts, *(study.profile.controls if controls else ())]
     lengths = {prompt.id: len(study.encoder.encode(prompt.text, name=f"prompt {prompt.id}")) for prompt in prompts}
     check_room(study.model, lengths, max_tokens)
+
+
+def scorer_of(study: Study, writing: Writing, *, controls: bool = False) -> SentimentScorer:
+    """Who scores texts, once it is known that they can be written as asked."""
+    sampling_of(study, writing)
+    scorer = load_sentiment(writing.sentiment)
+    check_texts_fit(study, writing.max_tokens, controls=controls)
+    return scorer
 
 
 def writing_facts(study: Study, sampling: Sampling, scorer: SentimentScorer) -> dict[str, Any]:

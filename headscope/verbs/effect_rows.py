@@ -29,6 +29,7 @@ from headscope.stats import EffectBlock, assay_table
 from headscope.stats.specificity import specificity_blocks
 from headscope.study import Study
 from headscope.terms import DECIDING_EDIT as DECIDING_EDIT
+from headscope.verbs.result import prompt_coords
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -176,11 +177,8 @@ def arrays_of(study: Study, edits: Sequence[Edited], outcomes: ForcedOutcomes) -
             **{f"baseline_{name}": (("prompt",), outcomes.baseline[name], unit) for name, unit in own},
             **{f"edited_{name}": (("edit", "prompt"), outcomes.edited[name], unit) for name, unit in own},
         },
-        coords={
-            "prompt": [layout.id for layout in study.layouts],
-            "concept": ("prompt", [layout.concept for layout in study.layouts]),
-            "template": ("prompt", [layout.template for layout in study.layouts]),
-            "pair": ("prompt", [study.pair_of[layout.id] or "" for layout in study.layouts]),
+        coords=prompt_coords(study, study.layouts)
+        | {
             "lexicon": list(study.profile.concepts),
             "edit": [str(edit.arm) for edit in edits],
             "heads": ("edit", [str(test["heads"]) for test in tests]),

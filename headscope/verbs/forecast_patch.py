@@ -26,7 +26,7 @@ def forecast_patch(study: Study, heads: HeadSet, request: PatchRequest, *, text_
     """
     recipe, each = request.recipe, request.alone(heads)
     planner = Planner(study, source=request.source, alignment=request.alignment, what=recipe.what)
-    plans = _planned(planner, study.names, request.asked_directions)
+    plans = planner.plans(request.asked_directions)
     sets = [HeadSet((head,)) for head in heads] if each else [heads]
     counted = [study.stage("unpatched", []).counted(), *_counted(study, plans, sets)]
     if request.n_random and not each:
@@ -48,11 +48,7 @@ def forecast_patch(study: Study, heads: HeadSet, request: PatchRequest, *, text_
 def patch_stages(study: Study, sets: Sequence[HeadSet], *, alignment: str, bound: bool) -> list[Counted]:
     """The work of patching z between partners in both directions."""
     planner = Planner(study, source="partner", alignment=alignment, what="z")
-    return _counted(study, _planned(planner, study.names, DIRECTIONS), sets, bound=bound)
-
-
-def _planned(planner: Planner, concepts: Sequence[str], directions: Sequence[str]) -> list[PatchPlan]:
-    return [planner.plan(name, direction) for name in concepts for direction in planner.directions(name, directions)]
+    return _counted(study, planner.plans(DIRECTIONS), sets, bound=bound)
 
 
 def _counted(

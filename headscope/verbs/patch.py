@@ -29,7 +29,7 @@ from headscope.heads import HeadSet
 from headscope.measure.alignment import STUDY_NAMES, Recipe
 from headscope.measure.edits import Arm
 from headscope.measure.outcomes import PRIMARY
-from headscope.measure.outcomes.sentiment import SentimentScorer, load_sentiment
+from headscope.measure.outcomes.sentiment import SentimentScorer
 from headscope.measure.sampling import Sampling
 from headscope.profiles.types import Profile
 from headscope.settings import Patching, Writing
@@ -38,14 +38,7 @@ from headscope.stats.nulls import draw_disjoint_sets, null_row
 from headscope.stats.patching import dissociation_table
 from headscope.stats.tables import patching_table
 from headscope.study import Study
-from headscope.verbs.continuations import (
-    check_texts_fit,
-    continued,
-    open_end,
-    sampling_of,
-    texts_table,
-    writing_facts,
-)
+from headscope.verbs.continuations import continued, open_end, sampling_of, scorer_of, texts_table, writing_facts
 from headscope.verbs.effect_rows import Edited, assay_of, facts_of
 from headscope.verbs.patch_pairs import DIRECTIONS, Planner
 from headscope.verbs.patch_rows import Patched, patched_arrays
@@ -75,6 +68,11 @@ class PatchRequest(Patching):
         if self.directions == "both":
             return list(DIRECTIONS)
         return [self.directions] if isinstance(self.directions, str) else list(self.directions)
+
+    @property
+    def columns(self) -> dict[str, object]:
+        """What is asked, as it stands beside every row."""
+        return {"what": self.recipe.what, "source": self.source, "target": self.target, "alpha": float(self.alpha)}
 
     def alone(self, heads: str | HeadSet) -> bool:
         """Whether each of the heads is patched alone."""
@@ -107,14 +105,9 @@ def patch(
     scorer = None
     if writing is not None:
         sampling_of(study, writing)
-        if not alone and recipe.what == "z":
-            scorer = load_sentiment(writing.sentiment)
-            check_texts_fit(study, writing.max_tokens, controls=True)
+        scorer = scorer_of(study, writing, controls=True) if not alone and recipe.what == "z" else None
     planner = Planner(study, source=request.source, alignment=request.alignment, what=recipe.what)
-    plans = [planner.plan(c, d) for c in study.names for d in planner.directions(c, request.asked_directions)]
-    settings = {
-        "what": recipe.what, "source": request.source, "target": request.target, "alpha": float(request.alpha)
-    }  # fmt: skip
+    plans, settings = planner.plans(request.asked_directions), request.columns
     tests = [Edited(Arm(heads, "patch"), "single" if alone else "requested").test() for heads in sets]
     unpatched = study.measure([])
     measured = [Patched(study, plan, plan.stage(study, "patch", sets, recipe).run(), tests, settings) for plan in plans]

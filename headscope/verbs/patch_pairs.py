@@ -167,6 +167,10 @@ class Planner:
             )
         return fitting
 
+    def plans(self, asked: Sequence[str]) -> list[PatchPlan]:
+        """A plan for each of the study's concepts and those of the directions asked for that the source allows."""
+        return [self.plan(name, one) for name in self._study.names for one in self.directions(name, asked)]
+
     def plan(self, concept: str, direction: str) -> PatchPlan:
         """The patches of one concept in one direction.
 

@@ -25,6 +25,7 @@ from headscope.profiles.types import Profile
 from headscope.stats import ScreenBlock, screen_table
 from headscope.study import Study
 from headscope.tokens import Encoder
+from headscope.verbs.result import prompt_coords
 
 _STRIPPED = ".,!?;:"
 CONFOUNDED = (
@@ -79,15 +80,8 @@ def screen_phase6(study: Study) -> tuple[dict[str, pd.DataFrame], xr.Dataset, di
     table = screen_table(_blocks(study, values), seed=study.seed)
     dataset = xr.Dataset(
         {"attention": (("prompt", "layer", "head"), values, {"unit": "attention_share"})},
-        coords={
-            "prompt": [prompt.id for prompt in prompts],
-            "layer": np.arange(values.shape[1]),
-            "head": np.arange(values.shape[2]),
-            "concept": ("prompt", [prompt.concept for prompt in prompts]),
-            "template": ("prompt", [study.templates[prompt.id] for prompt in prompts]),
-            "pair": ("prompt", [prompt.pair or "" for prompt in prompts]),
-            "n_span_tokens": ("prompt", sizes),
-        },
+        coords=prompt_coords(study, prompts, layer=np.arange(values.shape[1]), head=np.arange(values.shape[2]))
+        | {"n_span_tokens": ("prompt", sizes)},
     )
     record = {
         "protocol": "phase6",

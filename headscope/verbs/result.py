@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 import xarray as xr
+
+from headscope.measure.layout import PromptLayout
+from headscope.profiles.types import Prompt
+from headscope.study import Study
 
 
 @dataclass(frozen=True, repr=False)
@@ -42,3 +46,14 @@ class Result:
 
     def _repr_html_(self) -> str:
         return self.table.to_html(max_rows=20)
+
+
+def prompt_coords(study: Study, prompts: Sequence[Prompt | PromptLayout], **axes: Any) -> dict[str, Any]:
+    """Coordinates of arrays by prompt: the prompts' ids, further ``axes``, and what each prompt belongs to."""
+    return {
+        "prompt": [one.id for one in prompts],
+        **axes,
+        "concept": ("prompt", [one.concept for one in prompts]),
+        "template": ("prompt", [study.templates[one.id] for one in prompts]),
+        "pair": ("prompt", [study.pair_of[one.id] or "" for one in prompts]),
+    }

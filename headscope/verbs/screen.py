@@ -33,7 +33,7 @@ from headscope.stats import ScreenBlock, screen_table
 from headscope.study import Study
 from headscope.verbs.examples import Example, attention_examples
 from headscope.verbs.phase6_screen import screen_phase6
-from headscope.verbs.result import Result
+from headscope.verbs.result import Result, prompt_coords
 from headscope.verbs.screen_plan import Alike, Comparison, Read, View, by_length, compare, read_means, views_of
 
 PROTOCOLS = ("matched", "phase6")
@@ -193,6 +193,7 @@ def _dataset(study: Study, comparisons: Sequence[Comparison], alike: Alike, read
     """Every measure of each prompt and of its control (the mean over its controls), dims (prompt, layer, head)."""
     n_layers, n_heads = len(study.model.heads_per_layer), max(study.model.heads_per_layer)
     values, controls = read_means(comparisons, alike, (n_layers, n_heads), read, study.progress)
+    prompts, counts = [one.prompt for one in comparisons], ("n_controls", "n_span_tokens", "n_control_span_tokens")
     variables: dict[str, Any] = {}
     for measure in MEASURES:
         attributes = {"unit": UNITS[measure]}
@@ -200,17 +201,10 @@ def _dataset(study: Study, comparisons: Sequence[Comparison], alike: Alike, read
         variables[f"{measure}_control"] = (("prompt", "layer", "head"), controls[measure], attributes)
     return xr.Dataset(
         variables,
-        coords={
-            "prompt": [one.prompt.id for one in comparisons],
-            "layer": np.arange(n_layers),
-            "head": np.arange(n_heads),
-            "concept": ("prompt", [one.prompt.concept for one in comparisons]),
-            "template": ("prompt", [study.templates[one.prompt.id] for one in comparisons]),
-            "pair": ("prompt", [one.prompt.pair or "" for one in comparisons]),
+        coords=prompt_coords(study, prompts, layer=np.arange(n_layers), head=np.arange(n_heads))
+        | {
             "control": ("prompt", [one.kind for one in comparisons]),
-            "n_controls": ("prompt", [one.n_controls for one in comparisons]),
-            "n_span_tokens": ("prompt", [one.n_span_tokens for one in comparisons]),
-            "n_control_span_tokens": ("prompt", [one.n_control_span_tokens for one in comparisons]),
+            **{name: ("prompt", [getattr(one, name) for one in comparisons]) for name in counts},
         },
     )
 

@@ -1,7 +1,6 @@
 """Reliability: planted rankings return, noise does not, and single templates that decide are named."""
 
 import numpy as np
-import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,7 +14,6 @@ from headscope.stats.reliability import (
     spearman_brown,
     split_half,
     top_k_jaccard,
-    verdict_stability,
 )
 from headscope.tables import TABLES
 
@@ -115,12 +113,3 @@ def test_six_templates_are_too_few_to_leave_one_out():
     assert (table["answer"] != "").all()
     with pytest.raises(RequestError, match="threshold"):
         leave_one_template_out([block], [], seed=0, family="f")
-
-
-def test_verdicts_are_compared_head_by_head():
-    full = pd.DataFrame({"concept": ["a", "a"], "heads": ["0:0", "0:1"], "verdict": ["carrier", "no effect"]})
-    other = full.assign(verdict=["undecided", "no effect"])
-    table = verdict_stability(full, {"t1": full, "t2": other})
-    assert table["stable_share"].tolist() == [0.5, 1.0]
-    assert table["changes_without"].tolist() == ["t2", ""]
-    assert verdict_stability(full, {})["stable_share"].isna().all()
