@@ -22,6 +22,7 @@ from headscope.stats.multiplicity import benjamini_hochberg
 from headscope.stats.ratios import fieller_ratio
 from headscope.stats.unpaired import unpaired_rows
 from headscope.tables import TABLES
+from headscope.terms import SINGLE
 
 TOLERANCE_SHARE = 1e-6
 
@@ -118,7 +119,7 @@ class EffectBlock:
 
 def head_tests(heads: Sequence[Head]) -> list[dict[str, object]]:
     """The ``tests`` of an EffectBlock whose columns are single heads."""
-    return [{"layer": head.layer, "head": head.head, "heads": str(head), "role": "single", "k": 1} for head in heads]
+    return [{"layer": head.layer, "head": head.head, "heads": str(head), "role": SINGLE, "k": 1} for head in heads]
 
 
 def screen_table(blocks: Sequence[ScreenBlock], *, seed: int, alpha: float = 0.05) -> pd.DataFrame:

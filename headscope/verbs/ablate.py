@@ -20,6 +20,7 @@ from headscope.settings import Writing
 from headscope.stages import Stage
 from headscope.stats import EffectBlock, effects_table
 from headscope.study import Study
+from headscope.terms import REQUESTED
 from headscope.verbs.continuations import (
     generated_blocks,
     open_end,
@@ -60,7 +61,7 @@ def ablate(
     edits: Sequence[str] | str = ("mean", "zero"),
     value_bias: str = "zero",
     writing: Writing | None = None,
-    role: str = "requested",
+    role: str = REQUESTED,
 ) -> AblationResult:
     """Effect of editing one set of heads.
 
@@ -96,7 +97,7 @@ def ablate(
 
 def ablation_stages(study: Study, heads: HeadSet, edits: Sequence[str], *, bound: bool = False) -> list[Stage]:
     """The teacher-forced work of ``ablate``; ``bound``: the set stands for one that is not known yet."""
-    edited = edited_sets([heads], edits, "requested")
+    edited = edited_sets([heads], edits, REQUESTED)
     return [stage_of(study, "ablation", edited, bound=bound)]
 
 

@@ -31,9 +31,11 @@ from headscope.stages import Counted
 from headscope.stats import Criteria, EffectBlock, effects_table, head_tests
 from headscope.stats.fast_scores import beside_exact, fast_agreement
 from headscope.study import Study
+from headscope.terms import SINGLE
 from headscope.tokens import plan_batches
 from headscope.verbs.attribution_tables import arrays_of_scores, components_of, facts_of_scores, scores_of
 from headscope.verbs.effect_rows import DECIDING_EDIT, PRIMARY
+from headscope.verbs.head_order import head_of
 from headscope.verbs.result import Result
 from headscope.verbs.sweep import SweepResult, sweep
 
@@ -194,8 +196,8 @@ def _self_repair(values: xr.Dataset, swept: xr.Dataset) -> list[EffectBlock]:
     """Direct and total effect of every swept head under the deciding edit, prompt by prompt."""
     if "direct_effect" not in values:
         return []
-    chosen = ((swept["kind"] == DECIDING_EDIT) & (swept["role"] == "single")).to_numpy()
-    heads = [Head(*map(int, str(spec).split(":"))) for spec in swept["heads"].to_numpy()[chosen]]
+    chosen = ((swept["kind"] == DECIDING_EDIT) & (swept["role"] == SINGLE)).to_numpy()
+    heads = [head_of(str(spec)) for spec in swept["heads"].to_numpy()[chosen]]
     blocks: list[EffectBlock] = []
     for name in dict.fromkeys(map(str, values["concept"].to_numpy())):
         mine = values["prompt"].to_numpy()[(values["concept"] == name).to_numpy()]
@@ -204,8 +206,7 @@ def _self_repair(values: xr.Dataset, swept: xr.Dataset) -> list[EffectBlock]:
         blocks.append(
             EffectBlock(
                 name, SELF_REPAIR, "nats", DECIDING_EDIT, "all",
-                [{**test, "heads": str(head), "role": "single", "k": 1}
-                 for test, head in zip(head_tests(heads), heads, strict=True)],
+                head_tests(heads),
                 direct[:, [h.layer for h in heads], [h.head for h in heads]],
                 total.transpose("prompt", "edit").to_numpy()[:, chosen],
                 [str(t) for t in values["template"].sel(prompt=mine).to_numpy()],

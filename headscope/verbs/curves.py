@@ -32,6 +32,7 @@ from headscope.stages import Stage
 from headscope.stats import EffectBlock, areas_table, curve_sizes, draw_disjoint_sets, effects_table
 from headscope.stats.clusters import FloatArray, template_means
 from headscope.study import Study
+from headscope.terms import BOTTOM_K, KEPT_K, LEAVE_ONE_IN, MARGINAL, RANDOM_BAND, TOP_K
 from headscope.verbs.effect_rows import DECIDING_EDIT, LOWEST_SET
 from headscope.verbs.head_order import Order, orders, orders_table
 from headscope.verbs.joint import ChosenSet, choose_top
@@ -39,8 +40,7 @@ from headscope.verbs.result import Result
 from headscope.verbs.smallest import MOST_CANDIDATES, MOST_HEADS, Changes, check_share, smallest_sets
 from headscope.verbs.sweep import SweepResult
 
-_CUMULATIVE = ("top_k", "bottom_k", "kept_k")
-_BAND = "random_band"
+_CUMULATIVE = (TOP_K, BOTTOM_K, KEPT_K)
 _Key = tuple[str, int, int]  # role, k, number of the draw
 
 
@@ -160,7 +160,7 @@ class _Curves:
     def blocks(self) -> list[EffectBlock]:
         """One block a role; the two directions' sets are named only where they are the same."""
         blocks: list[EffectBlock] = []
-        for role in (*_CUMULATIVE, _BAND):
+        for role in (*_CUMULATIVE, RANDOM_BAND):
             keys = self._of_role(role)
             tests = [
                 {"heads": str(one) if one == other else "", "role": role, "k": key[1]}
@@ -168,7 +168,7 @@ class _Curves:
                 for one, other in [self.sets[key]]
             ]
             change = np.stack([self.values[key] for key in keys], axis=1)
-            blocks.append(self.changes.block(tests, change, f"curves/{role}", simultaneous=role != _BAND))
+            blocks.append(self.changes.block(tests, change, f"curves/{role}", simultaneous=role != RANDOM_BAND))
         return blocks
 
     def areas(self) -> pd.DataFrame:
@@ -185,16 +185,16 @@ def _plan(
 ) -> tuple[dict[_Key, HeadSet], list[int]]:
     """The sets of one direction, and the sizes whose random sets are layer-matched."""
     everything = every_head(heads_per_layer)
-    plan: dict[_Key, HeadSet] = {("top_k", k, 0): order.top(k) for k in sizes}
-    plan |= {("bottom_k", k, 0): order.bottom(k) for k in sizes}
+    plan: dict[_Key, HeadSet] = {(TOP_K, k, 0): order.top(k) for k in sizes}
+    plan |= {(BOTTOM_K, k, 0): order.bottom(k) for k in sizes}
     for k in sizes[:-1]:
         kept = order.top(k)
-        plan["kept_k", k, 0] = HeadSet.of(head for head in everything if head not in kept)
+        plan[KEPT_K, k, 0] = HeadSet.of(head for head in everything if head not in kept)
     matched: list[int] = []
     for k in sizes:
         name = f"curves/{order.concept}/{order.half}"
         drawn = draw_disjoint_sets(heads_per_layer, order.top(k), n_sets=n_random, seed=seed, name=name)
-        plan |= {(_BAND, k, draw): heads for draw, heads in enumerate(drawn.sets)}
+        plan |= {(RANDOM_BAND, k, draw): heads for draw, heads in enumerate(drawn.sets)}
         matched += [k] if drawn.layer_matched else []
     return plan, matched
 
@@ -208,9 +208,9 @@ def _leave_one_in(changes: Changes, one: ChosenSet) -> list[EffectBlock]:
     found = changes.of([one.heads, *rest.values()], mine)
     place = [{"layer": head.layer, "head": head.head} for head in rest]
     without = [
-        p | {"heads": str(s), "role": "leave_one_in", "k": len(s)} for p, s in zip(place, rest.values(), strict=True)
+        p | {"heads": str(s), "role": LEAVE_ONE_IN, "k": len(s)} for p, s in zip(place, rest.values(), strict=True)
     ]
-    added = [p | {"heads": str(one.heads), "role": "marginal", "k": len(one.heads)} for p in place]
+    added = [p | {"heads": str(one.heads), "role": MARGINAL, "k": len(one.heads)} for p in place]
     left = np.stack([found[heads] for heads in rest.values()], axis=1)
     return [
         changes.block(without, left, "curves/leave_one_in", rows=mine),

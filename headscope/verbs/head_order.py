@@ -70,7 +70,7 @@ def _order(values: xr.DataArray, concept: str, half: int, chosen_on: np.ndarray,
     return Order(
         concept,
         half,
-        tuple(_head(str(names[i])) for i in order),
+        tuple(head_of(str(names[i])) for i in order),
         means[order],
         tuple(map(str, ids[chosen_on])),
         tuple(map(str, ids[measured_on])),
@@ -117,6 +117,7 @@ def orders_table(both: tuple[Order, Order]) -> pd.DataFrame:
     )
 
 
-def _head(spec: str) -> Head:
+def head_of(spec: str) -> Head:
+    """The head that ``layer:head`` names."""
     layer, head = spec.split(":")
     return Head(int(layer), int(head))

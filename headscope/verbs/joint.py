@@ -27,6 +27,7 @@ from headscope.stats import EffectBlock, effects_table
 from headscope.stats.clusters import equal_weight_mean, template_means
 from headscope.stats.nulls import draw_disjoint_sets, null_row
 from headscope.study import Study
+from headscope.terms import SUM_OF_SINGLES
 from headscope.verbs.effect_rows import DECIDING_EDIT, PRIMARY
 from headscope.verbs.head_order import orders, single_effects
 from headscope.verbs.result import Result
@@ -113,7 +114,7 @@ def _sum_of_singles(sweep: SweepResult, top: ChosenSet) -> EffectBlock:
     mine = effects["prompt"].isin(list(top.prompts)).to_numpy()
     total = effects.to_numpy()[chosen][:, mine].sum(axis=0)[:, None]
     labels = [str(label) for label in effects["template"].to_numpy()[mine]]
-    tests = [{"heads": str(top.heads), "role": "sum_of_singles", "k": len(top.heads)}]
+    tests = [{"heads": str(top.heads), "role": SUM_OF_SINGLES, "k": len(top.heads)}]
     return EffectBlock(
         top.concept, PRIMARY, "nats", DECIDING_EDIT, "all", tests, np.zeros(len(total)), total, labels,
         family=f"joint/sum_of_singles/{DECIDING_EDIT}",

@@ -38,6 +38,7 @@ from headscope.stats.nulls import draw_disjoint_sets, null_row
 from headscope.stats.patching import dissociation_table
 from headscope.stats.tables import patching_table
 from headscope.study import Study
+from headscope.terms import REQUESTED, SINGLE
 from headscope.verbs.continuations import continued, open_end, sampling_of, scorer_of, texts_table, writing_facts
 from headscope.verbs.effect_rows import Edited, assay_of, facts_of
 from headscope.verbs.patch_pairs import DIRECTIONS, Planner
@@ -108,7 +109,7 @@ def patch(
         scorer = scorer_of(study, writing, controls=True) if not alone and recipe.what == "z" else None
     planner = Planner(study, source=request.source, alignment=request.alignment, what=recipe.what)
     plans, settings = planner.plans(request.asked_directions), request.columns
-    tests = [Edited(Arm(heads, "patch"), "single" if alone else "requested").test() for heads in sets]
+    tests = [Edited(Arm(heads, "patch"), SINGLE if alone else REQUESTED).test() for heads in sets]
     unpatched = study.measure([])
     measured = [Patched(study, plan, plan.stage(study, "patch", sets, recipe).run(), tests, settings) for plan in plans]
     blocks = [block for one in measured for block in one.fixed_text(unpatched)]

@@ -14,11 +14,10 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from headscope.heads import Head
 from headscope.stats import FamilyBlock, leave_one_template_out, reliability_table
 from headscope.stats.verdicts import Criteria
 from headscope.verbs.effect_rows import DECIDING_EDIT, PRIMARY
-from headscope.verbs.head_order import single_effects
+from headscope.verbs.head_order import head_of, single_effects
 from headscope.verbs.result import Result
 from headscope.verbs.sweep import SweepResult
 
@@ -51,7 +50,7 @@ def reliability(
 
 def _effect_block(sweep: SweepResult, concept: str) -> FamilyBlock:
     effects = single_effects(sweep, concept)
-    heads = [Head(*map(int, str(spec).split(":"))) for spec in effects["heads"].to_numpy()]
+    heads = [head_of(str(spec)) for spec in effects["heads"].to_numpy()]
     keys = [{"concept": concept, "layer": head.layer, "head": head.head} for head in heads]
     return FamilyBlock(effects.to_numpy().T, [str(t) for t in effects["template"].to_numpy()], keys)
 

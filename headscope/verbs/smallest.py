@@ -29,6 +29,7 @@ from headscope.stats.clusters import FloatArray, equal_weight_mean, template_mea
 from headscope.stats.ratios import SMALLEST_WHOLE_NATS
 from headscope.study import Study
 from headscope.tables import TABLES
+from headscope.terms import SMALLEST
 from headscope.verbs.effect_rows import DECIDING_EDIT, PRIMARY
 from headscope.verbs.head_order import Order, concept_gaps
 from headscope.verbs.sweep import SweepResult
@@ -127,7 +128,7 @@ def smallest_sets(
         chosen_share = share * effect / wanted
         asked = (changes.concept, order.half, str(heads), len(heads), share)
         rows.append((*asked, chosen_share, *found, reached, n_templates, note))
-        tests = [{"heads": str(heads), "role": "smallest", "k": len(heads)}]
+        tests = [{"heads": str(heads), "role": SMALLEST, "k": len(heads)}]
         blocks.append(changes.block(tests, change[:, None], "curves/smallest", rows=mine))
     return pd.DataFrame(rows, columns=TABLES["smallest"].columns), blocks
 

@@ -13,6 +13,7 @@ from headscope.heads import HeadSet, every_head
 from headscope.stages import Stage
 from headscope.stats import effects_table
 from headscope.study import Study
+from headscope.terms import SINGLE
 from headscope.verbs.effect_rows import (
     DECIDING_EDIT,
     arrays_of,
@@ -40,7 +41,7 @@ def sweep(study: Study, *, heads: str = "*", edits: Sequence[str] = ("mean", "ze
     """
     study = study.only()
     chosen = study.model.head_set(heads)
-    edited = edited_sets([HeadSet((head,)) for head in chosen], edits, "single")
+    edited = edited_sets([HeadSet((head,)) for head in chosen], edits, SINGLE)
     outcomes = stage_of(study, "sweep", edited).run()
     is_whole = chosen.heads == every_head(study.model.heads_per_layer)
     blocks = effect_blocks(study, edited, outcomes, family="sweep", confirmatory=DECIDING_EDIT if is_whole else None)
@@ -51,5 +52,5 @@ def sweep(study: Study, *, heads: str = "*", edits: Sequence[str] = ("mean", "ze
 
 def sweep_stages(study: Study, heads: HeadSet, edits: Sequence[str], *, bound: bool = False) -> list[Stage]:
     """The work of ``sweep``; ``bound``: of at most so many heads."""
-    edited = edited_sets([HeadSet((head,)) for head in heads], edits, "single")
+    edited = edited_sets([HeadSet((head,)) for head in heads], edits, SINGLE)
     return [stage_of(study, "sweep", edited, bound=bound)]
