@@ -6,6 +6,8 @@ trace and exits with the kind's code: 2 where the request was wrong, 1 where the
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 
 class HeadscopeError(Exception):
     """Base of every error headscope raises on purpose.
@@ -49,3 +51,10 @@ class LawError(HeadscopeError):
 
 class WorkError(HeadscopeError):
     """The work failed after the request was accepted: NaN logits, a scorer that broke, memory that ran out."""
+
+
+def one_of(what: str, value: str, known: Collection[str]) -> str:
+    """``value``, if it is one of ``known``; RequestError otherwise."""
+    if value not in known:
+        raise RequestError(f'{what} "{value}" does not exist', expected=", ".join(known), got=value)
+    return value

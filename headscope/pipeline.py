@@ -24,7 +24,7 @@ import xarray as xr
 
 from headscope.engines.engine import Engine, Runner, in_process
 from headscope.engines.parts import Part
-from headscope.errors import RequestError
+from headscope.errors import RequestError, one_of
 from headscope.heads import Head
 from headscope.measure.outcomes.sentiment import load_sentiment
 from headscope.plots.writing import undrawn_labels, write_plots
@@ -209,8 +209,7 @@ def _check(study: Study, request: RunRequest) -> str | None:
     Without gradients a fast budget cannot be kept; an exact one does without them.
     """
     sampling_of(study, request.writing)
-    if request.budget not in BUDGETS:
-        raise RequestError(f'budget "{request.budget}" does not exist', expected=", ".join(BUDGETS), got=request.budget)
+    one_of("budget", request.budget, BUDGETS)
     if DECIDING_EDIT not in request.edits:
         raise RequestError(f'the edit "{DECIDING_EDIT}" decides and cannot be left out', got=", ".join(request.edits))
     n_heads = sum(study.model.heads_per_layer)

@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import MISSING, dataclass, is_dataclass
 from pathlib import Path
 from typing import Annotated, Any, get_args, get_type_hints
 
 import typer
 
-from headscope.errors import RequestError
+from headscope.errors import one_of
 from headscope.settings.option import Check, Declared, declared
 
 Values = Mapping[str, Any]
@@ -68,13 +68,6 @@ def command(names: str, **defaults: Any) -> Callable[[Callable[..., None]], Call
         return run
 
     return made
-
-
-def one_of(what: str, value: str, known: Sequence[str]) -> str:
-    """``value``, if it is one of ``known``; RequestError otherwise."""
-    if value not in known:
-        raise RequestError(f'{what} "{value}" does not exist', expected=", ".join(known), got=value)
-    return value
 
 
 def _options_of(group: type) -> Iterator[Declared]:

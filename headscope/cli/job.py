@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from headscope.cli import console, results
-from headscope.cli.commands import Called, one_of
+from headscope.cli.commands import Called
 from headscope.cli.inputs import check_outputs, prompt_files, read_profile
-from headscope.errors import RequestError
+from headscope.errors import RequestError, one_of
 from headscope.settings.command_line import Asked, Columns, Printed, Workers
 from headscope.settings.groups import Keeping, Loading, StudySettings
 from headscope.settings.measuring import Judging

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Annotated, cast
 
 from headscope.cli import console, results
-from headscope.cli.commands import command, one_of
+from headscope.cli.commands import command
 from headscope.cli.job import criteria_of
-from headscope.errors import RequestError
+from headscope.errors import RequestError, one_of
 from headscope.settings import Judging, Keeping, Option
 from headscope.settings.command_line import OneRun, Printed
 from headscope.settings.groups import MEASURE

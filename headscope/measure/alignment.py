@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from headscope.errors import RequestError
+from headscope.errors import RequestError, one_of
 from headscope.measure.edit_kinds import Places
 from headscope.measure.edits import Arm, EditRow
 from headscope.measure.layout import PromptLayout
@@ -87,9 +87,8 @@ def is_patched(where: str, slot: Slot, positions: IntArray) -> npt.NDArray[np.bo
         return (positions >= slot.first) & (positions < slot.end)
     if where == "last":
         return positions == slot.n_prompt - 1
-    if where == "generated":
-        return positions >= slot.n_prompt
-    raise RequestError(f'target "{where}" does not exist', expected=", ".join(TARGETS), got=where)
+    one_of("target", where, TARGETS)
+    return positions >= slot.n_prompt
 
 
 @dataclass(frozen=True)

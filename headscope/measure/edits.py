@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from headscope.errors import RequestError
+from headscope.errors import RequestError, one_of
 from headscope.heads import HeadSet
 from headscope.measure.edit_kinds import KINDS, PATCH_KINDS, Array, EditKind, Places
 from headscope.measure.layout import PromptLayout
@@ -38,8 +38,8 @@ class Arm:
     kind: str
 
     def __post_init__(self) -> None:
-        if self.kind not in KINDS and self.kind not in PATCH_KINDS:
-            raise RequestError(f'edit "{self.kind}" does not exist', expected=", ".join(KINDS), got=self.kind)
+        if self.kind not in PATCH_KINDS:
+            one_of("edit", self.kind, KINDS)
 
     def __str__(self) -> str:
         return f"{self.kind}({self.heads})"

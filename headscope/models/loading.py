@@ -17,7 +17,7 @@ from typing import Any, Literal
 import torch
 from transformers import PreTrainedModel
 
-from headscope.errors import ModelError, RequestError
+from headscope.errors import ModelError, RequestError, one_of
 from headscope.models.activations import join_activations
 from headscope.models.adapters import live_adapter, note_on_adapter, require_peft, with_adapter
 from headscope.models.anatomy import context_length, find_anatomy, vocabulary_size
@@ -80,9 +80,7 @@ class _Loading(Loading):
         """The device that decides on the type of weights and on the memory; RequestError where an option cannot be."""
         if self.bos not in ("auto", "always", "never"):
             raise RequestError(f'bos "{self.bos}" does not exist', expected="auto, always or never")
-        if self.dtype != "auto" and self.dtype not in DTYPES:
-            expected = ", ".join(["auto", *DTYPES])
-            raise RequestError(f'dtype "{self.dtype}" does not exist', expected=expected, got=self.dtype)
+        one_of("dtype", self.dtype, ("auto", *DTYPES))
         if self.device_map is None:
             return choose_device(self.device)
         return _mapped_device(self.device_map, self.device, live=live)

@@ -25,7 +25,7 @@ from typing import Any
 import pandas as pd
 import xarray as xr
 
-from headscope.errors import HeadscopeError, RequestError, WorkError
+from headscope.errors import HeadscopeError, RequestError, WorkError, one_of
 from headscope.profiles.files import expanded
 from headscope.runs.arrays import arrays_to_bytes, read_arrays
 from headscope.runs.atomic import (
@@ -109,8 +109,7 @@ class Run:
             RequestError: the folder holds something else or another request, cannot be written to, or another
                 process is writing it.
         """
-        if resume not in RESUME:
-            raise RequestError(f'resume "{resume}" does not exist', expected=", ".join(RESUME), got=resume)
+        one_of("resume", resume, RESUME)
         folder = expanded(path)
         if _former(folder, request) is None and resume == "require":
             raise RequestError(

@@ -26,7 +26,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from headscope.errors import ProfileError, RequestError
+from headscope.errors import ProfileError, RequestError, one_of
 from headscope.heads import every_head
 from headscope.measure.attention import MEASURES, UNITS, read_probes
 from headscope.stats import ScreenBlock, screen_table
@@ -104,8 +104,7 @@ def screen(
 def check_protocol(protocol: str, query: str, *, bos: str, allow_low_coverage: bool, chat_template: bool | str) -> None:
     """Raise RequestError where protocol or query do not exist, or the study's protocol is to do what it does not."""
     for what, value, known in (("protocol", protocol, PROTOCOLS), ("query", query, QUERIES)):
-        if value not in known:
-            raise RequestError(f'{what} "{value}" does not exist', expected=", ".join(known), got=value)
+        one_of(what, value, known)
     asked = {
         f"--query {query}": query != QUERIES[0],
         "--allow-low-coverage": allow_low_coverage,
