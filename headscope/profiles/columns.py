@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 from headscope.errors import ProfileError
-from headscope.profiles.explaining import describe
+from headscope.profiles.explaining import SHOWN, describe, some_of
 
 TEXT_NAMES = ("text", "prompt", "sentence", "content", "messages")
 LABEL_NAMES = ("concept", "label", "emotion")
@@ -24,7 +24,6 @@ _WORDS = ("id", "template", "pair")
 _OTHER_NAMES = (*_WORDS, "span", "span_start", "span_end", "implicit")
 _TRUTH = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 _NUMBER = re.compile(r"[+-]?\d+(\.0*)?")
-_SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -75,12 +74,7 @@ class Choice:
 
 
 def choose(table: Table, reading: Reading, one_class: str | None) -> Choice:
-    """What each column is.
-
-    Args:
-        table: the file.
-        reading: what the user says.
-        one_class: the class of all its rows, where that is known from elsewhere.
+    """What each column is; ``one_class`` is the class of all rows, where that is known from elsewhere.
 
     Raises:
         ProfileError: no column holds the text, or several might; labels are numbers; half a span.
@@ -92,7 +86,7 @@ def choose(table: Table, reading: Reading, one_class: str | None) -> Choice:
         raise ProfileError(
             'file has no column "text"',
             expected=f"a column of that name, or {', '.join(TEXT_NAMES[1:])}",
-            got=_listed(table.columns),
+            got=some_of(table.columns),
             where=table.path,
             fix="--text-column NAME says which column holds the text; plain lines go into a .txt file",
         )
@@ -104,7 +98,7 @@ def choose(table: Table, reading: Reading, one_class: str | None) -> Choice:
         raise ProfileError(
             "file has half a span",
             expected="both columns span_start and span_end",
-            got=_listed(table.columns),
+            got=some_of(table.columns),
             where=table.path,
         )
     notes = [f'the column "{text}" holds the text'] if text != "text" else []
@@ -148,7 +142,7 @@ def _column(table: Table, by_name: Mapping[str, str], what: str, names: Sequence
         found = by_name.get(asked, by_name.get(asked.casefold()))
         if found is None:
             raise ProfileError(
-                f'file has no column "{asked}"', expected="one of its columns", got=_listed(table.columns),
+                f'file has no column "{asked}"', expected="one of its columns", got=some_of(table.columns),
                 where=table.path,
             )  # fmt: skip
         return found
@@ -160,7 +154,7 @@ def _column(table: Table, by_name: Mapping[str, str], what: str, names: Sequence
         raise ProfileError(
             f"several columns could hold the {what}",
             expected=f'one, or one named "{names[0]}"',
-            got=_listed(found_names),
+            got=some_of(found_names),
             where=table.path,
             fix=f"{option} NAME says which",
         )
@@ -179,7 +173,7 @@ def _label(table: Table, column: str, one_class: str | None) -> tuple[str | None
             raise ProfileError(
                 f'the classes in the column "{column}" are numbers',
                 expected="names, e.g. joy and neutral",
-                got=_listed(distinct),
+                got=some_of(distinct),
                 where=table.path,
                 fix="write names in their place, or make a file of each class",
             )
@@ -228,17 +222,11 @@ def _is_there(value: Any) -> bool:
     return value is not None and value != ""
 
 
-def _listed(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(names[:_SHOWN]) + more
-
-
 def _named(columns: Sequence[str]) -> str:
     """Columns that are not read, with the field that was perhaps meant."""
     parts: list[str] = []
-    for column in columns[:_SHOWN]:
+    for column in columns[:SHOWN]:
         near = difflib.get_close_matches(column.casefold(), _OTHER_NAMES, n=1, cutoff=0.7)
         meant = f' (is "{near[0]}" meant?)' if near else ""
         parts.append(f'the column "{column}"{meant}' if column else "a column without a name")
-    more = f" and {len(columns) - _SHOWN} more" if len(columns) > _SHOWN else ""
-    return ", ".join(parts) + more
+    return some_of([*parts, *columns[SHOWN:]])

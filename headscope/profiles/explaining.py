@@ -5,15 +5,19 @@ Of the problems of a union the one deepest in the data is told, because it belon
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
+from headscope.errors import HeadscopeError
+
+M = TypeVar("M", bound=BaseModel)
 Place = tuple[str | int, ...]
 
 _GOT_LIMIT = 60
+SHOWN = 5
 _KINDS = {"int": "a number", "float": "a number", "str": "text"}
 
 
@@ -51,6 +55,23 @@ def first_misfit(error: ValidationError, data: object) -> Misfit:
     return Misfit(
         place, message.removeprefix("Input should be ").removeprefix("Value error, "), describe(telling["input"])
     )
+
+
+def fitted(schema: type[M], data: Any, where: str, kind: type[HeadscopeError]) -> M:
+    """``data`` in the form of ``schema``; an error of ``kind`` where it does not fit."""
+    try:
+        return schema.model_validate(data)
+    except ValidationError as error:
+        misfit = first_misfit(error, data)
+        raise kind(
+            f"{misfit.name} has the wrong shape", expected=misfit.expected, got=misfit.got, where=where
+        ) from error
+
+
+def some_of(names: Sequence[str]) -> str:
+    """The first five names, and how many more there are."""
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return ", ".join(names[:SHOWN]) + more
 
 
 def describe(value: object) -> str:

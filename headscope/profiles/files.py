@@ -154,6 +154,15 @@ def read_bytes(path: Path, limit_bytes: int) -> bytes:
     return data
 
 
+def read_limited(path: Path, limit_bytes: int, what: str) -> bytes:
+    """The bytes of ``what``, a plain file; RequestError beyond ``limit_bytes``, OSError as it comes."""
+    with open_plain(path) as file:
+        data = file.read(limit_bytes + 1)
+    if len(data) > limit_bytes:
+        raise RequestError(f"{what} is too large", expected=f"at most {limit_bytes:,} bytes", where=str(path))
+    return data
+
+
 def _code_page(data: bytes) -> str:
     """The code page named in the advice. Never read by it: most bytes are text in several, and other text in each."""
     try:

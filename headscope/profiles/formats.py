@@ -19,17 +19,13 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar, cast
-
-from pydantic import BaseModel, ValidationError
+from typing import Any, NoReturn, cast
 
 from headscope.errors import ProfileError
 from headscope.profiles.columns import TEXT_NAMES, Reading, Table, choose, row_of
-from headscope.profiles.explaining import describe, first_misfit
+from headscope.profiles.explaining import describe, fitted
 from headscope.profiles.files import PROMPT_FILE_LIMIT_BYTES, PROMPT_LIMIT_COUNT, read_bytes, read_text
 from headscope.profiles.schema import PromptList, PromptRow
-
-M = TypeVar("M", bound=BaseModel)
 
 _SEP_LINE = re.compile(r'"?sep=(?P<sign>[^\r\n])"?[,;\t]*\r?\n', re.IGNORECASE)
 _SIGN_NAMES = {"\t": "tabs", ";": "semicolons", "|": '"|"', ",": "commas"}
@@ -63,12 +59,7 @@ class _Found:
 
 
 def read_prompts(path: Path, reading: Reading | None = None, one_class: str | None = None) -> Prompts:
-    """The rows of a file of prompts. Its form is known by its suffix.
-
-    Args:
-        path: the file.
-        reading: which column is what, where the user says so.
-        one_class: the class of all rows, where that is known from elsewhere.
+    """The rows of a file of prompts, all of ``one_class`` where that is known. Its form is known by its suffix.
 
     Raises:
         ProfileError: the file cannot be read, has another suffix, is broken, or a row does not fit the schema.
@@ -103,19 +94,16 @@ def read_prompts(path: Path, reading: Reading | None = None, one_class: str | No
         notes = [*found.notes, *choice.notes]
     if not rows:
         raise ProfileError("file holds no prompts", expected="at least one prompt", where=str(path))
-    prompts = [RawPrompt(_fit(PromptRow, row, f"{path}, {at}"), f"{path.name}, {at}") for row, at in rows]
+    prompts = [
+        RawPrompt(fitted(PromptRow, row, f"{path}, {at}", ProfileError), f"{path.name}, {at}") for row, at in rows
+    ]
     return Prompts(prompts, [f"{path.name}: {note}" for note in notes])
 
 
 def parse_json(text: str, where: Callable[[int], str]) -> Any:
     """JSON into plain data; a key that stands twice, NaN and infinities are refused as JSON itself refuses them.
 
-    Args:
-        text: the JSON.
-        where: from a line of ``text``, counted from 1, to the place a message names.
-
-    Raises:
-        ProfileError: broken or nested too deeply.
+    ``where`` leads from a line of ``text``, counted from 1, to the place that the ProfileError names.
     """
 
     def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -141,10 +129,6 @@ def parse_json(text: str, where: Callable[[int], str]) -> Any:
         raise ProfileError("JSON is nested too deeply", where=where(1)) from error
 
 
-def _jsonl(path: Path, _: Reading) -> _Found:
-    return _lines(read_text(path), path)
-
-
 def _json(path: Path, reading: Reading) -> _Found:
     text = read_text(path)
     lines = [line for line in text.split("\n") if line.strip()]
@@ -162,7 +146,7 @@ def _json(path: Path, reading: Reading) -> _Found:
             where=str(path),
         )
     if "prompts" in data:
-        prompts = _fit(PromptList, {"prompts": data["prompts"]}, str(path)).prompts
+        prompts = fitted(PromptList, {"prompts": data["prompts"]}, str(path), ProfileError).prompts
         further = [f'not read: the field "{key}"' for key in data if key != "prompts"]
         return _Found([(f"prompts[{index}]", prompt) for index, prompt in enumerate(prompts)], further)
     if any(_is_said(data.get(name)) for name in (*TEXT_NAMES, reading.text_column)):
@@ -221,16 +205,8 @@ def _text(path: Path, _: Reading) -> _Found:
     return _Found([(f"line {number}", line.removesuffix("\r")) for number, line in lines if line.strip()], [])
 
 
-def _csv(path: Path, reading: Reading) -> _Found:
-    return _delimited(read_text(path), path, reading, ",;\t|")
-
-
-def _tsv(path: Path, reading: Reading) -> _Found:
-    return _delimited(read_text(path), path, reading, "\t")
-
-
-def _delimited(text: str, path: Path, reading: Reading, signs: Sequence[str]) -> _Found:
-    skipped_lines = 0
+def _delimited(path: Path, reading: Reading, signs: Sequence[str]) -> _Found:
+    text, skipped_lines = read_text(path), 0
     if said := _SEP_LINE.match(text):
         text, signs, skipped_lines = text[said.end() :], said["sign"], 1
     asked = {name.casefold() for name in (TEXT_NAMES if reading.text_column is None else (reading.text_column,))}
@@ -329,22 +305,12 @@ def _is_object(line: str) -> bool:
         return False
 
 
-def _fit(schema: type[M], data: dict[str, Any], place: str) -> M:
-    try:
-        return schema.model_validate(data)
-    except ValidationError as error:
-        misfit = first_misfit(error, data)
-        raise ProfileError(
-            f"{misfit.name} has the wrong shape", expected=misfit.expected, got=misfit.got, where=place
-        ) from error
-
-
 _READERS: dict[str, Callable[[Path, Reading], _Found]] = {
-    ".jsonl": _jsonl,
-    ".csv": _csv,
+    ".jsonl": lambda path, _: _lines(read_text(path), path),
+    ".csv": lambda path, reading: _delimited(path, reading, ",;\t|"),
     ".json": _json,
     ".txt": _text,
-    ".tsv": _tsv,
+    ".tsv": lambda path, reading: _delimited(path, reading, "\t"),
     ".parquet": _parquet,
 }
 SUFFIXES = tuple(_READERS)

@@ -306,16 +306,8 @@ def _class_of(raw: RawPrompt, default: str | None, known: Sequence[str] | None) 
 
 
 def _as_row(prompt: Prompt, origin: str) -> RawPrompt:
-    row = PromptRow(
-        id=prompt.id,
-        text=prompt.text,
-        concept=prompt.concept,
-        span=None if prompt.span is None else list(prompt.span),
-        template=prompt.template,
-        pair=prompt.pair,
-        implicit=prompt.implicit,
-    )
-    return RawPrompt(row, origin)
+    span = None if prompt.span is None else list(prompt.span)
+    return RawPrompt(PromptRow.model_validate({**vars(prompt), "span": span}), origin)
 
 
 def _lexicon(words: WordsByPart | list[str]) -> Lexicon:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from headscope.errors import ProfileError
-from headscope.profiles.explaining import describe
+from headscope.profiles.explaining import describe, some_of
 from headscope.profiles.files import PROMPT_LIMIT_CHARACTERS
 from headscope.profiles.types import Profile, Prompt
 from headscope.profiles.words import first_word, folded_words
@@ -26,7 +26,6 @@ FEWEST_TEMPLATES = 6  # below it no p-value is given (docs/statistics.md)
 LONGEST_COMPARED_WORDS = 60  # leaving out each word in turn costs the square of their number
 FEWEST_WORDS = 3  # below it the primary outcome is refused
 
-_NAMED = 5
 Severity = Literal["error", "strict", "warning"]
 
 
@@ -52,12 +51,7 @@ class Finding:
 
 
 def check(profile: Profile, origins: Mapping[str, str], *, strict: bool) -> tuple[str, ...]:
-    """The warnings of a profile that holds no error.
-
-    Args:
-        profile: as assembled.
-        origins: where each prompt came from, by id.
-        strict: near-duplicates are errors too.
+    """The warnings of a profile that holds no error; ``origins`` says where each prompt came from, by id.
 
     Raises:
         ProfileError: the first error, and how many more there are.
@@ -321,8 +315,7 @@ def _pair_finding(
 
 def _listed(severity: Severity, relation: str, names: Sequence[str]) -> Iterator[Finding]:
     if names:
-        more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-        yield Finding(severity, f"{len(names)} prompts {relation}: {', '.join(names[:_NAMED])}{more}")
+        yield Finding(severity, f"{len(names)} prompts {relation}: {some_of(names)}")
 
 
 def _folded(words: Iterable[str]) -> set[str]:

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints,
 
 from headscope.errors import RequestError
 from headscope.profiles.explaining import first_misfit
-from headscope.profiles.files import json_of, open_plain
+from headscope.profiles.files import json_of, read_limited
 from headscope.runs.atomic import canonical_json, plain
 
 SCHEMA_VERSION = 1
@@ -145,13 +145,7 @@ def read_manifest(path: Path) -> Manifest:
 
 def _read_json(path: Path) -> object:
     try:
-        with open_plain(path) as file:
-            data = file.read(MANIFEST_LIMIT_BYTES + 1)
-        if len(data) > MANIFEST_LIMIT_BYTES:
-            raise RequestError(
-                "manifest is too large", expected=f"at most {MANIFEST_LIMIT_BYTES:,} bytes", where=str(path)
-            )
-        return json_of(data)
+        return json_of(read_limited(path, MANIFEST_LIMIT_BYTES, "manifest"))
     except FileNotFoundError as error:
         raise RequestError(
             "not a run folder", expected="a folder with manifest.json", where=str(path.parent)

@@ -14,7 +14,7 @@ import math
 import pickle  # to write only; read by safe_pickle
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 import numpy as np
 import pandas as pd
@@ -22,8 +22,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from headscope.errors import RequestError, WorkError
 from headscope.heads import HeadSet
-from headscope.profiles.explaining import first_misfit
-from headscope.profiles.files import json_of, open_plain
+from headscope.profiles.explaining import first_misfit, fitted
+from headscope.profiles.files import json_of, read_limited
 from headscope.runs.atomic import plain, write_bytes_atomic
 from headscope.runs.paths import file_part
 from headscope.runs.safe_pickle import read_plain_pickle
@@ -39,7 +39,6 @@ Number = Annotated[
     BeforeValidator(lambda value: math.nan if value is None else value),
     WithJsonSchema({"type": ["number", "null"]}),
 ]
-M = TypeVar("M", bound=BaseModel)
 
 
 class _Open(BaseModel):
@@ -235,7 +234,7 @@ def read_head_scores(path: str | Path) -> HeadScores:
     Raises:
         RequestError: missing, broken, or of another shape.
     """
-    return _fit(HeadScores, _read_json(Path(path)), Path(path))
+    return fitted(HeadScores, _read_json(Path(path)), str(path), RequestError)
 
 
 def write_ablation(path: str | Path, content: Ablation | Mapping[str, Any]) -> Path:
@@ -270,9 +269,9 @@ def read_ablation(path: str | Path) -> Ablation:
     """
     path = Path(path)
     if path.suffix == ".pkl":
-        return _fit(Ablation, read_plain_pickle(path), path)
+        return fitted(Ablation, read_plain_pickle(path), str(path), RequestError)
     if path.suffix == ".json":
-        return _fit(Ablation, _read_json(path), path)
+        return fitted(Ablation, _read_json(path), str(path), RequestError)
     raise RequestError("ablation file has no known form", expected=".json or .pkl", got=path.name, where=str(path))
 
 
@@ -308,24 +307,10 @@ def _with_nan(value: Any) -> Any:
 
 def _read_json(path: Path) -> Any:
     try:
-        with open_plain(path) as file:
-            data = file.read(JSON_LIMIT_BYTES + 1)
-        if len(data) > JSON_LIMIT_BYTES:
-            raise RequestError("file is too large", expected=f"at most {JSON_LIMIT_BYTES:,} bytes", where=str(path))
-        return json_of(data)
+        return json_of(read_limited(path, JSON_LIMIT_BYTES, "file"))
     except FileNotFoundError as error:
         raise RequestError("file does not exist", where=str(path)) from error
     except OSError as error:
         raise RequestError("file cannot be read", got=error.strerror, where=str(path)) from error
     except (ValueError, RecursionError) as error:
         raise RequestError("JSON is broken", got=str(error)[:200], where=str(path)) from error
-
-
-def _fit(schema: type[M], data: Any, path: Path) -> M:
-    try:
-        return schema.model_validate(data)
-    except ValidationError as error:
-        misfit = first_misfit(error, data)
-        raise RequestError(
-            f"{misfit.name} has the wrong shape", expected=misfit.expected, got=misfit.got, where=str(path)
-        ) from error

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, NoReturn, cast
 
 from headscope.errors import RequestError
-from headscope.profiles.files import open_plain
+from headscope.profiles.files import read_limited
 
 LIMIT_BYTES = 64 * 2**20
 LIMIT_VALUES = 2_000_000
@@ -63,12 +63,9 @@ def read_plain_pickle(path: str | Path) -> Any:
         RequestError: missing, too large, broken, or it holds anything else.
     """
     try:
-        with open_plain(Path(path)) as file:
-            data = file.read(LIMIT_BYTES + 1)
+        data = read_limited(Path(path), LIMIT_BYTES, "pickle")
     except (OSError, ValueError) as error:
         raise RequestError("pickle cannot be read", got=str(error), where=str(path)) from error
-    if len(data) > LIMIT_BYTES:
-        raise RequestError("pickle is too large", expected=f"at most {LIMIT_BYTES:,} bytes", where=str(path))
     return plain_pickle(data, str(path))
 
 
