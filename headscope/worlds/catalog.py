@@ -110,113 +110,87 @@ def attention_to_one_of_all(concept: str) -> float:
 
 
 def _writer() -> World:
-    planted = (
+    decoy = Planted("1:3", "decoy", dict.fromkeys(CONCEPTS, v.ATTENDS_ONLY), attends=frozenset(CONCEPTS))
+    return _world(
+        "writer",
+        "Is a head that attends and writes told from one that attends and writes nothing?",
         _carrier("1:2", _GRATITUDE, 4.0),
         _carrier("2:0", _ANGER, 3.0),
-        Planted("1:3", "decoy", dict.fromkeys(CONCEPTS, v.ATTENDS_ONLY), attends=frozenset(CONCEPTS)),
-    )
-    heads = {
-        Head(1, 2): designs.writer(4.0, _GRATITUDE),
-        Head(2, 0): designs.writer(3.0, _ANGER),
-        Head(1, 3): designs.decoy(),
-    }
-    return _world(
-        "writer", "Is a head that attends and writes told from one that attends and writes nothing?", heads, planted
+        (decoy, designs.decoy()),
     )
 
 
 def _diffuse() -> World:
     n_tokens = 14
-    effect = {_GRATITUDE: -3.0 * n_tokens * attention_to_one_of_all(_GRATITUDE)}
-    planted = (
-        Planted("2:3", "diffuse writer", {_GRATITUDE: v.READING_ELSEWHERE, _ANGER: v.NO_EFFECT}, effect),
+    nats = -3.0 * n_tokens * attention_to_one_of_all(_GRATITUDE)
+    return _world(
+        "diffuse",
+        "Is a writer found that attends to everything alike?",
+        (
+            _of_gratitude("2:3", "diffuse writer", v.READING_ELSEWHERE, nats),
+            designs.diffuse_writer(_GRATITUDE, 3.0, n_tokens),
+        ),
         _carrier("1:0", _ANGER, 3.0),
     )
-    heads = {Head(2, 3): designs.diffuse_writer(_GRATITUDE, 3.0, n_tokens), Head(1, 0): designs.writer(3.0, _ANGER)}
-    return _world("diffuse", "Is a writer found that attends to everything alike?", heads, planted)
 
 
 def _elsewhere() -> World:
-    verdicts, effect = {_GRATITUDE: v.READING_ELSEWHERE, _ANGER: v.NO_EFFECT}, {_GRATITUDE: -3.0}
-    planted = (
-        Planted("1:1", "hands the concept on", verdicts, effect, reads={_GRATITUDE: "first_token"}),
-        Planted("2:2", "reads it at the readout", verdicts, effect, reads={_GRATITUDE: "readout"}),
-        Planted("3:0", "glances at the concept", dict.fromkeys(CONCEPTS, v.NO_EFFECT), reads={_GRATITUDE: "prompt"}),
-        replace(_carrier("2:1", _ANGER, 3.0), reads={_ANGER: "span"}),
+    relay = _of_gratitude("1:1", "hands the concept on", v.READING_ELSEWHERE, -3.0)
+    reader = _of_gratitude("2:2", "reads it at the readout", v.READING_ELSEWHERE, -3.0)
+    glance = Planted("3:0", "glances at the concept", dict.fromkeys(CONCEPTS, v.NO_EFFECT))
+    carrier, design = _carrier("2:1", _ANGER, 3.0)
+    return _world(
+        "elsewhere",
+        "Is it said of a carrier that it reads elsewhere, and is a sure trifle of attention called none?",
+        (replace(relay, reads={_GRATITUDE: "first_token"}), designs.relay(_GRATITUDE)),
+        (replace(reader, reads={_GRATITUDE: "readout"}), designs.reader_of_relay(_GRATITUDE, 3.0)),
+        (replace(glance, reads={_GRATITUDE: "prompt"}), designs.glance(_GRATITUDE)),
+        (replace(carrier, reads={_ANGER: "span"}), design),
     )
-    heads = {
-        Head(1, 1): designs.relay(_GRATITUDE),
-        Head(2, 2): designs.reader_of_relay(_GRATITUDE, 3.0),
-        Head(3, 0): designs.glance(_GRATITUDE),
-        Head(2, 1): designs.writer(3.0, _ANGER),
-    }
-    question = "Is it said of a carrier that it reads elsewhere, and is a sure trifle of attention called none?"
-    return _world("elsewhere", question, heads, planted)
 
 
 def _redundant() -> World:
-    both = {_GRATITUDE: -4.0}
-    nothing = {_ANGER: v.NO_EFFECT}
-    planted = (
-        Planted(
-            "1:1", "main of the pair", {_GRATITUDE: v.ATTENDS_ONLY} | nothing, {_GRATITUDE: -0.08},
-            frozenset({_GRATITUDE}),
-        ),
-        Planted("2:2", "backup of the pair", {_GRATITUDE: v.NO_EFFECT} | nothing),
-        Planted("1:1,2:2", "the pair", {_GRATITUDE: v.REDUNDANT} | nothing, both),
+    main = _of_gratitude("1:1", "main of the pair", v.ATTENDS_ONLY, -0.08)
+    return _world(
+        "redundant",
+        "Is a pair found in which each head stands in for the other?",
+        (replace(main, attends=frozenset({_GRATITUDE})), designs.main_of_pair(_GRATITUDE, 4.0)),
+        (_of_gratitude("2:2", "backup of the pair", v.NO_EFFECT, 0.0), designs.backup_of_pair(_GRATITUDE, 3.92)),
+        (_of_gratitude("1:1,2:2", "the pair", v.REDUNDANT, -4.0), None),
         _carrier("3:1", _ANGER, 3.0),
-    )  # fmt: skip
-    heads = {
-        Head(1, 1): designs.main_of_pair(_GRATITUDE, 4.0),
-        Head(2, 2): designs.backup_of_pair(_GRATITUDE, 3.92),
-        Head(3, 1): designs.writer(3.0, _ANGER),
-    }
-    return _world("redundant", "Is a pair found in which each head stands in for the other?", heads, planted)
+    )
 
 
 def _position() -> World:
-    planted = (
-        Planted("0:2", "position-only", dict.fromkeys(CONCEPTS, v.NO_EFFECT)),
-        Planted(
-            "2:1", "writer of both", dict.fromkeys(CONCEPTS, v.SHARED_CARRIER), dict.fromkeys(CONCEPTS, -4.0),
-            frozenset(CONCEPTS),
-        ),
-    )  # fmt: skip
-    heads = {Head(0, 2): designs.position_head(3), Head(2, 1): designs.writer(4.0, *CONCEPTS)}
-    question = "Is a head left alone that looks at the place where concept words stand, whatever stands there?"
-    return _world("position", question, heads, planted)
+    both, nats = dict.fromkeys(CONCEPTS, v.SHARED_CARRIER), dict.fromkeys(CONCEPTS, -4.0)
+    return _world(
+        "position",
+        "Is a head left alone that looks at the place where concept words stand, whatever stands there?",
+        (Planted("0:2", "position-only", dict.fromkeys(CONCEPTS, v.NO_EFFECT)), designs.position_head(3)),
+        (Planted("2:1", "writer of both", both, nats, frozenset(CONCEPTS)), designs.writer(4.0, *CONCEPTS)),
+    )
 
 
 def _suppressor() -> World:
-    planted = (
+    suppressor = replace(_of_gratitude("3:2", "suppressor", v.SUPPRESSOR, 1.5), attends=frozenset({_GRATITUDE}))
+    return _world(
+        "suppressor",
+        "Is a head found whose loss raises the concept?",
         _carrier("1:1", _GRATITUDE, 5.0),
-        Planted(
-            "3:2", "suppressor", {_GRATITUDE: v.SUPPRESSOR, _ANGER: v.NO_EFFECT}, {_GRATITUDE: 1.5},
-            frozenset({_GRATITUDE}),
-        ),
+        (suppressor, designs.writer(-1.5, _GRATITUDE)),
         _carrier("2:3", _ANGER, 3.0),
-    )  # fmt: skip
-    heads = {
-        Head(1, 1): designs.writer(5.0, _GRATITUDE),
-        Head(3, 2): designs.writer(-1.5, _GRATITUDE),
-        Head(2, 3): designs.writer(3.0, _ANGER),
-    }
-    return _world("suppressor", "Is a head found whose loss raises the concept?", heads, planted)
+    )
 
 
 def _damage() -> World:
     lost = {_GRATITUDE: -4.0, _ANGER: -3.0}
-    planted = (
-        Planted("0:1", "everything rests on it", dict.fromkeys(CONCEPTS, v.GENERAL_DAMAGE), lost),
-        _carrier("2:2", _GRATITUDE, 4.0),
-        _carrier("1:3", _ANGER, 3.0),
+    return _world(
+        "damage",
+        "Is general damage told from a concept?",
+        (Planted("0:1", "everything rests on it", dict.fromkeys(CONCEPTS, v.GENERAL_DAMAGE), lost), designs.refiner()),
+        _carrier("2:2", _GRATITUDE, 4.0, feature="refined"),
+        _carrier("1:3", _ANGER, 3.0, feature="refined"),
     )
-    heads = {
-        Head(0, 1): designs.refiner(),
-        Head(2, 2): designs.writer(4.0, _GRATITUDE, feature="refined"),
-        Head(1, 3): designs.writer(3.0, _ANGER, feature="refined"),
-    }
-    return _world("damage", "Is general damage told from a concept?", heads, planted)
 
 
 def _noise() -> World:
@@ -225,13 +199,21 @@ def _noise() -> World:
     return World("noise", question, heads, (), others=v.NO_VERDICT, shown=False)
 
 
-def _carrier(heads: str, concept: str, nats: float) -> Planted:
+def _carrier(heads: str, concept: str, nats: float, feature: str = "in") -> tuple[Planted, HeadDesign]:
     verdicts = dict.fromkeys(CONCEPTS, v.NO_EFFECT) | {concept: v.CARRIER}
-    return Planted(heads, f"writer of {concept}", verdicts, {concept: -nats}, frozenset({concept}))
+    planted = Planted(heads, f"writer of {concept}", verdicts, {concept: -nats}, frozenset({concept}))
+    return planted, designs.writer(nats, concept, feature=feature)
 
 
-def _world(name: str, question: str, heads: Mapping[Head, HeadDesign], planted: tuple[Planted, ...]) -> World:
-    return World(name, question, {**heads, **_noise_heads(name, heads, N_NOISE_HEADS, NOISE_NATS)}, planted)
+def _of_gratitude(heads: str, part: str, verdict: str, nats: float) -> Planted:
+    return Planted(heads, part, {_GRATITUDE: verdict, _ANGER: v.NO_EFFECT}, {_GRATITUDE: nats} if nats else {})
+
+
+def _world(name: str, question: str, *parts: tuple[Planted, HeadDesign | None]) -> World:
+    """The world of these heads, each with its design, and of sets of them, which have none."""
+    designed = {Head(*map(int, planted.heads.split(":"))): design for planted, design in parts if design is not None}
+    heads = designed | _noise_heads(name, designed, N_NOISE_HEADS, NOISE_NATS)
+    return World(name, question, heads, tuple(planted for planted, _ in parts))
 
 
 def _noise_heads(world: str, taken: Mapping[Head, HeadDesign], count: int, nats: float) -> dict[Head, HeadDesign]:
