@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Any, Unpack
 
 from headscope import pipeline
-from headscope.engines.engine import Runner, in_process
-from headscope.engines.parts import Part
+from headscope.engines.engine import Part, Runner, in_process
 from headscope.heads import HeadSet
 from headscope.models.head_model import HeadModel
 from headscope.profiles.types import Profile

@@ -22,8 +22,7 @@ from typing import Any
 import pandas as pd
 import xarray as xr
 
-from headscope.engines.engine import Engine, Runner, in_process
-from headscope.engines.parts import Part
+from headscope.engines.engine import Engine, Part, Runner, in_process
 from headscope.errors import RequestError, one_of
 from headscope.heads import Head
 from headscope.measure.outcomes.sentiment import load_sentiment

@@ -23,8 +23,7 @@ from headscope.settings.option import request_options
 if TYPE_CHECKING:
     import pandas as pd
 
-    from headscope.engines.engine import Runner
-    from headscope.engines.parts import Part
+    from headscope.engines.engine import Part, Runner
     from headscope.models.head_model import HeadModel
     from headscope.profiles.columns import Reading
     from headscope.profiles.types import Profile
@@ -94,7 +93,7 @@ class Job:
         out, shard = None if self.keeping.out is None else Path(self.keeping.out), self.workers.shard
         if shard is None:
             return out, None
-        from headscope.engines.parts import Part
+        from headscope.engines.engine import Part
         from headscope.runs.gathering import part_folder
 
         if out is None:

@@ -30,8 +30,7 @@ def query(asked: _Query) -> None:
 
     headscope query "SELECT model, count(*) AS n FROM runs GROUP BY model" --runs ./lab --json
     """
-    from headscope.runs.listing import summarize_runs
-    from headscope.runs.query import query_runs
+    from headscope.runs.listing import query_runs, summarize_runs
 
     answer = query_runs(asked.runs, asked.sql)
     if unfinished := sum(1 for each in summarize_runs(asked.runs) if each.status != "finished"):

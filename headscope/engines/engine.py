@@ -8,17 +8,21 @@ whoever ran it.
 
 from __future__ import annotations
 
+import signal
+import threading
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import nullcontext
-from dataclasses import asdict
+from contextlib import contextmanager, nullcontext
+from dataclasses import asdict, dataclass
+from types import FrameType
 from typing import Any, Protocol, TypeVar, cast
 
-from headscope.engines.interrupts import postponed
-from headscope.engines.parts import Part
+from headscope.errors import RequestError
 from headscope.measure.protocols import Result, Work
 from headscope.runs.shards import PartDone, Shards
 
 P = TypeVar("P")
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Runner(Protocol):
@@ -34,26 +38,37 @@ def in_process(pieces: Sequence[P], run: Callable[[P], Result]) -> Iterator[tupl
     return ((index, run(piece)) for index, piece in enumerate(pieces))
 
 
+@dataclass(frozen=True)
+class Part:
+    """The share of one machine among ``of``: pieces ``number`` - 1, ``number`` - 1 + ``of``, ..."""
+
+    number: int
+    of: int
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.number <= self.of:
+            raise RequestError(
+                "a part does not exist", expected="K/N with K from 1 to N", got=f"{self.number}/{self.of}"
+            )
+
+    @classmethod
+    def parse(cls, text: str) -> Part:
+        """``3/16`` as a part; RequestError where it is none."""
+        number, slash, of = text.partition("/")
+        if not (slash and number.isascii() and number.isdigit() and of.isascii() and of.isdigit()):
+            raise RequestError("--shard is malformed", expected="K/N, e.g. 3/16", got=text)
+        return cls(int(number), int(of))
+
+
 class Engine:
     """Runs the stages of one request."""
 
     def __init__(self, shards: Shards | None = None, runner: Runner = in_process, part: Part | None = None) -> None:
-        """Fix where results are kept and who runs pieces.
-
-        Args:
-            shards: of the run's folder; None keeps nothing.
-            runner: who runs pieces.
-            part: run only these pieces of the first stage, then stop with ``PartDone``.
-        """
+        """Keep results in ``shards`` (None: nowhere); of a ``part`` run its pieces only, then stop: ``PartDone``."""
         self._shards, self._runner, self._part = shards, runner, part
 
     def stage(self, name: str, about: Mapping[str, Any]) -> Work:
-        """The ``work`` of one stage.
-
-        Args:
-            name: of the stage; in the names of its shards.
-            about: JSON-able: all that its results depend on beside the request and the pieces.
-        """
+        """The ``work`` of one stage; ``about``, JSON-able, is all it depends on beside the request and the pieces."""
 
         def work(pieces: Sequence[P], run: Callable[[P], Result]) -> Iterable[Result]:
             return self._results(name, about, pieces, run)
@@ -90,3 +105,33 @@ class Engine:
                 where=str(shards.folder.parent),
                 fix="when all parts are done: headscope gather, then the same command without --shard",
             )
+
+
+@contextmanager
+def postponed() -> Generator[None]:
+    """A signal that comes inside the block takes effect at its end; a second one at once.
+
+    Outside the main thread, where Python handles no signals, nothing is changed.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[int] = []
+
+    def note(number: int, frame: FrameType | None) -> None:
+        if came:
+            restore()
+            signal.raise_signal(number)
+        came.append(number)
+
+    def restore() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    before = {number: signal.signal(number, note) for number in _SIGNALS}
+    try:
+        yield
+    finally:
+        restore()
+    if came:
+        signal.raise_signal(came[0])

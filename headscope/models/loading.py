@@ -18,7 +18,6 @@ import torch
 from transformers import PreTrainedModel
 
 from headscope.errors import ModelError, RequestError, one_of
-from headscope.models.activations import join_activations
 from headscope.models.adapters import live_adapter, note_on_adapter, require_peft, with_adapter
 from headscope.models.anatomy import context_length, find_anatomy, vocabulary_size
 from headscope.models.checkpoints import find_checkpoint
@@ -27,7 +26,7 @@ from headscope.models.law_report import LawReport
 from headscope.models.laws import check_laws
 from headscope.models.lengths import mixed_row_limit
 from headscope.models.memory_budget import parse_budget
-from headscope.models.pretrained import load_weights
+from headscope.models.pretrained import join_activations, load_weights
 from headscope.models.tokenizer_loading import named_tokenizer, note_on, tokenizer_of, tokens_beyond
 from headscope.settings import Loading
 

@@ -17,6 +17,8 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import regex
 
+from headscope.profiles.types import Concept
+
 # Scripts written without spaces between words, as ranges of a regular expression's character class.
 _UNSPACED = (
     "\u0e00-\u0eff"  # Thai, Lao
@@ -108,3 +110,38 @@ def _whole(word: str) -> str:
     before = _NOT_AFTER_STACKING if _UNSPACED_CHARACTER.match(word[0]) else _NOT_AFTER_LETTER
     after = _NOT_BEFORE_MARK if _UNSPACED_CHARACTER.match(word[-1]) else _NOT_BEFORE_LETTER
     return before + characters + after
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(text.split())
+
+
+# The Phase 6 study's own word lists: for finding positions (11, 20 and 14 words) and for counting keywords.
+POSITION_WORDS = {
+    "gratitude": _words(
+        "thank thanks thanked thanking grateful gratitude gratefully appreciate appreciated appreciating appreciation"
+    ),
+    "anger": _words(
+        "angry anger angrily frustrated frustrating frustration terrible terribly annoyed annoying annoyance upset "
+        "upsetting mad maddening furious furiously irritated irritating irritation"
+    ),
+    "apology": _words(
+        "sorry sorrier sorriest apologize apologized apologizing apology apologies regret regretted regretting "
+        "regretful apologetic apologetically"
+    ),
+}
+KEYWORDS = {**POSITION_WORDS, "gratitude": (*POSITION_WORDS["gratitude"], "thankful", "blessed")}
+
+
+def screening_words(concept: Concept) -> tuple[str, ...]:
+    """The words by which the study finds a concept's positions; the lexicon for a concept the study does not have."""
+    return POSITION_WORDS.get(concept.name, _lexicon(concept))
+
+
+def counting_words(concept: Concept) -> tuple[str, ...]:
+    """The words the study counts for a concept; the lexicon for a concept the study does not have."""
+    return KEYWORDS.get(concept.name, _lexicon(concept))
+
+
+def _lexicon(concept: Concept) -> tuple[str, ...]:
+    return tuple(word.lower() for word in concept.lexicon.words)

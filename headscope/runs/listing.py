@@ -1,36 +1,34 @@
-"""Many runs: what is in a folder of run folders.
+"""Many runs: what is in a folder of run folders, and SQL over the tables of all of them.
 
-Only manifests and the short table of verdicts are read. A folder whose manifest cannot be read is listed with the
-reason; it stops nobody.
+For the list only manifests and the short table of verdicts are read. A folder whose manifest cannot be read is listed
+with the reason; it stops nobody.
 """
 
 from __future__ import annotations
 
 import csv
+import importlib
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
+
+import pandas as pd
 
 from headscope.errors import RequestError
 from headscope.runs.folder import MANIFEST, Run
+from headscope.tables import TABLES
+
+_SETTINGS = ("enable_external_access = false", "autoload_known_extensions = false", "lock_configuration = true")
 
 
 @dataclass(frozen=True)
 class RunSummary:
     """One run in a few facts.
 
-    Attributes:
-        run: its folder.
-        verb: what was asked.
-        model: by name.
-        profile: by name.
-        concepts: that were looked at.
-        status: running, finished, failed or stopped; ``damaged`` where the manifest cannot be read.
-        created: ISO 8601, UTC.
-        seconds: of work, by the run's own clock; None where none was written.
-        verdicts: how many heads or sets got each verdict.
-        problem: why the manifest cannot be read.
+    ``status`` is ``damaged``, and ``problem`` says why, where the manifest cannot be read; ``seconds`` are of work, by
+    the run's own clock, None where none was written; ``verdicts``: how many heads or sets got each.
     """
 
     run: str
@@ -107,3 +105,58 @@ def _verdicts(path: Path) -> dict[str, int]:
             return dict(sorted(Counter(row.get("verdict") or "" for row in csv.DictReader(file)).items()))
     except (OSError, UnicodeDecodeError, csv.Error):
         return {"unreadable": 1}
+
+
+def query_runs(root: Path, sql: str) -> pd.DataFrame:
+    """The answer to one SELECT over all tables of the runs in ``root``, by DuckDB in memory: it can reach no file.
+
+    Every table is a view of its own name, all runs one below the other, with the run's folder in the column ``run``;
+    the view ``runs`` has a row for each run. Files are read by headscope before SQL is; then DuckDB is cut off from
+    files, network and its own settings.
+
+    Raises:
+        RequestError: DuckDB is not installed, there are no runs, a table is damaged, or the SQL is no single SELECT
+            or cannot be answered.
+    """
+    try:
+        duckdb: Any = importlib.import_module("duckdb")
+    except ImportError as error:
+        raise RequestError("DuckDB is not installed", fix='pip install "headscope[query]"') from error
+    folders = run_folders(root)
+    if not folders:
+        raise RequestError("there are no runs to query", where=str(root), fix="name their folder with --runs")
+    with duckdb.connect(":memory:") as connection:
+        try:
+            statements: Sequence[Any] = connection.extract_statements(sql)
+            if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
+                raise RequestError("only one SELECT can be asked", expected="SELECT ...", got=sql[:80])
+            for name, table in _tables(root, folders).items():
+                connection.register(name, table)
+            for setting in _SETTINGS:
+                connection.execute(f"SET {setting}")
+            return connection.execute(statements[0]).df()
+        except duckdb.Error as error:
+            raise RequestError("the query cannot be answered", got=str(error), where=str(root)) from error
+
+
+def _tables(root: Path, folders: Sequence[Path]) -> dict[str, pd.DataFrame]:
+    runs = list(summarize_runs(root))
+    damaged = {each.run for each in runs if each.problem is not None}
+    found: dict[str, list[pd.DataFrame]] = {}
+    for folder in folders:
+        if str(folder) not in damaged:
+            run = Run.open(folder)
+            for name in run.tables:
+                found.setdefault(name, []).append(run.table(name).assign(run=str(folder)))
+    tables = {
+        name: pd.concat(parts, ignore_index=True)[["run", *TABLES[name].columns]] for name, parts in found.items()
+    }
+    rows = [
+        asdict(each)
+        | {
+            "concepts": ", ".join(each.concepts),
+            "verdicts": ", ".join(f"{count} {name}" for name, count in each.verdicts.items()),
+        }
+        for each in runs
+    ]
+    return tables | {"runs": pd.DataFrame(rows)}

@@ -20,8 +20,8 @@ import xarray as xr
 
 from headscope.heads import every_head
 from headscope.measure.attention import Probe, read_probes
-from headscope.profiles.phase6_words import screening_words
 from headscope.profiles.types import Profile
+from headscope.profiles.words import screening_words
 from headscope.stats import ScreenBlock, screen_table
 from headscope.study import Study
 from headscope.tokens import Encoder

@@ -18,8 +18,7 @@ import pytest
 from scipy import stats
 
 from headscope.api import screen, sweep
-from headscope.engines.engine import Engine
-from headscope.engines.parts import Part
+from headscope.engines.engine import Engine, Part
 from headscope.models.head_model import HeadModel
 from headscope.models.loading import load_model
 from headscope.profiles.loading import load_profile

@@ -9,9 +9,14 @@ import pytest
 from transformers import GPT2Tokenizer
 
 from headscope.profiles.loading import load_profile
-from headscope.profiles.phase6_words import POSITION_WORDS, counting_words, screening_words
 from headscope.profiles.types import Profile
-from headscope.profiles.words import count_substrings_phase6, find_words
+from headscope.profiles.words import (
+    POSITION_WORDS,
+    count_substrings_phase6,
+    counting_words,
+    find_words,
+    screening_words,
+)
 from headscope.runs.phase6 import read_head_scores
 from headscope.stats.ranking import OVERALL, layer_table, rank_heads
 from headscope.tokens import Encoder

@@ -15,7 +15,7 @@ from headscope.measure.outcomes import KL, PERPLEXITY, log_odds_name
 from headscope.measure.sampling import Sampling
 from headscope.models.loading import load_model
 from headscope.profiles.loading import load_profile
-from headscope.profiles.phase6_words import POSITION_WORDS
+from headscope.profiles.words import POSITION_WORDS
 from headscope.stats.tables import TOLERANCE_SHARE
 from headscope.study import Study
 from tests.reference import slow

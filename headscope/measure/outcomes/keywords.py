@@ -6,9 +6,8 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 
 from headscope.measure.outcomes.outcome import Outcome
-from headscope.profiles.phase6_words import counting_words
 from headscope.profiles.types import Profile
-from headscope.profiles.words import count_substrings_phase6, count_words
+from headscope.profiles.words import count_substrings_phase6, count_words, counting_words
 from headscope.terms import OUTCOMES
 
 KEYWORD_COUNTING = ("continuation", "phase6")

@@ -12,9 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from headscope.engines.engine import Engine, in_process
-from headscope.engines.interrupts import postponed
-from headscope.engines.parts import Part
+from headscope.engines.engine import Engine, Part, in_process, postponed
 from headscope.errors import RequestError
 from headscope.runs.shards import PartDone, Shards
 

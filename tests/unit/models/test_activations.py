@@ -5,9 +5,9 @@ import torch
 from torch import nn
 from transformers.activations import FastGELUActivation, NewGELUActivation
 
-from headscope.models.activations import join_activations
 from headscope.models.batches import batch_of
 from headscope.models.loading import load_model
+from headscope.models.pretrained import join_activations
 from headscope.models.running import logits_at
 from headscope.tokens import tree_row
 from tests.laws.families import make, word_tokenizer

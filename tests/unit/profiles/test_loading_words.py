@@ -11,19 +11,17 @@ import pytest
 from hypothesis import given
 
 from headscope.profiles.loading import load_profile
-from headscope.profiles.phase6_words import (
-    KEYWORDS,
-    POSITION_WORDS,
-    counting_words,
-    screening_words,
-)
 from headscope.profiles.types import Concept, Lexicon
 from headscope.profiles.words import (
+    KEYWORDS,
+    POSITION_WORDS,
     count_substrings_phase6,
     count_words,
+    counting_words,
     find_words,
     first_word,
     folded_words,
+    screening_words,
     seen,
     space_before,
 )

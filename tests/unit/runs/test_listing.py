@@ -11,8 +11,7 @@ import pytest
 
 from headscope.errors import RequestError
 from headscope.runs.folder import Run
-from headscope.runs.listing import summarize_runs
-from headscope.runs.query import query_runs
+from headscope.runs.listing import query_runs, summarize_runs
 from tests.unit.runs.test_folder import content, request
 from tests.unit.runs.test_tables import cells_of
 
