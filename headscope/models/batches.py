@@ -55,15 +55,7 @@ class Batch:
         pad_id: int = 0,
         extra: int = 0,
     ) -> Batch:
-        """One sequence a row, padded to the longest of them plus ``extra``.
-
-        Args:
-            rows: token ids of each sequence.
-            device: where the tensors go.
-            padding: side of the padding.
-            pad_id: any valid token id.
-            extra: further padding, for tests of padding itself.
-        """
+        """One sequence a row, padded by any valid id to the longest plus ``extra``, which tests padding itself."""
         width = max(map(len, rows)) + extra
         ids = torch.full((len(rows), width), pad_id, dtype=torch.long)
         positions = torch.zeros((len(rows), width), dtype=torch.long)

@@ -87,7 +87,7 @@ def existing_folder(name: str) -> Path | None:
 
 def hub_name(name: str) -> HubName:
     """What the name stands for on the hub; ModelError where it can only be a folder."""
-    parsed = None if name.startswith((".", "~", "/")) else HubName.parse(name)
+    parsed = _on_hub(name)
     if parsed is None:
         raise ModelError(
             f'there is no folder "{name}"', expected="a folder, demo, or a hub id (NAME or NAME@REVISION)", got=name,
@@ -96,12 +96,12 @@ def hub_name(name: str) -> HubName:
     return parsed
 
 
-def _opened(folder: Path) -> tuple[Path, list[str]]:
-    """The folder itself, or the snapshot to take where it is one of the hub's cache, and a note that says so.
+def _on_hub(name: str) -> HubName | None:
+    return None if name.startswith((".", "~", "/")) else HubName.parse(name)
 
-    Raises:
-        ModelError: it holds several checkpoints and not one.
-    """
+
+def _opened(folder: Path) -> tuple[Path, list[str]]:
+    """The folder itself, or the snapshot to take where it is one of the hub's cache, and a note that says so."""
     if _is_checkpoint(folder):
         return folder, []
     repository = folder.parent if folder.name in ("snapshots", "blobs", "refs") else folder
@@ -129,12 +129,8 @@ def _is_checkpoint(folder: Path) -> bool:
 
 
 def _shadowing(name: str, folder: Path) -> list[str]:
-    """A note where a hub model may have been meant.
-
-    Raises:
-        ModelError: the folder holds no checkpoint, and the hub model of its name is cached.
-    """
-    on_hub = None if name.startswith((".", "~", "/")) else HubName.parse(name)
+    """A note where a hub model may have been meant; ModelError where the folder holds none, and it is cached."""
+    on_hub = _on_hub(name)
     if on_hub is None:
         return []
     away = f'for the hub model "{name}" work in another folder, or rename this one'
@@ -146,11 +142,7 @@ def _shadowing(name: str, folder: Path) -> list[str]:
 
 
 def _with_base(found: Checkpoint) -> Checkpoint:
-    """The checkpoint itself, or for an adapter its base with the adapter on top.
-
-    Raises:
-        ModelError: the adapter names no base, or one that is not there or is an adapter itself.
-    """
+    """The checkpoint itself, or for an adapter its base with the adapter on top."""
     file = found.path / ADAPTER_CONFIG
     if not file.is_file():
         return found

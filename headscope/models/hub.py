@@ -48,12 +48,7 @@ _SECONDS = 4.0
 
 @dataclass(frozen=True)
 class HubName:
-    """A model on the hub.
-
-    Attributes:
-        id: ``owner/name``, or a bare name.
-        revision: a branch, a tag or a commit; None for the main branch.
-    """
+    """A model on the hub: ``owner/name`` or a bare name; branch, tag or commit, None for the main branch."""
 
     id: str
     revision: str | None = None
@@ -72,10 +67,6 @@ class HubName:
 
 def hub_folder(name: HubName, *, tokenizer_only: bool = False) -> Path:
     """The snapshot of a hub model, downloaded if it must be and can be; its name is the commit.
-
-    Args:
-        name: of the model.
-        tokenizer_only: whether its tokenizer's files are enough.
 
     Raises:
         ModelError: it is not cached, and the hub cannot be reached or has no such model for you.

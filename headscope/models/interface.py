@@ -30,28 +30,11 @@ from headscope.models.attention import Attention, ScoredAttention
 INTERFACE_NAME = "headscope_watch"
 
 # Keyword arguments of the interface that leave the attention weights as they are.
-_HARMLESS = frozenset(
-    {
-        "dropout",
-        "scaling",
-        "softcap",
-        "s_aux",
-        "position_bias",
-        "sliding_window",
-        "is_causal",
-        "position_ids",
-        "position_embeddings",
-        "cache_position",
-        "use_cache",
-        "past_key_values",
-        "output_attentions",
-        "output_hidden_states",
-        "output_router_logits",
-        "return_dict",
-        "logits_to_keep",
-        "token_type_ids",
-        "num_items_in_batch",
-    }
+_HARMLESS = (
+    *("dropout", "scaling", "softcap", "s_aux", "position_bias", "sliding_window", "is_causal", "position_ids"),
+    *("position_embeddings", "cache_position", "use_cache", "past_key_values", "output_attentions"),
+    *("output_hidden_states", "output_router_logits", "return_dict", "logits_to_keep", "token_type_ids"),
+    "num_items_in_batch",
 )
 
 
@@ -122,17 +105,14 @@ def _attend(
     if watch.stand_in:
         output, weights = _stand_in(attention), None
     else:
-        own = _own_function(module, watch.own_name(getattr(module, "config", None)))
+        # The attention function the model would use; its own file may override the library's.
+        functions = getattr(
+            sys.modules.get(type(module).__module__), "ALL_ATTENTION_FUNCTIONS", ALL_ATTENTION_FUNCTIONS
+        )
+        own = functions[watch.own_name(getattr(module, "config", None))]
         output, weights = own(module, query, key, value, attention_mask, **kwargs)
     watch.saw(module, attention, output)
     return output, weights
-
-
-def _own_function(module: nn.Module, name: str) -> Callable[..., tuple[Tensor, Tensor | None]]:
-    """The attention function a model would use under ``name``; its own file may override the library's."""
-    scope = sys.modules.get(type(module).__module__)
-    functions = getattr(scope, "ALL_ATTENTION_FUNCTIONS", ALL_ATTENTION_FUNCTIONS)
-    return functions[name]
 
 
 def _stand_in(attention: ScoredAttention) -> Tensor:

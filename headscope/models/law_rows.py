@@ -30,12 +30,7 @@ def tolerance_of(model: HeadModel, dtype: torch.dtype | None = None, n_tokens: i
     It is the smallest error that is caught. In float32 it is 1e-5 of the largest logit for layers of width 32, 1e-4 for
     GPT-2 small, 2e-4 for 32 layers of width 4096; in float16 3e-2, 5e-2 and 7e-2; in bfloat16 always 1e-1. A wrong
     head, position, scale or mask moves logits by hundredths or more, so float32 catches it with room to spare, half
-    precision only where it is not small.
-
-    Args:
-        model: the model, whose widths and depth decide.
-        dtype: of the pass, where not the model's own.
-        n_tokens: of the longest row.
+    precision only where it is not small. ``dtype`` is that of the pass, where not the model's own.
     """
     n_layers = len(model.anatomy)
     # A matrix sums no more terms than its longer side has; scores and rows sum a head's size and the tokens.

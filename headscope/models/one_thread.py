@@ -68,7 +68,8 @@ class OneThread:
         """The hook, refusing passes of other threads."""
 
         def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
-            if self._owner != threading.get_ident() and not _in_backward():
+            in_backward = torch._C._current_graph_task_id() != -1  # pyright: ignore[reportPrivateUsage]
+            if self._owner != threading.get_ident() and not in_backward:
                 raise _refused("a model was run in one thread while another one edits or reads it")
             return hook(*args, **kwargs)
 
@@ -100,10 +101,6 @@ def thread_of(hf: Any) -> OneThread:
     """The one of a transformers model, whichever ``HeadModel`` it is in."""
     with _CHANGING:
         return _KNOWN.setdefault(hf, OneThread())
-
-
-def _in_backward() -> bool:
-    return torch._C._current_graph_task_id() != -1  # pyright: ignore[reportPrivateUsage]
 
 
 def _refused(problem: str) -> RequestError:

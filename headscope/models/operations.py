@@ -104,9 +104,7 @@ def operations_watch(
 ) -> Generator[None]:
     """Show the attention of each module to ``saw(module, attention, output [B, T, H, d_v])``.
 
-    Args:
-        modules: attention module -> its output projection, at which ``saw`` is called.
-        batch: (B, T) of the pass.
+    ``modules`` leads from an attention module to its output projection, at which ``saw`` is called.
     """
     watch = OperationWatch(batch)
 

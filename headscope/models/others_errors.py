@@ -50,14 +50,7 @@ _FILES = "download or copy the checkpoint again, and see that all its files are 
 
 
 def refusal(problem: str, error: BaseException, *, where: str, fix: str = _FILES) -> ModelError:
-    """What to say in place of ``error``: ``problem``, the first line of the error, and the cure of its cause.
-
-    Args:
-        problem: what could not be done.
-        error: of one of ``OTHERS_ERRORS``.
-        where: the folder or file at hand.
-        fix: what to do where the error names no cause of its own.
-    """
+    """What to say in place of ``error``: ``problem``, its first line, and the cure of its cause, or ``fix``."""
     return ModelError(problem, got=first_line(error), where=where, fix=_cure(error) or fix)
 
 

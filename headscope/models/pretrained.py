@@ -28,16 +28,8 @@ from headscope.models.interface import quiet_transformers
 from headscope.models.others_errors import OTHERS_ERRORS, VALUE_FIX, refusal
 
 _OTHER_FORMATS = (
-    "*.gguf",
-    "*.ggml",
-    "*.h5",
-    "*.msgpack",
-    "*.onnx",
-    "*.pth",
-    "*.pt",
-    "*.ckpt",
-    "consolidated.*",
-    "*.npz",
+    *("*.gguf", "*.ggml", "*.h5", "*.msgpack", "*.onnx"),
+    *("*.pth", "*.pt", "*.ckpt", "consolidated.*", "*.npz"),
 )
 _PICKLES = (b"PK", b"\x80")  # a zip archive, or a bare pickle of old
 _NO_ADAPTER = "no adapter is looked for here"  # transformers would load one by itself, unmerged and without a word

@@ -116,10 +116,6 @@ def logits_at(
 ) -> Float[Tensor, "N V"]:
     """Next-token logits at chosen places, the language-model head run only there.
 
-    Args:
-        model, batch: what is run.
-        rows, tokens: row and token index of each place.
-
     Returns:
         float32 (float64 where the model is) on the model's device.
 
@@ -234,13 +230,7 @@ def step(
     positions: Int[Tensor, "B 1"],
     attention_mask: Int[Tensor, "B T"],
 ) -> tuple[Float[Tensor, "B V"], Any]:
-    """One more token for each row of a cached generation.
-
-    Args:
-        model: whose generation it is.
-        cache: what ``prefill`` or the last ``step`` returned; ``keep_rows`` drops rows of it.
-        ids, positions: the new tokens and theirs.
-        attention_mask: of all tokens so far and the new one, 1 for real tokens.
+    """One more token for each row of a cached generation; ``attention_mask`` is of all tokens so far and the new one.
 
     Returns:
         Logits, float32, after the new tokens, and the cache.

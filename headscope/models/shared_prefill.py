@@ -29,13 +29,7 @@ from headscope.tokens import IntArray
 
 @dataclass(frozen=True)
 class PathOf:
-    """Where a sequence stands.
-
-    Attributes:
-        sequence: its index among all.
-        row: its row in the batch.
-        tokens: [n] indices of its tokens in that row, in order.
-    """
+    """Where a sequence stands: its index, its row in the batch, and [n] indices of its tokens there, in order."""
 
     sequence: int
     row: int
@@ -71,14 +65,7 @@ class SharedPrefill:
     """The beginning of sequences: ``run`` batches, then ``finish``."""
 
     def __init__(self, model: HeadModel, n_sequences: int, width: int, *, room: int) -> None:
-        """Nothing run yet.
-
-        Args:
-            model: the model.
-            n_sequences: how many sequences there are.
-            width: tokens of the longest.
-            room: how many tokens each goes on for.
-        """
+        """Nothing run yet; ``width``: tokens of the longest sequence, ``room``: how many each goes on for."""
         self._model, self._shape, self._room = model, (n_sequences, width), room
         self._parts: list[tuple[Tensor, Tensor, Tensor, list[tuple[Tensor, Tensor]]]] = []
         self._logits: list[Tensor] = [torch.empty(0)] * n_sequences

@@ -13,12 +13,7 @@ from headscope.models.hub import TOKENIZER_FILES, hub_folder
 from headscope.models.others_errors import OTHERS_ERRORS, naming_plain_errors, refusal
 
 _PATTERNS = (
-    "tokenizer*",
-    "vocab*",
-    "merges.txt",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "*.model",
+    *("tokenizer*", "vocab*", "merges.txt", "special_tokens_map.json", "added_tokens.json", "*.model"),
     "*.tiktoken",
 )
 
@@ -71,12 +66,6 @@ def _load(name: str, folder: Path, *, trust_remote_code: bool) -> Any:
 
 def tokens_beyond(name: str, tokenizer: Any, n_rows: int, bos_token_id: int | None) -> dict[int, str]:
     """Tokens for which the model has no embedding, by id: added ones that a text may do without.
-
-    Args:
-        name: of the model.
-        tokenizer: of the model.
-        n_rows: rows of its embedding.
-        bos_token_id: the token that begins every text; None where nothing does.
 
     Raises:
         ModelError: among them is the one that begins every text, or a word of the vocabulary.

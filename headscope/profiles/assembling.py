@@ -68,9 +68,7 @@ def assemble(draft: Draft, bundled: Callable[[], Profile] | None, *, strict: boo
 def build(draft: Draft, bundled: Callable[[], Profile] | None) -> tuple[Profile, dict[str, str]]:
     """The profile of a draft before it is checked, and where each of its prompts came from, by id.
 
-    Args:
-        draft: is not changed.
-        bundled: gives the profile from which missing parts are borrowed; None: nothing may be missing.
+    ``bundled`` gives the profile from which missing parts are borrowed; None: nothing may be missing.
 
     Raises:
         ProfileError: a part is missing and cannot be borrowed.

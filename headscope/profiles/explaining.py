@@ -23,13 +23,7 @@ _KINDS = {"int": "a number", "float": "a number", "str": "text"}
 
 @dataclass(frozen=True)
 class Misfit:
-    """One place where data does not fit its schema.
-
-    Attributes:
-        place: keys and indices from the top of the data, e.g. ``("concepts", "anger", "lexicon", 0)``.
-        expected: what the schema asks for there.
-        got: what stands there.
-    """
+    """One place where data does not fit its schema, e.g. ``("concepts", "anger", "lexicon", 0)``."""
 
     place: Place
     expected: str

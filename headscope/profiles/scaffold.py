@@ -61,10 +61,7 @@ concepts:
 def new_profile(folder: str | Path, concept: str | None = None, words: Sequence[str] = ()) -> Path:
     """Make a profile folder to fill in; its path.
 
-    Args:
-        folder: must not exist, or be empty.
-        concept: name of the concept; the folder's name if left out.
-        words: its lexicon; the first one stands in the example prompts. Left out: words of joy, to be replaced.
+    ``concept`` is the folder's name if left out; ``words`` are its lexicon, words of joy to be replaced if left out.
 
     Raises:
         ProfileError: the folder holds files, cannot be written, or the name cannot name a concept.

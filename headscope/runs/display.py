@@ -27,9 +27,5 @@ def run_html(path: Path, manifest: Manifest, tables: Sequence[str]) -> str:
         f'<tr><th style="text-align:left">{name}</th><td style="text-align:left">{escape(str(value))}</td></tr>'
         for name, value in rows.items()
     )
-    link = f'<p><a href="{escape(_link(page))}">report.html</a></p>' if page.is_file() else ""
+    link = f'<p><a href="{escape(page.resolve().as_uri())}">report.html</a></p>' if page.is_file() else ""
     return f"<table>{cells}</table>{link}"
-
-
-def _link(page: Path) -> str:
-    return page.resolve().as_uri()

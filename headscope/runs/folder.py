@@ -147,12 +147,9 @@ class Run:
 
     @classmethod
     def open(cls, path: str | Path, *, write: bool = False, force: bool = False) -> Run:
-        """The run in a folder.
+        """The run in a folder; with ``force`` its derived files may be replaced.
 
-        Args:
-            path: the folder.
-            write: take the lock, to add derived files; release it with ``close`` or by leaving a ``with`` block.
-            force: derived files may be replaced.
+        ``write`` takes the lock, to add derived files; release it with ``close`` or by leaving a ``with`` block.
 
         Raises:
             RequestError: no run, a damaged manifest, or (with ``write``) another process is writing it.

@@ -15,19 +15,8 @@ from typing import Any
 import headscope
 
 PACKAGES = (
-    "torch",
-    "transformers",
-    "tokenizers",
-    "safetensors",
-    "peft",
-    "numpy",
-    "scipy",
-    "statsmodels",
-    "pandas",
-    "xarray",
-    "pydantic",
-    "matplotlib",
-    "vaderSentiment",
+    *("torch", "transformers", "tokenizers", "safetensors", "peft", "numpy", "scipy", "statsmodels", "pandas"),
+    *("xarray", "pydantic", "matplotlib", "vaderSentiment"),
 )
 _GIT_SECONDS = 5
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +54,7 @@ class Shards:
         self.damaged: list[str] = []
 
     def __len__(self) -> int:
-        return sum(1 for _ in _files(self.folder))
+        return sum(1 for _ in self.folder.glob(f"*{_SUFFIX}"))
 
     def key(self, stage: str, content: Any) -> str:
         """The name of the shard that holds ``content`` (JSON-able: all that the piece's result depends on)."""
@@ -94,7 +94,8 @@ class Shards:
         header, _, content = data.partition(b"\n")
         if header != _FORMAT + hashlib.sha256(content).hexdigest().encode():
             raise ValueError("checksum")
-        if _metadata(content).get(_KEY) != self._label(key):
+        size = int.from_bytes(content[:8], "little")
+        if json.loads(content[8 : 8 + size]).get("__metadata__", {}).get(_KEY) != self._label(key):
             raise ValueError("of another piece, request or version")
         return load(content)
 
@@ -103,12 +104,3 @@ class Shards:
 
     def _path(self, key: str) -> Path:
         return self.folder / f"{key}{_SUFFIX}"
-
-
-def _files(folder: Path) -> Iterator[Path]:
-    return folder.glob(f"*{_SUFFIX}")
-
-
-def _metadata(content: bytes) -> Mapping[str, str]:
-    size = int.from_bytes(content[:8], "little")
-    return json.loads(content[8 : 8 + size]).get("__metadata__", {})

@@ -91,12 +91,7 @@ def findings(measured: Measured) -> pd.DataFrame:
 def check_worlds(
     names: Sequence[str] | None = None, *, seed: int = 0, progress: Progress | None = None
 ) -> pd.DataFrame:
-    """The findings of every world, or of those named.
-
-    Args:
-        names: only these worlds.
-        seed: of the statistics; the worlds themselves are always the same.
-        progress: told after each world.
+    """The findings of every world, or of those named; ``seed`` is of the statistics, the worlds are always the same.
 
     Raises:
         RequestError: there is no world of that name.
