@@ -56,7 +56,7 @@ def list_profiles(printed: Json) -> None:
 
     headscope profiles list --json
     """
-    from headscope.profiles.catalog import bundled_profiles
+    from headscope.profiles.loading import bundled_names, load_profile
 
     rows = [
         {
@@ -65,7 +65,7 @@ def list_profiles(printed: Json) -> None:
             "n_prompts": len(profile.prompts),
             "description": profile.description,
         }
-        for profile in bundled_profiles()
+        for profile in map(load_profile, bundled_names())
     ]
     if printed.json:
         console.print_json({"profiles": rows})

@@ -26,7 +26,7 @@ from headscope.models.law_report import LawReport
 from headscope.models.laws import check_laws
 from headscope.models.lengths import mixed_row_limit
 from headscope.models.memory_budget import parse_budget
-from headscope.models.pretrained import join_activations, load_weights
+from headscope.models.pretrained import join_activations, load_weights, refuse_encoder_decoder
 from headscope.models.tokenizer_loading import named_tokenizer, note_on, tokenizer_of, tokens_beyond
 from headscope.settings import Loading
 
@@ -238,12 +238,7 @@ def _live(model: Any, device: str, dtype: str) -> PreTrainedModel:
 
 
 def _refuse_other_kinds(hf: PreTrainedModel) -> None:
-    if getattr(hf.config, "is_encoder_decoder", False):
-        raise ModelError(
-            f"{type(hf).__name__} is an encoder-decoder model",
-            expected="a causal language model (decoder only)",
-            got=f"model type {hf.config.model_type}",
-        )
+    refuse_encoder_decoder(type(hf).__name__, hf.config)
     if hf.get_output_embeddings() is None:
         raise ModelError(
             f"{type(hf).__name__} has no language-model head",

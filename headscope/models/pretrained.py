@@ -122,12 +122,7 @@ def _load_config(checkpoint: Checkpoint, *, trust_remote_code: bool) -> Any:
     except OTHERS_ERRORS as error:
         unknown = f'"{checkpoint.name}" cannot be loaded: its configuration is none that transformers takes'
         raise refusal(unknown, error, where=str(file), fix=VALUE_FIX) from error
-    if getattr(config, "is_encoder_decoder", False):
-        raise ModelError(
-            f'"{checkpoint.name}" is an encoder-decoder model',
-            expected="a causal language model (decoder only)",
-            got=f"model type {config.model_type}",
-        )
+    refuse_encoder_decoder(f'"{checkpoint.name}"', config)
     if type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING and "auto_map" not in raw:
         raise ModelError(
             f'"{checkpoint.name}" is no causal language model',
@@ -135,6 +130,16 @@ def _load_config(checkpoint: Checkpoint, *, trust_remote_code: bool) -> Any:
             got=f"model type {config.model_type}",
         )
     return config
+
+
+def refuse_encoder_decoder(name: str, config: Any) -> None:
+    """ModelError where a model of this configuration is no decoder alone."""
+    if getattr(config, "is_encoder_decoder", False):
+        raise ModelError(
+            f"{name} is an encoder-decoder model",
+            expected="a causal language model (decoder only)",
+            got=f"model type {config.model_type}",
+        )
 
 
 def _refuse_unknown_quantization(checkpoint: Checkpoint, settings: Any, file: Path) -> None:

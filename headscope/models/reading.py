@@ -8,7 +8,7 @@ sums leave the layer. The pass ends at the last layer that is read.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -85,17 +85,11 @@ def read_attention(
     queries: RowQueries,
     *,
     written_groups: int | None = None,
-    layers: Sequence[int] | None = None,
 ) -> AttentionReading:
-    """Run ``batch`` once and read attention at ``queries``.
+    """Run ``batch``, chains or trees, once and read attention at ``queries``.
 
-    Args:
-        model, batch: what is run, chains or trees.
-        queries: what to read.
-        written_groups: of how many groups, from the first on, the norm of what is written is taken too; None for all.
-            It is NaN in a layer where a gate or norm stands between attention and output projection, because there
-            the two are not the same thing.
-        layers: only these layers (others stay NaN); layers above the last one do not run. None for all.
+    Of ``written_groups`` groups, from the first on (None: of all), the norm of what is written is taken too. It is NaN
+    in a layer where a gate or norm stands between attention and output projection: there the two are not the same.
 
     Raises:
         WorkError: a valid query's attention is NaN or infinite, or a layer was not seen.
@@ -107,23 +101,22 @@ def read_attention(
             expected=f"rows and width {(len(batch), batch.width)}",
             got=f"keys {tuple(queries.keys.shape)}, tokens {tuple(queries.tokens.shape)}",
         )
-    wanted = set(model.anatomy.layers if layers is None else layers)
+    n_layers = len(model.anatomy.layers)
     n_written = G if written_groups is None else written_groups
     found: dict[int, tuple[Tensor, Tensor | None]] = {}
 
     def saw(layer: int, attention: Attention, _: Tensor) -> None:
-        if layer in wanted:
-            factor = model.norm_factor(layer) if n_written and model.anatomy.layers[layer].direct else None
-            found[layer] = _sums(attention, queries, factor, n_written)
-        if len(found) == len(wanted):
+        factor = model.norm_factor(layer) if n_written and model.anatomy.layers[layer].direct else None
+        found[layer] = _sums(attention, queries, factor, n_written)
+        if len(found) == n_layers:
             raise Stop
 
     with watching_attention(model, saw, (B, T)):
         run_hidden(model, batch)
-    if len(found) != len(wanted):
+    if len(found) != n_layers:
         raise WorkError(
             "some layers were not seen while the model ran",
-            expected=f"{len(wanted)} layers",
+            expected=f"{n_layers} layers",
             got=f"{len(found)}",
             where=model.name,
         )

@@ -2,28 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from headscope.profiles.columns import Reading
-from headscope.profiles.loading import bundled_names, load_profile, unchecked_profile
+from headscope.profiles.loading import unchecked_profile
 from headscope.profiles.types import Profile
 from headscope.profiles.validation import Finding, find
 
 
 @dataclass(frozen=True)
 class ClassSummary:
-    """The prompts of one class, counted.
+    """The prompts of one class, a concept or the control, counted.
 
-    Attributes:
-        name: a concept or the control.
-        n_prompts: all of them.
-        n_spans: those with a span.
-        n_implicit: those whose span is no word of the lexicon.
-        n_pairs: those with a partner.
-        n_templates: distinct templates; 0 where none are named.
-        n_words: words of the lexicon; 0 for the control.
+    Implicit are those whose span is no word of the lexicon; ``n_words`` are the lexicon's, 0 for the control.
     """
 
     name: str
@@ -52,12 +44,6 @@ def summarize(profile: Profile) -> list[ClassSummary]:
             )
         )
     return summaries
-
-
-def bundled_profiles() -> Iterator[Profile]:
-    """The bundled profiles, sorted by name."""
-    for name in bundled_names():
-        yield load_profile(name)
 
 
 def findings(name_or_path: str | Path, reading: Reading | None = None) -> list[Finding]:

@@ -92,11 +92,10 @@ def profile_from_files(files: Mapping[str, str | Path], base: Profile, reading: 
     notes: list[str] = []
     for name in known:
         if name in files:
-            found = read_prompts(expanded(files[name]), reading, name)
-            prompts += [(_class_of(raw, name, (name,)), raw) for raw in found.rows]
-            count = len(found.rows)
-            notes.append(f"{name}: {count} prompts of {Path(files[name]).name} in place of those of {base.name}")
-            notes += found.notes
+            rows, read = _of_class(name, expanded(files[name]), reading)
+            prompts += rows
+            notes.append(f"{name}: {len(rows)} prompts of {Path(files[name]).name} in place of those of {base.name}")
+            notes += read
         else:
             prompts += [(name, _as_row(prompt, base.source)) for prompt in base.prompts_of(name)]
     controls = {raw.row.id for name, raw in prompts if name == base.control}
@@ -220,9 +219,9 @@ def _prompts_of_folder(
                 got=name,
                 where=str(folder / YAML_NAME),
             )
-        found = read_prompts(inside(folder, file), reading, name)
-        notes += found.notes
-        prompts += [(_class_of(raw, name, (name,)), raw) for raw in found.rows]
+        rows, read = _of_class(name, inside(folder, file), reading)
+        prompts += rows
+        notes += read
     return prompts
 
 
@@ -247,9 +246,9 @@ def _draft_of_data_folder(folder: Path, reading: Reading) -> Draft:
             where=str(folder),
             fix="headscope profiles new makes a folder to fill in",
         )
-    found = {name: read_prompts(file, reading, name) for name, file in files.items()}
-    rows = [(_class_of(raw, name, (name,)), raw) for name, each in found.items() for raw in each.rows]
-    notes = [note for each in found.values() for note in each.notes]
+    found = [_of_class(name, file, reading) for name, file in files.items()]
+    rows = [row for prompts, _ in found for row in prompts]
+    notes = [note for _, read in found for note in read]
     return _draft_of_classes(_as_name(folder.resolve().name), str(folder), rows, notes)
 
 
@@ -286,6 +285,12 @@ def _draft_of_classes(name: str, source: str, prompts: list[tuple[str, RawPrompt
         prompts=prompts,
         notes=notes,
     )
+
+
+def _of_class(name: str, file: Path, reading: Reading) -> tuple[list[tuple[str, RawPrompt]], list[str]]:
+    """The prompts of a file that holds one class, and the notes on it."""
+    found = read_prompts(file, reading, name)
+    return [(_class_of(raw, name, (name,)), raw) for raw in found.rows], found.notes
 
 
 def _class_of(raw: RawPrompt, default: str | None, known: Sequence[str] | None) -> str:

@@ -57,9 +57,9 @@ def write_text_atomic(path: str | Path, text: str) -> Path:
     return write_bytes_atomic(path, text.encode("utf-8"))
 
 
-def write_json_atomic(path: str | Path, content: Any, *, sort_keys: bool = False) -> Path:
+def write_json_atomic(path: str | Path, content: Any) -> Path:
     """Write ``content``, reduced by ``plain``, as indented JSON; see ``write_bytes_atomic``."""
-    text = json.dumps(plain(content), indent=2, ensure_ascii=False, allow_nan=False, sort_keys=sort_keys)
+    text = json.dumps(plain(content), indent=2, ensure_ascii=False, allow_nan=False)
     return write_text_atomic(path, text + "\n")
 
 

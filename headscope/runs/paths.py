@@ -14,9 +14,9 @@ from headscope.runs.manifest import Request
 _NOT_IN_NAME = regex.compile(r"[^\w\p{M}.-]+")
 
 
-def default_run_path(model_name: str, profile_name: str, request: Request, root: str | Path = "runs") -> Path:
+def default_run_path(model_name: str, profile_name: str, request: Request) -> Path:
     """``runs/<model>-<profile>-<8 hex of the request>``; of a model's path or hub id the last part."""
-    return Path(root) / f"{file_part(model_name)}-{file_part(profile_name)}-{request.digest}"
+    return Path("runs") / f"{file_part(model_name)}-{file_part(profile_name)}-{request.digest}"
 
 
 def file_part(name: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 from headscope.worlds.hand_set import N_POSITIONS, UNITS_PER_NAT, HeadDesign, Look, Move
 from headscope.worlds.texts import CONCEPTS, WORD_CLASSES
@@ -26,10 +25,9 @@ def writer(nats: float, *concepts: str, feature: str = "in") -> HeadDesign:
     return HeadDesign(looks, tuple(Move(f"{feature}:{one}", {f"out:{one}": nats * UNITS_PER_NAT}) for one in concepts))
 
 
-def decoy(concepts: Sequence[str] = CONCEPTS) -> HeadDesign:
+def decoy() -> HeadDesign:
     """Attends like a writer, and its values hold the concept, but its output projection is zero."""
-    looks = writer(0.0, *concepts).looks
-    return HeadDesign(looks, tuple(Move(f"in:{one}", {}) for one in concepts))
+    return HeadDesign(writer(0.0, *CONCEPTS).looks, tuple(Move(f"in:{one}", {}) for one in CONCEPTS))
 
 
 def diffuse_writer(concept: str, nats: float, n_tokens: int) -> HeadDesign:

@@ -90,24 +90,6 @@ def test_a_group_without_keys_has_no_mass_and_writes_nothing(gpt2: HeadModel) ->
     assert float(reading.written[:, queries.valid].abs().max()) == 0.0
 
 
-@pytest.mark.parametrize("family", ["llama", "gptj"])
-def test_layers_above_the_last_one_read_do_not_run(family: str) -> None:
-    model = load_model(make(family), tokenizer=word_tokenizer(), device="cpu")
-    ran: list[int] = []
-    handles = [
-        layer.attention.register_forward_pre_hook(lambda *_, i=i: ran.append(i))
-        for i, layer in model.anatomy.layers.items()
-    ]
-    reading = read_attention(model, *batch_and_queries(), layers=[1])
-    for handle in handles:
-        handle.remove()
-    assert ran == [0, 1]
-    valid = batch_and_queries()[1].valid
-    assert bool(reading.mass[[0, 2]].isnan().all())
-    assert bool(reading.mass[1][valid].isfinite().all())
-    assert model.own_attention == make(family).config._attn_implementation
-
-
 def test_heads_a_layer_does_not_have_are_nan(gpt2: HeadModel) -> None:
     narrow = copy.copy(gpt2)
     layers = list(gpt2.anatomy.layers)

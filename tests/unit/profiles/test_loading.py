@@ -14,7 +14,7 @@ import pytest
 
 from headscope.errors import ProfileError
 from headscope.profiles.assembling import fingerprint
-from headscope.profiles.catalog import bundled_profiles, findings, summarize
+from headscope.profiles.catalog import findings, summarize
 from headscope.profiles.loading import bundled_names, load_profile, profile_from_files
 from headscope.profiles.scaffold import new_profile
 from headscope.profiles.types import Profile
@@ -242,7 +242,7 @@ def test_replacing_nothing_by_the_same_prompts_changes_nothing(tmp_path: Path) -
 
 def test_bundled_profiles_are_whole() -> None:
     assert "baseline" in bundled_names()
-    for profile in bundled_profiles():
+    for profile in map(load_profile, bundled_names()):
         assert profile.warnings == ()
         assert findings(profile.name) == []
         assert profile.source == "bundled"
