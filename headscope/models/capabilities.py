@@ -5,8 +5,6 @@ Several prompts packed into one row as a tree; text begun from such rows; passes
 
 from __future__ import annotations
 
-import math
-
 import torch
 
 from headscope.errors import ModelError, RequestError
@@ -15,7 +13,7 @@ from headscope.models.batches import Batch, batch_of
 from headscope.models.blocks import keeping_inputs, repeated_rows, starting_at
 from headscope.models.editing import LayerEdit, editing
 from headscope.models.head_model import HeadModel
-from headscope.models.law_report import Law
+from headscope.models.law_report import Law, unmeasured
 from headscope.models.law_rows import N_STEPS, Rows, all_logits, compare, difference_of, gone_on
 from headscope.models.running import run_hidden, takes_positions
 from headscope.models.shared_prefill import PathOf, SharedPrefill
@@ -40,7 +38,7 @@ def _tree_law(model: HeadModel, rows: Rows, tolerance: float) -> tuple[Law, int 
     """
     name = "prompts packed as a tree = each alone"
     if not takes_positions(model.hf):
-        return Law(name, math.nan, math.nan, None, "prompts run one to a row: positions cannot be given"), None
+        return unmeasured(name, "prompts run one to a row: positions cannot be given"), None
     sequences = rows.sequences
     longest = min(size for size in (rows.window, model.mixed_row_limit, 1 << 20) if size is not None)
     if longest < 25:
@@ -50,12 +48,12 @@ def _tree_law(model: HeadModel, rows: Rows, tolerance: float) -> tuple[Law, int 
     longest = min(longest, model.context_length or longest)
     batch = batch_of([packed], model.device)
     if len(packed) > longest:
-        return Law(name, math.nan, math.nan, None, "window or context too short: prompts run one to a row"), None
+        return unmeasured(name, "window or context too short: prompts run one to a row"), None
     model.tree_row_limit = longest
     try:
         logits = all_logits(model, batch)[0]
     except MODEL_ERRORS:
-        return Law(name, math.nan, math.nan, None, "prompts run one to a row: such masks are not taken"), None
+        return unmeasured(name, "prompts run one to a row: such masks are not taken"), None
     pairs = zip(packed.paths, rows.alone, strict=True)
     difference = max(difference_of(logits[torch.tensor(path)], one[: len(path)]) for path, one in pairs)
     if difference > tolerance:
@@ -68,10 +66,10 @@ def _shared_prefill_law(model: HeadModel, rows: Rows, tolerance: float) -> Law:
     name = "begun as a tree, then cached = alone"
     limit = model.tree_row_limit
     if limit is None:
-        return Law(name, math.nan, math.nan, None, "prompts run one to a row")
+        return unmeasured(name, "prompts run one to a row")
     length = min(min(map(len, rows.sequences)) - N_STEPS, (limit - 1) // len(rows.sequences))
     if length < 1:
-        return Law(name, math.nan, math.nan, None, "window or context too short: each text begins alone")
+        return unmeasured(name, "window or context too short: each text begins alone")
     started = [ids[:length] for ids in rows.sequences]
     tree, batch = tree_row(started), Batch.of_chains(started, device=model.device, padding="left")
     paths = [PathOf(index, 0, path) for index, path in enumerate(tree.paths)]
@@ -80,7 +78,7 @@ def _shared_prefill_law(model: HeadModel, rows: Rows, tolerance: float) -> Law:
         begun.run(batch_of([tree], model.device), paths)
         got = gone_on(model, *begun.finish(), batch, rows.sequences)
     except (RequestError, *MODEL_ERRORS) as error:
-        return Law(name, math.nan, math.nan, None, f"each text begins alone: {str(error).splitlines()[0]}")
+        return unmeasured(name, f"each text begins alone: {str(error).splitlines()[0]}")
     expected = [one[length - 1 : length + N_STEPS] for one in rows.alone]
     law = compare(name, got, expected, tolerance)
     return law if law.passed else Law(name, law.difference, tolerance, None, "each text begins alone")
@@ -91,7 +89,7 @@ def _skipping_law(model: HeadModel, rows: Rows, tolerance: float) -> Law:
     name = "begun at the edited block = whole pass"
     above = [layer for layer in model.anatomy.layers if layer > 0]
     if not above:
-        return Law(name, math.nan, math.nan, None, "there is one layer")
+        return unmeasured(name, "there is one layer")
     layers = sorted({above[0], above[len(above) // 2], above[-1]})
     once, twice = (Batch.of_chains(rows.sequences * times, device=model.device) for times in (1, 2))
     differences = []
@@ -106,7 +104,7 @@ def _skipping_law(model: HeadModel, rows: Rows, tolerance: float) -> Law:
                 whole = all_logits(model, twice)
             differences += [difference_of(one, other) for one, other in zip(begun, whole, strict=True)]
     except (ModelError, *MODEL_ERRORS) as error:
-        return Law(name, math.nan, math.nan, None, f"every block runs: {str(error).splitlines()[0]}")
+        return unmeasured(name, f"every block runs: {str(error).splitlines()[0]}")
     if max(differences) > tolerance:
         return Law(name, max(differences), tolerance, None, "every block runs")
     return Law(name, max(differences), tolerance, True, f"layers {', '.join(map(str, layers))}")

@@ -157,9 +157,7 @@ def interface_watch(
     own: dict[int, str] = {id(config): config._attn_implementation for config in configs}
     token = _WATCH.set(_InterfaceWatch(saw, own, own_implementation(hf), stand_in, reaches))
     try:
-        with (
-            quiet_transformers()
-        ):  # a model that cannot be switched says so in its log; the dry run finds out by itself
+        with quiet_transformers():  # what cannot be switched says so in the log; the dry run finds out by itself
             hf.set_attn_implementation(INTERFACE_NAME)
         yield own_implementation(hf) == INTERFACE_NAME
     finally:

@@ -29,6 +29,11 @@ class Law:
     note: str = ""
 
 
+def unmeasured(name: str, note: str) -> Law:
+    """A law that was not measured, and why."""
+    return Law(name, math.nan, math.nan, None, note)
+
+
 @dataclass(frozen=True)
 class LawReport:
     """All laws of one model.

@@ -23,7 +23,7 @@ from headscope.models.batches import Batch
 from headscope.models.capabilities import measure_capabilities
 from headscope.models.editing import LayerEdit, editing
 from headscope.models.head_model import HeadModel
-from headscope.models.law_report import Law, LawReport
+from headscope.models.law_report import Law, LawReport, unmeasured
 from headscope.models.law_rows import (
     N_STEPS,
     Rows,
@@ -244,13 +244,13 @@ def _cache_law(model: HeadModel, rows: Rows) -> Law:
     started = [ids[: len(ids) - N_STEPS] for ids in rows.sequences]
     name = "edited, cached and batched = edited, uncached and alone"
     if min(map(len, started)) < 1:
-        return Law(name, math.nan, math.nan, None, "the context is too short to measure it")
+        return unmeasured(name, "the context is too short to measure it")
     batch = Batch.of_chains(started, device=model.device, padding="left", pad_id=1)
     with editing(model, rows.edits):
         try:
             logits, cache = prefill(model, batch)
         except RequestError as error:
-            return Law(name, math.nan, math.nan, None, error.problem)
+            return unmeasured(name, error.problem)
         except MODEL_ERRORS as error:
             return Law(name, math.inf, rows.tolerance, False, f"its own code fails: {type(error).__name__}: {error}")
         return compare(name, gone_on(model, logits, cache, batch, rows.sequences), alone, rows.tolerance)

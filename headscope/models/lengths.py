@@ -10,7 +10,6 @@ names, also of those where positions are said not to depend on the batch.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -20,7 +19,7 @@ from transformers import PreTrainedModel
 from headscope.models.anatomy import context_length, vocabulary_size
 from headscope.models.batches import Batch
 from headscope.models.head_model import HeadModel
-from headscope.models.law_report import Law
+from headscope.models.law_report import Law, unmeasured
 from headscope.models.law_rows import N_STEPS, all_logits, compare, gone_on
 from headscope.models.running import prefill
 from headscope.random_streams import generator
@@ -69,7 +68,7 @@ def length_laws(model: HeadModel, tolerance: float) -> list[Law]:
     for length in sorted(_named_lengths(model.hf)):
         name = f"beside rows of more than {length} tokens = alone"
         if length > MOST_TRIED:
-            laws.append(Law(name, math.nan, math.nan, None, f"not tried: it takes rows of more than {MOST_TRIED}"))
+            laws.append(unmeasured(name, f"not tried: it takes rows of more than {MOST_TRIED}"))
         else:
             laws.append(_length_law(model, name, length, tolerance))
     return laws

@@ -168,12 +168,14 @@ def _frozen(model: HeadModel) -> Generator[None]:
 def _logits_at(
     model: HeadModel, batch: Batch, rows: Int[Tensor, " N"], tokens: Int[Tensor, " N"]
 ) -> Float[Tensor, "N V"]:
-    def wanted(hidden: Float[Tensor, "B T D"]) -> Float[Tensor, "1 N D"]:
-        return hidden[rows.to(hidden.device), tokens.to(hidden.device)][None]
-
-    with output_at(model, wanted):
+    with output_at(model, at_places(rows, tokens)):
         logits = model.hf(**forward_arguments(model, batch)).logits[0]
     return finite_logits(model, logits)
+
+
+def at_places(rows: Int[Tensor, " N"], tokens: Int[Tensor, " N"]) -> Callable[[Tensor], Tensor]:
+    """What ``output_at`` takes for chosen places: hidden states [B, T, D] to [1, N, D]."""
+    return lambda hidden: hidden[rows.to(hidden.device), tokens.to(hidden.device)][None]
 
 
 @contextmanager

@@ -23,7 +23,7 @@ from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 from headscope.errors import RequestError
 from headscope.models.batches import Batch
 from headscope.models.head_model import HeadModel
-from headscope.models.running import finite_logits, forward_arguments, output_at
+from headscope.models.running import at_places, finite_logits, forward_arguments, output_at
 from headscope.tokens import IntArray
 
 
@@ -81,9 +81,7 @@ class SharedPrefill:
         distinct = {end: index for index, end in enumerate(dict.fromkeys(ends))}
         at = torch.tensor(list(distinct), device=batch.ids.device)
         arguments = forward_arguments(self._model, batch) | {"use_cache": True}
-        with output_at(
-            self._model, lambda hidden: hidden[at[:, 0].to(hidden.device), at[:, 1].to(hidden.device)][None]
-        ):
+        with output_at(self._model, at_places(at[:, 0], at[:, 1])):
             output = self._model.hf(**arguments)
         logits = finite_logits(self._model, output.logits[0])
         for path, end in zip(paths, ends, strict=True):
