@@ -22,9 +22,7 @@ class ScoredAttention:
     """One layer's attention given by query, key, value and mask; its rows are computed only where they are asked for.
 
     Attributes:
-        query: of each head.
         key: of each key/value head; head h reads key head ``h // (H // H_kv)``.
-        value: of each key/value head.
         mask: [B, 1 or H, T, T] bool (True = sees) or additive float, [B, T] bool (padding), or None (see ``causal``).
         scaling: factor on query-key products.
         softcap: bound c of ``c * tanh(score / c)``, None for none.
@@ -91,12 +89,7 @@ class ScoredAttention:
 
 @dataclass(frozen=True)
 class WeighedAttention:
-    """One layer's attention given by the weights the model itself computed.
-
-    Attributes:
-        weights: of each head, query and key.
-        value: of each key/value head.
-    """
+    """One layer's attention given by the weights the model itself computed."""
 
     weights: Float[Tensor, "B H T T"]
     value: Float[Tensor, "B H_kv T d_v"]

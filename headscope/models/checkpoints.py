@@ -25,9 +25,7 @@ class Checkpoint:
     """A folder of weights: the name it was asked by, the folder, and where it came from.
 
     Attributes:
-        name: as it was asked for.
         path: the folder with the weights; of an adapter, its base's.
-        source: of what was asked for.
         adapter: the folder of an adapter that goes on top; None where there is none.
         commit: of a hub model, the commit that was taken.
         notes: what to know about how it was found, in plain sentences.

@@ -35,7 +35,6 @@ class HeadModel:
 
     Attributes:
         hf: the transformers model, in eval mode.
-        tokenizer: its tokenizer.
         name: as it was asked for.
         source: ``bundled``, ``folder``, ``hub`` or ``live``.
         fingerprint: SHA-256 of the weights as loaded and of the configuration.

@@ -14,12 +14,10 @@ class Law:
     """One law and how the model did.
 
     Attributes:
-        name: the law in a few words.
         difference: largest measured difference, relative to ``scale`` of what was compared where that is above 1;
             NaN where it was not measured.
         tolerance: largest difference that passes; NaN where it was not measured.
         passed: None where it was not measured.
-        note: what to know about it.
     """
 
     name: str

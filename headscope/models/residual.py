@@ -42,14 +42,7 @@ _LARGE = 1e3  # beside it a norm's epsilon is nothing
 
 @dataclass(frozen=True)
 class Norm:
-    """y = weight ⊙ s (x - centered mean(x)) + bias.
-
-    Attributes:
-        module: the norm.
-        weight: w.
-        bias: b.
-        centered: True for a LayerNorm, False for an RMSNorm.
-    """
+    """y = weight ⊙ s (x - centered mean(x)) + bias; centered is True for a LayerNorm, False for an RMSNorm."""
 
     module: nn.Module
     weight: Float64[Tensor, " D"]

@@ -34,10 +34,8 @@ class Draft:
     Attributes:
         name, description, language, control, reference_words, source: as in ``Profile``.
         lexicons: the words of each concept, in the profile's order; empty where none are known.
-        control_lexicons: by concept.
         prompts: class and row, in the order of the files.
         readouts: an empty tuple asks for none.
-        notes: warnings so far.
         drop_duplicates: leave out prompts that repeat an earlier one of their class exactly.
     """
 

@@ -95,12 +95,8 @@ def choose(table: Table, reading: Reading, one_class: str | None) -> Choice:
         raise ProfileError("one column cannot be text and class", got=f'"{text}"', where=table.path)
     others = {name: by_name[name] for name in _OTHER_NAMES if name in by_name and by_name[name] not in (text, label)}
     if ("span_start" in others) != ("span_end" in others):
-        raise ProfileError(
-            "file has half a span",
-            expected="both columns span_start and span_end",
-            got=some_of(table.columns),
-            where=table.path,
-        )
+        both = "both columns span_start and span_end"
+        raise ProfileError("file has half a span", expected=both, got=some_of(table.columns), where=table.path)
     notes = [f'the column "{text}" holds the text'] if text != "text" else []
     kept = label
     if label is not None:

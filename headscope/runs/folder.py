@@ -98,7 +98,6 @@ class Run:
 
         Args:
             path: a folder that does not exist, is empty, or holds a run.
-            request: what is asked.
             resume: ``auto``: an unfinished run goes on from its shards; ``never``: it begins anew; ``require``: there
                 must be one.
             force: derived files may be replaced.

@@ -126,12 +126,8 @@ def read_manifest(path: Path) -> Manifest:
         manifest = Manifest.model_validate(data)
     except ValidationError as error:
         misfit = first_misfit(error, data)
-        raise RequestError(
-            "manifest is damaged",
-            expected=f"{misfit.name}: {misfit.expected}",
-            got=misfit.got,
-            where=str(path),
-        ) from error
+        expected = f"{misfit.name}: {misfit.expected}"
+        raise RequestError("manifest is damaged", expected=expected, got=misfit.got, where=str(path)) from error
     if manifest.request_digest != manifest.request.digest:
         raise RequestError(
             "manifest does not agree with itself: its request is not the one its digest was taken of",

@@ -84,11 +84,7 @@ class Shards:
 
     def record(self) -> dict[str, Any]:
         """JSON-able facts for the manifest."""
-        return {
-            "reused_count": self.n_reused,
-            "written_count": self.n_written,
-            "damaged": sorted(self.damaged),
-        }
+        return {"reused_count": self.n_reused, "written_count": self.n_written, "damaged": sorted(self.damaged)}
 
     def _arrays(self, data: bytes, key: str) -> Arrays:
         header, _, content = data.partition(b"\n")

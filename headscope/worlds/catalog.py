@@ -60,7 +60,6 @@ class World:
     """A model whose heads are known.
 
     Attributes:
-        name: short.
         question: what the world asks of the measurement, in one sentence.
         designs: head -> design; heads left out do nothing.
         planted: what is to be found.
