@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import pandas as pd
 from scipy import stats
 
 from headscope.plots.patch_heatmap import lone_patches
-from headscope.report.cells import EXAMPLES, LONGEST_TEXT, TOP_N
-from headscope.report.document import Cell, Foreign, Table, Verbatim
+from headscope.report.cells import (
+    CONCEPT,
+    EXAMPLES,
+    INTERVAL,
+    TOP_N,
+    of,
+    records,
+    share_interval,
+    table_of,
+    verbatim,
+)
+from headscope.report.document import Cell, Foreign, Table
 from headscope.report.findings import WAY, ConceptFindings
 from headscope.report.numbers import MISSING, interval, number, probability, share
 from headscope.report.telling import Teller, head_names
@@ -38,34 +49,25 @@ def patch_table(patching: pd.DataFrame, found: ConceptFindings, top_n: int = TOP
 def _direction(row: Mapping[Any, Any] | None) -> list[str]:
     if row is None:
         return [MISSING] * 4
-    low, high = float(row["share_low"]), float(row["share_high"])
     shares = share(row["share_recovered"])
-    if low == low:
-        shares += f" [{share(low)}, {share(high)}]"
+    if row["share_low"] == row["share_low"]:
+        shares += f" {share_interval(row['share_low'], row['share_high'])}"
     return [number(row["estimate"]), interval(row["ci_low"], row["ci_high"]), probability(row["p_max_t"]), shares]
 
 
 def written_table(patching: pd.DataFrame, found: ConceptFindings, teller: Teller) -> Table:
     """What one concept's targets go on with, score by score: unpatched, control-patched, patched, and the test."""
     rows = written_patches(patching)
-    return Table(
-        ("direction", "heads", "metric", "unpatched", "control_patch", "patch", "delta", "ci", "p", "q", "mde"),
-        [
-            [
-                teller.words.named("directions", str(row["direction"])),
-                head_names(str(row["heads"])),
-                teller.words.outcome(str(row["outcome"])),
-                number(row["unpatched_mean"]),
-                number(row["control_patched_mean"]),
-                number(row["patched_mean"]),
-                number(row["estimate"]),
-                interval(row["ci_low"], row["ci_high"]),
-                probability(row["p_value"]),
-                probability(row["q_value"]),
-                number(row["mde"]),
-            ]
-            for row in rows[rows["concept"] == found.concept].to_dict("records")
-        ],
+    return table_of(
+        records(rows[rows["concept"] == found.concept]),
+        of(partial(teller.words.named, "directions"), direction="direction"),
+        of(head_names, heads="heads"),
+        of(teller.words.outcome, metric="outcome"),
+        of(number, unpatched="unpatched_mean", control_patch="control_patched_mean", patch="patched_mean"),
+        of(number, delta="estimate"),
+        INTERVAL,
+        of(probability, p="p_value", q="q_value"),
+        of(number, mde="mde"),
     )
 
 
@@ -78,8 +80,7 @@ def written_examples(texts: pd.DataFrame, found: ConceptFindings, teller: Teller
         patched, control = (rows[rows["edit"] == kind] for kind in ("patch", "control_patch"))
         for one, null in zip(patched.head(EXAMPLES).to_dict("records"), control.to_dict("records"), strict=False):
             texts_of_one = one["prompt"], one["baseline_text"], null["edited_text"], one["edited_text"]
-            cells = [Verbatim(str(text), LONGEST_TEXT) for text in texts_of_one]
-            table.rows.append([teller.words.named("directions", str(direction)), *cells])
+            table.rows.append([teller.words.named("directions", str(direction)), *map(verbatim, texts_of_one)])
     return table
 
 
@@ -107,22 +108,17 @@ def removal_table(patching: pd.DataFrame, findings: Sequence[ConceptFindings]) -
 
 def dissociation_table(dissociation: pd.DataFrame, teller: Teller) -> Table:
     """Each concept patched through its own head and through another concept's."""
-    columns = "concept other direction own_head others_head through_own through_other difference ci both_ways"
-    return Table(
-        tuple(columns.split()),
-        [
-            [
-                Foreign(row["concept"]),
-                Foreign(row["other"]),
-                teller.words.named("directions", str(row["direction"])),
-                " / ".join(head_names(heads) for heads in str(row["own_heads"]).split(" / ")),
-                " / ".join(head_names(heads) for heads in str(row["other_heads"]).split(" / ")),
-                number(row["own_estimate"]),
-                number(row["other_estimate"]),
-                number(row["estimate"]),
-                interval(row["ci_low"], row["ci_high"]),
-                "✓" if row["double"] else "–",
-            ]
-            for row in dissociation.to_dict("records")
-        ],
+    return table_of(
+        records(dissociation),
+        CONCEPT,
+        of(Foreign, other="other"),
+        of(partial(teller.words.named, "directions"), direction="direction"),
+        of(_alternatives, own_head="own_heads", others_head="other_heads"),
+        of(number, through_own="own_estimate", through_other="other_estimate", difference="estimate"),
+        INTERVAL,
+        of(lambda double: "✓" if double else "–", both_ways="double"),
     )
+
+
+def _alternatives(heads: str) -> str:
+    return " / ".join(map(head_names, heads.split(" / ")))

@@ -32,9 +32,9 @@ _COUNTED = (
 _TOP = 10
 
 
-def head_names(heads: str) -> str:
+def head_names(heads: object) -> str:
     """``1:10,3:2`` as ``L1H10, L3H2``."""
-    return ", ".join(re.sub(r"^(\d+):(\d+)$", r"L\1H\2", head) for head in heads.split(","))
+    return ", ".join(re.sub(r"^(\d+):(\d+)$", r"L\1H\2", head) for head in str(heads).split(","))
 
 
 class Teller:
