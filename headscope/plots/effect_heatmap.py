@@ -14,17 +14,11 @@ from matplotlib.figure import Figure
 
 from headscope.errors import RequestError
 from headscope.plots import style
-from headscope.plots.head_heatmap import (
-    Panel,
-    add_key,
-    add_scale,
-    draw_head_heatmap,
-    panel_height,
-    panels_figure,
-    symmetric_limit,
-)
+from headscope.plots.head_heatmap import Panel, one_panel, panels_figure
 from headscope.plots.selecting import concepts_of, grid_shape, head_grid, lone_effects
-from headscope.terms import ALPHA, DECIDING_EDIT, PRIMARY
+from headscope.terms import DECIDING_EDIT, PRIMARY
+
+FAMILY_WISE = "not detectable (family-wise p ≥ .05)"
 
 
 def effect_heatmap(
@@ -56,15 +50,8 @@ def effect_heatmap(
     part = rows[rows["concept"] == concept]
     if part.empty:
         raise RequestError(f'no single-head effects on "{concept}"', expected=", ".join(concepts_of(rows)), got=concept)
-    values, p_values = panel_of(part, grid_shape(rows))
-    scale = limit if limit is not None else symmetric_limit(values)
-    with style.drawing(ax, style.COLUMN_INCHES, panel_height(values.shape, 1)) as axes:
-        draw_head_heatmap(axes, values, p_values, limit=scale, title=style.printable(concept))
-        if ax is None:
-            figure = style.figure_of(axes)
-            add_scale(figure, [axes], scale, _scale_label(rows))
-            add_key(figure, veil_label(p_values), missing=bool(np.isnan(values).any()))
-    return axes
+    panel = panel_of(part, grid_shape(rows))
+    return one_panel(ax, panel, concept, limit, scale=_scale_label(rows), veil=FAMILY_WISE)
 
 
 def effect_heatmap_figure(effects: pd.DataFrame, edit: str = DECIDING_EDIT, outcome: str = PRIMARY) -> Figure:
@@ -72,8 +59,7 @@ def effect_heatmap_figure(effects: pd.DataFrame, edit: str = DECIDING_EDIT, outc
     rows = _rows(effects, edit, outcome)
     shape = grid_shape(rows)
     panels = {concept: panel_of(rows[rows["concept"] == concept], shape) for concept in concepts_of(rows)}
-    veil = veil_label(*(p_values for _, p_values in panels.values()))
-    return panels_figure(panels, scale=_scale_label(rows), veil=veil)
+    return panels_figure(panels, scale=_scale_label(rows), veil=FAMILY_WISE)
 
 
 def _rows(effects: pd.DataFrame, edit: str, outcome: str) -> pd.DataFrame:
@@ -95,11 +81,3 @@ def panel_of(rows: pd.DataFrame, shape: tuple[int, int]) -> Panel:
 
 def _scale_label(rows: pd.DataFrame) -> str:
     return f"effect of {rows['edit'].iloc[0]} ablation ({style.printable(str(rows['unit'].iloc[0]))})"
-
-
-def veil_label(*p_values: np.ndarray | None) -> str | None:
-    """What a veiled cell of these panels means; None where no cell is veiled."""
-    tested = [grid for grid in p_values if grid is not None]
-    if not tested:
-        return "no test was made"
-    return None if all(bool((grid < ALPHA).all()) for grid in tested) else "not detectable (family-wise p ≥ .05)"

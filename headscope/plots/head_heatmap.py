@@ -9,7 +9,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import ceil
 from typing import TypeAlias
 
@@ -22,7 +22,18 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
-from headscope.plots.style import BLACK, COLUMN_INCHES, DIVERGING, GRAY, LIGHT_GRAY, house_style, new_figure, printable
+from headscope.plots.style import (
+    BLACK,
+    COLUMN_INCHES,
+    DIVERGING,
+    GRAY,
+    LIGHT_GRAY,
+    drawing,
+    figure_of,
+    house_style,
+    new_figure,
+    printable,
+)  # fmt: skip
 from headscope.terms import ALPHA
 
 _VEIL_ALPHA = 0.62
@@ -102,20 +113,31 @@ def _short(value: float, decimals: int) -> str:
     return sign + (text[1:] if text.startswith("0.") else text)
 
 
-def panels_figure(panels: Mapping[str, Panel], *, scale: str, veil: str | None) -> Figure:
-    """All panels in two columns on one scale, with one color bar and one key.
+def one_panel(ax: Axes | None, panel: Panel, title: str, limit: float | None, *, scale: str, veil: str) -> Axes:
+    """One panel in the caller's axes, or in a figure of a column's width with its color bar and key.
 
-    Args:
-        panels: (values, p values) as ``draw_head_heatmap`` takes them, by title; at least one.
-        scale: label of the color bar.
-        veil: what a veiled cell means; None where no cell is veiled.
+    ``limit`` ends the scale, the panel's own where None; ``scale`` is the bar's label; ``veil`` what a veiled cell
+    means.
     """
+    values, p_values = panel
+    limit = limit if limit is not None else symmetric_limit(values)
+    with drawing(ax, COLUMN_INCHES, panel_height(values.shape, 1)) as axes:
+        draw_head_heatmap(axes, values, p_values, limit=limit, title=printable(title))
+        if ax is None:
+            figure = figure_of(axes)
+            _add_scale(figure, [axes], limit, scale)
+            _add_key(figure, [panel], veil)
+    return axes
+
+
+def panels_figure(panels: Mapping[str, Panel], *, scale: str, veil: str) -> Figure:
+    """All panels, by title and at least one, in two columns on one scale, with one color bar and one key."""
     limit = symmetric_limit(*(values for values, _ in panels.values()))
     n_columns = min(len(panels), _PANELS_IN_A_ROW)
     n_rows = ceil(len(panels) / n_columns)
     shape = next(iter(panels.values()))[0].shape
     with house_style():
-        figure = new_figure(COLUMN_INCHES, panel_height((shape[0], shape[1]), n_rows))
+        figure = new_figure(COLUMN_INCHES, panel_height(shape, n_rows))
         grid = figure.subplots(n_rows, n_columns, squeeze=False).ravel()
         for ax in grid[len(panels) :]:
             ax.remove()
@@ -123,8 +145,8 @@ def panels_figure(panels: Mapping[str, Panel], *, scale: str, veil: str | None) 
         for place, (ax, (name, (values, p_values))) in enumerate(zip(axes, panels.items(), strict=True)):
             draw_head_heatmap(ax, values, p_values, limit=limit, title=printable(name, 24))
             _keep_outer_labels(ax, place, n_columns, len(panels))
-        add_scale(figure, axes, limit, scale)
-        add_key(figure, veil, missing=any(bool(np.isnan(values).any()) for values, _ in panels.values()))
+        _add_scale(figure, axes, limit, scale)
+        _add_key(figure, list(panels.values()), veil)
     return figure
 
 
@@ -138,7 +160,7 @@ def _keep_outer_labels(ax: Axes, place: int, n_columns: int, n_panels: int) -> N
         ax.tick_params(labelbottom=False)
 
 
-def add_scale(figure: Figure, axes: list[Axes], limit: float, label: str) -> None:
+def _add_scale(figure: Figure, axes: list[Axes], limit: float, label: str) -> None:
     """Add the one color scale, from -limit to limit, that the panels of ``axes`` share."""
     mappable = ScalarMappable(Normalize(-limit, limit), cmap=DIVERGING)
     bar = figure.colorbar(mappable, ax=axes, shrink=0.8, aspect=30, pad=0.02)
@@ -146,18 +168,20 @@ def add_scale(figure: Figure, axes: list[Axes], limit: float, label: str) -> Non
     bar.outline.set_linewidth(0.6)
 
 
-def add_key(figure: Figure, veil: str | None, *, missing: bool) -> None:
+def _add_key(figure: Figure, panels: Sequence[Panel], veil: str) -> None:
     """Add, under the panels, what a veiled and what a hatched cell mean; nothing where neither occurs."""
     handles: list[Patch] = []
-    if veil is not None:
+    tested = [p_values for _, p_values in panels if p_values is not None]
+    if not tested or any(not (p_values < ALPHA).all() for p_values in tested):
+        veil = veil if tested else "no test was made"
         handles.append(Patch(facecolor=LIGHT_GRAY, edgecolor=GRAY, linewidth=0.5, label=veil))
-    if missing:
+    if any(np.isnan(values).any() for values, _ in panels):
         handles.append(Patch(facecolor="white", edgecolor=GRAY, hatch="xxxx", linewidth=0.5, label="no value"))
     if handles:
         figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), handlelength=1.2)
 
 
-def panel_height(shape: tuple[int, int], n_rows: int) -> float:
+def panel_height(shape: tuple[int, ...], n_rows: int) -> float:
     """Inches for ``n_rows`` rows of panels: cells as square as a column's width and a page's height allow."""
     width = COLUMN_INCHES * (0.42 if n_rows > 1 else 0.75)
     return min(8.5, n_rows * (0.55 + min(3.2, max(1.0, width * shape[0] / shape[1]))) + 0.45)

@@ -14,21 +14,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from headscope.errors import RequestError
-from headscope.plots import style
-from headscope.plots.head_heatmap import (
-    Panel,
-    add_key,
-    add_scale,
-    draw_head_heatmap,
-    panel_height,
-    panels_figure,
-    symmetric_limit,
-)
+from headscope.plots.head_heatmap import Panel, one_panel, panels_figure
 from headscope.plots.selecting import concepts_of, grid_shape, head_grid, screen_rows
-from headscope.terms import ALPHA
 
 MEAN = "mean"
 _LABELS = {"attention": "Δ attention (share)", "value_weighted": "Δ value-weighted attention (residual norm)"}
+_VEIL = {False: "not detectable (q ≥ .05)", True: "not detectable (q ≥ .05; in the mean: for every concept)"}
+"""What a veiled cell means, without and with a panel of the mean."""
 
 
 def head_reaction_heatmap(
@@ -57,15 +49,8 @@ def head_reaction_heatmap(
         RequestError: the table has no such concept or measure, or lacks a column.
     """
     rows = _rows(screen, measure)
-    values, q_values = _panel(rows, concept, shape or grid_shape(rows))
-    scale = limit if limit is not None else symmetric_limit(values)
-    with style.drawing(ax, style.COLUMN_INCHES, panel_height(values.shape, 1)) as axes:
-        draw_head_heatmap(axes, values, q_values, limit=scale, title=style.printable(concept))
-        if ax is None:
-            figure = style.figure_of(axes)
-            add_scale(figure, [axes], scale, _LABELS.get(measure, measure))
-            add_key(figure, _veil_label(q_values, mean=concept == MEAN), missing=bool(np.isnan(values).any()))
-    return axes
+    panel = _panel(rows, concept, shape or grid_shape(rows))
+    return one_panel(ax, panel, concept, limit, scale=_LABELS.get(measure, measure), veil=_VEIL[concept == MEAN])
 
 
 def head_reaction_heatmap_figure(screen: pd.DataFrame, measure: str = "attention") -> Figure:
@@ -74,8 +59,7 @@ def head_reaction_heatmap_figure(screen: pd.DataFrame, measure: str = "attention
     concepts = concepts_of(rows)
     names = [*concepts, MEAN] if len(concepts) > 1 else concepts
     panels = {name: _panel(rows, name, grid_shape(rows)) for name in names}
-    veil = _veil_label(*(q_values for _, q_values in panels.values()), mean=len(concepts) > 1)
-    return panels_figure(panels, scale=_LABELS.get(measure, measure), veil=veil)
+    return panels_figure(panels, scale=_LABELS.get(measure, measure), veil=_VEIL[len(concepts) > 1])
 
 
 def _rows(screen: pd.DataFrame, measure: str) -> pd.DataFrame:
@@ -100,12 +84,3 @@ def _panel(rows: pd.DataFrame, concept: str, shape: tuple[int, int]) -> Panel:
     if np.isnan(every_q).all():
         return values, None
     return values, np.where(np.isnan(every_q), np.inf, every_q).min(axis=0)
-
-
-def _veil_label(*q_values: np.ndarray | None, mean: bool) -> str | None:
-    tested = [grid for grid in q_values if grid is not None]
-    if not tested:
-        return "no test was made"
-    if all(bool((grid < ALPHA).all()) for grid in tested):
-        return None
-    return "not detectable (q ≥ .05" + ("; in the mean: for every concept)" if mean else ")")

@@ -12,18 +12,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from headscope.errors import RequestError
-from headscope.plots import style
-from headscope.plots.effect_heatmap import panel_of, veil_label
-from headscope.plots.head_heatmap import (
-    add_key,
-    add_scale,
-    draw_head_heatmap,
-    panel_height,
-    panels_figure,
-    symmetric_limit,
-)
+from headscope.plots.effect_heatmap import FAMILY_WISE, panel_of
+from headscope.plots.head_heatmap import one_panel, panels_figure
 from headscope.plots.selecting import concepts_of, grid_shape
 from headscope.stats.patching import primary_patches
+
+_SCALE = "patch − control patch (nats)"
 
 
 def lone_patches(patching: pd.DataFrame) -> pd.DataFrame:
@@ -58,18 +52,8 @@ def patch_heatmap(
             expected=", ".join(concepts_of(rows)),
             got=concept,
         )
-    values, p_values = panel_of(part, grid_shape(rows))
-    scale = limit if limit is not None else symmetric_limit(values)
-    with style.drawing(ax, style.COLUMN_INCHES, panel_height(values.shape, 1)) as axes:
-        draw_head_heatmap(axes, values, p_values, limit=scale, title=style.printable(f"{concept}, {direction}"))
-        if ax is None:
-            figure = style.figure_of(axes)
-            add_scale(figure, [axes], scale, _SCALE)
-            add_key(figure, veil_label(p_values), missing=bool(values.size and (values != values).any()))
-    return axes
-
-
-_SCALE = "patch − control patch (nats)"
+    panel = panel_of(part, grid_shape(rows))
+    return one_panel(ax, panel, f"{concept}, {direction}", limit, scale=_SCALE, veil=FAMILY_WISE)
 
 
 def patch_heatmap_figure(patching: pd.DataFrame) -> Figure:
@@ -81,7 +65,7 @@ def patch_heatmap_figure(patching: pd.DataFrame) -> Figure:
         for concept in concepts_of(rows)
         for direction, part in rows[rows["concept"] == concept].groupby("direction", sort=False)
     }
-    return panels_figure(panels, scale=_SCALE, veil=veil_label(*(p_values for _, p_values in panels.values())))
+    return panels_figure(panels, scale=_SCALE, veil=FAMILY_WISE)
 
 
 def _rows(patching: pd.DataFrame) -> pd.DataFrame:

@@ -14,11 +14,7 @@ import pandas as pd
 
 from headscope.errors import RequestError
 from headscope.stats.ranking import OVERALL, primary_screen, rank_heads, single_effects
-from headscope.terms import ALPHA as ALPHA
-from headscope.terms import DAMAGE_OUTCOMES as DAMAGE_OUTCOMES
-from headscope.terms import DECIDING_EDIT as DECIDING_EDIT
-from headscope.terms import PRIMARY as PRIMARY_OUTCOME  # the report takes these from here
-from headscope.terms import SET_ROLES
+from headscope.terms import DAMAGE_OUTCOMES, DECIDING_EDIT, PRIMARY, SET_ROLES
 
 
 def require_columns(table: pd.DataFrame, columns: Sequence[str], name: str) -> None:
@@ -51,7 +47,7 @@ def screen_rows(screen: pd.DataFrame, measure: str = "attention") -> pd.DataFram
     return primary_screen(screen, measure=measure)
 
 
-def lone_effects(effects: pd.DataFrame, edit: str = DECIDING_EDIT, outcome: str = PRIMARY_OUTCOME) -> pd.DataFrame:
+def lone_effects(effects: pd.DataFrame, edit: str = DECIDING_EDIT, outcome: str = PRIMARY) -> pd.DataFrame:
     """The effects of heads edited one at a time: one row a concept and head."""
     require_columns(effects, ("concept", "layer", "head", "role", "edit", "outcome", "estimate"), "effects")
     rows = single_effects(effects, edit=edit, outcome=outcome)

@@ -18,10 +18,10 @@ import pandas as pd
 from headscope.report.numbers import as_float
 from headscope.stats.clusters import MIN_TEMPLATES
 from headscope.stats.power import templates_for_power
+from headscope.terms import ALPHA, KL, PERPLEXITY_RATIO
 
-ALPHA = 0.05
-RATIO_OUTCOMES = frozenset({"perplexity_ratio"})
-DIVERGENCES = frozenset({"kl_nats_per_token"})
+RATIO_OUTCOMES = frozenset({PERPLEXITY_RATIO})
+DIVERGENCES = frozenset({KL})
 
 Missing = Literal["too_few_templates", "no_test_of_divergence", "not_measured"]
 
@@ -30,27 +30,10 @@ Missing = Literal["too_few_templates", "no_test_of_divergence", "not_measured"]
 class Effect:
     """One row of ``effects``, ``screen`` or ``assay``; NaN is missing.
 
-    Attributes:
-        concept: whose prompts.
-        heads: canonical spec of what was edited, or of the head that was read.
-        edit: kind of edit; empty in a screen.
-        outcome: what was measured.
-        unit: of ``estimate``, ``low``, ``high``, ``mde``.
-        estimate: edited - baseline (of a ratio: edited / baseline), or concept - control.
-        low: lower end of the 95 % interval.
-        high: upper end.
-        sim_low: lower end of the simultaneous interval.
-        sim_high: upper end.
-        p_value: of this test alone.
-        p_max_t: corrected over its family by max-T.
-        q_value: Benjamini-Hochberg over its family.
-        d_z: standardized by the deviation over templates.
-        mde: smallest effect detectable with 80 % power.
-        before: mean of the baseline, or of the control.
-        after: mean of the edited arm, or of the concept.
-        n_prompts: prompts it rests on.
-        n_templates: templates it rests on.
-        n_tests: tests of its family.
+    ``heads`` is what was edited, or the head that was read. ``estimate`` is edited - baseline (of a ratio: edited /
+    baseline) or concept - control, and ``unit`` its unit and that of ``low``, ``high`` (95 % interval), ``sim_low``,
+    ``sim_high`` (simultaneous interval) and ``mde`` (smallest effect detectable with 80 % power). ``before`` and
+    ``after`` are means of baseline and edited arm, or of control and concept. ``n_tests``: tests of its family.
     """
 
     concept: str
@@ -132,27 +115,22 @@ def effect_of(row: Mapping[Any, Any], n_tests: int = 1) -> Effect:
 
     layer, head = row.get("layer"), row.get("head")
     address = str(row["heads"]) if "heads" in row else "" if layer is None else f"{int(layer)}:{int(as_float(head))}"
+    same = ("estimate", "sim_low", "sim_high", "p_value", "p_max_t", "q_value", "d_z", "mde")
+    n_prompts, n_templates = value("n_prompts"), value("n_templates")
     return Effect(
         concept=str(row["concept"]),
         heads=address,
         edit=str(row.get("edit", "")),
         outcome=str(row.get("outcome", row.get("measure", ""))),
         unit=str(row.get("unit", "")),
-        estimate=value("estimate"),
         low=value("ci_low"),
         high=value("ci_high"),
-        sim_low=value("sim_low"),
-        sim_high=value("sim_high"),
-        p_value=value("p_value"),
-        p_max_t=value("p_max_t"),
-        q_value=value("q_value"),
-        d_z=value("d_z"),
-        mde=value("mde"),
         before=value("baseline_mean", "control_mean"),
         after=value("edited_mean", "concept_mean"),
-        n_prompts=_whole(value("n_prompts")),
-        n_templates=_whole(value("n_templates")),
+        n_prompts=0 if isnan(n_prompts) else int(n_prompts),
+        n_templates=0 if isnan(n_templates) else int(n_templates),
         n_tests=n_tests,
+        **{name: value(name) for name in same},
     )
 
 
@@ -161,7 +139,3 @@ def effects_of(rows: pd.DataFrame, everything: pd.DataFrame | None = None) -> li
     whole = rows if everything is None else everything
     sizes = whole["family"].value_counts().to_dict() if "family" in whole.columns else {}
     return [effect_of(row, int(sizes.get(row.get("family"), 1))) for row in rows.to_dict("records")]
-
-
-def _whole(value: float) -> int:
-    return 0 if isnan(value) else int(value)

@@ -11,7 +11,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from math import atanh, sqrt, tanh
@@ -21,8 +21,8 @@ import pandas as pd
 from scipy import stats
 
 from headscope.plots.fast_vs_exact import DRAWN
-from headscope.plots.selecting import DAMAGE_OUTCOMES, DECIDING_EDIT, OVERALL, PRIMARY_OUTCOME, concepts_of
-from headscope.report.evidence import ALPHA, Effect, effect_of, effects_of
+from headscope.plots.selecting import concepts_of
+from headscope.report.evidence import Effect, effect_of, effects_of
 from headscope.report.numbers import as_float
 from headscope.stats.attending import OPEN, YES, attending
 from headscope.stats.evidence import MINIMUM_SHARE, Criteria
@@ -30,8 +30,17 @@ from headscope.stats.patching import primary_patches
 from headscope.stats.ranking import primary_screen, single_effects
 from headscope.stats.regions import shares_of
 from headscope.stats.verdicts import CARRIER, CARRIER_UNTESTED, ELSEWHERE_UNTESTED, READING_ELSEWHERE, SHARED_CARRIER
+from headscope.terms import (
+    AGREEING_EDIT,
+    ALPHA,
+    DAMAGE_OUTCOMES,
+    DECIDING_EDIT,
+    MARGINAL,
+    PRIMARY,
+    SET_ROLES,
+    SUM_OF_SINGLES,
+)
 
-SET_ROLES = ("requested", "joint_top")
 OWN_CARRIERS = (CARRIER, CARRIER_UNTESTED)
 ELSEWHERE = (READING_ELSEWHERE, ELSEWHERE_UNTESTED)
 CARRIERS = (*OWN_CARRIERS, *ELSEWHERE, SHARED_CARRIER)
@@ -54,15 +63,8 @@ class Correlation:
 class SetFindings:
     """Everything measured on one set of heads edited together, for one concept.
 
-    Attributes:
-        concept: whose prompts.
-        heads: canonical spec.
-        role: ``requested`` or ``joint_top``.
-        effects: on the concept's prompts, in the table's order.
-        damage: on control prompts.
-        total: sum of the same heads' single effects; None where it was not measured.
-        null: row of ``nulls``; None where there is none.
-        threshold_nats: the smallest effect that matters.
+    ``effects`` are on the concept's prompts, ``damage`` on control prompts; ``total`` is the sum of the same heads'
+    single effects and ``null`` the row of ``nulls``, None where it was not measured.
     """
 
     concept: str
@@ -72,7 +74,7 @@ class SetFindings:
     damage: tuple[Effect, ...]
     total: Effect | None
     null: Mapping[str, Any] | None
-    threshold_nats: float = float("nan")
+    threshold_nats: float
 
     def effect(self, outcome: str, edit: str = DECIDING_EDIT) -> Effect | None:
         """The effect on one outcome under one edit; None where it was not measured."""
@@ -82,7 +84,7 @@ class SetFindings:
     @property
     def primary(self) -> Effect | None:
         """The effect on the primary outcome under the deciding edit."""
-        return self.effect(PRIMARY_OUTCOME)
+        return self.effect(PRIMARY)
 
     @property
     def generated(self) -> list[Effect]:
@@ -124,7 +126,7 @@ class ConceptFindings:
     alone_zero: Mapping[str, Effect] = field(default_factory=dict[str, Effect])
     sets: list[SetFindings] = field(default_factory=list[SetFindings])
     verdicts: list[Mapping[str, Any]] = field(default_factory=list[Mapping[str, Any]])
-    areas: Mapping[str, Mapping[str, Any]] = field(default_factory=dict[str, Mapping[str, Any]])
+    areas: dict[str, Mapping[str, Any]] = field(default_factory=dict[str, Mapping[str, Any]])
     smallest: list[Mapping[str, Any]] = field(default_factory=list[Mapping[str, Any]])
     marginals: list[tuple[str, Effect, Effect | None]] = field(default_factory=list[tuple[str, Effect, Effect | None]])
     patched: dict[str, list[Effect]] = field(default_factory=dict[str, list[Effect]])
@@ -208,94 +210,81 @@ class ConceptFindings:
 
 def findings_of(tables: Mapping[str, pd.DataFrame]) -> list[ConceptFindings]:
     """Findings of every concept in the tables, in the order in which the tables name them."""
+    tables = {name: table for name, table in tables.items() if len(table)}
     found = {name: ConceptFindings(name) for name in _concepts(tables)}
-    for row in _records(tables, "assay"):
-        if str(row["concept"]) in found and row["outcome"] == PRIMARY_OUTCOME:
-            one = found[str(row["concept"])]
+    for one, row in _rows(found, tables, "assay"):
+        if row["outcome"] == PRIMARY:
             one.assay, one.assay_shown, one.share_right = effect_of(row), bool(row["shown"]), float(row["share_right"])
-    for row in _records(tables, "coverage"):
-        found[str(row["concept"])].coverage = row
-    for row in _records(tables, "verdicts"):
-        if str(row["concept"]) in found:
-            found[str(row["concept"])].verdicts.append(row)
-    for row in _records(tables, "areas"):
-        if str(row["concept"]) in found:
-            one = found[str(row["concept"])]
-            one.areas = {**one.areas, str(row["area"]): row}
-    for row in _records(tables, "smallest"):
-        if (concept := str(row["concept"])) in found:
-            found[concept].smallest.append(row)
-    _add_screen(found, tables.get("screen"))
+    for one, row in _rows(found, tables, "coverage"):
+        one.coverage = row
+    for one, row in _rows(found, tables, "verdicts"):
+        one.verdicts.append(row)
+    for one, row in _rows(found, tables, "areas"):
+        one.areas[str(row["area"])] = row
+    for one, row in _rows(found, tables, "smallest"):
+        one.smallest.append(row)
     for (concept, heads), shares in shares_of(tables.get("attention_by_region", pd.DataFrame())).items():
         if concept in found:
             found[concept].reads[heads] = shares
-    _add_effects(found, tables)
-    _add_marginals(found, tables.get("effects"))
-    _add_patches(found, tables.get("patching"))
-    _add_predictions(found, tables.get("scores"))
+    for name, add in _ADD.items():
+        if name in tables:
+            add(found, tables[name])
     return list(found.values())
+
+
+def _rows(
+    found: Mapping[str, ConceptFindings], tables: Mapping[str, pd.DataFrame], name: str
+) -> Iterator[tuple[ConceptFindings, Mapping[str, Any]]]:
+    """A table's rows with the findings on their concepts."""
+    for row in tables.get(name, pd.DataFrame()).to_dict("records"):
+        if str(row["concept"]) in found:
+            yield found[str(row["concept"])], row  # pyright: ignore[reportReturnType]
 
 
 def _concepts(tables: Mapping[str, pd.DataFrame]) -> list[str]:
     names: dict[str, None] = {}
     for table in ("coverage", "screen", "assay", "effects", "patching", "scores"):
-        rows = tables.get(table)
-        if rows is not None and len(rows):
+        if table in tables:
+            rows = tables[table]
             on_concepts = rows[~rows["outcome"].isin(DAMAGE_OUTCOMES)] if table == "effects" else rows
             names.update(dict.fromkeys(concepts_of(on_concepts)))
     return list(names)
 
 
-def _add_screen(found: Mapping[str, ConceptFindings], screen: pd.DataFrame | None) -> None:
-    if screen is None or screen.empty:
-        return
-    for effect in effects_of(primary_screen(screen), screen):
-        if effect.estimate == effect.estimate:
-            found[effect.concept].looked.append(effect)
+def _known(effects: list[Effect]) -> list[Effect]:
+    """Those that were measured, largest first."""
+    return sorted((one for one in effects if one.estimate == one.estimate), key=lambda one: -one.estimate)
+
+
+def _add_screen(found: Mapping[str, ConceptFindings], screen: pd.DataFrame) -> None:
+    for effect in _known(effects_of(primary_screen(screen), screen)):
+        found[effect.concept].looked.append(effect)
     for one in found.values():
-        one.looked.sort(key=lambda effect: -effect.estimate)
         mine = attending(screen[screen["concept"] == one.concept], one.threshold_share)
-        one.decisive = [effect for effect in effects_of(mine, screen) if effect.estimate == effect.estimate]
-        one.decisive.sort(key=lambda effect: -effect.estimate)
+        one.decisive = _known(effects_of(mine, screen))
         one.answers = dict(zip((effect.heads for effect in effects_of(mine)), map(str, mine["answer"]), strict=True))
 
 
-def _add_effects(found: Mapping[str, ConceptFindings], tables: Mapping[str, pd.DataFrame]) -> None:
-    effects = tables.get("effects")
-    if effects is None or effects.empty:
-        return
+def _add_effects(found: Mapping[str, ConceptFindings], effects: pd.DataFrame) -> None:
     for effect in effects_of(single_effects(effects), effects):
         if effect.estimate == effect.estimate:
             found[effect.concept].alone.append(effect)
     for one in found.values():
         one.alone.sort(key=lambda effect: effect.estimate)
-        one.alone_zero = {
-            effect.heads: effect
-            for effect in effects_of(single_effects(effects[effects["concept"] == one.concept], edit="zero"), effects)
-        }
-    nulls = _records(tables, "nulls")
+        zero = single_effects(effects[effects["concept"] == one.concept], edit=AGREEING_EDIT)
+        one.alone_zero = {effect.heads: effect for effect in effects_of(zero, effects)}
     for role in SET_ROLES:
         rows = effects[(effects["role"] == role) & ~effects["outcome"].isin(DAMAGE_OUTCOMES)]
         for (concept, heads), part in rows.groupby(["concept", "heads"], sort=False):
             one = found[str(concept)]
-            limit = one.threshold_nats
-            one.sets.append(replace(_set(one.concept, str(heads), role, part, effects, nulls), threshold_nats=limit))
-
-
-def _add_marginals(found: Mapping[str, ConceptFindings], effects: pd.DataFrame | None) -> None:
-    if effects is None or effects.empty:
-        return
-    rows = effects[effects["role"] == "marginal"]
+            one.sets.append(_set(one, str(heads), role, part, effects))
+    rows = effects[effects["role"] == MARGINAL]
     for row, added in zip(rows.to_dict("records"), effects_of(rows, effects), strict=True):
-        head = f"{int(row['layer'])}:{int(row['head'])}"
-        one = found[added.concept]
-        alone = next((effect for effect in one.alone if effect.heads == head), None)
-        one.marginals.append((head, added, alone))
+        head, one = f"{int(row['layer'])}:{int(row['head'])}", found[added.concept]
+        one.marginals.append((head, added, next((effect for effect in one.alone if effect.heads == head), None)))
 
 
-def _add_patches(found: Mapping[str, ConceptFindings], patching: pd.DataFrame | None) -> None:
-    if patching is None or patching.empty:
-        return
+def _add_patches(found: Mapping[str, ConceptFindings], patching: pd.DataFrame) -> None:
     rows = primary_patches(patching)
     for direction, way in WAY.items():
         patches = effects_of(rows[rows["direction"] == direction], patching)
@@ -303,9 +292,7 @@ def _add_patches(found: Mapping[str, ConceptFindings], patching: pd.DataFrame | 
             found[patch.concept].patched.setdefault(direction, []).append(patch)
 
 
-def _add_predictions(found: Mapping[str, ConceptFindings], scores: pd.DataFrame | None) -> None:
-    if scores is None or scores.empty:
-        return
+def _add_predictions(found: Mapping[str, ConceptFindings], scores: pd.DataFrame) -> None:
     for row in scores[scores["measure"] == DRAWN].to_dict("records"):
         predicted = (f"{int(row['layer'])}:{int(row['head'])}", float(row["estimate"]))
         found[str(row["concept"])].predicted.append(predicted)
@@ -313,22 +300,36 @@ def _add_predictions(found: Mapping[str, ConceptFindings], scores: pd.DataFrame 
         one.predicted.sort(key=lambda predicted: -abs(predicted[1]))
 
 
-def _set(
-    concept: str, heads: str, role: str, part: pd.DataFrame, effects: pd.DataFrame, nulls: list[Mapping[str, Any]]
-) -> SetFindings:
+def _set(found: ConceptFindings, heads: str, role: str, part: pd.DataFrame, effects: pd.DataFrame) -> SetFindings:
     of_heads = effects[effects["heads"] == heads]
     damage = of_heads[of_heads["outcome"].isin(DAMAGE_OUTCOMES) & (of_heads["role"] == role)]
-    total = effects_of(of_heads[(of_heads["role"] == "sum_of_singles") & (of_heads["concept"] == concept)], effects)
-    null = [row for row in nulls if (row["concept"], row["heads"], row["outcome"]) == (concept, heads, PRIMARY_OUTCOME)]
+    total = of_heads[(of_heads["role"] == SUM_OF_SINGLES) & (of_heads["concept"] == found.concept)]
     return SetFindings(
-        concept,
+        found.concept,
         heads,
         role,
         tuple(effects_of(part.drop_duplicates(["outcome", "edit"]), effects)),
         tuple(effects_of(damage.drop_duplicates(["outcome", "edit"]), effects)),
-        total[0] if total else None,
-        null[0] if null else None,
+        next(iter(effects_of(total, effects)), None),
+        None,
+        found.threshold_nats,
     )
+
+
+def _add_nulls(found: Mapping[str, ConceptFindings], nulls: pd.DataFrame) -> None:
+    rows = nulls[nulls["outcome"] == PRIMARY].drop_duplicates(["concept", "heads"]).to_dict("records")
+    of_set: dict[Any, Any] = {(row["concept"], row["heads"]): row for row in rows}
+    for one in found.values():
+        one.sets = [replace(sets, null=of_set.get((one.concept, sets.heads))) for sets in one.sets]
+
+
+_ADD = {
+    "screen": _add_screen,
+    "effects": _add_effects,
+    "nulls": _add_nulls,
+    "patching": _add_patches,
+    "scores": _add_predictions,
+}
 
 
 def spearman(pairs: list[tuple[float, float]]) -> Correlation | None:
@@ -343,10 +344,3 @@ def spearman(pairs: list[tuple[float, float]]) -> Correlation | None:
         return Correlation(rho, rho, rho, len(pairs))
     half = float(stats.norm.isf(ALPHA / 2)) * sqrt((1 + rho**2 / 2) / (len(pairs) - 3))
     return Correlation(rho, tanh(atanh(rho) - half), tanh(atanh(rho) + half), len(pairs))
-
-
-def _records(tables: Mapping[str, pd.DataFrame], name: str) -> list[Mapping[str, Any]]:
-    table = tables.get(name)
-    if table is None:
-        return []
-    return [row for row in table.to_dict("records") if row.get("concept") != OVERALL]  # pyright: ignore[reportReturnType]

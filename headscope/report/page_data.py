@@ -20,15 +20,7 @@ import xarray as xr
 from headscope.plots.curves import curve_rows
 from headscope.plots.fast_vs_exact import both_ways
 from headscope.plots.patch_heatmap import lone_patches
-from headscope.plots.selecting import (
-    DAMAGE_OUTCOMES,
-    DECIDING_EDIT,
-    OVERALL,
-    PRIMARY_OUTCOME,
-    beside,
-    numbers,
-    screen_rows,
-)
+from headscope.plots.selecting import beside, numbers, screen_rows
 from headscope.report.evidence import Effect
 from headscope.report.facts import RunFacts
 from headscope.report.findings import WAY, ConceptFindings
@@ -36,19 +28,15 @@ from headscope.report.html import cell_plain
 from headscope.report.page_texts import examples_of, prompt_texts, texts_of
 from headscope.report.telling import Teller
 from headscope.report.words import Words
-from headscope.stats.ranking import single_effects
+from headscope.stats.ranking import OVERALL, single_effects
+from headscope.terms import DAMAGE_OUTCOMES, DECIDING_EDIT, RANDOM_BAND
 
 _DIGITS = 6
 _CELLS = ("estimate", "ci_low", "ci_high", "sim_low", "sim_high", "p_value", "q_value", "p_max_t", "mde")
-_VERDICT_NUMBERS = (
-    "threshold_nats",
-    "attention_share",
-    "attention_share_low",
-    "attention_share_high",
-    "specificity",
-    "specificity_low",
-    "specificity_high",
-    "perplexity_ratio_high",
+_VERDICTS = (
+    "concept heads verdict reason estimate sim_low sim_high attends attention_measure threshold_nats attention_share "
+    "attention_share_low attention_share_high specificity specificity_low specificity_high perplexity_ratio_high "
+    "templates_needed"
 )
 _LAYERS = "concept layer n_heads mean_delta mean_abs_delta max_delta max_delta_head n_attending effect_sum effect_min"
 
@@ -60,15 +48,7 @@ def page_data(
     findings: Sequence[ConceptFindings],
     words: Sequence[Words],
 ) -> dict[str, Any]:
-    """Everything that the page's script reads.
-
-    Args:
-        tables: the run's tables by name; any may be missing.
-        arrays: the run's arrays by verb; any may be missing.
-        facts: of the manifest.
-        findings: of the concepts, in their order.
-        words: of each language of the page.
-    """
+    """Everything that the page's script reads; any table, and any verb's arrays, may be missing."""
     concepts = [found.concept for found in findings]
     return {
         "model": facts.model,
@@ -76,7 +56,7 @@ def page_data(
         "heads_per_layer": list(facts.heads_per_layer),
         "concepts": concepts,
         "measures": [*_measures(tables, concepts, words), *_more_measures(tables, concepts, words)],
-        "verdicts": _verdicts(tables),
+        "verdicts": columns(tables.get("verdicts", pd.DataFrame()), _VERDICTS.split()),
         "reads": _reads(tables),
         "pairs": _pairs(tables),
         "predicted": _predicted(tables),
@@ -179,14 +159,6 @@ def _label(kind: str, name: str, words: Words) -> str:
     if kind in ("screen", "patch") and words.known("labels", name):
         return words.known("labels", name)
     return name.replace("_", " ") if kind == "score" else cell_plain(words.outcome(name))
-
-
-def _verdicts(tables: Mapping[str, pd.DataFrame]) -> dict[str, list[Any]]:
-    verdicts = tables.get("verdicts")
-    if verdicts is None:
-        return {}
-    names = ("concept", "heads", "verdict", "reason", "estimate", "sim_low", "sim_high", "attends", "attention_measure")
-    return columns(verdicts, (*names, *_VERDICT_NUMBERS, "templates_needed"))
 
 
 def _reads(tables: Mapping[str, pd.DataFrame]) -> dict[str, list[Any]]:
@@ -293,12 +265,12 @@ def _curves(tables: Mapping[str, pd.DataFrame]) -> dict[str, Any]:
     if effects is None:
         return {}
     rows = curve_rows(effects)
-    rows = rows[(rows["outcome"] == PRIMARY_OUTCOME) & (rows["concept"] != OVERALL)]
+    rows = rows[rows["concept"] != OVERALL]
     found: dict[str, Any] = {}
     for concept, part in rows.groupby("concept", sort=False):
         lines: dict[str, Any] = {}
         for role, line in part.groupby("role", sort=False):
-            if role == "random_band":
+            if role == RANDOM_BAND:
                 band = line.assign(k=numbers(line, "k")).groupby("k")["estimate"].agg(["min", "max"]).reset_index()
                 lines[str(role)] = columns(band, ("k", "min", "max"))
             else:

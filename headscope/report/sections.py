@@ -11,7 +11,6 @@ from dataclasses import replace
 
 import pandas as pd
 
-from headscope.plots.selecting import OVERALL
 from headscope.report import cells, edit_sections, fast_cells
 from headscope.report.control import control_of
 from headscope.report.document import (
@@ -32,6 +31,7 @@ from headscope.report.escaping import code, plain
 from headscope.report.numbers import number
 from headscope.report.run_report import RunReport
 from headscope.report.telling import head_names
+from headscope.stats.ranking import OVERALL
 
 EXPECTED_TABLES = (
     "coverage", "screen", "assay", "effects", "ranking", "layers", "verdicts", "texts", "nulls", "areas", "patching",
