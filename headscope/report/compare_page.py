@@ -36,14 +36,8 @@ _SCRIPTS = ("format.js", "state.js", "map.js", "data_table.js", "compare.js")
 def compare(first: str | Path, second: str | Path, out: str | Path, *, force: bool = False) -> tuple[Comparison, Path]:
     """Compare two runs; write ``compare.html``, ``agreement.csv``, ``changed_verdicts.csv``, ``verdict_counts.csv``.
 
-    Args:
-        first: a run folder.
-        second: another.
-        out: the folder to write into; made where it is missing.
-        force: files that are there already may be replaced.
-
     Returns:
-        What was found, and the page.
+        What was found, and the page. ``out`` is made where it is missing.
 
     Raises:
         RequestError: a folder holds no run, the output cannot be written, or a file is there already with other

@@ -31,13 +31,7 @@ TABLE_OF = {"effect_mean": "effects", "effect_zero": "effects", **dict.fromkeys(
 
 @dataclass(frozen=True)
 class RunSide:
-    """One of two runs.
-
-    Attributes:
-        name: what to call it.
-        tables: its tables.
-        facts: of its manifest.
-    """
+    """One of two runs, by the name it is called."""
 
     name: str
     tables: Mapping[str, pd.DataFrame]
@@ -46,13 +40,10 @@ class RunSide:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What two runs agree on.
+    """What two runs agree on, and what a reader must know of it, in sentences.
 
-    Attributes:
-        agreement: a row a concept and measure: n_heads, rho, ci_low, ci_high, largest_difference and the head it is at.
-        changed: a row a concept and head (or set) whose verdict differs: both verdicts, effects and intervals.
-        counts: a row a concept and verdict: how many single heads got it in each run.
-        notes: what a reader must know, in sentences.
+    ``agreement`` has a row a concept and measure, ``changed`` one a concept and head (or set) whose verdict differs,
+    ``counts`` one a concept and verdict: how many single heads got it in each run.
     """
 
     agreement: pd.DataFrame
@@ -137,9 +128,7 @@ def _agreement(first: RunSide, second: RunSide, measure: str) -> list[dict[str, 
                 "measure": measure,
                 "unit": widest["unit"],
                 "n_heads": len(heads),
-                "rho": found.rho if found else float("nan"),
-                "ci_low": found.low if found else float("nan"),
-                "ci_high": found.high if found else float("nan"),
+                **dict(zip(("rho", "ci_low", "ci_high"), found[:3] if found else [float("nan")] * 3, strict=True)),
                 "largest_difference": float(apart.max()),
                 "at_head": f"L{int(widest['layer'])}H{int(widest['head'])}",
             }

@@ -14,17 +14,11 @@ from headscope.stats.verdicts import NO_VERDICT
 
 @dataclass(frozen=True)
 class NegativeControl:
-    """Counts over heads x concepts.
+    """Counts over heads x concepts (``n_tests``), and the row of the effect that is ``largest`` in size.
 
-    Attributes:
-        n_tests: heads times concepts.
-        n_concepts: concepts whose words were replaced.
-        n_shown: concepts for which the model tells prompts from controls by the random words, too.
-        screened: whether it was measured where heads look; without that no head can be called a carrier.
-        n_carriers: heads called a carrier of random words.
-        n_intervals: tests with a simultaneous interval.
-        n_beyond: of these, intervals wholly beyond the smallest effect that matters.
-        largest: row of the effect that is largest in size.
+    ``n_shown``: concepts for which the model tells prompts from controls by the random words, too. ``screened``:
+    whether it was measured where heads look; without that no head can be called a carrier. ``n_beyond``: of the
+    ``n_intervals`` simultaneous intervals those wholly beyond the smallest effect that matters.
     """
 
     n_tests: int
@@ -34,7 +28,7 @@ class NegativeControl:
     n_carriers: int
     n_intervals: int
     n_beyond: int
-    largest: Mapping[str, Any]
+    largest: Mapping[Any, Any]
 
 
 def control_of(tables: Mapping[str, pd.DataFrame]) -> NegativeControl | None:
@@ -52,9 +46,5 @@ def control_of(tables: Mapping[str, pd.DataFrame]) -> NegativeControl | None:
         n_carriers=int(table["verdict"].isin(CARRIERS).sum()),
         n_intervals=int(table["sim_low"].notna().sum()),
         n_beyond=int(beyond.sum()),
-        largest=max(_rows(table), key=lambda row: abs(row["estimate"])),
+        largest=max(table.to_dict("records"), key=lambda row: abs(row["estimate"])),
     )
-
-
-def _rows(table: pd.DataFrame) -> list[Mapping[str, Any]]:
-    return [{str(column): value for column, value in row.items()} for row in table.to_dict("records")]

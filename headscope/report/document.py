@@ -105,13 +105,9 @@ Block: TypeAlias = Heading | Text | Items | Table | Code | Picture | Space
 
 @dataclass(frozen=True)
 class Section:
-    """One part of the report: its key in the words, what it is called and what stands in it.
+    """One part of the report: its key in the words, its heading in Markdown and what stands in it.
 
-    Attributes:
-        key: name of the section; ``<key>.title`` is its heading.
-        title: the heading, Markdown.
-        level: 1 for the report itself, 2 for a numbered section, 3 for a part of one.
-        blocks: what it says.
+    ``level`` is 1 for the report itself, 2 for a numbered section, 3 for a part of one.
     """
 
     key: str

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+
+import pandas as pd
 
 from headscope.report import cells, patch_cells
 from headscope.report.document import Block, Foreign, Heading, Items, Space, Table, Text
 from headscope.report.escaping import code, plain
+from headscope.report.findings import ConceptFindings
 from headscope.report.numbers import count
 from headscope.report.run_report import RunReport
 
@@ -78,11 +81,19 @@ def examples(run: RunReport) -> Iterator[Block]:
     yield Space()
 
 
+def _filled(
+    run: RunReport, table_of: Callable[[pd.DataFrame, ConceptFindings], Table]
+) -> list[tuple[ConceptFindings, Table]]:
+    """Each concept with its table on the patches, where that has rows."""
+    patching = run.tables.get("patching")
+    tables = [] if patching is None else [(found, table_of(patching, found)) for found in run.findings]
+    return [(found, table) for found, table in tables if table.rows]
+
+
 def patching(run: RunReport) -> Iterator[Block]:
     """What patches bring and take; without patches, which heads to patch."""
-    words, patching = run.words, run.tables.get("patching")
-    known = [] if patching is None else [(one, patch_cells.patch_table(patching, one)) for one in run.findings]
-    known = [(found, table) for found, table in known if table.rows]
+    words = run.words
+    known = _filled(run, patch_cells.patch_table)
     yield run.say("patching.about" if known else "patching.prepare")
     for found, table in known:
         yield run.concept(found)
@@ -100,13 +111,8 @@ def patching(run: RunReport) -> Iterator[Block]:
 
 def patch_texts(run: RunReport) -> Iterator[Block]:
     """What is written under a patch."""
-    patching, texts = run.tables.get("patching"), run.tables.get("texts")
-    known = (
-        []
-        if patching is None
-        else [(one, patch_cells.written_table(patching, one, run.teller)) for one in run.findings]
-    )
-    known = [(found, table) for found, table in known if table.rows]
+    texts = run.tables.get("texts")
+    known = _filled(run, lambda patching, found: patch_cells.written_table(patching, found, run.teller))
     if known:
         yield run.say("patch_texts.about")
     for found, table in known:

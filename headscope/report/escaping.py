@@ -16,12 +16,7 @@ _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 
 
 def plain(text: object, longest: int | None = None) -> str:
-    """``text`` in a sentence, a heading or a table's cell; line breaks become ``↵``.
-
-    Args:
-        text: anything; its ``str`` is shown.
-        longest: cut after so many characters, with an ellipsis.
-    """
+    """``text`` in a sentence, a heading or a table's cell, cut after ``longest`` characters; breaks become ``↵``."""
     shown = _SPECIAL.sub(r"\\\1", visible(_cut(str(text), longest)))
     shown = _AUTOLINK.sub(lambda match: f"\\{match[0]}", shown)
     return "".join(_ENTITIES.get(char, char) for char in shown)

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from math import atanh, sqrt, tanh
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 from scipy import stats
@@ -49,8 +49,7 @@ WAY = {"sufficiency": 1, "necessity": -1}
 _FEWEST_HEADS = 5
 
 
-@dataclass(frozen=True)
-class Correlation:
+class Correlation(NamedTuple):
     """Spearman's rho with its 95 % interval, over ``n`` heads."""
 
     rho: float

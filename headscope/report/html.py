@@ -33,7 +33,7 @@ def as_it_is(text: str) -> Markup:
 
 def section_html(section: Section, words: Words) -> Markup:
     """A section under its heading; one that holds a table can be folded."""
-    body = Markup("").join(_block(block, words) for block in section.blocks)
+    body = blocks_html(section, words)
     title = sentence(re.sub(r"^\d+\. ", "", section.title))
     if section.level == 3 and any(isinstance(block, Table) for block in section.blocks):
         return Markup('<details class="box"><summary>{}</summary>{}</details>\n').format(title, body)

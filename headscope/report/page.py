@@ -69,18 +69,20 @@ def render_page(
     findings = findings_of(present)
     codes = (language, *(code for code in languages() if code != language))
     runs = [RunReport(present, known, findings, words_of(code)) for code in codes]
-    sections = [{section.key: section for section in sections_of(run)} for run in runs]
+    sections = {run.words.code: {section.key: section for section in sections_of(run)} for run in runs}
     data = page_data(present, arrays or {}, known, findings, [run.words for run in runs])
     data["language"] = language
     data["words"] = {run.words.code: {key: run.words.entries[key] for key in _SCRIPT_WORDS} for run in runs}
 
     def each(text: Callable[[RunReport], Markup]) -> Markup:
-        return _side_by_side([(run.words.code, text(run)) for run in runs])
+        """The same text in every language; the page's script keeps the one that is read."""
+        box = Markup('<div class="words" lang="{}"{}>{}</div>')
+        return Markup("\n").join(
+            box.format(run.words.code, _HIDDEN if at else "", text(run)) for at, run in enumerate(runs)
+        )
 
     parts = {
-        part: _side_by_side(
-            [(run.words.code, _part(keys, told, run.words)) for run, told in zip(runs, sections, strict=True)]
-        )
+        part: each(lambda run, keys=keys: _part(keys, sections[run.words.code], run.words))
         for part, keys in PARTS.items()
     }
     return (
@@ -89,10 +91,10 @@ def render_page(
         .render(
             t=first,
             title=f"{known.model or 'a model'}: {', '.join(found.concept for found in findings)}",
-            heading=each(lambda run: _heading(run)),
-            meta=each(lambda run: _meta(run)),
-            notices=each(lambda run: _notices(run)),
-            headlines=each(lambda run: _headlines(run)),
+            heading=each(_heading),
+            meta=each(_meta),
+            notices=each(_notices),
+            headlines=each(_headlines),
             fine=each(lambda run: sentence(run.words("page.fine"))),
             languages=[(run.words.code, run.words("name")) for run in runs],
             has_predictions="scores" in present,
@@ -104,18 +106,9 @@ def render_page(
     )
 
 
-def _side_by_side(texts: Sequence[tuple[str, Markup]]) -> Markup:
-    """The same text in every language; the page's script keeps the one that is read."""
-    boxes = [
-        Markup('<div class="words" lang="{}"{}>{}</div>').format(code, _HIDDEN if at else "", text)
-        for at, (code, text) in enumerate(texts)
-    ]
-    return Markup("\n").join(boxes)
-
-
 def _part(keys: Sequence[str], sections: Mapping[str, Section], words: Words) -> Markup:
     told = [sections[key] for key in keys if key in sections]
-    bare = len(keys) > 1 and keys[0] == "patching"
+    bare = keys[0] == "patching"
     return Markup("").join(
         (blocks_html if bare and at == 0 else section_html)(one, words) for at, one in enumerate(told)
     )

@@ -8,7 +8,7 @@ float32 in base64. Nothing is decided here: which row is which head's stands in 
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import reduce
 from math import isfinite
 from typing import Any
@@ -29,7 +29,7 @@ from headscope.report.page_texts import examples_of, prompt_texts, texts_of
 from headscope.report.telling import Teller
 from headscope.report.words import Words
 from headscope.stats.ranking import OVERALL, single_effects
-from headscope.terms import DAMAGE_OUTCOMES, DECIDING_EDIT, RANDOM_BAND
+from headscope.terms import DAMAGE_OUTCOMES, DECIDING_EDIT, RANDOM_BAND, REQUESTED, SINGLE
 
 _DIGITS = 6
 _CELLS = ("estimate", "ci_low", "ci_high", "sim_low", "sim_high", "p_value", "q_value", "p_max_t", "mde")
@@ -55,7 +55,12 @@ def page_data(
         "shape": list(facts.shape),
         "heads_per_layer": list(facts.heads_per_layer),
         "concepts": concepts,
-        "measures": [*_measures(tables, concepts, words), *_more_measures(tables, concepts, words)],
+        "measures": [
+            # Damage is measured on control prompts, whose class is no concept.
+            head_measure(kind, name, edit, rows, [None] if name in DAMAGE_OUTCOMES else concepts, words)
+            for kind, name, edit, rows in _measures(tables)
+            if len(rows)
+        ],
         "verdicts": columns(tables.get("verdicts", pd.DataFrame()), _VERDICTS.split()),
         "reads": _reads(tables),
         "pairs": _pairs(tables),
@@ -91,43 +96,24 @@ def _cell(value: Any) -> Any:
     return float(f"{number:.{_DIGITS}g}")
 
 
-def _measures(
-    tables: Mapping[str, pd.DataFrame], concepts: Sequence[str], words: Sequence[Words]
-) -> list[dict[str, Any]]:
-    """Each measure of single heads: name, unit, edit, and for each concept its heads' numbers, column by column."""
-    found: list[dict[str, Any]] = []
-    screen, effects = tables.get("screen"), tables.get("effects")
-    if screen is not None:
-        for measure in dict.fromkeys(map(str, screen["measure"])):
-            rows = screen_rows(screen, measure)
-            if len(rows):
-                found.append(head_measure("screen", measure, "", rows, concepts, words))
-    if effects is not None:
-        alone = effects[(effects["role"] == "single") | ((effects["role"] == "requested") & (effects["k"] == 1))]
+def _measures(tables: Mapping[str, pd.DataFrame]) -> Iterator[tuple[str, str, str, pd.DataFrame]]:
+    """Kind, name, edit and rows of every measure of single heads: looked at, removed, patched, predicted."""
+    if "screen" in tables:
+        for measure in dict.fromkeys(map(str, tables["screen"]["measure"])):
+            yield "screen", measure, "", screen_rows(tables["screen"], measure)
+    if "effects" in tables:
+        effects = tables["effects"]
+        alone = effects[(effects["role"] == SINGLE) | ((effects["role"] == REQUESTED) & (effects["k"] == 1))]
         for edit in dict.fromkeys(map(str, alone["edit"])):
             for outcome in dict.fromkeys(map(str, alone.loc[alone["edit"] == edit, "outcome"])):
-                rows = single_effects(effects, edit=edit, outcome=outcome)
-                # Damage is measured on control prompts, whose class is no concept.
-                of_all = [None] if outcome in DAMAGE_OUTCOMES else concepts
-                if len(rows):
-                    found.append(head_measure("effect", outcome, edit, rows, of_all, words))
-    return found
-
-
-def _more_measures(
-    tables: Mapping[str, pd.DataFrame], concepts: Sequence[str], words: Sequence[Words]
-) -> list[dict[str, Any]]:
-    """What patching single heads does in each direction, and what gradients predict of removing them."""
-    found: list[dict[str, Any]] = []
-    patching, scores = tables.get("patching"), tables.get("scores")
-    if patching is not None:
-        rows = lone_patches(patching)
-        parts = {direction: rows[rows["direction"] == direction] for direction in WAY}
-        found += [head_measure("patch", name, "", part, concepts, words) for name, part in parts.items() if len(part)]
-    if scores is not None:
-        for (measure, edit), part in scores.groupby(["measure", "edit"], sort=False):
-            found.append(head_measure("score", str(measure), str(edit), part, concepts, words))
-    return found
+                yield "effect", outcome, edit, single_effects(effects, edit=edit, outcome=outcome)
+    if "patching" in tables:
+        rows = lone_patches(tables["patching"])
+        for direction in WAY:
+            yield "patch", direction, "", rows[rows["direction"] == direction]
+    if "scores" in tables:
+        for (measure, edit), part in tables["scores"].groupby(["measure", "edit"], sort=False):
+            yield "score", str(measure), str(edit), part
 
 
 def head_measure(
