@@ -29,7 +29,7 @@ from headscope.report.page_texts import examples_of, prompt_texts, texts_of
 from headscope.report.telling import Teller
 from headscope.report.words import Words
 from headscope.stats.ranking import OVERALL, single_effects
-from headscope.terms import DAMAGE_OUTCOMES, DECIDING_EDIT, RANDOM_BAND, REQUESTED, SINGLE
+from headscope.terms import AGREEING_EDIT, DAMAGE_OUTCOMES, DECIDING_EDIT, PRIMARY, RANDOM_BAND, REQUESTED, SINGLE
 
 _DIGITS = 6
 _CELLS = ("estimate", "ci_low", "ci_high", "sim_low", "sim_high", "p_value", "q_value", "p_max_t", "mde")
@@ -55,6 +55,9 @@ def page_data(
         "shape": list(facts.shape),
         "heads_per_layer": list(facts.heads_per_layer),
         "concepts": concepts,
+        "primary_outcome": PRIMARY,
+        "deciding_edit": DECIDING_EDIT,
+        "agreeing_edit": AGREEING_EDIT,
         "measures": [
             # Damage is measured on control prompts, whose class is no concept.
             head_measure(kind, name, edit, rows, [None] if name in DAMAGE_OUTCOMES else concepts, words)

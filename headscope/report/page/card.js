@@ -188,7 +188,8 @@ function drawStrip(layer, head) {
     .filter(({strip}) => strip?.heads.includes(`${layer}:${head}`));
   if (!found.length) return place.replaceChildren(empty(t("card.no_prompts")));
   const unit = kind === "effect" ? t("charts.effect") : t("charts.delta");
-  const one = kind === "effect" ? measure("effect", "lexicon_logodds_nats", "mean") : measure("screen", "attention");
+  const one =
+    kind === "effect" ? measure("effect", data.primary_outcome, data.deciding_edit) : measure("screen", "attention");
   const traces = found.flatMap(({concept, strip}, at) => {
     strip.floats ??= decodeFloats(strip.values);
     const n = strip.prompts.length;
@@ -299,7 +300,9 @@ function textsOf(layer, head) {
   const mine = data.texts.filter((text) => !text.direction && text.heads.split(",").includes(`${layer}:${head}`));
   if (!mine.length) return empty(t("card.no_texts"));
   const edits = [...new Set(mine.map((text) => text.edit))];
-  const kept = mine.filter((text) => text.edit === (edits.includes("mean") ? "mean" : edits[0]));
+  const kept = mine.filter(
+    (text) => text.edit === (edits.includes(data.deciding_edit) ? data.deciding_edit : edits[0]),
+  );
   return make("div", {class: "texts"}, make("p", {class: "fine"}, t("card.in_sets")), kept.slice(0, 6).map(textItem));
 }
 

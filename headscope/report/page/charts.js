@@ -54,7 +54,7 @@ function drawScatter() {
 }
 
 function drawForest() {
-  const one = measure("effect", "lexicon_logodds_nats", "mean");
+  const one = measure("effect", data.primary_outcome, data.deciding_edit);
   if (!one) return noChart("forest", t("charts.no_forest"));
   const rows = Object.entries(one.by_concept)
     .flatMap(([concept, columns]) => rowsOf(columns).map((row) => ({...row, concept})))

@@ -27,7 +27,7 @@ function mapMeasures() {
       },
     });
   const attention = measure("screen", "attention");
-  const effect = measure("effect", "lexicon_logodds_nats", "mean");
+  const effect = measure("effect", data.primary_outcome, data.deciding_edit);
   of("effect", effect, strictestP);
   of("screen", attention, (row) => row.q_value);
   of("value", measure("screen", "value_weighted"), (row) => row.q_value);
@@ -52,7 +52,7 @@ function mapMeasures() {
       },
     });
   }
-  of("zero", measure("effect", "lexicon_logodds_nats", "zero"), strictestP);
+  of("zero", measure("effect", data.primary_outcome, data.agreeing_edit), strictestP);
   of("brings", measure("patch", "sufficiency"), strictestP);
   of("takes", measure("patch", "necessity"), strictestP);
   of(

@@ -8,8 +8,8 @@ const MORE_OF_HEADS = [
 
 // Everything about each head and concept, a row each, the largest effects first.
 function headRows() {
-  const effect = measure("effect", "lexicon_logodds_nats", "mean");
-  const zero = measure("effect", "lexicon_logodds_nats", "zero");
+  const effect = measure("effect", data.primary_outcome, data.deciding_edit);
+  const zero = measure("effect", data.primary_outcome, data.agreeing_edit);
   const attention = measure("screen", "attention");
   const value = measure("screen", "value_weighted");
   const more = MORE_OF_HEADS.map(([key, kind, name]) => [
