@@ -23,11 +23,6 @@ _LINES = {TOP_K: (style.VERMILION, "o", "top k"), BOTTOM_K: (style.BLUE, "s", "b
 _PANELS_IN_A_COLUMN = 3
 
 
-def has_curves(effects: pd.DataFrame) -> bool:
-    """Whether the table holds cumulative sets of the primary outcome."""
-    return bool(len(curve_rows(effects)))
-
-
 def curves(effects: pd.DataFrame, ax: Axes | None = None, *, concept: str) -> Axes:
     """One concept's curves of the primary outcome under the deciding edit.
 

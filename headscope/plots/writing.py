@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 
 from headscope.plots import style
 from headscope.plots.ablation_comparison import ablation_comparison_figure, compared_outcomes
-from headscope.plots.curves import curves_figure, has_curves
+from headscope.plots.curves import curve_rows, curves_figure
 from headscope.plots.effect_heatmap import effect_heatmap_figure
 from headscope.plots.fast_vs_exact import both_ways, fast_vs_exact
 from headscope.plots.forest import forest
@@ -127,7 +127,7 @@ def _effect_plots(effects: pd.DataFrame, model: str | None, top_n: int, threshol
                 plot_name("ablation_comparison", model=model, concept=concept, heads=heads),
                 lambda rows=rows: ablation_comparison_figure(rows),
             )
-    if has_curves(effects):
+    if len(curve_rows(effects)):
         yield plot_name("curves", model=model), lambda: curves_figure(effects)
 
 

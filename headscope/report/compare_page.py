@@ -10,7 +10,16 @@ import pandas as pd
 
 from headscope.errors import RequestError
 from headscope.profiles.files import expanded
-from headscope.report.comparing import MEASURES, TABLE_OF, Comparison, RunSide, compare_runs, measured, names_of
+from headscope.report.comparing import (
+    MEASURES,
+    TABLE_OF,
+    Comparison,
+    RunSide,
+    compare_runs,
+    concepts_in,
+    measured,
+    names_of,
+)
 from headscope.report.facts import RunFacts, facts_of
 from headscope.report.page import assets, embedded, environment
 from headscope.report.page_data import columns, head_measure
@@ -77,7 +86,7 @@ def render_comparison(first: RunSide, second: RunSide, found: Comparison) -> str
     data = {
         "shape": [max(pair) for pair in zip(first.facts.shape, second.facts.shape, strict=True)],
         "heads_per_layer": list(first.facts.heads_per_layer),
-        "concepts": list(dict.fromkeys(name for side in (first, second) for name in _concepts(side))),
+        "concepts": list(dict.fromkeys(name for side in (first, second) for name in concepts_in(side))),
         "measures": [],
         "language": "en",
         "words": {"en": {key: words_of("en").entries[key] for key in ("maps", "grids", "verdicts", "columns")}},
@@ -112,10 +121,6 @@ def _sides(runs: list[Run]) -> tuple[list[RunSide], list[str]]:
     return [RunSide(name, of, fact) for name, of, fact in zip(names, tables, facts, strict=True)], problems
 
 
-def _concepts(side: RunSide) -> list[str]:
-    return list(dict.fromkeys(str(name) for measure in MEASURES for name in measured(side.tables, measure)["concept"]))
-
-
 def _maps(side: RunSide) -> list[dict[str, Any]]:
     """Each measure's numbers by concept; the script draws the same measure of both runs beside each other."""
     found: list[dict[str, Any]] = []
@@ -124,7 +129,7 @@ def _maps(side: RunSide) -> list[dict[str, Any]]:
         if len(rows):
             kind = _KINDS.get(TABLE_OF.get(measure, ""), "screen")
             found.append(
-                head_measure(kind, measure, "", rows, _concepts(side), [words_of("en")])
+                head_measure(kind, measure, "", rows, concepts_in(side), [words_of("en")])
                 | {"label": {"en": _LABELS[measure]}}
             )
     return found

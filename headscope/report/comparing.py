@@ -89,13 +89,14 @@ def _notes(first: RunSide, second: RunSide) -> list[str]:
         lacking = [name for name in _COMPARED if name not in mine.tables and name in theirs.tables]
         if lacking:
             notes.append(f"{mine.name} has no {', '.join(lacking)}; what needs them is left out.")
-        alone = [name for name in _concepts(mine) if name not in _concepts(theirs)]
+        alone = [name for name in concepts_in(mine) if name not in concepts_in(theirs)]
         if alone:
             notes.append(f"Only {mine.name} has the concepts {', '.join(alone)}.")
     return notes
 
 
-def _concepts(side: RunSide) -> list[str]:
+def concepts_in(side: RunSide) -> list[str]:
+    """The concepts of a run's measures, in order."""
     rows = [rows for measure in MEASURES if not (rows := measured(side.tables, measure)).empty]
     return list(dict.fromkeys(concept for table in rows for concept in concepts_of(table)))
 
