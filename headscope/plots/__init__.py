@@ -1,5 +1,8 @@
 """Pictures for papers: each takes a table and an ``ax``, draws the table's numbers and returns the Axes.
 
+``screen``, ``effects``, ``patching``, ``scores`` and ``verdicts`` are the run's tables of these names. ``ax`` is where
+to draw; None makes a figure of one column's width, with its scale and key.
+
 No picture touches matplotlib's global state. Those of several panels have a function that makes the whole figure.
 """
 

@@ -40,7 +40,6 @@ def ablation_comparison(effects: pd.DataFrame, outcome: str, ax: Axes | None = N
     Args:
         effects: rows of the table ``effects`` of one concept and one set of heads.
         outcome: which outcome to draw.
-        ax: where to draw; None makes a figure.
 
     Returns:
         The axes; its bars have the gids ``baseline`` and ``edited:<edit>``, its intervals ``interval:<edit>``.

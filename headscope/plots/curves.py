@@ -27,8 +27,6 @@ def curves(effects: pd.DataFrame, ax: Axes | None = None, *, concept: str) -> Ax
     """One concept's curves of the primary outcome under the deciding edit.
 
     Args:
-        effects: the run's table ``effects``.
-        ax: where to draw; None makes a figure of one column's width.
         concept: whose prompts.
 
     Returns:

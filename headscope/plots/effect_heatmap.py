@@ -33,8 +33,6 @@ def effect_heatmap(
     """One concept's effects of single heads.
 
     Args:
-        effects: the run's table ``effects``.
-        ax: where to draw; None makes a figure of one column's width.
         concept: whose prompts.
         edit: which edit.
         outcome: which outcome.

@@ -28,8 +28,6 @@ def fast_vs_exact(scores: pd.DataFrame, ax: Axes | None = None, *, measure: str 
     """One point a head and concept.
 
     Args:
-        scores: the run's table ``scores``.
-        ax: where to draw; None makes a figure of one column's width.
         measure: the score on x.
 
     Raises:

@@ -37,7 +37,6 @@ def forest(
 
     Args:
         effects: rows of the run's table ``effects`` that share one outcome and unit.
-        ax: where to draw; None makes a figure of one column's width.
         top_n: how many rows at most; None draws all, in the table's order.
         threshold_nats: half width of the band of effects too small to matter.
         title: None names the outcome.

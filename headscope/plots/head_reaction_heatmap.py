@@ -35,8 +35,6 @@ def head_reaction_heatmap(
     """One panel: a concept's Δ a head, or the mean over all concepts of the table.
 
     Args:
-        screen: the run's table ``screen``.
-        ax: where to draw; None makes a figure of one column's width, with its scale and key.
         concept: a concept of the table, or ``MEAN``.
         measure: ``attention`` or ``value_weighted``.
         limit: end of the symmetric scale; None takes the panel's own largest absolute value.

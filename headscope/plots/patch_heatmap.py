@@ -32,8 +32,6 @@ def patch_heatmap(
     """One concept's patches of single heads in one direction.
 
     Args:
-        patching: the run's table ``patching``.
-        ax: where to draw; None makes a figure of one column's width.
         concept: the concept that is brought or taken.
         direction: ``sufficiency`` or ``necessity``.
         limit: end of the symmetric scale; None takes the panel's own.

@@ -40,10 +40,8 @@ def screening_vs_effect(
     """One point a head and concept.
 
     Args:
-        screen: the run's table ``screen``.
         effects: the run's table ``effects``, of a sweep.
         verdicts: the run's table ``verdicts``; None where no verdicts were given.
-        ax: where to draw; None makes a figure of one column's width.
         concept: only this concept; None draws all of them.
 
     Raises:

@@ -32,8 +32,6 @@ def top_heads(
     """Bars of the ``top_n`` largest Δ over all concepts and heads.
 
     Args:
-        screen: the run's table ``screen``.
-        ax: where to draw; None makes a figure of one column's width.
         top_n: how many bars at most.
         by: ``signed`` ranks by Δ (heads that look at the concept), ``absolute`` by |Δ|.
         measure: ``attention`` or ``value_weighted``.

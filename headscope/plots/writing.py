@@ -7,6 +7,7 @@ so. The same tables give the same bytes.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -77,58 +78,48 @@ def plots_of(tables: Mapping[str, pd.DataFrame], model: str | None, top_n: int =
         model: the model's name for the file names; None leaves it out.
         top_n: as in ``write_plots``.
     """
-    screen, effects = (tables.get(name, pd.DataFrame()) for name in ("screen", "effects"))
+    screen, effects, patching, scores = (
+        tables.get(name, pd.DataFrame()) for name in ("screen", "effects", "patching", "scores")
+    )
+    named = partial(plot_name, model=model)
     if len(screen):
-        yield from _screen_plots(screen, model, top_n)
+        yield from _screen_plots(screen, named, top_n)
     if len(effects):
-        yield from _effect_plots(effects, model, top_n, _threshold(tables))
-    patching = tables.get("patching", pd.DataFrame())
+        yield from _effect_plots(effects, named, top_n, _threshold(tables))
     if len(patching) and len(lone_patches(patching)):
-        yield plot_name("patch_heatmap", model=model), lambda: patch_heatmap_figure(patching)
+        yield named("patch_heatmap"), lambda: patch_heatmap_figure(patching)
     if len(screen) and len(effects) and len(beside(screen, effects)):
-        yield (
-            plot_name("screening_vs_effect", model=model),
-            lambda: screening_vs_effect(screen, effects, tables.get("verdicts")),
-        )
-    scores = tables.get("scores", pd.DataFrame())
+        yield named("screening_vs_effect"), lambda: screening_vs_effect(screen, effects, tables.get("verdicts"))
     if len(scores) and len(both_ways(scores)):
-        yield plot_name("fast_vs_exact", model=model), lambda: fast_vs_exact(scores)
+        yield named("fast_vs_exact"), lambda: fast_vs_exact(scores)
 
 
-def _screen_plots(screen: pd.DataFrame, model: str | None, top_n: int) -> Iterator[Plot]:
-    yield plot_name("head_reaction_heatmap", model=model), lambda: head_reaction_heatmap_figure(screen)
+def _screen_plots(screen: pd.DataFrame, named: Callable[..., str], top_n: int) -> Iterator[Plot]:
+    heatmap = "head_reaction_heatmap"
+    yield named(heatmap), lambda: head_reaction_heatmap_figure(screen)
     for concept in concepts_of(screen_rows(screen)):
-        yield (
-            plot_name("head_reaction_heatmap", model=model, concept=concept),
-            lambda concept=concept: head_reaction_heatmap(screen, concept=concept),
-        )
-    yield plot_name("top_heads", model=model), lambda: top_heads(screen, top_n=top_n)
+        yield named(heatmap, concept=concept), partial(head_reaction_heatmap, screen, concept=concept)
+    yield named("top_heads"), lambda: top_heads(screen, top_n=top_n)
     if "measure" in screen.columns and (screen["measure"] == "value_weighted").any():
-        yield (
-            plot_name("value_weighted_heatmap", model=model),
-            lambda: head_reaction_heatmap_figure(screen, measure="value_weighted"),
-        )
+        yield named("value_weighted_heatmap"), lambda: head_reaction_heatmap_figure(screen, measure="value_weighted")
 
 
-def _effect_plots(effects: pd.DataFrame, model: str | None, top_n: int, threshold_nats: float | None) -> Iterator[Plot]:
+def _effect_plots(
+    effects: pd.DataFrame, named: Callable[..., str], top_n: int, threshold_nats: float | None
+) -> Iterator[Plot]:
     singles = lone_effects(effects)
     if len(singles):
-        yield plot_name("effect_heatmap", model=model), lambda: effect_heatmap_figure(effects)
-        yield (
-            plot_name("forest", model=model),
-            lambda: forest(singles, top_n=top_n, threshold_nats=threshold_nats, title="Effect of removing one head"),
-        )
+        yield named("effect_heatmap"), lambda: effect_heatmap_figure(effects)
+        title = "Effect of removing one head"
+        yield named("forest"), lambda: forest(singles, top_n=top_n, threshold_nats=threshold_nats, title=title)
     for concept, heads in head_sets(effects, SET_ROLES):
         rows = effects[
             (effects["concept"] == concept) & (effects["heads"] == heads) & effects["role"].isin(SET_ROLES)
         ].drop_duplicates(["outcome", "edit"])
         if compared_outcomes(rows):
-            yield (
-                plot_name("ablation_comparison", model=model, concept=concept, heads=heads),
-                lambda rows=rows: ablation_comparison_figure(rows),
-            )
+            yield named("ablation_comparison", concept=concept, heads=heads), partial(ablation_comparison_figure, rows)
     if len(curve_rows(effects)):
-        yield plot_name("curves", model=model), lambda: curves_figure(effects)
+        yield named("curves"), lambda: curves_figure(effects)
 
 
 def _threshold(tables: Mapping[str, pd.DataFrame]) -> float | None:
