@@ -108,12 +108,13 @@ def _coverage(run: RunReport) -> Iterator[Block]:
 
 
 def _assay(run: RunReport) -> Iterator[Block]:
-    table = cells.assay_table(run.findings, run.teller)
-    if table.rows:
-        yield run.say("assay.about")
-        yield table
-    else:
-        yield run.say("assay.none")
+    told = _about(run, "assay", cells.assay_table(run.findings, run.teller))
+    yield from told or [run.say("assay.none")]
+
+
+def _about(run: RunReport, key: str, table: Table) -> list[Block]:
+    """A table under what it is about; nothing where it is empty."""
+    return [run.say(f"{key}.about"), table] if table.rows else []
 
 
 def _screening(run: RunReport) -> Iterator[Block]:
@@ -140,10 +141,7 @@ def _ranking(run: RunReport) -> Iterator[Block]:
 
 
 def _reliability(run: RunReport) -> Iterator[Block]:
-    table = cells.reliability_table(run.tables)
-    if table.rows:
-        yield run.say("reliability.about")
-        yield table
+    yield from _about(run, "reliability", cells.reliability_table(run.tables))
 
 
 def _layers(run: RunReport) -> Iterator[Block]:
@@ -177,10 +175,7 @@ def _fast(run: RunReport) -> Iterator[Block]:
 
 
 def _repair(run: RunReport) -> Iterator[Block]:
-    table = fast_cells.repair_table(run.tables)
-    if table.rows:
-        yield run.say("repair.about")
-        yield table
+    yield from _about(run, "repair", fast_cells.repair_table(run.tables))
 
 
 def _judged(run: RunReport) -> Iterator[Block]:
