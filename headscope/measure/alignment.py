@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
+from jaxtyping import Bool, Int
 
 from headscope.errors import RequestError, one_of
 from headscope.measure.edit_kinds import Places
@@ -63,7 +63,7 @@ def slot_of(prompt: Prompt, tokens: Tokens, encoder: Encoder) -> Slot | None:
     return Slot(found[0], found[-1] + 1, len(tokens)) if found else None
 
 
-def matched(target: Slot, source: Slot, positions: IntArray) -> IntArray:
+def matched(target: Slot, source: Slot, positions: Int[np.ndarray, " tokens"]) -> Int[np.ndarray, " tokens"]:
     """[T] the source's position for each of the target's ``positions``, which lie at or after its slot's start."""
     in_slot = np.maximum(source.end - (target.end - positions), source.first)
     last = source.n_prompt - 1
@@ -72,7 +72,7 @@ def matched(target: Slot, source: Slot, positions: IntArray) -> IntArray:
     return np.where(positions < target.end, in_slot, np.where(positions < target.n_prompt, in_suffix, after))
 
 
-def is_patched(where: str, slot: Slot, positions: IntArray) -> npt.NDArray[np.bool_]:
+def is_patched(where: str, slot: Slot, positions: Int[np.ndarray, " tokens"]) -> Bool[np.ndarray, " tokens"]:
     """[T] whether each position is patched; -1 (no token) never is.
 
     Args:

@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from headscope.errors import WorkError
@@ -60,13 +61,13 @@ class DirectScores:
         n_halved: batches that did not fit into memory and ran in halves.
     """
 
-    heads: FloatArray
-    feed_forward: FloatArray
-    attention_bias: FloatArray
-    embedding: FloatArray
-    bias: FloatArray
-    total: FloatArray
-    effect: FloatArray
+    heads: Float[np.ndarray, "prompts layers heads"]
+    feed_forward: Float[np.ndarray, "prompts layers"]
+    attention_bias: Float[np.ndarray, "prompts layers"]
+    embedding: Float[np.ndarray, " prompts"]
+    bias: Float[np.ndarray, " prompts"]
+    total: Float[np.ndarray, " prompts"]
+    effect: Float[np.ndarray, "prompts layers heads"]
     additivity_error: float
     n_halved: int
 

@@ -25,6 +25,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from headscope.errors import RequestError, WorkError
@@ -57,8 +58,6 @@ class FastScores:
     """Predicted effect of each head's edit for each prompt, nats; NaN where there is no such head or it was not asked.
 
     Attributes:
-        gate_gradient: [n_prompts, L, H].
-        attribution_patching: [n_prompts, L, H].
         attribution_patching_matched: [n_prompts, L, H]; NaN on prompts without an equal pair.
         integrated_gradient: [n_prompts, L, H]; all NaN for 0 steps.
         all_edited: [n_prompts] exact effect of the ``mean`` edit of all heads at once; NaN for 0 steps.
@@ -67,17 +66,17 @@ class FastScores:
         n_halved: batches that did not fit into memory and ran in halves.
     """
 
-    gate_gradient: FloatArray
-    attribution_patching: FloatArray
-    attribution_patching_matched: FloatArray
-    integrated_gradient: FloatArray
-    all_edited: FloatArray
+    gate_gradient: Float[np.ndarray, "prompts layers heads"]
+    attribution_patching: Float[np.ndarray, "prompts layers heads"]
+    attribution_patching_matched: Float[np.ndarray, "prompts layers heads"]
+    integrated_gradient: Float[np.ndarray, "prompts layers heads"]
+    all_edited: Float[np.ndarray, " prompts"]
     n_passes: int
     batch_tokens: int
     n_halved: int
 
     @property
-    def completeness_error(self) -> FloatArray:
+    def completeness_error(self) -> Float[np.ndarray, " prompts"]:
         """[n_prompts] sum over heads of the integrated gradient - the exact effect of editing all heads, nats."""
         return np.nansum(self.integrated_gradient, axis=(1, 2)) - self.all_edited
 

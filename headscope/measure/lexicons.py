@@ -16,6 +16,7 @@ from functools import cache
 from itertools import islice, takewhile
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from headscope.errors import ProfileError
@@ -84,7 +85,7 @@ def concept_tokens(encoder: Encoder, profile: Profile, concepts: Sequence[str], 
     return found
 
 
-def log_odds(logits: Tensor, concept: ConceptTokens) -> Tensor:
+def log_odds(logits: Float[Tensor, "places vocabulary"], concept: ConceptTokens) -> Float[Tensor, " places"]:
     """[N] log P(lexicon) - log P(control lexicon), in nats, of [N, V] next-token logits.
 
     The softmax's normalizer cancels, so this is a difference of two log-sum-exps.

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from headscope.measure.layout import PromptLayout
@@ -35,12 +36,12 @@ class LogitPlaces:
 
     layouts: Sequence[PromptLayout]
     tokenizer: Any
-    rows: IntArray
-    tokens: IntArray
-    prompts: IntArray
-    readouts: IntArray
-    targets: IntArray
-    unedited: Tensor | None = None
+    rows: Int[np.ndarray, " places"]
+    tokens: Int[np.ndarray, " places"]
+    prompts: Int[np.ndarray, " places"]
+    readouts: Int[np.ndarray, " places"]
+    targets: Int[np.ndarray, " places"]
+    unedited: Float[Tensor, "places vocabulary"] | None = None
 
     @classmethod
     def answers(cls, layouts: Sequence[PromptLayout], rows: Sequence[tuple[int, int]], tokenizer: Any) -> LogitPlaces:

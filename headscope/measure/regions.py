@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import torch
+from jaxtyping import Float
 
 from headscope.measure.attention import rows_of
 from headscope.measure.memory import in_halves
@@ -86,7 +87,7 @@ def read_regions(
     pack: bool,
     progress: Progress | None = None,
     halved: Callable[[int], None] | None = None,
-) -> tuple[FloatArray, FloatArray]:
+) -> tuple[Float[np.ndarray, "owners layers heads regions"], Float[np.ndarray, "owners layers heads regions"]]:
     """Shares of attention by region and norms of what is written from each, means over the texts of each owner.
 
     Each text is read from its last token and counts to the owner with its index in ``owners``.

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import xarray as xr
 
-from headscope.measure.layout import PromptLayout
-from headscope.profiles.types import Prompt
-from headscope.study import Study
+if TYPE_CHECKING:  # tables of a finished run are ranked without the model's libraries
+    from headscope.measure.layout import PromptLayout
+    from headscope.profiles.types import Prompt
+    from headscope.study import Study
 
 
 @dataclass(frozen=True, repr=False)

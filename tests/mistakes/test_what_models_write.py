@@ -14,12 +14,12 @@ from transformers import DistilBertConfig, DistilBertForSequenceClassification
 
 from headscope.api import ablate
 from headscope.errors import RequestError
+from headscope.measure.generation import TextPasses
 from headscope.measure.outcomes.sentiment import load_sentiment
 from headscope.models.head_model import HeadModel
 from headscope.profiles.types import Profile
 from headscope.profiles.words import count_words
 from headscope.runs.safe_pickle import read_plain_pickle
-from headscope.verbs import continuations
 from headscope.verbs.ablate import AblationResult
 from tests.end_to_end.conftest import type_command
 from tests.laws.families import VOCABULARY, word_tokenizer
@@ -31,10 +31,11 @@ def says(monkeypatch: pytest.MonkeyPatch, model: HeadModel, baseline: str, edite
     """Let the model write these texts; everything after the writing is the real path."""
     ids = [tuple(model.tokenizer(text, add_special_tokens=False)["input_ids"]) for text in (baseline, edited)]
 
-    def write(_: HeadModel, prompts: list[Any], arms: list[Any], sampling: Any, **__: Any) -> list[Any]:
-        return [[[ids[min(a, 1)]] * sampling.samples for _ in prompts] for a in range(len(arms))]
+    def write(passes: TextPasses, *_: Any, **__: Any) -> list[Any]:
+        n_samples = passes.sampling.samples
+        return [[[ids[min(a, 1)]] * n_samples for _ in passes.prompts] for a in range(len(passes.arms))]
 
-    monkeypatch.setattr(continuations, "generate", write)
+    monkeypatch.setattr(TextPasses, "write", write)
 
 
 def effect(result: AblationResult, outcome: str) -> Any:
