@@ -168,8 +168,10 @@ class _Line:
             )
             for top in chosen
         ]  # fmt: skip
-        # All top sets are one choice of the run, so each outcome's tests of them are one family.
+        # All top sets are one choice of the run, so each outcome's tests of them are one family. Two concepts may have
+        # one top set, whose damage to control text is then measured twice and said once.
         effects = effects_table([block for result in ablations for block in result.blocks], seed=study.seed)
+        effects = effects.drop_duplicates(ignore_index=True)
         self._results["joint"] = Result({"effects": effects}, xr.Dataset(), {}, "effects")
         for number, result in enumerate(ablations):
             tables = {name: table for name, table in result.tables.items() if name != "effects"}

@@ -43,6 +43,24 @@ def asked(name: str, n_prompt: int, sequences: list[list[int]], *, pack: bool) -
     return PromptLayout(name, "concept", "template", prompt, tuple(tokens), rows, members)
 
 
+def _phase6(model: HeadModel, task: dict[str, Any]) -> list[int]:
+    """Screening and ablation of the study's design, each with its tests, run folder, plots and report."""
+    profile = load_profile("baseline")
+    head = "{}:{}".format(*task["head"])
+    with TemporaryDirectory() as scratch:
+        study = Study(model, profile, batch_tokens=most_batch_tokens(model))
+        screened = screen_verb(study, protocol="phase6")
+        writing = Writing(max_tokens=task["max_tokens"], greedy=True, stop_at_eos=False, keyword_counting="phase6")
+        ablated = ablate(study.only("gratitude"), head, edits=["zero_keep_bias"], writing=writing)
+        for verb, result in (("screen", screened), ("ablate", ablated)):
+            with begin_run(verb, study, {}, Keeping(Path(scratch) / verb)) as folder:
+                write_results(folder, {verb: result})
+            with Run.open(folder.path, write=True) as opened:
+                write_plots(opened)
+                write_report(opened, languages=("en",))
+    return []
+
+
 def load(folder: str) -> dict[str, Way]:
     """What it can do with the checkpoint."""
     model = load_model(folder)
@@ -83,25 +101,8 @@ def load(folder: str) -> dict[str, Way]:
         model.skips_lower_blocks = can_skip
         return measured.edited[outcomes[0].name]
 
-    def phase6(task: dict[str, Any]) -> list[int]:
-        """Screening and ablation of the study's design, each with its tests, run folder, plots and report."""
-        profile = load_profile("baseline")
-        head = "{}:{}".format(*task["head"])
-        with TemporaryDirectory() as scratch:
-            study = Study(model, profile, batch_tokens=most_batch_tokens(model))
-            screened = screen_verb(study, protocol="phase6")
-            writing = Writing(max_tokens=task["max_tokens"], greedy=True, stop_at_eos=False, keyword_counting="phase6")
-            ablated = ablate(study.only("gratitude"), head, edits=["zero_keep_bias"], writing=writing)
-            for verb, result in (("screen", screened), ("ablate", ablated)):
-                with begin_run(verb, study, {}, Keeping(Path(scratch) / verb)) as folder:
-                    write_results(folder, {verb: result})
-                with Run.open(folder.path, write=True) as opened:
-                    write_plots(opened)
-                    write_report(opened, languages=("en",))
-        return []
-
     return {
-        "phase6/recommended": phase6,
+        "phase6/recommended": partial(_phase6, model),
         "growth/recommended": lambda task: screen(task, pack=True),
         "screen/recommended": lambda task: screen(task, pack=True),
         "screen/unpacked": lambda task: screen(task, pack=False),

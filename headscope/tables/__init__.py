@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from headscope.tables.columns import COLUMNS as COLUMNS
 from headscope.tables.columns import Column as Column
 from headscope.tables.columns import Kind as Kind
-from headscope.terms import JOINT_TOP, RANDOM_BAND, SMALLEST
+from headscope.terms import RANDOM_BAND, SMALLEST
 
 _NO_TITLES: Mapping[str, str] = {}
 
@@ -125,7 +125,7 @@ TABLES: dict[str, Table] = {
             f"{_PLACE} heads role k edit scope outcome estimate unit baseline_mean edited_mean {_INTERVAL} sim_low "
             f"sim_high d_z p_value p_max_t q_value mde skewness {_COUNTS} family status",
             f"{_PLACE} heads role k edit scope outcome family",
-            unkeyed_roles=(JOINT_TOP, RANDOM_BAND, SMALLEST),
+            unkeyed_roles=(RANDOM_BAND, SMALLEST),
             shown=f"concept heads edit outcome baseline_mean edited_mean estimate {_INTERVAL} p_value mde status",
             titles={"mde": "detectable"},
         ),

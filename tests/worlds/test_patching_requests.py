@@ -14,8 +14,7 @@ from headscope.verbs.effect_rows import PRIMARY
 from headscope.verbs.forecast_patch import forecast_patch
 from headscope.verbs.patch import PatchRequest
 from headscope.verbs.run_request import RunRequest
-from headscope.worlds.catalog import worlds
-from headscope.worlds.texts import make_profile
+from tests.small_world import small_model, small_profile
 from tests.tolerances import effect_error, nats_error
 
 patch = partial(api.patch, generate=False)  # the worlds have no room for texts of the usual length
@@ -23,15 +22,12 @@ patch = partial(api.patch, generate=False)  # the worlds have no room for texts 
 
 @pytest.fixture(scope="module")
 def model():
-    return worlds()[0].load()
+    return small_model()
 
 
 @pytest.fixture(scope="module")
 def profile():
-    """Eight templates of the worlds' profile."""
-    whole = make_profile()
-    kept = {f"t{i:02d}" for i in range(8)}
-    return dataclasses.replace(whole, prompts=tuple(p for p in whole.prompts if p.template in kept))
+    return small_profile()
 
 
 def with_prompts(profile, change):

@@ -100,25 +100,14 @@ function regionTable(layer, head) {
     "div",
     {},
     make("p", {class: "fine"}, t("card.regions")),
-    make(
-      "div",
-      {class: "scroll", tabindex: 0, role: "region", "aria-label": t("card.reads")},
-      make(
-        "table",
-        {},
-        make(
-          "thead",
-          {},
-          make(
-            "tr",
-            {},
-            titles.map((title) => make("th", {scope: "col"}, title)),
-          ),
-        ),
-        make("tbody", {}, Object.keys(data.words[language].places).map(cells)),
-      ),
-    ),
+    scrolling(t("card.reads"), titles, Object.keys(data.words[language].places).map(cells)),
   );
+}
+
+function scrolling(label, titles, rows) {
+  const heads = titles.map((title) => make("th", {scope: "col"}, title));
+  const table = make("table", {}, make("thead", {}, make("tr", {}, heads)), make("tbody", {}, rows));
+  return make("div", {class: "scroll", tabindex: 0, role: "region", "aria-label": label}, table);
 }
 
 function measureTable(layer, head) {
@@ -155,24 +144,7 @@ function measureTable(layer, head) {
     t("card.unit"),
     t("columns.templates"),
   ];
-  return make(
-    "div",
-    {class: "scroll", tabindex: 0, role: "region", "aria-label": t("card.measures")},
-    make(
-      "table",
-      {},
-      make(
-        "thead",
-        {},
-        make(
-          "tr",
-          {},
-          titles.map((title) => make("th", {scope: "col"}, title)),
-        ),
-      ),
-      make("tbody", {}, rows.map(cells)),
-    ),
-  );
+  return scrolling(t("card.measures"), titles, rows.map(cells));
 }
 
 function stripPlace(id) {

@@ -1,5 +1,6 @@
 // Layer x head maps: one a concept and the mean over concepts, on one scale.
-// Each map measure gives for a concept's head its value, whether it is detectable (`shown`; its size is the color), and the lines a reader sees on hovering.
+// Each map measure gives for a concept's head its value, whether it is detectable (`shown`; its size is the color), and
+// the lines a reader sees on hovering.
 function mapMeasures() {
   const found = [];
   const of = (id, one, significance) =>

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
@@ -12,21 +10,19 @@ from headscope.errors import RequestError
 from headscope.measure import edit_kinds
 from headscope.settings import Keeping
 from headscope.verbs.run_folder import begin_run
-from headscope.worlds.catalog import worlds
-from headscope.worlds.texts import CONCEPTS, make_profile
+from headscope.worlds.texts import CONCEPTS
+from tests.small_world import small_model, small_profile
 from tests.tolerances import nats_error
 
 
 @pytest.fixture(scope="module")
 def model():
-    return worlds()[0].load()
+    return small_model()
 
 
 @pytest.fixture(scope="module")
 def profile():
-    whole = make_profile()
-    kept = {f"t{i:02d}" for i in range(8)}
-    return replace(whole, prompts=tuple(p for p in whole.prompts if p.template in kept))
+    return small_profile()
 
 
 @pytest.fixture(autouse=True)

@@ -15,23 +15,20 @@ from headscope.stats.template_labels import label_templates
 from headscope.study import Study
 from headscope.verbs.forecast import forecast_ablation, forecast_sweep
 from headscope.verbs.run_folder import begin_run
-from headscope.worlds.catalog import worlds
-from headscope.worlds.texts import CONCEPTS, make_profile
+from headscope.worlds.texts import CONCEPTS
+from tests.small_world import small_model, small_profile
 
 FIRST, SECOND = CONCEPTS[:2]
 
 
 @pytest.fixture(scope="module")
 def model():
-    return worlds()[0].load()
+    return small_model()
 
 
 @pytest.fixture(scope="module")
 def profile():
-    """Eight templates of the worlds' profile."""
-    whole = make_profile()
-    kept = {f"t{i:02d}" for i in range(8)}
-    return replace(whole, prompts=tuple(p for p in whole.prompts if p.template in kept))
+    return small_profile()
 
 
 @pytest.fixture
