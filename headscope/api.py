@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Unpack
@@ -18,11 +18,13 @@ from headscope.models.head_model import HeadModel
 from headscope.profiles.types import Profile
 from headscope.runs.folder import Run
 from headscope.settings import (
+    AblatedWriting,
     AblateOptions,
     Ablating,
     Attributing,
     Keeping,
     Patching,
+    PatchingOptions,
     PatchOptions,
     RunOptions,
     RunSettings,
@@ -56,17 +58,40 @@ class Study(_Study):
 
     screen = _screen.screen
     sweep = _sweep.sweep
-    patch = _patch.patch
     attribute = _attribute.attribute
     curves = _curves.curves
     attention_by_region = _regions.attention_by_region
 
+    @documented(Ablating, Texts, Writing)
     def ablate(
-        self, heads: str | HeadSet, *, concept: Sequence[str] | str | None = None,
-        prompts: Collection[str] | None = None, **options: Any,
-    ) -> _ablate.AblationResult:  # fmt: skip
-        """See ``verbs.ablate.ablate``; ``concept`` and ``prompts`` as in ``only``."""
-        return _ablate.ablate(self.only(concept, prompts), heads, **options)
+        self,
+        heads: str | HeadSet,
+        *,
+        concept: Sequence[str] | str | None = None,
+        prompts: Collection[str] | None = None,
+        role: str = "requested",
+        edits: Sequence[str] | str = ("mean", "zero"),
+        value_bias: str = "zero",
+        generate: bool = True,
+        **options: Unpack[AblatedWriting],
+    ) -> _ablate.AblationResult:
+        """Effect of editing one set of heads; see ``verbs.ablate.ablate``."""
+        (writing,) = grouped("ablate", options, AblatedWriting.__optional_keys__, Writing)
+        asked = self.only(concept, prompts)
+        sampling_of(asked, writing)  # what cannot be is refused whether or not it is used
+        return _ablate.ablate(
+            asked, heads, edits=edits, value_bias=value_bias, writing=writing if generate else None, role=role
+        )
+
+    @documented(Patching, Texts, Writing)
+    def patch(
+        self, heads: str | HeadSet = "*", *, generate: bool = True, **options: Unpack[PatchingOptions]
+    ) -> _patch.PatchResult:
+        """Effect of patching heads between concept prompts and their controls; see ``verbs.patch.patch``."""
+        allowed = PatchingOptions.__optional_keys__
+        request, writing = grouped("patch", options, allowed, _patch.PatchRequest, Writing)
+        sampling_of(self, writing)
+        return _patch.patch(self, heads, request, writing=writing if generate else None)
 
 
 @documented(Screening, StudySettings)
@@ -112,12 +137,11 @@ def ablate(
     **options: Unpack[AblateOptions],
 ) -> _ablate.AblationResult:
     """Effect of editing one set of heads; see ``verbs.ablate.ablate``."""
-    settings, writing = grouped("ablate", options, AblateOptions.__optional_keys__, StudySettings, Writing)
-    asked = Study(model, profile, **vars(settings)).only(concept, prompts)
-    sampling_of(asked, writing)  # what cannot be is refused whether or not it is used
-    return _ablate.ablate(
-        asked, heads, edits=edits, value_bias=value_bias, writing=writing if generate else None, role=role
-    )
+    study, writing = _parted(options)
+    return Study(model, profile, **study).ablate(
+        heads, concept=concept, prompts=prompts, role=role, edits=edits, value_bias=value_bias, generate=generate,
+        **writing,
+    )  # fmt: skip
 
 
 @documented(Patching, Texts, Writing, StudySettings)
@@ -130,11 +154,8 @@ def patch(
     **options: Unpack[PatchOptions],
 ) -> _patch.PatchResult:
     """Effect of patching heads between concept prompts and their controls; see ``verbs.patch.patch``."""
-    groups = (StudySettings, _patch.PatchRequest, Writing)
-    settings, request, writing = grouped("patch", options, PatchOptions.__optional_keys__, *groups)
-    study = Study(model, profile, **vars(settings))
-    sampling_of(study, writing)
-    return _patch.patch(study, heads, request, writing=writing if generate else None)
+    study, rest = _parted(options)
+    return Study(model, profile, **study).patch(heads, generate=generate, **rest)
 
 
 @documented(Attributing, StudySettings)
@@ -204,3 +225,9 @@ def run(
     request = RunRequest(**vars(asked), criteria=criteria or Criteria(), writing=writing)
     study = Study(model, profile, **vars(settings))
     return pipeline.run(study, request, replace(keeping, out=out), runner=runner, part=part)
+
+
+def _parted(options: Mapping[str, Any]) -> tuple[Any, Any]:
+    """The options of the study, and the others."""
+    mine = {name: value for name, value in options.items() if name in StudyOptions.__optional_keys__}
+    return mine, {name: value for name, value in options.items() if name not in mine}

@@ -26,7 +26,7 @@ from headscope.measure.protocols import Progress, Work
 from headscope.models.head_model import HeadModel
 from headscope.models.memory_budget import batch_tokens_within
 from headscope.profiles.types import Profile, Prompt
-from headscope.settings import StudyOptions, StudySettings
+from headscope.settings import StudyOptions, StudySettings, grouped
 from headscope.stages import Counted, Stage
 from headscope.stats.template_labels import templates_of
 from headscope.tokens import Encoder
@@ -55,7 +55,7 @@ class Study:
         Raises:
             RequestError: an unknown concept or outcome, or no token fits into a batch.
         """
-        settings = StudySettings(**options)
+        (settings,) = grouped("Study", options, StudyOptions.__optional_keys__, StudySettings)
         self.names = profile.chosen(settings.concepts)
         self._shared = _Shared(model, profile, settings)
         self._shared.outcomes = chosen_outcomes(settings.outcomes)

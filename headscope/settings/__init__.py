@@ -5,7 +5,15 @@ line asks; ``keywords``: the same groups as keyword arguments; ``option``: how a
 """
 
 from headscope.settings.groups import Keeping, Loading, StudySettings, Writing
-from headscope.settings.keywords import AblateOptions, PatchOptions, RunOptions, StudyOptions, WritingOptions
+from headscope.settings.keywords import (
+    AblatedWriting,
+    AblateOptions,
+    PatchingOptions,
+    PatchOptions,
+    RunOptions,
+    StudyOptions,
+    WritingOptions,
+)
 from headscope.settings.measuring import (
     Ablating,
     Attributing,
@@ -20,8 +28,31 @@ from headscope.settings.measuring import (
 from headscope.settings.option import Declared, Option, declared, documented, grouped, keywords, request_options
 
 __all__ = [
-    "AblateOptions", "Ablating", "Attributing", "Declared", "Judging", "Keeping", "Loading", "Option", "PatchOptions",
-    "Patching", "RunOptions", "RunSettings", "Screening", "Sets", "StudyOptions", "StudySettings", "Sweeping", "Texts",
-    "Writing", "WritingOptions", "declared", "documented", "grouped", "keywords",
+    "AblateOptions",
+    "AblatedWriting",
+    "Ablating",
+    "Attributing",
+    "Declared",
+    "Judging",
+    "Keeping",
+    "Loading",
+    "Option",
+    "PatchOptions",
+    "Patching",
+    "PatchingOptions",
+    "RunOptions",
+    "RunSettings",
+    "Screening",
+    "Sets",
+    "StudyOptions",
+    "StudySettings",
+    "Sweeping",
+    "Texts",
+    "Writing",
+    "WritingOptions",
+    "declared",
+    "documented",
+    "grouped",
+    "keywords",
     "request_options",
 ]  # fmt: skip

@@ -31,16 +31,20 @@ class WritingOptions(TypedDict, total=False):
     sentiment: str
 
 
-class AblateOptions(StudyOptions, WritingOptions, total=False):
-    """Of the study, and all of ``Writing``."""
+class AblatedWriting(WritingOptions, total=False):
+    """All of ``Writing``."""
 
     scope: str
     stop_at_eos: bool
     keyword_counting: str
 
 
-class PatchOptions(StudyOptions, WritingOptions, total=False):
-    """Of the study, of writing, and ``Patching``."""
+class AblateOptions(StudyOptions, AblatedWriting, total=False):
+    """Of the study, and all of ``Writing``."""
+
+
+class PatchingOptions(WritingOptions, total=False):
+    """Of writing, and ``Patching``."""
 
     directions: Sequence[str] | str
     each: bool | None
@@ -50,6 +54,10 @@ class PatchOptions(StudyOptions, WritingOptions, total=False):
     alpha: float
     alignment: str
     n_random: int
+
+
+class PatchOptions(StudyOptions, PatchingOptions, total=False):
+    """Of the study, of writing, and ``Patching``."""
 
 
 class RunOptions(StudyOptions, WritingOptions, total=False):

@@ -46,10 +46,12 @@ PUBLIC: dict[Any, tuple[type, ...]] = {
     hs.ablate: (settings.Ablating, settings.Texts, WRITING, STUDY),
     hs.patch: (settings.Patching, settings.Texts, WRITING, STUDY),
     hs.attribute: (settings.Attributing, STUDY),
+    hs.Study.ablate: (settings.Ablating, settings.Texts, WRITING),
+    hs.Study.patch: (settings.Patching, settings.Texts, WRITING),
     hs.run: (settings.RunSettings, WRITING, STUDY, settings.Keeping),
     hs.load_model: (settings.Loading,),
 }
-OWN = {"model", "profile", "out", "runner", "part", "criteria", "prompts", "role", "heads", "study", "options"}
+OWN = {"self", "model", "profile", "out", "runner", "part", "criteria", "prompts", "role", "heads", "study", "options"}
 
 
 def _of(groups: tuple[type, ...]) -> dict[str, Declared]:
@@ -139,6 +141,10 @@ def test_every_option_is_in_the_request_or_declared_not_to_be(
 def test_a_public_function_refuses_a_keyword_that_it_does_not_have() -> None:
     with pytest.raises(TypeError, match=r"run\(\) got an unexpected keyword argument 'scope'"):
         hs.run(None, None, scope="generated")  # type: ignore[arg-type, call-arg]
+    with pytest.raises(TypeError, match=r"Study\(\) got an unexpected keyword argument 'concept'"):
+        hs.Study(None, None, concept="anger")  # type: ignore[arg-type, call-arg]
+    with pytest.raises(TypeError, match=r"patch\(\) got an unexpected keyword argument 'scope'"):
+        hs.patch(hs.load_model("demo"), hs.load_profile("baseline"), scope="all")  # type: ignore[call-arg]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

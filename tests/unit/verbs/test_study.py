@@ -10,7 +10,7 @@ import headscope as hs
 from headscope.api import attention_by_region
 from headscope.errors import RequestError
 from headscope.measure import edits, lexicons
-from headscope.settings import Keeping, Writing
+from headscope.settings import Keeping
 from headscope.stats.template_labels import label_templates
 from headscope.study import Study
 from headscope.verbs.forecast import forecast_ablation, forecast_sweep
@@ -67,7 +67,7 @@ def test_edits_that_come_later_add_what_they_need(model, profile, counted):
     study.sweep(heads="0:1", edits=("zero",))
     assert counted["control passes"] == 0
     study.sweep(heads="0:1", edits=("mean", "zero"))
-    study.ablate("0:1,1:2", edits=("mean",))
+    study.ablate("0:1,1:2", edits=("mean",), generate=False)
     assert counted["control passes"] == 1
     study.sweep(heads="0:1", edits=("resample",))
     study.sweep(heads="0:1", edits=("mean", "position_mean"))
@@ -78,7 +78,7 @@ def test_edits_that_come_later_add_what_they_need(model, profile, counted):
 def test_verbs_on_one_study_give_what_they_give_alone(model, profile):
     study = hs.Study(model, profile, seed=3)
     together = [
-        study.sweep(heads="0:1,2:3"), study.ablate("0:1,1:2", concept=SECOND, writing=Writing(max_tokens=3)),
+        study.sweep(heads="0:1,2:3"), study.ablate("0:1,1:2", concept=SECOND, max_tokens=3),
         study.screen(query="after"), study.attribute(verify=2), study.attention_by_region(),
     ]  # fmt: skip
     alone = [
