@@ -145,3 +145,10 @@ REGION_WORDS: dict[str, str] = {
 """Parts of a text read from its end, in order: the concept's words, the rest of the prompt, its final punctuation, the
 readout without the query, the first token (BOS where there is one), the query itself."""
 REGIONS = tuple(REGION_WORDS)
+
+STAGES = (
+    "assay", "screen", "scores", "sweep", "verdicts", "texts", "nulls", "patching", "curves", "negative_control",
+)  # fmt: skip
+"""Of a whole run, in the order of their value: does the model show the concept, where do heads look, what would their
+removal do by gradients, what does it do, what is each head to the concept, what does the model say without the top
+heads, random sets beside them, patching, growing sets, random words as concepts."""

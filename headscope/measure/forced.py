@@ -5,7 +5,8 @@
    begin at the same layer lie in one piece, because the layers below need no second pass.
 3. A batch runs once unedited, and logits are read after each readout and, for damage, at the prompt's own tokens.
 4. The same rows run under every arm, many arms beside each other in one batch, a row each.
-5. Each outcome (``outcomes``) turns the logits of its places into numbers; their mean over a prompt's places is what it
+5. Where every outcome that is asked names the tokens it reads, the language-model head runs for those alone.
+6. Each outcome (``outcomes``) turns the logits of its places into numbers; their mean over a prompt's places is what it
    says of the prompt.
 """
 
@@ -34,7 +35,7 @@ from headscope.models.batches import Batch, batch_of, repeated
 from headscope.models.blocks import keeping_inputs, repeated_rows, starting_at
 from headscope.models.head_model import HeadModel
 from headscope.models.memory_budget import LOGIT_BYTES
-from headscope.models.running import logits_at
+from headscope.models.running import logits_at, of_tokens
 from headscope.tokens import IntArray, Row, plan_batches
 
 _ARMS_BESIDE = 16  # arms that are given room beside each other: most often the heads of a layer
@@ -131,6 +132,9 @@ class ForcedPasses:
         reads_own = any(one.read_at == "prompt" for one in self._outcomes)
         self._damage_on = damage_on if reads_own else frozenset[str]()
         self._states, self._batch_tokens = states or ArmValues(model), batch_tokens
+        reads = [one.reads for one in self._outcomes if one.read_at == "answers"]
+        known = [tokens for tokens in reads if tokens is not None]
+        self._reads = sorted(frozenset[int]().union(*known)) if len(known) == len(reads) else []
         self._rows = [(p, r) for p, prompt in enumerate(self._layouts) for r in range(len(prompt.rows))]
         self._latest: _Unedited | None = None
 
@@ -153,7 +157,8 @@ class ForcedPasses:
         by_layer: dict[int, list[int]] = {}
         for index, arm in enumerate(arms):
             by_layer.setdefault(self._first_layer(arm), []).append(index)
-        beside = max(1, min(_ARMS_BESIDE, max(self._model.heads_per_layer), len(arms)))
+        most = max(map(len, by_layer.values()), default=1)
+        beside = min(_ARMS_BESIDE, max(self._model.heads_per_layer), most)
         share = max(max(lengths), self._batch_tokens // beside)
         return [
             Piece(tuple(rows), block, layer)
@@ -283,7 +288,10 @@ class ForcedPasses:
 
     def _places(self, rows: Sequence[int]) -> _BatchPlaces:
         asked = self._layouts, [self._rows[row] for row in rows], self._model.tokenizer
-        return _BatchPlaces(LogitPlaces.answers(*asked), LogitPlaces.own_tokens(*asked, self._damage_on))
+        answers, own = LogitPlaces.answers(*asked), LogitPlaces.own_tokens(*asked, self._damage_on)
+        if self._reads and not len(own) and self._model.gives_some_tokens:
+            answers = replace(answers, kept=torch.tensor(self._reads))
+        return _BatchPlaces(answers, own)
 
     def _unedited(self, rows: tuple[int, ...], layers: frozenset[int]) -> _Unedited:
         """The unedited pass; always a batch of its own, so it does not matter whether it was kept or is run again."""
@@ -319,7 +327,12 @@ class ForcedPasses:
         shift = np.arange(len(arms)).repeat(len(places.rows)) * len(batch)
         at = [np.tile(places.rows, len(arms)) + shift, np.tile(places.tokens, len(arms))]
         on_device = [torch.from_numpy(index).to(self._model.device) for index in at]
-        with self._states.edited(edit_rows), nullcontext() if started is None else started:
+        kept = places.answers.kept
+        with (
+            self._states.edited(edit_rows),
+            nullcontext() if started is None else started,
+            nullcontext() if kept is None else of_tokens(self._model, kept),
+        ):
             return logits_at(self._model, repeated(batch, len(arms)), *on_device).unflatten(0, (len(arms), -1))
 
 

@@ -9,12 +9,14 @@ d outcome / d a of every head of every layer, for every prompt of the batch, bec
 - ``attribution_patching_matched``, r = z of the matched control at the same tokens, at a = 0;
 - ``integrated_gradient``, r of the ``mean`` edit: the mean of d outcome / d a_h along the straight line on which all
   heads' strengths rise from 0 to 1 together (integrated gradients, Sundararajan et al. 2017, at the nodes, as in
-  EAP-IG, Hanna et al. 2024), by Gauss-Legendre nodes. Its sum over heads is the effect of editing all heads at once;
-  how far it misses that is the completeness error.
+  EAP-IG, Hanna et al. 2024), by Gauss-Radau nodes: the first is strength 0, which the others are derived at anyway, so
+  that n steps more are exact for polynomials of degree 2 n (``quadrature``). Its sum over heads is the effect of
+  editing all heads at once; how far it misses that is the completeness error, known from two steps on.
 
 All are in nats of the primary outcome and signed like an effect, edited - baseline: negative where the head's removal
 lowers the concept. A batch costs one pass forward and one back for the first three together, one more forward for the
-matched controls, and one of each for each step of the integral. Only sums by head leave a batch.
+matched controls, one of each for each step of the integral, and from two steps on one forward for its sum. The weights
+are frozen, so a pass back costs about what one forward does. Only sums by head leave a batch.
 """
 
 from __future__ import annotations
@@ -35,6 +37,7 @@ from headscope.measure.logit_places import LogitPlaces
 from headscope.measure.memory import in_halves
 from headscope.measure.outcomes.outcome import Outcome, check_differentiable, summed_by_row
 from headscope.measure.protocols import Progress, Result, Work, here
+from headscope.measure.quadrature import has_sum, radau
 from headscope.models.anatomy import matrix_shapes, probe_ids, vocabulary_size
 from headscope.models.batches import Batch, batch_of
 from headscope.models.editing import LayerEdit, editing, watching_z
@@ -60,7 +63,7 @@ class FastScores:
     Attributes:
         attribution_patching_matched: [n_prompts, L, H]; NaN on prompts without an equal pair.
         integrated_gradient: [n_prompts, L, H]; all NaN for 0 steps.
-        all_edited: [n_prompts] exact effect of the ``mean`` edit of all heads at once; NaN for 0 steps.
+        all_edited: [n_prompts] exact effect of the ``mean`` edit of all heads at once; NaN below two steps.
         n_passes: forward and backward passes over a batch, each counted as one, of the dearest batch.
         batch_tokens: the batches' budget, padding included.
         n_halved: batches that did not fit into memory and ran in halves.
@@ -124,7 +127,7 @@ class GradientPasses:
     def measure(self, *, steps: int, progress: Progress | None = None, work: Work = here) -> FastScores:
         """All scores of all prompts.
 
-        ``steps``: Gauss-Legendre nodes of the integral; 0 leaves the integrated form out.
+        ``steps``: nodes of the integral beside strength 0; 0 leaves the integrated form out.
 
         Raises:
             RequestError: gradients do not pass through the model, or ``steps`` is negative.
@@ -219,12 +222,14 @@ class _BatchScores:
         """See ``GradientPasses.scores``."""
         shape = (len(self._where), len(self._model.anatomy), max(self._model.heads_per_layer))
         found = {name: np.full(shape, np.nan) for name in _BY_HEAD}
-        self._first_order(found)
-        ends = self._integrated(steps, found["integrated"]) if steps else np.full(len(self._where), np.nan)
+        at_zero = self._first_order(found)
+        if steps:
+            self._integrated(steps, at_zero, found["integrated"])
+        ends = self._all_edited() if has_sum(steps) else np.full(len(self._where), np.nan)
         return found | {"ends": ends, "n_passes": np.array(self._n_passes)}
 
-    def _first_order(self, found: Mapping[str, FloatArray]) -> None:
-        """Derivatives at strength 0 of the ``zero``, ``mean`` and matched edits."""
+    def _first_order(self, found: Mapping[str, FloatArray]) -> ByLayer:
+        """Derivatives at strength 0 of the ``zero``, ``mean`` and matched edits; returned are those of ``mean``."""
         matched = self._passes.matched(self._where)
         kinds: dict[str, ByLayer | None] = {"zero": None, "mean": self._means}
         if matched is not None:
@@ -234,13 +239,18 @@ class _BatchScores:
         for kind, by_layer in gradients.items():
             has = matched[1] if kind == "matched" and matched is not None else None
             self._add(found[kind], by_layer, 1.0, has)
+        return gradients["mean"]
 
-    def _integrated(self, steps: int, found: FloatArray) -> FloatArray:
-        """The integral over strengths; returned is [B] the exact effect at its end."""
-        nodes, weights = np.polynomial.legendre.leggauss(steps)
-        for node, weight in zip(nodes, weights, strict=True):
-            gradients, _ = self._derivatives({"mean": self._means}, (float(node) + 1.0) / 2.0)
-            self._add(found, gradients["mean"], float(weight) / 2.0, None)
+    def _integrated(self, steps: int, at_zero: ByLayer, found: FloatArray) -> None:
+        """The integral over strengths of the ``mean`` edit's derivatives, which are known at strength 0."""
+        nodes, weights = radau(steps)
+        self._add(found, at_zero, float(weights[0]), None)
+        for node, weight in zip(nodes[1:], weights[1:], strict=True):
+            gradients, _ = self._derivatives({"mean": self._means}, float(node))
+            self._add(found, gradients["mean"], float(weight), None)
+
+    def _all_edited(self) -> FloatArray:
+        """[B] the exact effect of the ``mean`` edit of all heads."""
         off = {
             layer: LayerEdit(torch.zeros(1, 1, value.shape[2], device=value.device), value)
             for layer, value in self._means.items()

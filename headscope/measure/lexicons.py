@@ -15,8 +15,7 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import islice, takewhile
 
-import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from headscope.errors import ProfileError
@@ -85,13 +84,14 @@ def concept_tokens(encoder: Encoder, profile: Profile, concepts: Sequence[str], 
     return found
 
 
-def log_odds(logits: Float[Tensor, "places vocabulary"], concept: ConceptTokens) -> Float[Tensor, " places"]:
-    """[N] log P(lexicon) - log P(control lexicon), in nats, of [N, V] next-token logits.
+def log_odds(
+    logits: Float[Tensor, "places tokens"], words: Int[Tensor, " words"], controls: Int[Tensor, " controls"]
+) -> Float[Tensor, " places"]:
+    """[N] log P(lexicon) - log P(control lexicon), in nats, of next-token logits.
 
-    The softmax's normalizer cancels, so this is a difference of two log-sum-exps.
+    ``words`` and ``controls`` are the columns of the lexicons' tokens. The softmax's normalizer cancels, so this is a
+    difference of two log-sum-exps, and no other token's logit is needed.
     """
-    words = torch.tensor(concept.lexicon.ids, device=logits.device)
-    controls = torch.tensor(concept.control.ids, device=logits.device)
     return logits[:, words].double().logsumexp(-1) - logits[:, controls].double().logsumexp(-1)
 
 

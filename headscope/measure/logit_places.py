@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
@@ -32,6 +33,7 @@ class LogitPlaces:
         targets: [N] at a prompt's own tokens the one that follows; -1 where the prompt ends, and after readouts.
         unedited: [N, V] log-probabilities without edit at a prompt's own tokens; None after readouts and in the pass
             that gives them.
+        kept: the tokens whose logits are given, ascending ids; None for all.
     """
 
     layouts: Sequence[PromptLayout]
@@ -42,6 +44,7 @@ class LogitPlaces:
     readouts: Int[np.ndarray, " places"]
     targets: Int[np.ndarray, " places"]
     unedited: Float[Tensor, "places vocabulary"] | None = None
+    kept: Int[Tensor, " kept"] | None = None
 
     @classmethod
     def answers(cls, layouts: Sequence[PromptLayout], rows: Sequence[tuple[int, int]], tokenizer: Any) -> LogitPlaces:
@@ -84,6 +87,11 @@ class LogitPlaces:
     def token_id(self, text: str) -> int:
         """The token whose text is ``text``, a leading space included; RequestError where it is not one token."""
         return one_token(self.tokenizer, text)
+
+    def columns(self, ids: Sequence[int], like: Tensor) -> Tensor:
+        """Where the logits of these tokens stand, on the device of ``like``."""
+        at = torch.tensor(ids, device=like.device)
+        return at if self.kept is None else torch.searchsorted(self.kept.to(like.device), at)
 
     @property
     def owners(self) -> IntArray:

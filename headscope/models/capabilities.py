@@ -1,6 +1,7 @@
 """Forms of a pass that save work, used only where the load check finds them equal to the plain one.
 
-Several prompts packed into one row as a tree; text begun from such rows; passes that begin at the edited block.
+Several prompts packed into one row as a tree; text begun from such rows; passes that begin at the edited block; logits
+of some tokens alone.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from headscope.models.editing import LayerEdit, editing
 from headscope.models.head_model import HeadModel
 from headscope.models.law_report import Law, unmeasured
 from headscope.models.law_rows import N_STEPS, Rows, all_logits, compare, difference_of, gone_on
-from headscope.models.running import run_hidden, takes_positions
+from headscope.models.running import of_tokens, run_hidden, takes_positions
 from headscope.models.shared_prefill import PathOf, SharedPrefill
 from headscope.tokens import tree_row
 
@@ -27,7 +28,9 @@ def measure_capabilities(model: HeadModel, rows: Rows, tolerance: float) -> tupl
     model.skips_lower_blocks = skipping.passed is True
     prefilling = _shared_prefill_law(model, rows, tolerance)
     model.prefills_trees = prefilling.passed is True
-    return tree, skipping, prefilling
+    narrow = _some_tokens_law(model, rows, tolerance)
+    model.gives_some_tokens = narrow.passed is True
+    return tree, skipping, prefilling, narrow
 
 
 def _tree_law(model: HeadModel, rows: Rows, tolerance: float) -> tuple[Law, int | None]:
@@ -82,6 +85,21 @@ def _shared_prefill_law(model: HeadModel, rows: Rows, tolerance: float) -> Law:
     expected = [one[length - 1 : length + N_STEPS] for one in rows.alone]
     law = compare(name, got, expected, tolerance)
     return law if law.passed else Law(name, law.difference, tolerance, None, "each text begins alone")
+
+
+def _some_tokens_law(model: HeadModel, rows: Rows, tolerance: float) -> Law:
+    """The language-model head's rows of a few tokens against all of them."""
+    name = "logits of some tokens = those of all"
+    n_tokens = rows.alone[0].shape[1]
+    some = torch.arange(n_tokens)[:: max(1, n_tokens // 7)]
+    batches = [Batch.of_chains([ids], device=model.device) for ids in rows.sequences]
+    try:
+        with of_tokens(model, some):
+            got = [all_logits(model, batch)[0] for batch in batches]
+    except (RequestError, *MODEL_ERRORS) as error:
+        return unmeasured(name, f"all are computed: {str(error).splitlines()[0]}")
+    law = compare(name, got, [one[:, some.to(one.device)] for one in rows.alone], tolerance)
+    return law if law.passed else Law(name, law.difference, tolerance, None, "all are computed")
 
 
 def _skipping_law(model: HeadModel, rows: Rows, tolerance: float) -> Law:

@@ -51,6 +51,8 @@ class HeadModel:
             such a pass equal to a whole one.
         prefills_trees: whether cached generation may begin with prompts packed as trees; False where the load check did
             not find it equal to each prompt alone.
+        gives_some_tokens: whether the language-model head may run for some tokens alone; False where the load check did
+            not find their logits equal.
         notes: what loading let pass, in plain sentences.
         memory_budget_bytes: what a batch may hold where its tokens are not named; None for a quarter of the device.
         commit: of a hub model, the commit that was taken.
@@ -73,6 +75,7 @@ class HeadModel:
     mixed_row_limit: int | None = None
     skips_lower_blocks: bool = False
     prefills_trees: bool = False
+    gives_some_tokens: bool = False
     notes: tuple[str, ...] = ()
     memory_budget_bytes: int | None = None
     commit: str | None = None
@@ -166,6 +169,7 @@ class HeadModel:
             "tree_row_limit": self.tree_row_limit,
             "mixed_row_limit": self.mixed_row_limit,
             "skips_lower_blocks": self.skips_lower_blocks,
+            "gives_some_tokens": self.gives_some_tokens,
             "prefills_trees": self.prefills_trees,
             "load_check": self.laws.as_dict(),
             "notes": list(self.notes),

@@ -10,6 +10,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import torch
@@ -185,6 +186,32 @@ def output_at(model: HeadModel, wanted: Callable[[Tensor], Tensor]) -> Generator
     with model.thread.hooks() as hooks:
         hooks.before(head, lambda _, args: (wanted(args[0]), *args[1:]))
         yield
+
+
+@contextmanager
+def of_tokens(model: HeadModel, ids: Int[Tensor, " kept"]) -> Generator[None]:
+    """Inside the block the language-model head gives the logits of these tokens alone, in their order.
+
+    What a model does to each logit after it (scales, soft caps) still applies.
+
+    Raises:
+        RequestError: the head is no plain matrix, or something else stands in the place of its pass.
+    """
+    head: Any = model.hf.get_output_embeddings()
+    if type(head) is not nn.Linear or "forward" in vars(head) or head.weight.is_meta:
+        raise RequestError(f'the language-model head of "{model.name}" cannot be taken apart', got=type(head).__name__)
+    at = ids.to(head.weight.device)
+    bias: Any = head.bias
+    rows = head.weight[at], None if bias is None else bias[at]
+    try:
+        setattr(head, "forward", partial(_linear, *rows))  # noqa: B010 - a method of one module, for a while
+        yield
+    finally:
+        del head.forward
+
+
+def _linear(weight: Tensor, bias: Tensor | None, hidden: Tensor) -> Tensor:
+    return nn.functional.linear(hidden, weight, bias)
 
 
 def finite_logits(model: HeadModel, logits: Float[Tensor, "*places V"]) -> Float[Tensor, "*places V"]:

@@ -24,7 +24,7 @@ PAGE = "report.html"
 _FILES = ("manifest.json", "arrays.safetensors", "head_scores.json")
 
 
-def write_report(run: Run, languages: Sequence[str] = ("en", "ja")) -> list[Path]:
+def write_report(run: Run, languages: Sequence[str] = ("en", "ja"), *, status: str | None = None) -> list[Path]:
     """Write the report in each language, and the page.
 
     Args:

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -38,7 +38,7 @@ from headscope.runs.atomic import (
 )
 from headscope.runs.display import run_html
 from headscope.runs.lock import LOCK_NAME, FolderLock
-from headscope.runs.manifest import Manifest, Request, differences, read_manifest
+from headscope.runs.manifest import Manifest, Request, StageState, differences, read_manifest
 from headscope.runs.paths import inside, make_folders, unmake_folders
 from headscope.runs.shards import PartDone, Shards
 from headscope.runs.tables import read_table
@@ -223,6 +223,18 @@ class Run:
                 value = [*present, *value]
             setattr(self.manifest, name, value)
         self._write_manifest()
+
+    def tell_stages(self, stages: Sequence[StageState]) -> None:
+        """Write how far the stages of a whole run are."""
+        self.manifest.stages = list(stages)
+        self._write_manifest()
+
+    def stop(self, why: str) -> None:
+        """Mark the run as stopped before its end, as was asked, and let its folder go; the same request goes on."""
+        try:
+            self.update(status="stopped", ended=_now(), error=why)
+        finally:
+            self.close()
 
     def warn(self, sentence: str) -> None:
         """Add a warning to the manifest, once."""

@@ -69,6 +69,18 @@ class Request(BaseModel):
         return hashlib.sha256(canonical_json(self.content()).encode("utf-8")).hexdigest()[:8]
 
 
+class StageState(BaseModel):
+    """How far one stage of a whole run is."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str = Field(description="assay, screen, … (terms.STAGES)")
+    status: Literal["done", "running", "to come", "left out", "not reached"] = "to come"
+    seconds: float | None = Field(default=None, description="that it took")
+    expected_seconds: float | None = Field(default=None, description="that it was expected to take")
+    why: str = Field(default="", description="why it was left out or not reached")
+
+
 class Manifest(BaseModel):
     """The record of a run. Times in seconds, or as ISO 8601 in UTC."""
 
@@ -90,6 +102,7 @@ class Manifest(BaseModel):
     machine: dict[str, JsonValue] = Field(default_factory=dict, description="platform, device, threads")
     record: dict[str, JsonValue] = Field(default_factory=dict, description="what the verbs tell about their work")
     timings: dict[str, float] = Field(default_factory=dict, description="seconds by stage")
+    stages: list[StageState] = Field(default_factory=list[StageState], description="of a whole run, in order")
     warnings: list[str] = Field(default_factory=list[str])
     created: str = ""
     ended: str | None = None

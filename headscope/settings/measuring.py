@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
-from headscope.settings.groups import ASKED, CONCEPT, MEASURE, NAMES, OUTPUT, TEXT
+from headscope.settings.groups import ASKED, CONCEPT, MACHINE, MEASURE, NAMES, OUTPUT, TEXT
 from headscope.settings.option import ABOVE_ZERO, BELOW_ONE, SHARE, Option
+from headscope.terms import STAGES
 
 _SPEC = "--heads --head-spec"
 
@@ -122,7 +123,13 @@ class Attributing:
     outcome: Annotated[str, Option("What is derived; only lexicon_logodds_nats has a derivative.", MEASURE)] = (
         "lexicon_logodds_nats"
     )
-    steps: Annotated[int, Option("Steps of the integrated gradient; 0 leaves it out.", MEASURE, check=0)] = 8
+    steps: Annotated[
+        int,
+        Option(
+            "Steps of the integrated gradient beside strength 0; 0 leaves it out, and 8 give its sum over heads, too.",
+            MEASURE, check=0,
+        ),
+    ] = 1  # fmt: skip
     verify: Annotated[
         int,
         Option("Heads of each concept, best scores first, that are also switched off, exactly.", MEASURE, check=0),
@@ -296,13 +303,40 @@ class RunSettings(Edits, RandomSets, Sets, NegativeControl, Coverage, Languages)
         str,
         Option(
             "'exact': switch off every head; 'fast': score all heads by gradients, switch off the --top-n best of "
-            "each concept and as many random ones; 'auto': fast where a sweep of every head would take hours, else "
-            "exact. --dry-run shows what each costs.",
+            "each concept and as many random ones; 'auto': fast where the whole run would take hours, else exact. "
+            "--dry-run shows what each costs.",
             MEASURE,
             choices=("auto", "exact", "fast"),
         ),
     ] = "auto"
     top_n: Annotated[int, Option("Heads to list for each concept and over all.", OUTPUT, check=1)] = 10
     patching: Annotated[
-        bool, Option("Also patch every swept head, in both directions.", MEASURE, "--patch/--no-patch")
-    ] = True
+        bool,
+        Option(
+            "Also patch the heads that removal or a fast score names, and as many random ones, in both directions.",
+            MEASURE, "--patch/--no-patch",
+        ),
+    ] = True  # fmt: skip
+    complete: Annotated[
+        bool,
+        Option(
+            "Measure everything of everything, whatever a verdict reads: every edit and damage of every head, every "
+            "random set, every head patched, finer curves and fast scores. Several times the work.",
+            MEASURE,
+        ),
+    ] = False  # fmt: skip
+    until: Annotated[
+        str | None,
+        Option(
+            "Stop after this stage: " + ", ".join(STAGES) + ". The same command without it goes on.",
+            MACHINE, choices=STAGES, metavar="STAGE", request="",
+        ),
+    ] = None  # fmt: skip
+    time: Annotated[
+        str | None,
+        Option(
+            "Run the stages that fit into this time, such as 30m or 2h, and say which do not; the same command "
+            "without it goes on.",
+            MACHINE, metavar="TIME", request="",
+        ),
+    ] = None  # fmt: skip

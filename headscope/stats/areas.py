@@ -11,8 +11,8 @@ x = k / n, by trapezoids between the sizes measured:
 - ``removed_top``, ``removed_bottom``: integrals of r(S_k), S_k the top k heads, or the k heads with the least effects.
 
 Source: Mueller et al. 2025 (MIB), section 3, for f, CPR and CMD. There a component is an edge and the edit an
-interchange; here a component is a head and the edit ``mean``. Their sizes start at .001 of the edges; here at no head,
-f = 0, because with few heads the part below the first head is not small.
+interchange; here a component is a head and the edit ``mean``. Sizes are theirs, shares of all components from .001 on;
+the area starts at no head, f = 0, because with few heads the part below the first head is not small.
 
 Intervals: delete-one-template jackknife, Student's t with n - 1 degrees of freedom (Efron & Tibshirani 1993, chapter
 11). Shares are undefined where editing every head is not shown to change the outcome.
@@ -33,12 +33,13 @@ from headscope.stats.ratios import SMALLEST_WHOLE_NATS
 from headscope.tables import TABLES
 
 AREAS = ("cpr", "cmd", "removed_top", "removed_bottom")
+CURVE_SHARES = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
+"""MIB's grid (Mueller et al. 2025): of its edges there, of a model's heads here."""
 
 
 def curve_sizes(n_heads: int) -> list[int]:
-    """1, 2, 3, 4, 6, 8, 12, 16, ... and ``n_heads``: sizes of the sets that a curve is measured at."""
-    sizes = {2**i for i in range(n_heads.bit_length())} | {3 * 2**i for i in range(n_heads.bit_length())}
-    return sorted({size for size in sizes if size < n_heads} | {n_heads})
+    """Sizes of the sets that a curve is measured at: ``CURVE_SHARES`` of all heads, to the nearest head, above none."""
+    return sorted({size for share in CURVE_SHARES if (size := round(share * n_heads)) > 0})
 
 
 def areas_table(

@@ -5,7 +5,10 @@
    from any layer, and the row says so.
 3. Where fewer exist than are asked for, all of them are used.
 4. The result is a percentile with its floor, no z: the null is not normal. With b of N random sets at least as large
-   in magnitude, percentile = 100 (1 - (b + 1) / (N + 1)); the largest is 100 (1 - floor), floor = 1 / (N + 1).
+   in magnitude, p = (b + 1) / (N + 1), percentile = 100 (1 - p); the largest is 100 (1 - floor), floor = 1 / (N + 1).
+5. Sets may be tried one by one, in random order, until ``ENOUGH_REACHING`` of them reach the tested one; with n tried
+   p = ENOUGH_REACHING / n then, which is valid (Besag & Clifford 1991, Biometrika 78, 301-304): a set that is like
+   random ones shows so after few.
 """
 
 from __future__ import annotations
@@ -26,6 +29,7 @@ from headscope.random_streams import generator
 from headscope.tables import TABLES
 
 MIN_MATCHED_SETS = 100
+ENOUGH_REACHING = 10
 _LIST_ALL_BELOW = 20_000
 
 
@@ -86,31 +90,53 @@ def draw_disjoint_sets(
     return RandomSets(sets, matched, n_possible, "; ".join(notes))
 
 
+def n_to_try(estimate: float, null_estimates: Sequence[float] | NDArray[np.floating]) -> int | None:
+    """At which of the random sets, tried in this order, ``ENOUGH_REACHING`` reach the estimate; None where too few do.
+
+    Raises:
+        RequestError: a random effect or the estimate is NaN.
+    """
+    reaching = np.cumsum(_reaching(estimate, np.asarray(null_estimates, dtype=np.float64)))
+    enough = np.flatnonzero(reaching >= ENOUGH_REACHING)
+    return int(enough[0]) + 1 if len(enough) else None
+
+
 def null_row(
-    concept: str, tested: HeadSet, outcome: str, estimate: float, null_estimates: NDArray[np.floating], sets: RandomSets
+    concept: str,
+    tested: HeadSet,
+    outcome: str,
+    estimate: float,
+    null_estimates: NDArray[np.floating],
+    sets: RandomSets,
+    *,
+    stopped: bool = False,
 ) -> pd.DataFrame:
     """One row of the ``nulls`` table.
 
-    ``null_estimates``: [n_sets], the random sets' effects on the same prompts.
+    ``null_estimates``: [n_sets], the random sets' effects on the same prompts; where the search ``stopped``, those of
+    the first sets, up to the one at which enough had reached the tested set.
 
     Raises:
         RequestError: the number of effects and sets disagree, or an effect is missing.
     """
     null = np.asarray(null_estimates, dtype=np.float64)
-    if null.shape != (len(sets.sets),):
-        raise RequestError("not every random set has an effect", expected=f"{len(sets.sets)}", got=f"{null.shape}")
-    floor = 1.0 / (len(null) + 1)
+    n_expected = n_to_try(estimate, null) if stopped else len(sets.sets)
+    if null.shape != (n_expected,):
+        raise RequestError("not every random set has an effect", expected=f"{n_expected}", got=f"{null.shape}")
+    notes = [sets.note] if sets.note else []
+    if stopped:
+        notes.append(f"stopped after {len(null)} of {len(sets.sets)} sets: {ENOUGH_REACHING} of them reach it")
     row = {
         "concept": concept,
         "heads": str(tested),
         "k": len(tested),
         "outcome": outcome,
         "estimate": float(estimate),
-        "percentile": percentile_among(float(estimate), null),
-        "floor": floor if len(null) else math.nan,
+        "percentile": 100.0 * (1.0 - ENOUGH_REACHING / len(null)) if stopped else percentile_among(estimate, null),
+        "floor": 1.0 / (len(sets.sets) + 1) if len(null) else math.nan,
         "n_random": len(null),
         "layer_matched": sets.layer_matched,
-        "note": sets.note,
+        "note": "; ".join(notes),
     }
     return pd.DataFrame([row], columns=TABLES["nulls"].columns)
 
@@ -121,13 +147,17 @@ def percentile_among(estimate: float, null_estimates: Float[NDArray[np.floating]
     Raises:
         RequestError: a random effect or the estimate is NaN.
     """
-    null = np.abs(np.asarray(null_estimates, dtype=np.float64))
+    reaching = _reaching(estimate, np.asarray(null_estimates, dtype=np.float64))
+    if len(reaching) == 0:
+        return math.nan
+    return 100.0 * (1.0 - (int(reaching.sum()) + 1) / (len(reaching) + 1))
+
+
+def _reaching(estimate: float, null: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """[n_sets] which random effects are at least as large in magnitude."""
     if np.isnan(null).any() or math.isnan(estimate):
         raise RequestError("an effect to be placed among random sets is missing", expected="numbers, no NaN")
-    if len(null) == 0:
-        return math.nan
-    reaching = int(np.sum(null >= abs(estimate) * (1.0 - 1e-9)))
-    return 100.0 * (1.0 - (reaching + 1) / (len(null) + 1))
+    return np.abs(null) >= abs(estimate) * (1.0 - 1e-9)
 
 
 def _all_sets(groups: Sequence[tuple[Sequence[Head], int]]) -> Iterator[HeadSet]:

@@ -25,6 +25,7 @@ from headscope.heads import Head, HeadSet, every_head
 from headscope.measure.direct import DirectScores, measure_direct
 from headscope.measure.gradients import FastScores, GradientPasses, check_gradients, gradient_batch_tokens
 from headscope.measure.layout import PromptLayout
+from headscope.measure.quadrature import has_sum
 from headscope.models.head_model import HeadModel
 from headscope.random_streams import generator
 from headscope.stages import Counted
@@ -43,7 +44,9 @@ SELF_REPAIR = "self_repair_nats"
 CHOOSING = "attribution_patching"
 """The score whose top is verified: the one that predicts single effects under the deciding edit (docs/methods.md)."""
 
-DEFAULT_STEPS = 8
+DEFAULT_STEPS = 1
+MORE_STEPS = 8
+"""Where everything is asked for (docs/methods.md compares them)."""
 
 
 class AttributeResult(Result):
@@ -114,14 +117,14 @@ def _measured(study: Study, steps: int) -> tuple[FastScores, DirectScores | None
 
 
 def fast_score_work(study: Study, steps: int = DEFAULT_STEPS) -> Counted:
-    """Passes forward and back, and one of direct attribution; a pass back is counted as the work of two forward."""
+    """Passes forward and back, and one of direct attribution; a pass back costs about one forward (frozen weights)."""
     prompts = _scored(study)
     lengths = [len(row) for prompt in prompts for row in prompt.rows]
     at_once = gradient_batch_tokens(study.model, prompts, study.batch_tokens)
     plan = plan_batches(lengths, at_once, study.model.row_limits)
     tokens = sum(len(members) * max(lengths[index] for index in members) for members in plan)
-    forward, back = steps + 4, steps + 1  # at strength 0, the controls, all heads off, and direct
-    layer_tokens = tokens * len(study.model.heads_per_layer) * (forward + 2 * back)
+    forward, back = steps + 3 + has_sum(steps), steps + 1  # at strength 0, the controls, direct, and all heads off
+    layer_tokens = tokens * len(study.model.heads_per_layer) * (forward + back)
     return Counted("fast scores", (forward + back) * len(plan), (forward + back) * tokens, layer_tokens, is_bound=True)
 
 
@@ -179,9 +182,13 @@ def verified(
     return AttributeResult(tables, result.values, record, "scores")
 
 
-def top_heads(scores: pd.DataFrame, concepts: Sequence[str], n: int) -> HeadSet:
-    """The ``n`` heads of each concept with the largest |score| by ``CHOOSING``, all concepts together."""
+def top_heads(scores: pd.DataFrame, concepts: Sequence[str], n: int, *, beyond: float = 0.0) -> HeadSet:
+    """The ``n`` heads of each concept with the largest |score| by ``CHOOSING``, all concepts together.
+
+    With ``beyond`` only the heads whose |score| is larger, and the first in any case.
+    """
     rows = scores[(scores["measure"] == CHOOSING) & scores["concept"].isin(list(concepts)) & (scores["rank"] <= n)]
+    rows = rows[(rows["estimate"].abs() > beyond) | (rows["rank"] <= 1)]
     return HeadSet.of({Head(int(a), int(b)) for a, b in zip(rows["layer"], rows["head"], strict=True)})
 
 

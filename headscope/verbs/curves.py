@@ -48,7 +48,15 @@ class CurvesResult(Result):
     """``tables``: areas, smallest, orders, and effects with roles ``top_k``, ``bottom_k``, ``kept_k`` and others."""
 
 
-def curves(study: Study, sweep: SweepResult, *, top_k: int = 4, share: float = 0.5, n_random: int = 20) -> CurvesResult:
+def curves(
+    study: Study,
+    sweep: SweepResult,
+    *,
+    top_k: int = 4,
+    share: float = 0.5,
+    n_random: int = 20,
+    within_top: bool = False,
+) -> CurvesResult:
     """Cumulative curves, their areas, leave-one-in, and the smallest set that removes a share of the concept.
 
     Args:
@@ -57,6 +65,7 @@ def curves(study: Study, sweep: SweepResult, *, top_k: int = 4, share: float = 0
         top_k: size of the sets for leave-one-in.
         share: of the concept gap that the smallest set is to remove, in (0, 1].
         n_random: random sets for each size of the band.
+        within_top: look for the smallest set only among the ``top_k`` heads.
 
     Raises:
         RequestError: the sweep left heads out, ``top_k`` is larger than the number of heads, ``share`` is outside
@@ -78,22 +87,29 @@ def curves(study: Study, sweep: SweepResult, *, top_k: int = 4, share: float = 0
         tables["areas"].append(of_concept.areas())
         matched[name] = of_concept.matched
         blocks += [block for top in chosen[name] for block in _leave_one_in(changes, top)]
-        table, blocks_of_search = smallest_sets(changes, sweep, both, share)
+        table, blocks_of_search = smallest_sets(changes, sweep, both, share, top_k if within_top else None)
         tables["smallest"].append(table)
         blocks += blocks_of_search
     joined = {name: pd.concat(parts, ignore_index=True) for name, parts in tables.items()}
     joined["effects"] = effects_table(blocks, seed=study.seed)
-    record: dict[str, Any] = {"top_k": top_k, "share": share, "n_random": n_random, "layer_matched_sizes": matched}
+    record: dict[str, Any] = {
+        "top_k": top_k,
+        "share": share,
+        "n_random": n_random,
+        "within_top": within_top,
+        "layer_matched_sizes": matched,
+    }
     record |= {"seed": study.seed, "n_batches_halved": study.n_halved}
     return CurvesResult(joined, xr.Dataset(), record, "areas")
 
 
-def curve_stage(study: Study, n_random: int = 20) -> Stage:
+def curve_stage(study: Study, *, top_k: int = 4, n_random: int = 20, within_top: bool = False) -> Stage:
     """At most the work of ``curves`` on the study's one concept: which sets it tries depends on what is measured."""
     n_heads = sum(study.model.heads_per_layer)
-    searched = min(n_heads, MOST_CANDIDATES) * (MOST_HEADS - 1)
-    n_sets = (len(_CUMULATIVE) + n_random) * len(curve_sizes(n_heads)) + n_heads + searched
-    arms = [Arm(LOWEST_SET, DECIDING_EDIT)] * n_sets
+    growing = (len(_CUMULATIVE) + n_random) * len(curve_sizes(n_heads))
+    n_candidates = top_k if within_top else min(n_heads, MOST_CANDIDATES)
+    searched = n_candidates * (min(MOST_HEADS, n_candidates) - 1)
+    arms = [Arm(LOWEST_SET, DECIDING_EDIT)] * (growing + top_k + 1 + searched)
     return study.stage("curves", arms, study.rows_of(study.names[0]), bound=True)
 
 

@@ -95,22 +95,30 @@ def assay_of(study: Study, outcomes: ForcedOutcomes) -> pd.DataFrame:
 
 
 def effect_blocks(
-    study: Study, edits: Sequence[Edited], outcomes: ForcedOutcomes, *, family: str, confirmatory: str | None = None
+    study: Study,
+    edits: Sequence[Edited],
+    outcomes: ForcedOutcomes,
+    *,
+    family: str,
+    confirmatory: str | None = None,
+    damage: Sequence[int] | None = None,
 ) -> list[EffectBlock]:
     """Blocks for ``stats.effects_table``, one for each class, outcome and kind of edit.
 
     ``family`` names the families of these tests, e.g. ``sweep``; ``confirmatory``: the kind of edit whose primary
-    outcome is the one confirmatory family.
+    outcome is the one confirmatory family; ``damage``: which of the edits were measured on control prompts, by default
+    all.
     """
     blocks: list[EffectBlock] = []
     for kind in dict.fromkeys(edit.arm.kind for edit in edits):
         chosen = [i for i, edit in enumerate(edits) if edit.arm.kind == kind]
-        tests = [edits[i].test() for i in chosen]
-        arms = _KindOfEdit(study, outcomes, chosen, tests, kind, family)
+        arms = _KindOfEdit.of(study, edits, outcomes, chosen, family)
         for name in study.names:
             blocks += arms.log_odds(name, confirmatory=kind == confirmatory)
             blocks += [arms.block(name, one) for one in study.own_outcomes if one.read_at == "answers"]
-        blocks += [arms.block(study.profile.control, one) for one in study.outcomes if one.read_at == "prompt"]
+        if on_controls := [i for i in chosen if damage is None or i in damage]:
+            arms = _KindOfEdit.of(study, edits, outcomes, on_controls, family)
+            blocks += [arms.block(study.profile.control, one) for one in study.outcomes if one.read_at == "prompt"]
     return blocks
 
 
@@ -124,6 +132,14 @@ class _KindOfEdit:
     tests: list[dict[str, object]]
     kind: str
     family: str
+
+    @classmethod
+    def of(
+        cls, study: Study, edits: Sequence[Edited], outcomes: ForcedOutcomes, chosen: list[int], family: str
+    ) -> _KindOfEdit:
+        """The arms ``chosen``, which are of one kind."""
+        tests = [edits[i].test() for i in chosen]
+        return cls(study, outcomes, chosen, tests, edits[chosen[0]].arm.kind, family)
 
     def block(
         self, concept: str, outcome: Outcome, name: str | None = None, part: str | None = None, **tested: Any

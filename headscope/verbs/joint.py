@@ -5,13 +5,15 @@
    choose the same heads, there is one set, measured on all prompts.
 2. Beside it stands the sum of the same heads' single effects on the same prompts: a joint effect beyond the sum means
    that heads stand in for each other.
-3. Random sets of the same size, disjoint from the set, on the same prompts: the percentile of the set among them.
+3. Random sets of the same size, disjoint from the set, on the same prompts: the percentile of the set among them. They
+   run ``_AT_ONCE`` at a time, in random order, until enough of them reach the set (``stats.nulls``) or all have run.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -22,16 +24,20 @@ from headscope.errors import RequestError
 from headscope.heads import HeadSet
 from headscope.measure.edits import Arm
 from headscope.measure.outcomes import log_odds_name
+from headscope.random_streams import generator
 from headscope.stages import Stage
 from headscope.stats import EffectBlock, effects_table
 from headscope.stats.clusters import equal_weight_mean, template_means
-from headscope.stats.nulls import draw_disjoint_sets, null_row
+from headscope.stats.nulls import draw_disjoint_sets, n_to_try, null_row
 from headscope.study import Study
 from headscope.terms import SUM_OF_SINGLES
 from headscope.verbs.effect_rows import DECIDING_EDIT, PRIMARY
 from headscope.verbs.head_order import orders, single_effects
 from headscope.verbs.result import Result
 from headscope.verbs.sweep import SweepResult
+
+_AT_ONCE = 20
+"""Random sets that run beside each other before it is asked whether more are needed."""
 
 
 class JointResult(Result):
@@ -68,38 +74,61 @@ def joint(
     chosen: Sequence[ChosenSet],
     joint_estimates: Sequence[float],
     *,
+    too_small: Sequence[bool] = (),
     n_random: int = 100,
+    all_sets: bool = False,
 ) -> JointResult:
     """Place the joint effect of each chosen set among random sets, and beside the sum of its heads' single effects.
 
-    ``joint_estimates``: the joint effect of each chosen set, deciding edit, measured on its prompts.
+    Args:
+        study: what was swept.
+        sweep: single effects of the sets' heads.
+        chosen: the sets.
+        joint_estimates: the joint effect of each, deciding edit, measured on its prompts.
+        too_small: which of them are shown to have no effect that matters; they are not compared, and the row says so.
+        n_random: most random sets of one.
+        all_sets: try every one of them, for every set, however many reach it.
     """
     rows: list[pd.DataFrame] = []
     drawn: list[dict[str, Any]] = []
     n_halved = 0
-    for top, estimate in zip(chosen, joint_estimates, strict=True):
-        random_sets = draw_disjoint_sets(
+    skipped = [False] * len(chosen) if all_sets or not too_small else list(too_small)
+    for top, estimate, skip in zip(chosen, joint_estimates, skipped, strict=True):
+        found = draw_disjoint_sets(
             study.model.heads_per_layer, top.heads, n_sets=n_random, seed=study.seed, name=top.concept
         )
+        order = generator(study.seed, "order_of_random_sets", str(top.heads), top.concept).permutation(len(found.sets))
+        random_sets = found if all_sets else replace(found, sets=tuple(found.sets[int(i)] for i in order))
+        if skip:
+            random_sets = replace(
+                random_sets, sets=(), note="not compared: its effect is shown to be too small to matter"
+            )
         view = study.only(top.concept, top.prompts)
-        stage = random_set_stage(view, random_sets.sets)
-        outcomes = stage.run()
+        means, stopped = _effects(view, random_sets.sets, math.inf if all_sets else estimate)
         n_halved += view.n_halved
-        deltas = outcomes.change(log_odds_name(top.concept)).T
-        means = equal_weight_mean(template_means(deltas, [layout.template for layout in stage.layouts]).means)
-        rows.append(null_row(top.concept, top.heads, PRIMARY, estimate, means, random_sets))
-        drawn.append(
-            {
-                "concept": top.concept,
-                "heads": str(top.heads),
-                "random_sets": [str(heads) for heads in random_sets.sets],
-                "random_effects_nats": [float(mean) for mean in means],
-            }
-        )
+        rows.append(null_row(top.concept, top.heads, PRIMARY, estimate, np.array(means), random_sets, stopped=stopped))
+        tried = random_sets.sets[: len(means)]
+        about = {"concept": top.concept, "heads": str(top.heads), "random_sets": [str(heads) for heads in tried]}
+        drawn.append(about | {"random_effects_nats": means})
     blocks = [_sum_of_singles(sweep, top) for top in chosen]
     tables = {"nulls": pd.concat(rows, ignore_index=True), "effects": effects_table(blocks, seed=study.seed)}
     record = {"n_random": n_random, "seed": study.seed, "n_batches_halved": n_halved, "drawn": drawn}
     return JointResult(tables, xr.Dataset(), record, "nulls")
+
+
+def _effects(view: Study, sets: Sequence[HeadSet], estimate: float) -> tuple[list[float], bool]:
+    """Effects of the sets on the view's one concept, up to the one at which enough reach ``estimate``; did they?"""
+    outcome = log_odds_name(view.names[0])
+    found: list[float] = []
+    at_once = _AT_ONCE if math.isfinite(estimate) else max(1, len(sets))
+    for start in range(0, len(sets), at_once):
+        stage = random_set_stage(view, sets[start : start + at_once])
+        deltas = stage.run().change(outcome).T
+        means = equal_weight_mean(template_means(deltas, [layout.template for layout in stage.layouts]).means)
+        found += [float(mean) for mean in means]
+        if (n := n_to_try(estimate, found)) is not None:
+            return found[:n], True
+    return found, False
 
 
 def random_set_stage(study: Study, sets: Sequence[HeadSet], *, bound: bool = False) -> Stage:

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from headscope.measure.random_lexicons import with_random_lexicons
 from headscope.stats import Criteria, judge
 from headscope.study import Study
+from headscope.verbs.deciding import complete, decide
 from headscope.verbs.result import Result
 from headscope.verbs.sweep import sweep
 
@@ -23,10 +24,12 @@ def negative_control(
     heads: str = "*",
     edits: Sequence[str] = ("mean", "zero"),
     criteria: Criteria | None = None,
+    whole: bool = True,
 ) -> Result:
     """Sweep and judge every head with random words in place of the lexicons.
 
-    The seed of the study also draws the words. Without ``screened``, the run's screen, which does not depend on
+    The seed of the study also draws the words; ``whole``: every edit and damage of every head, else only what a verdict
+    reads (``deciding``). Without ``screened``, the run's screen, which does not depend on
     lexicons, no head can be called a carrier.
 
     Returns:
@@ -37,6 +40,8 @@ def negative_control(
         ProfileError: there are too few words to draw from.
     """
     random = with_random_lexicons(study.encoder, study.profile, seed=study.seed)
-    swept = sweep(study.reading(random), heads=heads, edits=edits)
-    judged = judge(swept.table, None if screened is None else screened.table, swept.tables["assay"], criteria=criteria)
+    reading, rules = study.reading(random), criteria or Criteria()
+    every = sweep(reading, heads=heads, edits=edits) if whole else None
+    swept = every or complete(decide(reading, heads=heads), edits, rules)
+    judged = judge(swept.table, None if screened is None else screened.table, swept.tables["assay"], criteria=rules)
     return Result({"negative_control": judged}, swept.values, swept.record, "negative_control")

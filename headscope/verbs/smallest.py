@@ -3,7 +3,8 @@
 1. Forward: start with the head whose removal lowers the concept most; add the head that lowers it most together with
    those already off, until the mean effect reaches ``share`` of the concept gap (concept - control, no edit), no head
    lowers it further, or ``MOST_HEADS`` are off. Only the ``MOST_CANDIDATES`` heads with the largest single effects are
-   tried, so a pair of backups of which neither shows alone can be missed on large models.
+   tried, so a pair of backups of which neither shows alone can be missed on large models; within a top set, only its
+   members, and every such pair is missed.
 2. Backward: drop every head without which the share is still reached, the least useful first.
 3. The set's effect is quoted on the *other* half, where it may fall short of the share: that is the honest number.
 
@@ -99,11 +100,12 @@ def check_share(share: float) -> None:
 
 
 def smallest_sets(
-    changes: Changes, sweep: SweepResult, both: tuple[Order, Order], share: float
+    changes: Changes, sweep: SweepResult, both: tuple[Order, Order], share: float, within_top: int | None = None
 ) -> tuple[pd.DataFrame, list[EffectBlock]]:
     """The ``smallest`` table of one concept, a row a direction, and the blocks of its ``effects`` rows.
 
-    ``both``: the concept's orders; ``share``: of the concept gap to remove.
+    ``both``: the concept's orders; ``share``: of the concept gap to remove; ``within_top``: search only among so many
+    of the heads that lower the concept most.
     """
     gaps = concept_gaps(sweep, changes.concept)
     rows: list[tuple[object, ...]] = []
@@ -118,13 +120,15 @@ def smallest_sets(
             note = "the model does not show the concept on the half that was to choose"
             rows.append((changes.concept, order.half, "", 0, share, *nothing, False, n_templates, note))
             continue
-        heads, effect = _search(changes, order, chosen_on, wanted)
+        candidates = _candidates(order, within_top)
+        heads, effect = _search(changes, order, candidates, chosen_on, wanted)
         change = changes.of([heads], mine)[heads]
         means = template_means(np.stack([-change, gap[mine]], axis=1), changes.labels(mine)).means
         whole = abs(float(equal_weight_mean(means)[1])) >= SMALLEST_WHOLE_NATS
         found = jackknife_interval(means, lambda m: float(m[0] / m[1])) if whole else (np.nan,) * 3
         reached = effect <= wanted
-        note = "" if reached else f"no set of at most {MOST_HEADS} heads was found that removes the share"
+        most, among = min(MOST_HEADS, len(candidates)), "" if within_top is None else f" among the top {within_top}"
+        note = "" if reached else f"no set of at most {most} heads{among} was found that removes the share"
         chosen_share = share * effect / wanted
         asked = (changes.concept, order.half, str(heads), len(heads), share)
         rows.append((*asked, chosen_share, *found, reached, n_templates, note))
@@ -133,9 +137,16 @@ def smallest_sets(
     return pd.DataFrame(rows, columns=TABLES["smallest"].columns), blocks
 
 
-def _search(changes: Changes, order: Order, chosen_on: Places, wanted: float) -> tuple[HeadSet, float]:
+def _candidates(order: Order, within_top: int | None) -> list[Head]:
+    if within_top is not None:
+        return list(order.heads[:within_top])
     size = np.argsort(-np.abs(order.effects_nats), kind="stable")[:MOST_CANDIDATES]
-    candidates = [order.heads[int(i)] for i in np.sort(size)]
+    return [order.heads[int(i)] for i in np.sort(size)]
+
+
+def _search(
+    changes: Changes, order: Order, candidates: Sequence[Head], chosen_on: Places, wanted: float
+) -> tuple[HeadSet, float]:
     chosen: list[Head] = [order.heads[0]]
     effect = float(order.effects_nats[0])
     while effect > wanted and len(chosen) < min(MOST_HEADS, len(candidates)):

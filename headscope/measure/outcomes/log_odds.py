@@ -26,7 +26,10 @@ class LogOdds:
         values = torch.zeros(len(places), dtype=torch.float64, device=logits.device)
         for readout, index in places.by_readout():
             at = torch.from_numpy(index).to(logits.device)
-            values = values.index_copy(0, at, log_odds(logits[at], self.tokens[readout]))
+            words, controls = (
+                places.columns(one.ids, logits) for one in (self.tokens[readout].lexicon, self.tokens[readout].control)
+            )
+            values = values.index_copy(0, at, log_odds(logits[at], words, controls))
         return values
 
 
@@ -44,6 +47,7 @@ def lexicon_outcomes(lexicons: Sequence[Sequence[ConceptTokens]]) -> dict[str, O
     return {
         concept: Outcome.of(
             OUTCOMES[PRIMARY], LogOdds(tokens), name=log_odds_name(concept),
+            reads=frozenset(token for one in tokens for part in (one.lexicon, one.control) for token in part.ids),
             rests_on=[(one.lexicon.ids, one.control.ids) for one in tokens],
         )
         for concept, tokens in of_concept.items()

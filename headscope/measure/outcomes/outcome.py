@@ -59,6 +59,7 @@ class Outcome:
         raises: what a rise means, as the end of "the edit ...".
         lowers: what a fall means.
         differentiable: whether autograd may take the value's gradient.
+        reads: the tokens whose logits it is a function of; None where it may read any.
         rests_on: JSON-able: what its numbers rest on beside its name, e.g. token ids.
     """
 
@@ -70,11 +71,19 @@ class Outcome:
     raises: str = "raises it"
     lowers: str = "lowers it"
     differentiable: bool = True
+    reads: frozenset[int] | None = None
     rests_on: Any = field(default=None, compare=False)
 
     @classmethod
     def of(
-        cls, term: Term, value: Callable[..., Any], read_at: ReadAt = "answers", *, name: str = "", rests_on: Any = None
+        cls,
+        term: Term,
+        value: Callable[..., Any],
+        read_at: ReadAt = "answers",
+        *,
+        name: str = "",
+        reads: frozenset[int] | None = None,
+        rests_on: Any = None,
     ) -> Outcome:
         """The outcome that ``term`` names, with its unit, scale and directions; ``name`` goes on from a family's."""
         return cls(
@@ -86,6 +95,7 @@ class Outcome:
             term.raises,
             term.lowers,
             differentiable=read_at != "text",
+            reads=reads,
             rests_on=rests_on,
         )
 
@@ -160,7 +170,7 @@ def outcome(
             raises,
             lowers,
             differentiable,
-            source_fingerprint(f"outcome {name}", function),
+            rests_on=source_fingerprint(f"outcome {name}", function),
         )
         return function
 
