@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, kw_only=True)
 class _Checked(Json):
     model: Annotated[
-        str, Option("'demo', a checkpoint folder, or a hub model's name.", "", is_name=True, is_argument=True)
+        str,
+        Option("'demo', a checkpoint folder, a GGUF file, or a hub model's name.", "", is_name=True, is_argument=True),
     ]
 
 

@@ -89,10 +89,10 @@ def require_ray() -> Any:
 def runner_of(model: HeadModel, options: Mapping[str, Any], address: str | None) -> RayRunner:
     """A runner whose workers load ``model`` as the driver did, with the same ``options`` of ``load_model``.
 
-    A checkpoint's folder must be reachable under the same path on every node. The batch plan is the driver's, so the
-    workers get no budget of memory.
+    A checkpoint's folder, or file, must be reachable under the same path on every node. The batch plan is the
+    driver's, so the workers get no budget of memory.
     """
-    name = _absolute(model.name) if model.source == "folder" else model.name
+    name = _absolute(model.name) if model.source in ("folder", "file") else model.name
     tokenizer = options.get("tokenizer")
     if isinstance(tokenizer, str):
         tokenizer = _absolute(tokenizer)
@@ -102,9 +102,9 @@ def runner_of(model: HeadModel, options: Mapping[str, Any], address: str | None)
 
 
 def _absolute(name: str) -> str:
-    """The folder of that name as every working directory finds it; a name of the hub as it is."""
-    folder = Path(name).expanduser()
-    return str(folder.resolve()) if folder.is_dir() else name
+    """The folder or file of that name as every working directory finds it; a name of the hub as it is."""
+    path = Path(name).expanduser()
+    return str(path.resolve()) if path.exists() else name
 
 
 def connect(address: str | None) -> Any:

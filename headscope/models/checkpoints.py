@@ -1,7 +1,8 @@
 """From a name to a folder of weights.
 
-``demo`` is bundled; a path is a folder; anything else is a hub id, with or without ``@revision`` (``hub.py``). A folder
-may be one of the hub's cache, or hold an adapter, whose base is then found in its turn.
+``demo`` is bundled; a path is a folder or a GGUF file; anything else is a hub id, with or without ``@revision``
+(``hub.py``). A folder may be one of the hub's cache, or hold one GGUF file and no other weights, or an adapter, whose
+base is then found in its turn.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from headscope.errors import ModelError
-from headscope.models.hub import ADAPTER_CONFIG, WAYS_OUT, HubName, hub_folder, is_cached
+from headscope.models.gguf_file import GgufFile, gguf_at, one_of_several, read_gguf
+from headscope.models.hub import ADAPTER_CONFIG, WAYS_OUT, WEIGHT_FILES, HubName, hub_folder, is_cached
 from headscope.models.others_errors import refusal
 
 DEMO = Path(__file__).parent / "demo"
@@ -26,6 +28,7 @@ class Checkpoint:
 
     Attributes:
         path: the folder with the weights; of an adapter, its base's.
+        gguf: the file in it that holds everything, where it is one of llama.cpp's.
         adapter: the folder of an adapter that goes on top; None where there is none.
         commit: of a hub model, the commit that was taken.
         notes: what to know about how it was found, in plain sentences.
@@ -33,10 +36,16 @@ class Checkpoint:
 
     name: str
     path: Path
-    source: Literal["bundled", "folder", "hub"]
+    source: Literal["bundled", "folder", "file", "hub"]
+    gguf: GgufFile | None = None
     adapter: Path | None = None
     commit: str | None = None
     notes: tuple[str, ...] = ()
+
+    @property
+    def where(self) -> Path:
+        """The file that holds everything, or else the folder."""
+        return self.path if self.gguf is None else self.gguf.path
 
 
 def find_checkpoint(name: str) -> Checkpoint:
@@ -54,13 +63,36 @@ def _located(name: str) -> Checkpoint:
     if name == "demo":
         beside = ('the bundled model was taken, not the folder "demo" ("./demo" names it)',)
         return Checkpoint(name, DEMO, "bundled", notes=beside if _is_checkpoint(Path(name)) else ())
+    file = gguf_at(name)
+    if file is not None:
+        return Checkpoint(name, file.parent, "file", gguf=opened_gguf(name, file))
     folder = existing_folder(name)
     if folder is None:
         on_hub = hub_name(name)
         snapshot = hub_folder(on_hub)
         return Checkpoint(name, snapshot, "hub", commit=snapshot.name)
     opened, notes = _opened(folder)
-    return Checkpoint(name, opened, "folder", notes=(*_shadowing(name, opened), *notes))
+    notes = [*_shadowing(name, opened), *notes]
+    file = _gguf_in(opened)
+    if file is None:
+        return Checkpoint(name, opened, "folder", notes=tuple(notes))
+    notes.append(f'the file "{file.name}" was taken, the one with weights in the folder')
+    return Checkpoint(name, opened, "folder", gguf=opened_gguf(name, file), notes=tuple(notes))
+
+
+def opened_gguf(name: str, file: Path) -> GgufFile:
+    """The header of a GGUF file; ModelError where it is none, or not whole."""
+    refuse_pointers(name, [file])
+    return read_gguf(name, file)
+
+
+def _gguf_in(folder: Path) -> Path | None:
+    """The one GGUF file of a folder without other weights and that is no adapter; ModelError where it holds several."""
+    files = sorted(folder.glob("*.gguf"))
+    beside = [*WEIGHT_FILES, *([] if (folder / "config.json").is_file() else [ADAPTER_CONFIG])]
+    if not files or any((folder / file).is_file() for file in beside):
+        return None
+    return one_of_several(folder, files)
 
 
 def existing_folder(name: str) -> Path | None:
@@ -73,12 +105,11 @@ def existing_folder(name: str) -> Path | None:
     except (OSError, ValueError) as error:
         raise ModelError("no folder can have this name", got=name[:100], fix=WAYS_OUT) from error
     if is_file:
-        gguf = "GGUF is llama.cpp's format: take the checkpoint it was made from"
         raise ModelError(
             f'"{name}" is a file',
-            expected="a checkpoint folder with config.json and weights",
+            expected="a checkpoint folder with config.json and weights, or a GGUF file",
             got=name,
-            fix=gguf if folder.suffix == ".gguf" else f"give the folder it lies in: {folder.parent}",
+            fix=f"give the folder it lies in: {folder.parent}",
         )
     return None
 
@@ -123,7 +154,7 @@ def _opened(folder: Path) -> tuple[Path, list[str]]:
 
 
 def _is_checkpoint(folder: Path) -> bool:
-    return any((folder / file).is_file() for file in ("config.json", ADAPTER_CONFIG))
+    return any((folder / file).is_file() for file in ("config.json", ADAPTER_CONFIG)) or any(folder.glob("*.gguf"))
 
 
 def _shadowing(name: str, folder: Path) -> list[str]:
@@ -167,7 +198,7 @@ def _with_base(found: Checkpoint) -> Checkpoint:
             f'the base of the adapter "{found.name}" is an adapter itself', got=named, where=str(file),
             fix="merge that one into its base first (peft: merge_and_unload), and save the result",
         )  # fmt: skip
-    return replace(found, path=base.path, adapter=found.path, notes=(*found.notes, *base.notes))
+    return replace(found, path=base.path, gguf=base.gguf, adapter=found.path, notes=(*found.notes, *base.notes))
 
 
 def refuse_pointers(name: str, files: Iterable[Path]) -> None:

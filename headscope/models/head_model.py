@@ -36,7 +36,7 @@ class HeadModel:
     Attributes:
         hf: the transformers model, in eval mode.
         name: as it was asked for.
-        source: ``bundled``, ``folder``, ``hub`` or ``live``.
+        source: ``bundled``, ``folder``, ``file``, ``hub`` or ``live``.
         fingerprint: SHA-256 of the weights as loaded and of the configuration.
         bos: whether a BOS token is prepended to every text.
         bos_token_id: the token that is prepended; None where nothing is.
@@ -57,6 +57,8 @@ class HeadModel:
         memory_budget_bytes: what a batch may hold where its tokens are not named; None for a quarter of the device.
         commit: of a hub model, the commit that was taken.
         adapter: kind and base of the adapter in it, and whether it is merged; None without one.
+        gguf: of a GGUF file its name, how many weights it stores in each type, and the type they were unpacked to; None
+            for every other model.
         tokenizer_name: of a tokenizer that was named; None for the checkpoint's own, or one handed over.
         tokens_beyond: added tokens of the tokenizer for which the model has no embedding, by id.
     """
@@ -64,7 +66,7 @@ class HeadModel:
     hf: PreTrainedModel
     tokenizer: Any
     name: str
-    source: Literal["bundled", "folder", "hub", "live"]
+    source: Literal["bundled", "folder", "file", "hub", "live"]
     fingerprint: str
     bos: Literal["always", "never"]
     bos_token_id: int | None
@@ -80,6 +82,7 @@ class HeadModel:
     memory_budget_bytes: int | None = None
     commit: str | None = None
     adapter: dict[str, Any] | None = None
+    gguf: dict[str, Any] | None = None
     tokenizer_name: str | None = None
     tokens_beyond: dict[int, str] = field(default_factory=dict, repr=False)
     factors: dict[int, Tensor] = field(default_factory=dict, repr=False)
@@ -147,6 +150,7 @@ class HeadModel:
             "source": self.source,
             "commit": self.commit,
             "adapter": self.adapter,
+            "gguf": self.gguf,
             "tokenizer": self.tokenizer_name,
             "family": self.hf.config.model_type,
             "class": type(self.hf).__name__,

@@ -1,6 +1,6 @@
-"""A name, a folder, or a live model becomes a ``HeadModel``: weights complete, heads found, laws proved.
+"""A name, a folder, a file, or a live model becomes a ``HeadModel``: weights complete, heads found, laws proved.
 
-1. Find the checkpoint: the bundled model, a folder, the local hub cache, the hub (``checkpoints.py``).
+1. Find the checkpoint: the bundled model, a folder, a GGUF file, the local hub cache, the hub (``checkpoints.py``).
 2. Load it, safetensors or pickles read as weights only, and refuse what is incomplete: a missing weight would
    otherwise be filled with noise (``pretrained.py``). Put its adapter on top, where it has one (``adapters.py``).
 3. Find the heads by a dry run, hash the weights, settle the BOS, and prove the laws.
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -21,6 +22,13 @@ from headscope.errors import ModelError, RequestError, one_of
 from headscope.models.adapters import live_adapter, note_on_adapter, require_peft, with_adapter
 from headscope.models.anatomy import context_length, find_anatomy, vocabulary_size
 from headscope.models.checkpoints import find_checkpoint
+from headscope.models.gguf_loading import (
+    gguf_record,
+    note_on_gguf,
+    notes_on_tokenizer,
+    read_once,
+    refuse_unknown_architecture,
+)
 from headscope.models.head_model import HeadModel
 from headscope.models.law_report import LawReport
 from headscope.models.laws import check_laws
@@ -49,9 +57,10 @@ def load_model(
     """Load a causal language model and prove that its heads are where headscope believes them to be.
 
     Args:
-        model: ``"demo"`` (bundled), a checkpoint folder, an adapter's folder, a hub id (``"gpt2"``,
+        model: ``"demo"`` (bundled), a checkpoint folder, an adapter's folder, a GGUF file, a hub id (``"gpt2"``,
             ``"gpt2@607a30d"``), or a live transformers model (PEFT adapters and quantized layers included).
-        tokenizer: needed with a live model; otherwise the checkpoint's own. A tokenizer, or a folder or hub id.
+        tokenizer: needed with a live model; otherwise the checkpoint's own. A tokenizer, or a folder, GGUF file or
+            hub id.
         device: ``auto`` (cuda, else mps, else cpu), ``cpu``, ``cuda``, ``cuda:1``, ``mps``. A live model stays where
             it is under ``auto``.
         dtype: ``auto`` (float32 on cpu and mps, the checkpoint's own on cuda), ``float32``, ``bfloat16``, ``float16``.
@@ -99,10 +108,11 @@ class _Source:
     hf: PreTrainedModel
     tokenizer: Any
     name: str
-    source: Literal["bundled", "folder", "hub", "live"]
+    source: Literal["bundled", "folder", "file", "hub", "live"]
     notes: list[str]
     adapter: dict[str, Any] | None
     commit: str | None = None
+    gguf: dict[str, Any] | None = None
 
 
 def _loaded(model: Any, loading: _Loading) -> HeadModel:
@@ -131,9 +141,15 @@ def _loaded(model: Any, loading: _Loading) -> HeadModel:
         context_length=context_length(hf),
         mixed_row_limit=mixed_row_limit(hf),
         laws=LawReport(),
-        notes=(*source.notes, *note_on_adapter(source.adapter), *note_on(beyond, vocabulary_size(hf))),
+        notes=(
+            *source.notes,
+            *note_on_gguf(source.gguf),
+            *note_on_adapter(source.adapter),
+            *note_on(beyond, vocabulary_size(hf)),
+        ),
         commit=source.commit,
         adapter=source.adapter,
+        gguf=source.gguf,
         tokenizer_name=tokenizer_name,
         tokens_beyond=beyond,
         memory_budget_bytes=budget_bytes,
@@ -147,19 +163,27 @@ def _loaded(model: Any, loading: _Loading) -> HeadModel:
 def _from_checkpoint(name: str, loading: _Loading, place: torch.device) -> _Source:
     checkpoint = find_checkpoint(name)
     require_peft(checkpoint)
-    hf, notes = load_weights(
-        checkpoint,
-        dtype=loading.dtype_on(place),
-        device=place if loading.device_map is None else None,
-        device_map=loading.device_map,
-        trust_remote_code=loading.trust_remote_code,
-    )
+    file, tokenizer = checkpoint.gguf, loading.tokenizer
+    if file is not None:
+        refuse_unknown_architecture(checkpoint.name, file)
+    with nullcontext() if file is None else read_once():
+        if tokenizer is None and file is not None:  # in seconds, before the weights take minutes
+            tokenizer = tokenizer_of(checkpoint, trust_remote_code=loading.trust_remote_code)
+        hf, notes = load_weights(
+            checkpoint,
+            dtype=loading.dtype_on(place),
+            device=place if loading.device_map is None else None,
+            device_map=loading.device_map,
+            trust_remote_code=loading.trust_remote_code,
+        )
     hf, adapter = with_adapter(checkpoint, hf)
     join_activations(hf)
-    tokenizer = loading.tokenizer
     if tokenizer is None:
         tokenizer = tokenizer_of(checkpoint, trust_remote_code=loading.trust_remote_code)
-    return _Source(hf, tokenizer, checkpoint.name, checkpoint.source, notes, adapter, checkpoint.commit)
+    gguf = None if file is None else gguf_record(file, hf.dtype)
+    if file is not None and loading.tokenizer is None:
+        notes += notes_on_tokenizer(file)
+    return _Source(hf, tokenizer, checkpoint.name, checkpoint.source, notes, adapter, checkpoint.commit, gguf)
 
 
 def _from_live(model: Any, loading: _Loading) -> _Source:

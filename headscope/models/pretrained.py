@@ -1,4 +1,4 @@
-"""From a folder to a model whose every weight came from it.
+"""From a folder, or a GGUF file, to a model whose every weight came from it.
 
 Weights come from safetensors, or from pickles read as weights only. Where a checkpoint lacks a weight, transformers
 fills it with noise and says so in its log; where it is quantized in an unknown way, transformers takes packed numbers
@@ -10,6 +10,7 @@ from __future__ import annotations
 import pickle
 import re
 from collections.abc import Iterable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,12 +24,13 @@ from transformers.quantizers.auto import AUTO_QUANTIZATION_CONFIG_MAPPING
 
 from headscope.errors import ModelError, RequestError
 from headscope.models.checkpoints import Checkpoint, begins, read_object, refuse_pointers, some
+from headscope.models.gguf_loading import GGUF_FIX, as_plain, gguf_config, gguf_options, own_dtype, read_once
 from headscope.models.hub import WEIGHT_FILES, shards_of
 from headscope.models.interface import quiet_transformers
 from headscope.models.others_errors import OTHERS_ERRORS, VALUE_FIX, refusal
 
 _OTHER_FORMATS = (
-    *("*.gguf", "*.ggml", "*.h5", "*.msgpack", "*.onnx"),
+    *("*.ggml", "*.h5", "*.msgpack", "*.onnx"),
     *("*.pth", "*.pt", "*.ckpt", "consolidated.*", "*.npz"),
 )
 _PICKLES = (b"PK", b"\x80")  # a zip archive, or a bare pickle of old
@@ -43,30 +45,57 @@ def load_weights(
     device_map: Any,
     trust_remote_code: bool,
 ) -> tuple[PreTrainedModel, list[str]]:
-    """The model with all its weights from the folder, and notes on what was left over.
+    """The model with all its weights from the folder or file, and notes on what was left over.
 
     Raises:
         ModelError: a file is missing, broken or of another kind, or weights and configuration do not fit.
         RequestError: the device's memory does not hold it.
     """
+    if checkpoint.gguf is None:
+        config, options, parts = _of_folder(checkpoint, trust_remote_code=trust_remote_code)
+        options["dtype"] = dtype
+    else:
+        config, options, parts = gguf_config(checkpoint.name, checkpoint.gguf), gguf_options(checkpoint.gguf), []
+        _refuse_other_kinds(checkpoint, config)
+        options["dtype"] = own_dtype(checkpoint.gguf) if dtype == "auto" else dtype
+    if device_map is not None:
+        options["device_map"] = device_map
+    hf, info = _from_transformers(checkpoint, config, options)
+    notes = [*checkpoint.notes, *_refuse_incomplete(checkpoint, hf, info)]
+    if checkpoint.gguf is None:
+        _refuse_packed(checkpoint, hf, parts)
+    else:
+        notes += as_plain(checkpoint.name, checkpoint.gguf, hf)
+    if device is not None:
+        try:
+            hf.to(device)
+        except torch.OutOfMemoryError as error:
+            raise _out_of_memory(checkpoint, error) from error
+    return hf, notes
+
+
+def _of_folder(checkpoint: Checkpoint, *, trust_remote_code: bool) -> tuple[Any, dict[str, Any], list[Path]]:
+    """Of a folder its configuration, the options for its weights, and the files that hold them."""
     config = _load_config(checkpoint, trust_remote_code=trust_remote_code)
     files = [file for file in WEIGHT_FILES if (checkpoint.path / file).is_file()]
     if not files:
         raise _no_weights(checkpoint)
     parts = _parts(checkpoint, files[0])
-    options: dict[str, Any] = {"device_map": device_map} if device_map is not None else {}
-    problem = f'"{checkpoint.name}" cannot be loaded: '
+    options = {"use_safetensors": "safetensors" in files[0], "trust_remote_code": trust_remote_code}
+    return config, options, parts
+
+
+def _from_transformers(checkpoint: Checkpoint, config: Any, options: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """The model, and what transformers says of its weights."""
+    problem, where = f'"{checkpoint.name}" cannot be loaded: ', str(checkpoint.where)
     try:
-        with quiet_transformers():
+        with quiet_transformers(), nullcontext() if checkpoint.gguf is None else read_once():
             loaded: Any = AutoModelForCausalLM.from_pretrained(
                 checkpoint.path,
                 config=config,
-                dtype=dtype,
                 output_loading_info=True,
-                ignore_mismatched_sizes=True,  # refused below, by name
+                ignore_mismatched_sizes=True,  # refused by name, in _refuse_incomplete
                 weights_only=True,
-                use_safetensors="safetensors" in files[0],
-                trust_remote_code=trust_remote_code,
                 local_files_only=True,
                 adapter_kwargs={"subfolder": _NO_ADAPTER},
                 **options,
@@ -74,8 +103,7 @@ def load_weights(
     except torch.OutOfMemoryError as error:
         raise _out_of_memory(checkpoint, error) from error
     except (SafetensorError, pickle.UnpicklingError, EOFError) as error:
-        broken = refusal(f"{problem}its weight file is truncated or corrupt", error, where=str(checkpoint.path))
-        raise broken from error
+        raise refusal(f"{problem}its weight file is truncated or corrupt", error, where=where) from error
     except OTHERS_ERRORS as error:
         if "can't allocate memory" in str(error):
             raise _out_of_memory(checkpoint, error) from error
@@ -84,16 +112,8 @@ def load_weights(
             "see that config.json and weights are of one checkpoint, and copied whole; a newer transformers may know "
             "what this one does not"
         )
-        raise refusal(apart, error, where=str(checkpoint.path), fix=fix) from error
-    hf, info = loaded
-    _refuse_packed(checkpoint, hf, parts)
-    notes = [*checkpoint.notes, *_refuse_incomplete(checkpoint, hf, info)]
-    if device is not None:
-        try:
-            hf.to(device)
-        except torch.OutOfMemoryError as error:
-            raise _out_of_memory(checkpoint, error) from error
-    return hf, notes
+        raise refusal(apart, error, where=where, fix=fix if checkpoint.gguf is None else GGUF_FIX) from error
+    return loaded
 
 
 def _load_config(checkpoint: Checkpoint, *, trust_remote_code: bool) -> Any:
@@ -122,14 +142,19 @@ def _load_config(checkpoint: Checkpoint, *, trust_remote_code: bool) -> Any:
     except OTHERS_ERRORS as error:
         unknown = f'"{checkpoint.name}" cannot be loaded: its configuration is none that transformers takes'
         raise refusal(unknown, error, where=str(file), fix=VALUE_FIX) from error
+    _refuse_other_kinds(checkpoint, config, own_code="auto_map" in raw)
+    return config
+
+
+def _refuse_other_kinds(checkpoint: Checkpoint, config: Any, *, own_code: bool = False) -> None:
+    """ModelError where a model of this configuration is no causal language model."""
     refuse_encoder_decoder(f'"{checkpoint.name}"', config)
-    if type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING and "auto_map" not in raw:
+    if type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING and not own_code:
         raise ModelError(
             f'"{checkpoint.name}" is no causal language model',
             expected="a model that predicts the next token",
             got=f"model type {config.model_type}",
         )
-    return config
 
 
 def refuse_encoder_decoder(name: str, config: Any) -> None:
@@ -222,6 +247,7 @@ def _refuse_packed(checkpoint: Checkpoint, hf: PreTrainedModel, parts: list[Path
 
 
 def _refuse_incomplete(checkpoint: Checkpoint, hf: PreTrainedModel, info: dict[str, Any]) -> list[str]:
+    of_gguf, where = checkpoint.gguf is not None, str(checkpoint.where)
     missing = sorted(map(str, info.get("missing_keys", ())))
     mismatched = sorted(str(key[0] if isinstance(key, tuple) else key) for key in info.get("mismatched_keys", ()))
     if missing or mismatched:
@@ -229,8 +255,8 @@ def _refuse_incomplete(checkpoint: Checkpoint, hf: PreTrainedModel, info: dict[s
             f'the weights of "{checkpoint.name}" do not fit its configuration',
             expected=f"every weight of {type(hf).__name__}",
             got=f"{len(missing)} missing ({some(missing)}), {len(mismatched)} of another shape ({some(mismatched)})",
-            where=str(checkpoint.path),
-            fix="the config.json belongs to another checkpoint, or weight files are missing",
+            where=where,
+            fix=GGUF_FIX if of_gguf else "the config.json belongs to another checkpoint, or weight files are missing",
         )
     unexpected = sorted(map(str, info.get("unexpected_keys", ())))
     layers = re.compile(r"\.(?:h|layers|blocks)\.(\d+)\.")
@@ -241,8 +267,8 @@ def _refuse_incomplete(checkpoint: Checkpoint, hf: PreTrainedModel, info: dict[s
             f'"{checkpoint.name}" has weights for more layers than its configuration',
             expected=f"layers up to {max(present)}",
             got=some(beyond),
-            where=str(checkpoint.path),
-            fix="the config.json belongs to another checkpoint",
+            where=where,
+            fix=GGUF_FIX if of_gguf else "the config.json belongs to another checkpoint",
         )
     return [f"{len(unexpected)} weights of the checkpoint were not used: {some(unexpected)}"] if unexpected else []
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 from typing import Any
 
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from headscope.errors import ModelError
-from headscope.models.checkpoints import DEMO, Checkpoint, existing_folder, hub_name, refuse_pointers
+from headscope.models.checkpoints import DEMO, Checkpoint, existing_folder, hub_name, opened_gguf, refuse_pointers
+from headscope.models.gguf_file import GgufFile, gguf_at
+from headscope.models.gguf_loading import read_once, refuse_without_tokenizer
 from headscope.models.hub import TOKENIZER_FILES, hub_folder
+from headscope.models.interface import quiet_transformers
 from headscope.models.others_errors import OTHERS_ERRORS, naming_plain_errors, refusal
 
 _PATTERNS = (
@@ -19,11 +23,14 @@ _PATTERNS = (
 
 
 def named_tokenizer(name: str, *, trust_remote_code: bool) -> Any:
-    """The tokenizer of ``demo``, of a folder, or of a hub model (``NAME`` or ``NAME@REVISION``).
+    """The tokenizer of ``demo``, of a folder, a GGUF file, or a hub model (``NAME`` or ``NAME@REVISION``).
 
     Raises:
         ModelError: there is none, or it cannot be loaded.
     """
+    file = gguf_at(name)
+    if file is not None:
+        return _of_gguf(name, opened_gguf(name, file))
     folder = DEMO if name == "demo" else existing_folder(name)
     if folder is None:
         folder = hub_folder(hub_name(name), tokenizer_only=True)
@@ -37,8 +44,26 @@ def tokenizer_of(checkpoint: Checkpoint, *, trust_remote_code: bool) -> Any:
         ModelError: there is none, or it cannot be loaded.
     """
     own = checkpoint.adapter
-    folder = own if own is not None and any((own / file).is_file() for file in TOKENIZER_FILES) else checkpoint.path
-    return _load(checkpoint.name, folder, trust_remote_code=trust_remote_code)
+    if own is not None and any((own / file).is_file() for file in TOKENIZER_FILES):
+        return _load(checkpoint.name, own, trust_remote_code=trust_remote_code)
+    if checkpoint.gguf is not None:
+        return _of_gguf(checkpoint.name, checkpoint.gguf)
+    return _load(checkpoint.name, checkpoint.path, trust_remote_code=trust_remote_code)
+
+
+def _of_gguf(name: str, header: GgufFile) -> Any:
+    """The tokenizer in a GGUF file, with its chat template; nothing that lies beside the file has a part in it."""
+    refuse_without_tokenizer(name, header)
+    file = header.path.absolute()
+    try:
+        with naming_plain_errors(), quiet_transformers(), read_once(), tempfile.TemporaryDirectory() as empty:
+            loaded: Any = AutoTokenizer.from_pretrained(empty, gguf_file=str(file), local_files_only=True)
+    except OTHERS_ERRORS as error:
+        problem = f'no tokenizer can be loaded from the GGUF file "{name}"'
+        fix = "name the model's tokenizer: --tokenizer NAME_OR_FOLDER"
+        raise refusal(problem, error, where=str(file), fix=fix) from error
+    loaded.name_or_path = str(file)
+    return loaded
 
 
 def _load(name: str, folder: Path, *, trust_remote_code: bool) -> Any:

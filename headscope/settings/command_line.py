@@ -77,8 +77,8 @@ class Asked(Prompts):
     model: Annotated[
         str,
         Option(
-            "The bundled 'demo', a checkpoint or adapter folder, or a model on the Hugging Face hub: NAME or "
-            "NAME@REVISION.",
+            "The bundled 'demo', a checkpoint or adapter folder, a GGUF file, or a model on the Hugging Face hub: NAME "
+            "or NAME@REVISION.",
             ASKED, "--model -m", is_name=True, request="model_fingerprint",
         ),
     ]  # fmt: skip

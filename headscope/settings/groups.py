@@ -101,7 +101,8 @@ class Loading:
     tokenizer: Annotated[
         Any,
         Option(
-            "A tokenizer in place of the checkpoint's own: a folder, or a name on the hub (NAME or NAME@REVISION).",
+            "A tokenizer in place of the checkpoint's own: a folder, a GGUF file, or a name on the hub (NAME or "
+            "NAME@REVISION).",
             MACHINE, typed=str | None, metavar="NAME", request="text",
         ),
     ] = None  # fmt: skip

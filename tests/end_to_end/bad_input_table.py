@@ -359,9 +359,12 @@ def config(**changes: object) -> bytes:
 # what lies in the folder m that --model names, words of the message
 CHECKPOINTS: dict[str, tuple[dict[str, bytes | None], tuple[str, ...]]] = {
     "empty": ({"m": None}, ("is no checkpoint", "config.json")),
-    "a file": ({"m": b"GGUF"}, ('"./m" is a file', "give the folder")),
+    "a file": ({"m": b"text"}, ('"./m" is a file', "give the folder")),
+    "the begin of a GGUF file": ({"m": b"GGUF\3\0\0"}, ("truncated or damaged", "download or copy the file again")),
+    "a GGUF file by its name": ({"m/model.gguf": b"<html>"}, ("no GGUF file, though it ends so", "model.gguf")),
+    "several GGUF files": ({"m/a.gguf": b"GGUF", "m/b.gguf": b"GGUF"}, ("several GGUF files", "a.gguf, b.gguf")),
     "weights only": ({"m/model.safetensors": b""}, ("is no checkpoint", "model.safetensors")),
-    "another format": ({"m/config.json": config(), "m/model.gguf": b"GGUF"}, ("another format", "model.gguf")),
+    "another format": ({"m/config.json": config(), "m/model.onnx": b"ONNX"}, ("another format", "model.onnx")),
     "configuration is a list": ({"m/config.json": b"[]"}, ("no JSON object", "list")),
     "configuration is null": ({"m/config.json": b"null"}, ("no JSON object",)),
     "configuration is deep": ({"m/config.json": b"[" * 50_000}, ("config.json is no JSON",)),

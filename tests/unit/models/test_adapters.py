@@ -107,6 +107,20 @@ def test_an_adapter_alone_finds_its_base(
     assert (model.name, model.source) == (str(adapter), "folder")
 
 
+@pytest.mark.parametrize("named", ["the file", "its folder"])
+def test_an_adapter_goes_on_top_of_a_gguf_file(named: str, peft: Any, tmp_path: Path) -> None:
+    pytest.importorskip("gguf", reason="gguf is not installed: pip install headscope[gguf]")
+    from tests.unit.models.gguf_files import TEMPLATE, write_gguf
+
+    file = tmp_path / "base" / "tiny.gguf"
+    write_gguf(file, make("llama"))
+    weights = write_adapter(tmp_path / "adapter", str(file if named == "the file" else file.parent))
+    model = load_model(tmp_path / "adapter", device="cpu", unchecked=True)
+    assert_adapted(model, weights)
+    assert model.gguf is not None
+    assert model.tokenizer.chat_template == TEMPLATE
+
+
 def test_an_adapters_own_tokenizer_goes_before_its_bases(peft: Any, folder: Path, tmp_path: Path) -> None:
     write_adapter(tmp_path / "adapter", str(folder))
     assert load_model(tmp_path / "adapter", device="cpu", unchecked=True).bos == "always"

@@ -41,9 +41,6 @@ def test_a_file_is_no_folder(folder: Path) -> None:
     with pytest.raises(ModelError, match="is a file") as caught:
         load_model(folder / "config.json")
     assert f"give the folder it lies in: {folder}" in str(caught.value)
-    (folder / "model.gguf").write_bytes(b"GGUF")
-    with pytest.raises(ModelError, match=r"llama\.cpp"):
-        load_model(folder / "model.gguf")
 
 
 def cached(folder: Path, *commits: str, main: str | None = None) -> Path:
@@ -345,7 +342,7 @@ def test_a_pickle_that_is_none_is_named(content: bytes, folder: Path) -> None:
         load_model(folder)
 
 
-@pytest.mark.parametrize("name", ["model.gguf", "consolidated.00.pth", "tf_model.h5"])
+@pytest.mark.parametrize("name", ["model.ggml", "consolidated.00.pth", "tf_model.h5"])
 def test_weights_of_another_format_are_named(name: str, folder: Path) -> None:
     (folder / "model.safetensors").rename(folder / name)
     with pytest.raises(ModelError, match="weights of another format") as caught:
