@@ -24,7 +24,7 @@ from transformers import AutoConfig, PreTrainedModel
 
 from headscope.errors import ModelError
 from headscope.models.gguf_file import GgufFile, require_gguf
-from headscope.models.gguf_positions import FREQUENCIES, settle_positions
+from headscope.models.gguf_settings import FREQUENCIES, OF_THE_FILE, settled
 from headscope.models.others_errors import OTHERS_ERRORS, refusal
 
 _FLOATS = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
@@ -71,8 +71,7 @@ def gguf_config(name: str, header: GgufFile) -> Any:
     embedding = header.tensor("token_embd.weight")
     if embedding is not None:  # the file need not say it, where it has no tokenizer
         config.vocab_size = embedding.shape[0]
-    settle_positions(name, header, config)
-    return config
+    return settled(name, header, config)
 
 
 def gguf_options(header: GgufFile) -> dict[str, Any]:
@@ -101,7 +100,7 @@ def as_plain(name: str, header: GgufFile, hf: PreTrainedModel) -> list[str]:
     if hasattr(plain.config, "quantization_config"):
         del plain.config.quantization_config
     notes = _refuse_unread(name, header, hf)
-    return [*_unread_settings(header), *notes]
+    return [*_unread_settings(header, hf.config), *notes]
 
 
 def gguf_record(header: GgufFile, dtype: torch.dtype) -> dict[str, Any]:
@@ -243,7 +242,7 @@ def _beyond(header: GgufFile, tensor: str) -> bool:
     return int(part[1]) >= int(n_blocks) - int(extra)
 
 
-def _unread_settings(header: GgufFile) -> list[str]:
+def _unread_settings(header: GgufFile, config: Any) -> list[str]:
     """A note on settings of the file for which transformers takes the family's default."""
     mapping = importlib.import_module("transformers.integrations").GGUF_CONFIG_MAPPING
     family = next((key for key in mapping if _plain(key) == _plain(header.architecture)), None)
@@ -252,7 +251,7 @@ def _unread_settings(header: GgufFile) -> list[str]:
     start = f"{header.architecture}."
     own = [key.removeprefix(start) for key in header.settings if key.startswith(start)]
     unread = sorted(key for key in own if mapping[family].get(key) is None and key not in _PROVED_BY_SHAPES)
-    unread = [key for key in unread if not key.startswith("rope.")]  # settled with the positions
+    unread = [key for key in unread if not key.startswith("rope.") and not hasattr(config, OF_THE_FILE.get(key, "-"))]
     if not unread:
         return []
     return [f"settings of the file that transformers leaves at the family's default: {', '.join(unread)}"]

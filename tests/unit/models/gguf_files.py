@@ -148,6 +148,43 @@ def write_gguf(
     return model
 
 
+def write_family(path: Path, family: str, settings: Mapping[str, Any] | None = None, **changes: Any) -> PreTrainedModel:
+    """Write the family's tiny model by gguf's own table of names, with ``settings`` changed; returns it."""
+    model = make(family, **changes)
+    config: Any = model.config
+    sizes = config.hidden_size, config.num_hidden_layers, config.num_attention_heads
+    kind = next(kind for kind, name in gguf.MODEL_ARCH_NAMES.items() if name == family)
+    names = gguf.get_tensor_name_map(kind, sizes[1])
+    own = {
+        "embedding_length": sizes[0],
+        "block_count": sizes[1],
+        "attention.head_count": sizes[2],
+        "attention.head_count_kv": getattr(config, "num_key_value_heads", None) or 1,
+        "context_length": config.max_position_embeddings,
+        "feed_forward_length": getattr(config, "intermediate_size", None) or config.ffn_hidden_size,
+        "attention.key_length": getattr(config, "head_dim", None),
+        "attention.sliding_window": getattr(config, "sliding_window", None),
+        "attn_logit_softcapping": getattr(config, "attn_logit_softcapping", None),
+        "final_logit_softcapping": getattr(config, "final_logit_softcapping", None),
+        "rope.freq_base": float(config.rope_parameters["rope_theta"]),
+        "vocab_size": config.vocab_size,
+    }
+    for key in ("attention.layer_norm_rms_epsilon", "attention.layer_norm_epsilon"):
+        epsilon = [getattr(config, name, None) for name in ("rms_norm_eps", "norm_epsilon", "layer_norm_epsilon")]
+        own[key] = next(value for value in epsilon if value is not None)
+    writer = gguf.GGUFWriter(path, family)
+    _add_settings(writer, {f"{family}.{key}": value for key, value in {**own, **(settings or {})}.items()})
+    _add_tokenizer(writer, "gpt-2")
+    for name, weight in model.named_parameters():
+        offset = 1.0 if family == "gemma2" and "norm" in name else 0.0  # llama.cpp's norms do not add it
+        writer.add_tensor(names.get_name(name, (".weight", ".bias")), (weight.detach() + offset).numpy())
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return model
+
+
 def unpacked(model: PreTrainedModel, kind: str) -> dict[str, Tensor]:
     """The model's weights as a file of that kind gives them back, in the model's own order."""
     back = {}

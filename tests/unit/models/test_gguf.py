@@ -13,12 +13,13 @@ from headscope.engines.ray import runner_of
 from headscope.models.checkpoints import find_checkpoint
 from headscope.models.head_model import HeadModel
 from headscope.models.loading import load_model
+from headscope.models.pretrained import load_weights
 from headscope.models.tokenizer_loading import named_tokenizer
 from tests.laws.families import make, word_tokenizer
 from tests.tolerances import TINY, close
 
 pytest.importorskip("gguf", reason="gguf is not installed: pip install headscope[gguf]")
-from tests.unit.models.gguf_files import TEMPLATE, TOKENS, source_model, unpacked, write_gguf
+from tests.unit.models.gguf_files import TEMPLATE, TOKENS, source_model, unpacked, write_family, write_gguf
 
 IDS = torch.tensor([[1, 5, 9, 30, 44, 60, 7, 5]])
 
@@ -56,6 +57,16 @@ def test_stored_weights_are_those_that_gguf_unpacks_in_the_asked_type(kind: str,
     same.load_state_dict(expected)
     if dtype == "float32":
         assert close(logits(model.hf), logits(same), TINY)
+
+
+@pytest.mark.parametrize(("kind", "dtype"), [("Q8_0", "float32"), ("F16", "float16"), ("BF16", "bfloat16")])
+def test_where_the_type_is_the_checkpoints_own_quantized_weights_are_float32(
+    kind: str, dtype: str, tmp_path: Path
+) -> None:
+    write_gguf(tmp_path / "tiny.gguf", kind=kind)
+    found = find_checkpoint(str(tmp_path / "tiny.gguf"))
+    hf, _ = load_weights(found, dtype="auto", device=None, device_map="cpu", trust_remote_code=False)
+    assert {weight.dtype for weight in hf.parameters()} == {getattr(torch, dtype)}
 
 
 def test_the_record_says_how_the_file_stores_its_weights_and_the_model_counts_as_plain(tmp_path: Path) -> None:
@@ -140,6 +151,18 @@ def test_workers_load_the_file_from_every_working_directory(tmp_path: Path, monk
     runner = runner_of(load("tiny.gguf"), {"unchecked": True}, None)
     monkeypatch.chdir(tmp_path.parent)
     assert runner.load().fingerprint == runner.fingerprint
+
+
+@pytest.mark.parametrize("family", ["qwen2", "gemma2", "phi3", "starcoder2", "falcon"])
+def test_windows_caps_and_rotary_bases_are_the_files_also_where_transformers_would_take_its_own(
+    family: str, tmp_path: Path
+) -> None:
+    rotary = {"rope_type": "default", "rope_theta": 70000.0}
+    written = write_family(tmp_path / "tiny.gguf", family, rope_parameters=rotary)
+    model = load(tmp_path / "tiny.gguf")
+    for setting in ("sliding_window", "attn_logit_softcapping", "final_logit_softcapping", "rope_parameters"):
+        assert getattr(model.hf.config, setting, None) == getattr(written.config, setting, None)
+    assert close(logits(model.hf), logits(written), TINY)
 
 
 def test_the_scaling_of_frequencies_that_a_file_keeps_as_a_tensor_is_computed(tmp_path: Path) -> None:

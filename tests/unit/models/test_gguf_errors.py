@@ -20,7 +20,7 @@ from headscope.models.loading import load_model
 
 pytest.importorskip("gguf", reason="gguf is not installed: pip install headscope[gguf]")
 from tests.laws.families import make
-from tests.unit.models.gguf_files import write_gguf
+from tests.unit.models.gguf_files import write_family, write_gguf
 
 
 @pytest.fixture
@@ -232,13 +232,11 @@ def test_frequencies_scaled_in_a_way_of_their_own_are_refused(file: Path) -> Non
     load_model(file, device="cpu", unchecked=True)
 
 
-def test_a_rotary_base_that_transformers_does_not_read_is_refused(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    integrations = importlib.import_module("transformers.integrations")
-    monkeypatch.delitem(integrations.GGUF_CONFIG_MAPPING["llama"], "rope.freq_base")
-    write_gguf(file, settings={"llama.rope.freq_base": 70000.0})
+def test_positions_on_a_part_of_each_head_that_transformers_does_not_read_are_refused(file: Path) -> None:
+    write_family(file, "phi3", {"rope.dimension_count": 4})
     said = refused(file)
-    assert "a rotary base of 70000" in said
-    assert "got: 10000" in said
+    assert "positions on 4 dimensions of a head" in said
+    assert "got: on 8" in said
 
 
 def test_a_file_that_is_refused_leaves_gguf_as_it_was(file: Path) -> None:
