@@ -15,7 +15,6 @@ import threading
 from collections.abc import Generator
 from contextlib import ExitStack, contextmanager
 from typing import Any
-from unittest import mock
 
 import numpy as np
 import torch
@@ -165,12 +164,23 @@ def read_once() -> Generator[None]:
     with _READING, ExitStack() as stack:
         if isinstance(gguf.GGUFReader, type):  # else an outer block has done it
             reader = functools.lru_cache(_on_plain_memory(gguf.GGUFReader))
-            stack.enter_context(mock.patch.object(gguf, "GGUFReader", reader))
+            stack.enter_context(_in_place_of(gguf, "GGUFReader", reader))
             names = functools.lru_cache(gguf.get_tensor_name_map)
-            stack.enter_context(mock.patch.object(gguf, "get_tensor_name_map", names))
+            stack.enter_context(_in_place_of(gguf, "get_tensor_name_map", names))
             silent = functools.partial(legacy.tqdm, disable=True)
-            stack.enter_context(mock.patch.object(legacy, "tqdm", silent))
+            stack.enter_context(_in_place_of(legacy, "tqdm", silent))
         yield
+
+
+@contextmanager
+def _in_place_of(module: Any, name: str, value: Any) -> Generator[None]:
+    """Let ``value`` stand for what the module calls so, inside the block."""
+    own = getattr(module, name)
+    setattr(module, name, value)
+    try:
+        yield
+    finally:
+        setattr(module, name, own)
 
 
 def _on_plain_memory(reader: Any) -> Any:
