@@ -21,6 +21,7 @@ import matplotlib
 from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ft2font import FT2Font
 
@@ -108,7 +109,12 @@ def image_bytes(figure: Figure, kind: str) -> bytes:
     metadata = {"Software": None} if kind == "png" else {"Date": None, "Creator": None}
     with house_style():
         _lay_out(figure)
-        figure.savefig(stream, format=kind, dpi=DPI, metadata=metadata)
+        # Not by ``savefig``, which draws once more before it draws, to let a layout settle that is settled.
+        figure.set_dpi(DPI)
+        if kind == "png":
+            FigureCanvasAgg(figure).print_png(stream, metadata=metadata)
+        else:
+            FigureCanvasSVG(figure).print_svg(stream, metadata=metadata)
     return stream.getvalue()
 
 
