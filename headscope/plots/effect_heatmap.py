@@ -48,14 +48,14 @@ def effect_heatmap(
     part = rows[rows["concept"] == concept]
     if part.empty:
         raise RequestError(f'no single-head effects on "{concept}"', expected=", ".join(concepts_of(rows)), got=concept)
-    panel = panel_of(part, grid_shape(rows))
+    panel = panel_of(part, _shape(effects, rows))
     return one_panel(ax, panel, concept, limit, scale=_scale_label(rows), veil=FAMILY_WISE)
 
 
 def effect_heatmap_figure(effects: pd.DataFrame, edit: str = DECIDING_EDIT, outcome: str = PRIMARY) -> Figure:
     """A panel a concept on one scale. Raises as ``effect_heatmap``."""
     rows = _rows(effects, edit, outcome)
-    shape = grid_shape(rows)
+    shape = _shape(effects, rows)
     panels = {concept: panel_of(rows[rows["concept"] == concept], shape) for concept in concepts_of(rows)}
     return panels_figure(panels, scale=_scale_label(rows), veil=FAMILY_WISE)
 
@@ -67,6 +67,12 @@ def _rows(effects: pd.DataFrame, edit: str, outcome: str) -> pd.DataFrame:
             "the table holds no effects of single heads to draw", expected=f"{outcome} under edit {edit}"
         )
     return rows
+
+
+def _shape(effects: pd.DataFrame, rows: pd.DataFrame) -> tuple[int, int]:
+    """The model's shape: other edits than the deciding one may have been measured of few heads."""
+    layers, heads = zip(*(grid_shape(part) for part in (lone_effects(effects), rows) if len(part)), strict=True)
+    return max(layers), max(heads)
 
 
 def panel_of(rows: pd.DataFrame, shape: tuple[int, int]) -> Panel:

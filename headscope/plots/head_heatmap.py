@@ -60,7 +60,7 @@ def draw_head_heatmap(
 
     Args:
         ax: where to draw.
-        values: float [layer, head]; NaN = no value.
+        values: float [layer, head]; NaN = not measured.
         p_values: float [layer, head], the p or q of each value; NaN counts as not shown to differ from 0; None where
             the panel has no test at all, then nothing is veiled.
         limit: the scale runs from -limit to limit.
@@ -172,11 +172,11 @@ def _add_key(figure: Figure, panels: Sequence[Panel], veil: str) -> None:
     """Add, under the panels, what a veiled and what a hatched cell mean; nothing where neither occurs."""
     handles: list[Patch] = []
     tested = [p_values for _, p_values in panels if p_values is not None]
-    if not tested or any(not (p_values < ALPHA).all() for p_values in tested):
+    if not tested or any((np.isfinite(values) & ~(p < ALPHA)).any() for values, p in panels if p is not None):
         veil = veil if tested else "no test was made"
         handles.append(Patch(facecolor=LIGHT_GRAY, edgecolor=GRAY, linewidth=0.5, label=veil))
     if any(np.isnan(values).any() for values, _ in panels):
-        handles.append(Patch(facecolor="white", edgecolor=GRAY, hatch="xxxx", linewidth=0.5, label="no value"))
+        handles.append(Patch(facecolor="white", edgecolor=GRAY, hatch="xxxx", linewidth=0.5, label="not measured"))
     if handles:
         figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), handlelength=1.2)
 

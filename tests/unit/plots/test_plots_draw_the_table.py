@@ -102,7 +102,7 @@ def test_a_head_without_a_value_is_left_out_and_not_drawn_as_zero() -> None:
     ax = head_reaction_heatmap(screen, concept="anger")
     assert np.argwhere(np.isnan(mesh_of(ax))).tolist() == [[2, 1]]
     labels = [text.get_text() for text in ax.get_figure().legends[0].get_texts()]
-    assert "no value" in labels
+    assert "not measured" in labels
 
 
 def test_a_screen_without_tests_says_so() -> None:
