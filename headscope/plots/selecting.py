@@ -63,7 +63,11 @@ def beside(
     """
     if single_effects(effects).empty or screen_rows(screen, measure).empty:
         return pd.DataFrame(columns=["concept", "layer", "head", "screen_delta", "effect_estimate", "verdict"])
-    table = rank_heads(screen, effects, verdicts, top_n=None, by="effect", measure=measure)
+    return both_known(rank_heads(screen, effects, verdicts, top_n=None, by="effect", measure=measure))
+
+
+def both_known(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows of a ranking of all heads, without the pooled ones, of which both kinds of evidence are known."""
     table = table[(table["concept"] != OVERALL) & table["screen_delta"].notna() & table["effect_estimate"].notna()]
     return table.assign(verdict=table["verdict"].astype("object").where(table["verdict"].notna(), "")).reset_index(
         drop=True

@@ -18,7 +18,7 @@ from headscope.report.evidence import Effect
 from headscope.report.findings import ConceptFindings, SetFindings
 from headscope.report.numbers import MISSING, as_float, count, interval, number, probability, share
 from headscope.report.telling import Teller, head_names
-from headscope.stats.ranking import OVERALL, rank_heads
+from headscope.stats.ranking import OVERALL
 
 TOP_N = 10
 EXAMPLES = 2
@@ -150,16 +150,24 @@ def comparison_table(one: SetFindings, teller: Teller) -> Table:
     )
 
 
-def ranking_table(ranking: pd.DataFrame, by: str, top_n: int = TOP_N) -> Table:
+def ranking_table(ranking: pd.DataFrame, by: str, teller: Teller, top_n: int = TOP_N) -> Table:
     """The overall ranking by one kind of score."""
     rows = ranking[(ranking["concept"] == OVERALL) & (ranking["by"] == by)].sort_values("rank").head(top_n)
-    return table_of(
-        records(rows),
+    table = table_of(
+        _with_second_edit(rows, teller),
         of(count, rank="rank"),
         _HEAD,
         of(number, score="score", delta_attention="screen_delta", delta_value_weighted="value_weighted_delta"),
-        of(number, effect_mean="effect_estimate", effect_zero="effect_zero_estimate"),
+        of(number, effect_mean="effect_estimate"),
+        or_why(number, effect_zero="effect_zero_estimate"),
     )
+    return table.without_empty("effect_mean", "effect_zero")
+
+
+def _with_second_edit(rows: pd.DataFrame, teller: Teller) -> list[dict[Any, Any]]:
+    """Ranked rows, each with why it may lack an effect of the second edit."""
+    why = "" if teller.awaits("verdicts") else teller.too_small
+    return [{**row, "why": why} for row in records(rows)]
 
 
 def layer_table(layers: pd.DataFrame, concept: str, limit: float) -> Table:
@@ -174,7 +182,7 @@ def layer_table(layers: pd.DataFrame, concept: str, limit: float) -> Table:
         of(_with_head, effect_min="effect_min layer effect_min_head"),
     )
     table.limit = number(limit)
-    return table
+    return table.without_empty("effect_sum", "effect_min")
 
 
 def _with_head(value: Any, layer: Any, head: Any) -> str:
@@ -182,16 +190,17 @@ def _with_head(value: Any, layer: Any, head: Any) -> str:
     return text if text == MISSING else f"{text} (L{count(layer)}H{count(head)})"
 
 
-def beside_table(tables: Mapping[str, pd.DataFrame], concept: str, teller: Teller, top_n: int = TOP_N) -> Table:
-    """What the heads with the largest effects look at: screening beside cause, with the verdict where there is one."""
-    screen, effects = (tables[name][tables[name]["concept"] == concept] for name in ("screen", "effects"))
-    ranked = rank_heads(screen, effects, tables.get("verdicts"), top_n=None, by="effect")
+def beside_table(ranked: pd.DataFrame, concept: str, teller: Teller, top_n: int = TOP_N) -> Table:
+    """What the heads with the largest effects look at: screening beside cause, with the verdict where there is one.
+
+    ``ranked``: heads in the order of their effects, as ``RunContent.ranked``.
+    """
 
     def judged(verdict: Any) -> Cell:
         return teller.words.named("verdicts", verdict) if isinstance(verdict, str) and verdict else MISSING
 
-    return table_of(
-        records(ranked[ranked["concept"] == concept].head(top_n)),
+    table = table_of(
+        _with_second_edit(ranked[ranked["concept"] == concept].head(top_n), teller),
         _HEAD,
         of(number, delta_attention="screen_delta"),
         of(interval, ci="screen_ci_low screen_ci_high"),
@@ -199,9 +208,10 @@ def beside_table(tables: Mapping[str, pd.DataFrame], concept: str, teller: Telle
         of(number, delta_value_weighted="value_weighted_delta", effect_mean="effect_estimate"),
         of(interval, ci="effect_ci_low effect_ci_high"),
         of(probability, p_max_t="effect_p_max_t"),
-        of(number, effect_zero="effect_zero_estimate"),
+        or_why(number, effect_zero="effect_zero_estimate"),
         of(judged, verdict="verdict"),
     )
+    return table.without_empty("effect_zero", "verdict")
 
 
 def verdict_counts(findings: Sequence[ConceptFindings], teller: Teller) -> Table:
@@ -221,7 +231,7 @@ def verdict_table(found: ConceptFindings, teller: Teller, top_n: int = 2 * TOP_N
     rows = [row for row in found.verdicts if row["verdict"] not in _ORDINARY_VERDICTS]
     rows.sort(key=lambda row: -abs(as_float(row["estimate"])))
     return table_of(
-        rows[:top_n],
+        ({**row, "why": teller.too_small} for row in rows[:top_n]),
         _HEADS,
         of(partial(teller.words.named, "verdicts"), verdict="verdict"),
         of(number, effect="estimate"),
@@ -230,7 +240,7 @@ def verdict_table(found: ConceptFindings, teller: Teller, top_n: int = 2 * TOP_N
         of(with_interval, attention_share="attention_share attention_share_low attention_share_high"),
         of(lambda heads: teller.places(found.reads.get(str(heads), {})) or MISSING, reads_at="heads"),
         of(with_interval, specificity="specificity specificity_low specificity_high"),
-        of(interval, ratio_ci="perplexity_ratio_low perplexity_ratio_high"),
+        or_why(interval, ratio_ci="perplexity_ratio_low perplexity_ratio_high"),
         of(count, would_decide="templates_needed"),
     )
 
@@ -238,7 +248,7 @@ def verdict_table(found: ConceptFindings, teller: Teller, top_n: int = 2 * TOP_N
 def set_table(findings: Sequence[ConceptFindings], teller: Teller) -> Table:
     """Joint effect of every set beside the sum of its heads' single effects and its place among random sets."""
     null = ("n_random", "percentile", "floor")
-    return table_of(
+    table = table_of(
         (
             _effect_row(one.primary, teller)
             | {"concept": one.concept, "heads": one.heads}
@@ -259,6 +269,7 @@ def set_table(findings: Sequence[ConceptFindings], teller: Teller) -> Table:
         of(lambda percentile: probability(1 - as_float(percentile) / 100), p_among="percentile"),
         of(number, floor="floor"),
     )
+    return table.without_empty("random_sets", "p_among", "floor")
 
 
 def reliability_table(tables: Mapping[str, pd.DataFrame]) -> Table:

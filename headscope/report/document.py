@@ -7,7 +7,7 @@ cells are kept apart: our words and numbers (``str``), text of a run (``Foreign`
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 from headscope.report.numbers import MISSING
@@ -56,6 +56,16 @@ class Table:
             return MISSING
         mark = self.reasons.setdefault(reason, _MARKS[min(len(self.reasons), len(_MARKS) - 1)])
         return f"{MISSING}{mark}"
+
+    def without_empty(self, *optional: str) -> Table:
+        """The table without those of its ``optional`` columns in which every cell is missing, for no reason."""
+        kept = [
+            at
+            for at, name in enumerate(self.columns)
+            if name not in optional or any(row[at] != MISSING for row in self.rows)
+        ]
+        columns = tuple(self.columns[at] for at in kept)
+        return replace(self, columns=columns, rows=[[row[at] for at in kept] for row in self.rows])
 
 
 @dataclass(frozen=True)

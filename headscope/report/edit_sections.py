@@ -43,7 +43,8 @@ def joint(run: RunReport) -> Iterator[Block]:
     if not table.rows:
         yield run.say("joint.none")
         return
-    yield run.say("joint.about")
+    beside_random = "" if "nulls" not in run.tables and run.facts.awaits("nulls") else run.words("joint.random")
+    yield Text(run.words.sentences(run.words("joint.about"), beside_random))
     yield table
     yield run.say("joint.reading")
 

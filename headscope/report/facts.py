@@ -10,10 +10,37 @@ from typing import Any
 
 import pandas as pd
 
+from headscope.report.numbers import as_float
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of a run as its manifest tells it: seconds measured and expected, NaN where there are none."""
+
+    name: str
+    status: str
+    seconds: float
+    expected_seconds: float
+    why: str
+
+    @property
+    def done(self) -> bool:
+        """Whether the folder holds all of it."""
+        return self.status == "done"
+
+    @property
+    def open(self) -> bool:
+        """Whether it may still be measured, or would have been with more time."""
+        return self.status in ("running", "to come", "not reached")
+
 
 @dataclass(frozen=True)
 class RunFacts:
-    """The manifest's facts. Empty text, mapping or tuple where the manifest has none."""
+    """The manifest's facts. Empty text, mapping or tuple where the manifest has none.
+
+    ``stages`` in their order. ``n_not_measured``: heads whose effect under the deciding edit is shown to be too small
+    to matter, of which nothing else was measured.
+    """
 
     model: str
     n_layers: int
@@ -33,6 +60,12 @@ class RunFacts:
     warnings: tuple[str, ...]
     figures: tuple[str, ...]
     artifacts: tuple[str, ...]
+    stages: tuple[Stage, ...]
+    n_not_measured: int
+
+    def awaits(self, stage: str) -> bool:
+        """Whether a stage of the run is still open; what it would leave is then no gap in the run."""
+        return any(one.open for one in self.stages if one.name == stage)
 
     @property
     def n_heads(self) -> int:
@@ -85,6 +118,18 @@ def facts_of(facts: Mapping[str, Any], tables: Mapping[str, pd.DataFrame]) -> Ru
         warnings=tuple(map(str, facts.get("warnings") or ())),
         figures=tuple(map(str, facts.get("figures") or ())),
         artifacts=tuple(map(str, facts.get("artifacts") or ())),
+        stages=tuple(_stage(one) for one in _listed(facts.get("stages")) if isinstance(one, Mapping)),
+        n_not_measured=int(as_float(_mapping(_mapping(facts.get("record")).get("sweep")).get("not_measured", 0))),
+    )
+
+
+def _stage(told: Mapping[str, Any]) -> Stage:
+    return Stage(
+        name=str(told.get("name") or ""),
+        status=str(told.get("status") or ""),
+        seconds=as_float(told.get("seconds")),
+        expected_seconds=as_float(told.get("expected_seconds")),
+        why=str(told.get("why") or ""),
     )
 
 

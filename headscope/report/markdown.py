@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import quote
 
@@ -24,11 +24,9 @@ from headscope.report.document import (
 )
 from headscope.report.escaping import block as fenced
 from headscope.report.escaping import code, plain
-from headscope.report.facts import facts_of
-from headscope.report.findings import findings_of
-from headscope.report.run_report import RunReport
+from headscope.report.run_report import content_of
 from headscope.report.sections import sections_of
-from headscope.report.words import Words, words_of
+from headscope.report.words import Words
 
 
 def render_markdown(tables: Mapping[str, pd.DataFrame], facts: Mapping[str, Any], language: str) -> str:
@@ -43,10 +41,13 @@ def render_markdown(tables: Mapping[str, pd.DataFrame], facts: Mapping[str, Any]
     Raises:
         RequestError: another language was asked for.
     """
-    words = words_of(language)
-    present = {name: table for name, table in tables.items() if len(table)}
-    run = RunReport(present, facts_of(facts, present), findings_of(present), words)
-    return "".join(_section(section, words) for section in sections_of(run)).strip() + "\n"
+    run = content_of(tables, facts).told_in(language)
+    return markdown_of(sections_of(run), run.words)
+
+
+def markdown_of(sections: Iterable[Section], words: Words) -> str:
+    """Sections as one Markdown document."""
+    return "".join(_section(section, words) for section in sections).strip() + "\n"
 
 
 def _section(section: Section, words: Words) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from importlib import resources
 from typing import Any
@@ -21,19 +22,34 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from headscope.report.document import Section
-from headscope.report.facts import facts_of
-from headscope.report.findings import ConceptFindings, findings_of
+from headscope.report.findings import ConceptFindings
 from headscope.report.html import as_it_is, blocks_html, section_html, sentence
 from headscope.report.page_data import page_data
-from headscope.report.run_report import RunReport
-from headscope.report.sections import sections_of, warnings_of
-from headscope.report.words import Words, languages, words_of
+from headscope.report.progress import is_told, state
+from headscope.report.run_report import RunContent, RunReport, content_of
+from headscope.report.sections import measured_of, sections_of, warnings_of
+from headscope.report.words import Words, languages
 
 _SCRIPTS = (
-    "format.js", "state.js", "map.js", "heatmaps.js", "charts.js", "card.js", "data_table.js", "tables.js", "main.js",
+    "format.js", "state.js", "map.js", "heatmaps.js", "charts.js", "card.js", "data_table.js", "tables.js",
+    "refresh.js", "main.js",
 )  # fmt: skip
-_SCRIPT_WORDS = ("page", "maps", "charts", "card", "grids", "columns", "verdicts", "answers", "places", "edits")
+_SCRIPT_WORDS = (
+    "page",
+    "maps",
+    "charts",
+    "card",
+    "grids",
+    "columns",
+    "verdicts",
+    "answers",
+    "places",
+    "edits",
+    "progress",
+)
 _HIDDEN = Markup(" hidden")
+REFRESH_SECONDS = 20
+"""After so many seconds the page of a run that goes on loads itself again."""
 PARTS = {
     "looking": ("fast", "repair"),
     "sets": ("joint", "growing"),
@@ -63,16 +79,28 @@ def render_page(
     Raises:
         RequestError: there is no such language.
     """
-    first = words_of(language)
-    present = {name: table for name, table in tables.items() if len(table)}
-    known = facts_of(facts, present)
-    findings = findings_of(present)
+    content = content_of(tables, facts)
     codes = (language, *(code for code in languages() if code != language))
-    runs = [RunReport(present, known, findings, words_of(code)) for code in codes]
-    sections = {run.words.code: {section.key: section for section in sections_of(run)} for run in runs}
-    data = page_data(present, arrays or {}, known, findings, [run.words for run in runs])
-    data["language"] = language
+    told = {code: content.told_in(code) for code in codes}
+    return page_of(told, {code: list(sections_of(run)) for code, run in told.items()}, arrays or {}, problems)
+
+
+def page_of(
+    told: Mapping[str, RunReport],
+    sections_in: Mapping[str, Sequence[Section]],
+    arrays: Mapping[str, xr.Dataset],
+    problems: tuple[str, ...],
+) -> str:
+    """The page of a run told in every language, with its sections in each; the first is the one it opens in."""
+    runs = list(told.values())
+    content, first = runs[0].content, runs[0].words
+    known, findings = content.facts, content.findings
+    sections = {code: {section.key: section for section in of} for code, of in sections_in.items()}
+    data = page_data(content, arrays, [run.words for run in runs])
+    data["language"] = first.code
     data["words"] = {run.words.code: {key: run.words.entries[key] for key in _SCRIPT_WORDS} for run in runs}
+    data["measured"] = {run.words.code: measured_of(run) for run in runs}
+    data["refresh_seconds"] = REFRESH_SECONDS if known.status == "running" else None
 
     def each(text: Callable[[RunReport], Markup]) -> Markup:
         """The same text in every language; the page's script keeps the one that is read."""
@@ -97,7 +125,10 @@ def render_page(
             headlines=each(_headlines),
             fine=each(lambda run: sentence(run.words("page.fine"))),
             languages=[(run.words.code, run.words("name")) for run in runs],
-            has_predictions="scores" in present,
+            has_predictions="scores" in content.tables and (bool(data["predicted"]) or not known.awaits("sweep")),
+            progress=each(lambda run: _progress(sections[run.words.code], run.words)) if is_told(known) else None,
+            refresh_seconds=data["refresh_seconds"],
+            empty_parts=_empty_parts(content, data),
             parts=parts,
             problems=problems,
             data=embedded(data),
@@ -131,10 +162,39 @@ def _meta(run: RunReport) -> Markup:
 
 
 def _notices(run: RunReport) -> Markup:
-    texts = [sentence(text.text) for text in warnings_of(run)]
-    if run.facts.unfinished:
-        texts.insert(0, Markup.escape(run.words("page.unfinished", status=run.facts.status)))
-    return Markup("").join(Markup('<p class="notice strong" role="note">{}</p>').format(text) for text in texts)
+    facts, texts = run.facts, [sentence(text.text) for text in warnings_of(run)]
+    notice = Markup('<p class="notice strong" role="note">{}</p>')
+    if is_told(facts):
+        texts.insert(0, sentence(state(run)))
+        if facts.status == "running":
+            texts[0] += Markup.escape(run.words("glue.sentences") + run.words("page.refreshes", REFRESH_SECONDS))
+    elif facts.unfinished:
+        texts.insert(0, Markup.escape(run.words("page.unfinished", status=facts.status)))
+    elif left_out := state(run):
+        return Markup("").join(
+            [*map(notice.format, texts), Markup('<p class="fine">{}</p>').format(sentence(left_out))]
+        )
+    return Markup("").join(map(notice.format, texts))
+
+
+def _progress(sections: Mapping[str, Section], words: Words) -> Markup:
+    """The table of stages; the sentence before it stands among the notices, and the page's sections have no numbers."""
+    section = sections["progress"]
+    return blocks_html(replace(section, blocks=section.blocks[1:-1]), words)
+
+
+def _empty_parts(content: RunContent, data: Mapping[str, Any]) -> set[str]:
+    """The parts of the page that have nothing to show yet, because the stage that fills them is still open."""
+    looked = any(one["kind"] in ("screen", "effect", "patch", "score") for one in data["measures"])
+    waiting = {
+        "heads": ("screen", looked),
+        "looking": ("sweep", any(one["kind"] == "effect" for one in data["measures"])),
+        "sets": ("texts", data["sets"] or data["curves"]),
+        "patching": ("patching", "patching" in content.tables),
+        "texts": ("texts", data["texts"]),
+        "tables": ("screen", looked),
+    }
+    return {part for part, (stage, filled) in waiting.items() if not filled and content.facts.awaits(stage)}
 
 
 def _headlines(run: RunReport) -> Markup:

@@ -20,12 +20,12 @@ import xarray as xr
 from headscope.plots.curves import curve_rows
 from headscope.plots.fast_vs_exact import both_ways
 from headscope.plots.patch_heatmap import lone_patches
-from headscope.plots.selecting import beside, numbers, screen_rows
+from headscope.plots.selecting import both_known, numbers, screen_rows
 from headscope.report.evidence import Effect
-from headscope.report.facts import RunFacts
 from headscope.report.findings import WAY, ConceptFindings
 from headscope.report.html import cell_plain
 from headscope.report.page_texts import examples_of, prompt_texts, texts_of
+from headscope.report.run_report import RunContent
 from headscope.report.telling import Teller
 from headscope.report.words import Words
 from headscope.stats.ranking import OVERALL, single_effects
@@ -41,20 +41,17 @@ _VERDICTS = (
 _LAYERS = "concept layer n_heads mean_delta mean_abs_delta max_delta max_delta_head n_attending effect_sum effect_min"
 
 
-def page_data(
-    tables: Mapping[str, pd.DataFrame],
-    arrays: Mapping[str, xr.Dataset],
-    facts: RunFacts,
-    findings: Sequence[ConceptFindings],
-    words: Sequence[Words],
-) -> dict[str, Any]:
+def page_data(content: RunContent, arrays: Mapping[str, xr.Dataset], words: Sequence[Words]) -> dict[str, Any]:
     """Everything that the page's script reads; any table, and any verb's arrays, may be missing."""
+    tables, facts, findings = content.tables, content.facts, content.findings
     concepts = [found.concept for found in findings]
     return {
         "model": facts.model,
         "shape": list(facts.shape),
         "heads_per_layer": list(facts.heads_per_layer),
         "concepts": concepts,
+        "awaited": [stage.name for stage in facts.stages if stage.open],
+        "not_measured": facts.n_not_measured,
         "primary_outcome": PRIMARY,
         "deciding_edit": DECIDING_EDIT,
         "agreeing_edit": AGREEING_EDIT,
@@ -66,7 +63,7 @@ def page_data(
         ],
         "verdicts": columns(tables.get("verdicts", pd.DataFrame()), _VERDICTS.split()),
         "reads": _reads(tables),
-        "pairs": _pairs(tables),
+        "pairs": _pairs(content),
         "predicted": _predicted(tables),
         "strips": {"effect": _effect_strips(arrays, concepts), "screen": _screen_strips(arrays, concepts)},
         "prompts": prompt_texts(tables),
@@ -165,12 +162,12 @@ def _reads(tables: Mapping[str, pd.DataFrame]) -> dict[str, list[Any]]:
     return columns(wide, map(str, wide.columns))
 
 
-def _pairs(tables: Mapping[str, pd.DataFrame]) -> dict[str, list[Any]]:
+def _pairs(content: RunContent) -> dict[str, list[Any]]:
     """Looking beside doing, a row a concept and head."""
-    if "screen" not in tables or "effects" not in tables:
+    if "screen" not in content.tables or "effects" not in content.tables:
         return {}
-    table = beside(tables["screen"], tables["effects"], tables.get("verdicts"))
-    return columns(table, ("concept", "layer", "head", "screen_delta", "effect_estimate", "verdict"))
+    names = ("concept", "layer", "head", "screen_delta", "effect_estimate", "verdict")
+    return columns(both_known(content.ranked), names)
 
 
 def _predicted(tables: Mapping[str, pd.DataFrame]) -> dict[str, list[Any]]:

@@ -5,33 +5,81 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import pandas as pd
 
 from headscope.report.document import Heading, Text
 from headscope.report.escaping import plain
-from headscope.report.facts import RunFacts
-from headscope.report.findings import ConceptFindings, SetFindings
+from headscope.report.facts import RunFacts, facts_of
+from headscope.report.findings import ConceptFindings, SetFindings, findings_of
 from headscope.report.numbers import number
 from headscope.report.telling import Teller
-from headscope.report.words import Words
+from headscope.report.words import Words, words_of
 from headscope.stats.evidence import MINIMUM_SHARE
+from headscope.stats.ranking import rank_heads, single_effects
 
 
 @dataclass(frozen=True)
-class RunReport:
-    """A run to be told in one language: its tables with rows, its facts and its findings."""
+class RunContent:
+    """A run to be told in any language: its tables with rows, its facts and its findings."""
 
     tables: Mapping[str, pd.DataFrame]
     facts: RunFacts
     findings: list[ConceptFindings]
+
+    @cached_property
+    def ranked(self) -> pd.DataFrame:
+        """Every head by its effect with its screening and its verdict, concept by concept; empty without effects."""
+        effects = self.tables.get("effects")
+        if single_effects(effects).empty:
+            return pd.DataFrame({"concept": []})
+        verdicts = self.tables.get("verdicts")
+        return rank_heads(self.tables.get("screen"), effects, verdicts, top_n=None, by="effect")
+
+    @property
+    def n_swept(self) -> int:
+        """Heads that were removed one at a time under the deciding edit."""
+        return len({one.heads for found in self.findings for one in found.alone})
+
+    def told_in(self, language: str) -> RunReport:
+        """The run in a language. Raises RequestError where there is no such language."""
+        return RunReport(self, words_of(language))
+
+
+def content_of(tables: Mapping[str, pd.DataFrame], facts: Mapping[str, Any]) -> RunContent:
+    """A run from its tables, by name, and its manifest as a mapping; see ``facts_of``."""
+    present = {name: table for name, table in tables.items() if len(table)}
+    return RunContent(present, facts_of(facts, present), findings_of(present))
+
+
+@dataclass(frozen=True)
+class RunReport:
+    """A run to be told in one language; ``numbers`` are those of its sections, by their keys."""
+
+    content: RunContent
     words: Words
     numbers: Mapping[str, int] = field(default_factory=dict[str, int])
+
+    @property
+    def tables(self) -> Mapping[str, pd.DataFrame]:
+        """The run's tables with rows, by name."""
+        return self.content.tables
+
+    @property
+    def facts(self) -> RunFacts:
+        """What its manifest says."""
+        return self.content.facts
+
+    @property
+    def findings(self) -> list[ConceptFindings]:
+        """What it found, concept by concept."""
+        return self.content.findings
 
     @cached_property
     def teller(self) -> Teller:
         """The sentences about the findings."""
-        return Teller(self.words)
+        return Teller(self.words, self.facts)
 
     @property
     def sets(self) -> list[SetFindings]:

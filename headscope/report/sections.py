@@ -29,6 +29,7 @@ from headscope.report.document import (
 )
 from headscope.report.escaping import code, plain
 from headscope.report.numbers import number
+from headscope.report.progress import STAGE_OF_SECTION, STAGE_OF_TABLE, is_told, progress, state
 from headscope.report.run_report import RunReport
 from headscope.report.telling import head_names
 from headscope.stats.ranking import OVERALL
@@ -48,8 +49,11 @@ def _intro(run: RunReport) -> Iterator[Block]:
     text += words("intro.profile", profile=code(facts.profile))
     text += words("intro.protocol", protocol=code(facts.protocol)) if facts.protocol else ""
     text += words("intro.seed", seed=plain(facts.seed))
-    text += words("intro.unfinished", status=plain(facts.status)) if facts.unfinished else ""
+    told = is_told(facts)
+    text += words("intro.unfinished", status=plain(facts.status)) if facts.unfinished and not told else ""
     yield Text(text + words("intro.end"))
+    if not told and (left_out := state(run)):
+        yield Text(left_out)
     yield from warnings_of(run)
 
 
@@ -57,7 +61,10 @@ def warnings_of(run: RunReport) -> Iterator[Text]:
     """What a reader must know before all else: a confounded protocol, tables that are missing."""
     if run.facts.protocol == "phase6":
         yield Text(run.words("intro.phase6"), quoted=True)
-    lacking = [code(name) for name in EXPECTED_TABLES if name not in run.tables]
+    known = {stage.name for stage in run.facts.stages if not stage.done}
+    lacking = [
+        code(name) for name in EXPECTED_TABLES if name not in run.tables and STAGE_OF_TABLE.get(name) not in known
+    ]
     if lacking:
         tables = run.words.listed(lacking, by="items")
         yield Text(run.words("intro.lacking", len(lacking), tables=tables), quoted=True)
@@ -136,7 +143,7 @@ def _ranking(run: RunReport) -> Iterator[Block]:
     yield run.say("ranking.about")
     for by in kinds:
         yield Heading(run.words("ranking.by_screen" if by == "screen" else "ranking.by_effect"))
-        yield cells.ranking_table(ranking, by)
+        yield cells.ranking_table(ranking, by, run.teller)
     yield Space()
 
 
@@ -158,7 +165,7 @@ def _layers(run: RunReport) -> Iterator[Block]:
 def _beside(run: RunReport) -> Iterator[Block]:
     both = [found for found in run.findings if found.looked and found.alone]
     for found in both:
-        table = cells.beside_table(run.tables, found.concept, run.teller)
+        table = cells.beside_table(run.content.ranked, found.concept, run.teller)
         yield Heading(run.words("beside.top", len(table.rows), concept=plain(found.concept)))
         yield table
     yield Space() if both else run.say("beside.none")
@@ -168,8 +175,10 @@ def _fast(run: RunReport) -> Iterator[Block]:
     agreement, differing = fast_cells.agreement_table(run.tables), fast_cells.disagreement_table(run.tables)
     if agreement.rows or differing.rows:
         yield run.say("fast.about")
+    if agreement.rows:
         yield agreement
         yield from (run.say("fast.note", note=plain(note)) for note in run.remarks("agreement"))
+    if differing.rows:
         yield run.say("fast.differ")
         yield differing
 
@@ -183,6 +192,8 @@ def _judged(run: RunReport) -> Iterator[Block]:
         yield run.say("judged.none")
         return
     yield rules_of(run)
+    if measured := measured_of(run):
+        yield Text(measured)
     yield cells.verdict_counts(run.findings, run.teller)
     for found in run.findings:
         table = cells.verdict_table(found, run.teller)
@@ -195,6 +206,12 @@ def _judged(run: RunReport) -> Iterator[Block]:
 def rules_of(run: RunReport) -> Text:
     """By what rules heads were judged."""
     return run.say("judged.rules", limits=run.limits, limit=number(run.smallest_share))
+
+
+def measured_of(run: RunReport) -> str:
+    """Of how many heads more than the deciding effect was measured; empty where of all."""
+    lacking, swept = run.facts.n_not_measured, run.content.n_swept
+    return run.words("judged.measured", n=swept - lacking, of=swept) if 0 < lacking <= swept else ""
 
 
 def _control(run: RunReport) -> Iterator[Block]:
@@ -238,11 +255,13 @@ def n_confirmatory(tables: Mapping[str, pd.DataFrame]) -> int:
 
 
 def _notes(run: RunReport) -> Iterator[Block]:
-    n_tests = n_confirmatory(run.tables)
-    keys = ["confirmatory" if n_tests else "exploratory", "attention", "repair", "off_data", "templates"]
+    n_tests, facts = n_confirmatory(run.tables), run.facts
+    keys = ["confirmatory"] if n_tests else [] if facts.awaits("sweep") else ["exploratory"]
+    keys += ["attention"] if facts.awaits("sweep") else ["attention", "repair"]
+    keys += ["templates"] if facts.awaits("verdicts") else ["off_data", "templates"]
     keys += ["detectable", "absent"]
-    keys += ["phase6"] if run.facts.protocol == "phase6" else []
-    keys += ["bundled"] if run.facts.bundled else []
+    keys += ["phase6"] if facts.protocol == "phase6" else []
+    keys += ["bundled"] if facts.bundled else []
     notes = [run.say(f"notes.{key}", n_tests).text for key in (*keys, "rounded")]
     warnings = [run.words("notes.warning", warning=plain(warning)) for warning in run.facts.warnings]
     yield Items([*notes, *warnings])
@@ -278,6 +297,7 @@ SECTIONS: dict[str, tuple[Tell, dict[str, Tell]]] = {
 }
 """The numbered sections by the key of their words, each with its parts."""
 NUMBERS = {key: number for number, key in enumerate(SECTIONS, start=1)}
+_SHOWING = (Table, Picture)
 _ONLY_WITH_SETS = ("joint", "growing", "examples")
 _ONLY_WITH_PATCHES = ("patch_texts", "patch_agreement", "dissociation")
 
@@ -289,14 +309,29 @@ def sections_of(run: RunReport) -> Iterator[Section]:
     named = run.words("intro.concepts_by").join(concepts) or run.words("intro.the_concepts")
     title = run.words("intro.title", model=plain(run.facts.model), concepts=named)
     yield Section("intro", title, 1, list(_intro(run)))
+    if is_told(run.facts):
+        yield Section("progress", run.words("progress.title"), 2, list(progress(run)))
     for key, (tell, parts) in SECTIONS.items():
         blocks = list(tell(run))
-        yield Section(key, f"{NUMBERS[key]}. {run.words(f'{key}.title')}", 2, blocks)
+        if not _awaited(key, blocks, run):
+            yield Section(key, f"{NUMBERS[key]}. {run.words(f'{key}.title')}", 2, blocks)
         patched = any(isinstance(block, Table) for block in blocks)
         for part, tell_part in parts.items():
             if (part in _ONLY_WITH_SETS and not run.sets) or (part in _ONLY_WITH_PATCHES and not patched):
                 continue
             blocks = list(tell_part(run))
-            if blocks:
+            if blocks and not _awaited(part, blocks, run):
                 part_title = run.words.entries[part].get("title", "")
                 yield Section(part, str(part_title), 3, blocks)
+
+
+def _awaited(key: str, blocks: list[Block], run: RunReport) -> bool:
+    """Whether a section has nothing to show yet: the table of stages says what is to come, and it need not."""
+    facts = run.facts
+    if any(isinstance(block, _SHOWING) for block in blocks):
+        return False
+    if key == "pictures":
+        return is_told(facts) and facts.unfinished
+    if key == "discussion":
+        return is_told(facts) and not run.findings
+    return facts.awaits(STAGE_OF_SECTION.get(key, ""))

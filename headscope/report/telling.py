@@ -12,6 +12,7 @@ from typing import Any
 
 from headscope.report.escaping import plain
 from headscope.report.evidence import Effect
+from headscope.report.facts import RunFacts
 from headscope.report.findings import CARRIERS, ELSEWHERE, OWN_CARRIERS, WAY, ConceptFindings, SetFindings
 from headscope.report.numbers import as_float, count, equation, interval, number, share
 from headscope.report.words import Words
@@ -40,8 +41,15 @@ def head_names(heads: object) -> str:
 class Teller:
     """The sentences about a run's findings in one language."""
 
-    def __init__(self, words: Words) -> None:
+    def __init__(self, words: Words, facts: RunFacts | None = None) -> None:
         self.words = words
+        self._facts = facts
+        self.too_small = words("missing.too_small") if facts and facts.n_not_measured else ""
+        """Why a head has no second edit and no damage, as a clause; empty where every head has them."""
+
+    def awaits(self, stage: str) -> bool:
+        """Whether a stage of the run is still open."""
+        return bool(self._facts and self._facts.awaits(stage))
 
     def missing(self, effect: Effect) -> str:
         """Why an effect has no p, as a clause; empty where it has one."""
@@ -78,17 +86,20 @@ class Teller:
         chosen = words("headline.by_halves" if len(top_sets) > 1 else "headline.by_both")
         for one in top_sets:
             parts.append(words.sentences(self._together(one, "" if parts else name, chosen), self._among(one)))
-        if not parts and found.sets:
-            parts += [self._together(one, name) for one in found.sets]
-        if not parts and found.looked:
-            parts.append(words("headline.looking", name=name, looking=self._looking(found)))
+        parts += [] if parts else [self._together(one, name) for one in found.sets]
+        if not parts and found.looked and not found.alone:
+            key = "headline.looking_awaits" if self.awaits("sweep") else "headline.looking"
+            parts.append(words(key, name=name, looking=self._looking(found)))
         if not parts and (found.alone or found.predicted or found.patched):
             texts = [self._alone(found)] if found.alone else []
-            texts += [self._predicted(found)] if found.predicted else []
+            texts += [self._predicted(found)] if found.predicted and not found.looked else []
             texts += [self._patched(found)] if found.patched else []
+            texts += [words("headline.awaits_verdicts")] if self.awaits("verdicts") else []
             text = words.sentences(texts[0], *map(_capital, texts[1:]))
             parts.append(words("glue.named", name=name, text=text))
-        return words("glue.sentences").join(parts) or words("headline.nothing", name=name)
+        if not parts and found.assay is not None:
+            return words("headline.shown", name=name, evidence=self.evidence(found.assay))
+        return words.sentences(*parts) or words("headline.nothing", name=name)
 
     def _carried(self, found: ConceptFindings, name: str) -> str:
         words = self.words

@@ -11,8 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from headscope.errors import RequestError
-from headscope.report.markdown import render_markdown
-from headscope.report.page import render_page
+from headscope.report.markdown import markdown_of
+from headscope.report.page import page_of
+from headscope.report.run_report import content_of
+from headscope.report.sections import sections_of
+from headscope.report.words import languages as known_languages
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,12 +27,15 @@ PAGE = "report.html"
 _FILES = ("manifest.json", "arrays.safetensors", "head_scores.json")
 
 
-def write_report(run: Run, languages: Sequence[str] = ("en", "ja"), *, status: str | None = None) -> list[Path]:
+def write_report(run: Run, languages: Sequence[str] = ("en", "ja"), *, status: str = "finished") -> list[Path]:
     """Write the report in each language, and the page.
 
     Args:
         run: a run opened to write; its manifest, tables, arrays and the names of its pictures are read.
         languages: of the Markdown; the page holds every language and opens in the first of these.
+        status: of a run that is being made, as its report tells it: by default that of the finished run; ``running``
+            makes a page that loads itself again. A run that was opened has the status of its manifest, and one that
+            was running when its process ended was stopped.
 
     Returns:
         The files written: the languages in their order, then the page.
@@ -43,8 +49,17 @@ def write_report(run: Run, languages: Sequence[str] = ("en", "ja"), *, status: s
     problems += more
     facts = facts_from(run)
     facts["warnings"] = [*facts["warnings"], *problems]
-    texts = {file_name(language): render_markdown(tables, facts, language) for language in languages}
-    texts[PAGE] = render_page(tables, facts, arrays, tuple(problems), next(iter(languages), "en"))
+    if run.making:
+        facts["status"] = status
+    elif facts["status"] == "running":
+        facts["status"] = "stopped"
+    content = content_of(tables, facts)
+    first = next(iter(languages), "en")
+    codes = dict.fromkeys((first, *languages, *known_languages()))
+    told = {code: content.told_in(code) for code in codes}
+    sections = {code: list(sections_of(run)) for code, run in told.items()}
+    texts = {file_name(code): markdown_of(sections[code], told[code].words) for code in languages}
+    texts[PAGE] = page_of(told, sections, arrays, tuple(problems))
     return [run.write_derived(name, text) for name, text in texts.items()]
 
 
@@ -79,13 +94,8 @@ def _problem(error: RequestError, run: Run) -> str:
 
 
 def facts_from(run: Run) -> dict[str, Any]:
-    """The manifest as a mapping, with the run's pictures and files, relative to its folder.
-
-    A run writes its report before it is finished, and the report tells of the finished run.
-    """
+    """The manifest as a mapping, with the run's pictures and files, relative to its folder."""
     facts = run.manifest.model_dump(mode="json")
-    if run.making:
-        facts["status"] = "finished"
     figures = sorted((run.path / "plots").glob("*.png"), key=lambda path: path.name)
     facts["figures"] = [f"plots/{path.name}" for path in figures]
     facts["artifacts"] = list(_artifacts(run))

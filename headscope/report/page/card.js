@@ -58,7 +58,7 @@ function stepHead(layer, head, step) {
 
 function verdictList(layer, head) {
   const rows = data.concepts.map((concept) => verdictOf.get(`${concept}\n${layer}:${head}`)).filter(Boolean);
-  if (!rows.length) return empty(t("card.no_verdict"));
+  if (!rows.length) return nothing("card.no_verdict", "verdicts");
   return make(
     "div",
     {},
@@ -80,7 +80,7 @@ function verdictList(layer, head) {
 // Shares of attention by region of the text, a column a concept, and the norm of what is written from each region.
 function regionTable(layer, head) {
   const rows = rowsOf(data.reads).filter((row) => row.layer === layer && row.head === head);
-  if (!rows.length) return empty(t("card.no_regions"));
+  if (!rows.length) return nothing("card.no_regions", "screen");
   const titles = [
     t("card.region"),
     ...rows.flatMap((row) => [t("card.share_of", {concept: row.concept}), t("columns.ci"), t("card.norm")]),
@@ -144,7 +144,10 @@ function measureTable(layer, head) {
     t("card.unit"),
     t("columns.templates"),
   ];
-  return scrolling(t("card.measures"), titles, rows.map(cells));
+  const table = scrolling(t("card.measures"), titles, rows.map(cells));
+  const has = (edit) => rows.some(({one}) => one.name === data.primary_outcome && one.edit === edit);
+  const lacks = data.not_measured && has(data.deciding_edit) && !has(data.agreeing_edit);
+  return lacks ? make("div", {}, table, make("p", {class: "fine"}, t("card.too_small"))) : table;
 }
 
 function stripPlace(id) {
@@ -158,7 +161,7 @@ function drawStrip(layer, head) {
   const found = data.concepts
     .map((concept) => ({concept, strip: data.strips[kind][concept]}))
     .filter(({strip}) => strip?.heads.includes(`${layer}:${head}`));
-  if (!found.length) return place.replaceChildren(empty(t("card.no_prompts")));
+  if (!found.length) return place.replaceChildren(nothing("card.no_prompts", "sweep"));
   const unit = kind === "effect" ? t("charts.effect") : t("charts.delta");
   const one =
     kind === "effect" ? measure("effect", data.primary_outcome, data.deciding_edit) : measure("screen", "attention");
@@ -270,7 +273,7 @@ function tokensOf(example, layer, head) {
 
 function textsOf(layer, head) {
   const mine = data.texts.filter((text) => !text.direction && text.heads.split(",").includes(`${layer}:${head}`));
-  if (!mine.length) return empty(t("card.no_texts"));
+  if (!mine.length) return nothing("card.no_texts", "texts");
   const edits = [...new Set(mine.map((text) => text.edit))];
   const kept = mine.filter(
     (text) => text.edit === (edits.includes(data.deciding_edit) ? data.deciding_edit : edits[0]),

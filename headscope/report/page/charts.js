@@ -1,13 +1,13 @@
 // Looking against doing, the largest effects, cumulative curves, layers.
-function noChart(id, text) {
+function noChart(id, path, stage) {
   const place = document.getElementById(id);
   place.style.minHeight = "0";
-  place.replaceChildren(empty(text));
+  place.replaceChildren(nothing(path, stage));
 }
 
 function drawScatter() {
   const rows = rowsOf(data.pairs);
-  if (!rows.length) return noChart("scatter", t("charts.no_scatter"));
+  if (!rows.length) return noChart("scatter", "charts.no_scatter", "sweep");
   const order = Object.keys(VERDICT_STYLES);
   const names = [...new Set(rows.map((row) => row.verdict || "no verdict"))].sort(
     (a, b) => order.indexOf(b.split(" (")[0]) - order.indexOf(a.split(" (")[0]),
@@ -55,7 +55,7 @@ function drawScatter() {
 
 function drawForest() {
   const one = measure("effect", data.primary_outcome, data.deciding_edit);
-  if (!one) return noChart("forest", t("charts.no_forest"));
+  if (!one) return noChart("forest", "charts.no_forest", "sweep");
   const rows = Object.entries(one.by_concept)
     .flatMap(([concept, columns]) => rowsOf(columns).map((row) => ({...row, concept})))
     .filter((row) => row.estimate !== null)
@@ -129,7 +129,7 @@ function drawPredicted() {
   const box = document.getElementById("predicted");
   if (!box) return undefined;
   const rows = rowsOf(data.predicted);
-  if (!rows.length) return noChart("predicted", t("charts.no_predicted"));
+  if (!rows.length) return noChart("predicted", "charts.no_predicted", "sweep");
   const reach = (key) => rows.map((row) => row[key]);
   const ends = [
     Math.min(...reach("estimate"), ...reach("exact_estimate")),
@@ -194,7 +194,7 @@ const CURVES = {top_k: ["#d55e00", "circle"], bottom_k: ["#0072b2", "square"]};
 function drawCurves() {
   const concepts = Object.keys(data.curves);
   if (!concepts.length) {
-    document.getElementById("curves-figure").replaceChildren(empty(t("charts.no_curves")));
+    document.getElementById("curves-figure").replaceChildren(nothing("charts.no_curves", "curves"));
     return;
   }
   const place = document.getElementById("curves");

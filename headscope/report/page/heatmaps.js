@@ -9,7 +9,7 @@ function mapMeasures() {
       id,
       label: t(`maps.${id}`),
       unit: said(one.unit),
-      note: t(`maps.${id}_note`),
+      note: [t(`maps.${id}_note`), ...(id === "zero" ? [said(data.measured)] : [])].join(" ").trim(),
       tested: Boolean(significance),
       diverging: true,
       mean: true,
@@ -106,7 +106,7 @@ function showMaps(one) {
     return box;
   });
   const draw = () => {
-    drawLegend(one, limit);
+    drawLegend(one, limit, grids);
     boxes.forEach((box, i) => drawMap(box, one, grids[i], limit));
   };
   draw();
@@ -116,11 +116,12 @@ function showMaps(one) {
   showMaps.redraw = draw;
 }
 
-function startMaps() {
+// `first`: the measure that is shown first, where the run has it.
+function startMaps(first = null) {
   const options = mapMeasures();
   const place = document.getElementById("measures");
   if (!options.length || !nLayers) {
-    document.getElementById("maps").append(empty(t("maps.no_heads")));
+    document.getElementById("maps").append(nothing("maps.no_heads", "screen"));
     document.getElementById("find").hidden = true;
     return;
   }
@@ -144,7 +145,12 @@ function startMaps() {
     choose(next);
     place.children[next].focus();
   });
-  choose(0);
+  choose(
+    Math.max(
+      0,
+      options.findIndex((one) => one.id === first),
+    ),
+  );
   redraws.push(() => showMaps.redraw());
   window.addEventListener(
     "resize",

@@ -27,8 +27,10 @@ document.getElementById("find").addEventListener("submit", (event) => {
 });
 document.getElementById("find-head").addEventListener("input", (event) => event.target.setCustomValidity(""));
 
+const before = history.state?.page ?? null;
+if (before) root.dataset.theme = before.theme;
 speak();
-startMaps();
+startMaps(before?.measure);
 requestAnimationFrame(() =>
   setTimeout(() => {
     drawScatter();
@@ -40,6 +42,8 @@ requestAnimationFrame(() =>
     startTables();
     openFromHash();
     window.addEventListener("hashchange", openFromHash);
+    if (before) restorePage(before);
+    keepFresh();
     document.body.dataset.ready = "true";
   }),
 );

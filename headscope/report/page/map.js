@@ -13,7 +13,8 @@ function meanGrid(_one, grids) {
       const values = grids
         .map((grid) => grid.cells[layer][head]?.value)
         .filter((value) => value !== undefined && value !== null);
-      return values.length
+      // Of a head that some concept lacks there is no mean over concepts.
+      return values.length && values.length === grids.length
         ? {value: values.reduce((a, b) => a + b, 0) / values.length, shown: null, row: null}
         : undefined;
     }),
@@ -149,7 +150,12 @@ function mapBox(one, grid, open = null) {
   return box;
 }
 
-function drawLegend(one, limit) {
+// Whether a map has a cell without a value where the model has a head.
+function hasBlank(grid) {
+  return data.heads_per_layer?.some((n, layer) => grid.cells[layer]?.slice(0, n).some((cell) => !cell)) ?? false;
+}
+
+function drawLegend(one, limit, grids = []) {
   const scale = one.diverging ? divergingScale() : sequentialScale();
   const ramp = make("span", {
     class: "ramp",
@@ -166,6 +172,9 @@ function drawLegend(one, limit) {
       ...(one.tested === false
         ? []
         : [make("span", {class: "veil", "aria-hidden": "true"}), make("span", {}, t("maps.veiled"))]),
+      ...(grids.some(hasBlank)
+        ? [make("span", {class: "blank", "aria-hidden": "true"}), make("span", {}, t("maps.unmeasured"))]
+        : []),
     );
 }
 

@@ -176,3 +176,8 @@ function strictestName(row) {
 function empty(text) {
   return make("p", {class: "empty"}, text);
 }
+
+// Why there is nothing: the stage of the run that measures it is still open, or it was not measured.
+function nothing(path, stage) {
+  return empty(t(data.awaited.includes(stage) ? "page.to_come" : path));
+}

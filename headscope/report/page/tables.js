@@ -68,7 +68,10 @@ const HEAD_COLUMNS = [
   rangeColumn("low", "high", t("columns.ci")),
   rangeColumn("sim_low", "sim_high", t("columns.sim_ci")),
   numberColumn("p", t("columns.p_max_t"), probability),
-  numberColumn("zero", t("columns.effect_zero")),
+  {
+    ...numberColumn("zero", t("columns.effect_zero")),
+    why: (row) => (data.not_measured && row.effect !== undefined && row.zero === undefined ? t("maps.too_small") : ""),
+  },
   numberColumn("specificity", t("columns.specificity")),
   wordColumn("attends", "answers", t("columns.attends")),
   wordColumn("verdict", "verdicts", t("columns.verdict")),
@@ -109,12 +112,14 @@ function startTables() {
     ? dataTable("heads", t("grids.heads"), [...HEAD_COLUMNS, ...added], rows, (row) =>
         openCard(row.layer, row.head, row.concept),
       )
-    : empty(t("maps.no_heads"));
+    : nothing("maps.no_heads", "screen");
   if (rows.length) heads.open = true;
   const layers = rowsOf(data.layers);
   place.append(
     heads,
-    layers.length ? dataTable("layers", t("grids.layers"), LAYER_COLUMNS, layers) : empty(t("grids.no_layers")),
+    layers.length
+      ? dataTable("layers", t("grids.layers"), LAYER_COLUMNS, layers)
+      : nothing("grids.no_layers", "screen"),
   );
   if (verdicts.length)
     place.append(
@@ -139,7 +144,7 @@ function startTables() {
 
 function startSets() {
   const place = document.getElementById("comparisons");
-  if (!data.sets.length) return place.append(empty(t("grids.no_sets")));
+  if (!data.sets.length) return place.append(nothing("grids.no_sets", "texts"));
   place.append(
     ...data.sets.map((one, at) => {
       const table = dataTable(
@@ -157,7 +162,7 @@ function startSets() {
 
 function startTexts() {
   const place = document.getElementById("text-list");
-  if (!data.texts.length) return place.append(empty(t("grids.no_texts")));
+  if (!data.texts.length) return place.append(nothing("grids.no_texts", "texts"));
   const keyOf = (text) => [text.concept, text.heads, text.edit, text.direction].join("\n");
   const sets = [...new Set(data.texts.map(keyOf))];
   const select = make(

@@ -126,7 +126,8 @@ def test_a_report_of_a_run_that_was_killed_says_so_and_leaves_it_unfinished(run:
     before = manifest.read_bytes()
     with Run.open(run, write=True) as opened:
         page = write_report(opened)[-1].read_text(encoding="utf-8")
-    assert "not finished (status: running)" in page
+    assert "not finished (status: stopped)" in page
+    assert '"refresh_seconds":null' in page
     assert manifest.read_bytes() == before
     assert (run / "shards").is_dir()
 

@@ -10,13 +10,12 @@ import pytest
 from headscope.plots.selecting import lone_effects
 from headscope.report import render_markdown, render_page
 from headscope.report.document import Table
-from headscope.report.facts import facts_of
 from headscope.report.findings import WAY, findings_of
 from headscope.report.html import cell_html
 from headscope.report.markdown import cell_text
 from headscope.report.numbers import number
 from headscope.report.page import PARTS, plotly_script
-from headscope.report.run_report import RunReport
+from headscope.report.run_report import content_of
 from headscope.report.sections import sections_of
 from headscope.report.telling import Teller
 from headscope.report.words import words_of
@@ -53,7 +52,7 @@ def tables() -> dict[str, pd.DataFrame]:
 
 
 def test_the_pages_tables_are_the_markdown_reports(tables: dict[str, pd.DataFrame]) -> None:
-    run = RunReport(tables, facts_of(fake_facts(), tables), findings_of(tables), words_of("en"))
+    run = content_of(tables, fake_facts()).told_in("en")
     sections = {section.key: section for section in sections_of(run)}
     page, report = render_page(tables, fake_facts()), render_markdown(tables, fake_facts(), "en")
     for key in (key for keys in PARTS.values() for key in keys if key in sections):
