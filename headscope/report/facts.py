@@ -119,8 +119,12 @@ def facts_of(facts: Mapping[str, Any], tables: Mapping[str, pd.DataFrame]) -> Ru
         figures=tuple(map(str, facts.get("figures") or ())),
         artifacts=tuple(map(str, facts.get("artifacts") or ())),
         stages=tuple(_stage(one) for one in _listed(facts.get("stages")) if isinstance(one, Mapping)),
-        n_not_measured=int(as_float(_mapping(_mapping(facts.get("record")).get("sweep")).get("not_measured", 0))),
+        n_not_measured=_count(_mapping(_mapping(facts.get("record")).get("sweep")).get("not_measured")),
     )
+
+
+def _count(value: Any) -> int:
+    return value if isinstance(value, int) else 0
 
 
 def _stage(told: Mapping[str, Any]) -> Stage:

@@ -132,6 +132,15 @@ def test_a_finished_run_that_did_everything_says_nothing_of_stages(whole: Any) -
     assert 'http-equiv="refresh"' not in page
 
 
+def test_a_run_whose_pictures_are_being_made_says_so(whole: Any) -> None:
+    tables, facts = whole
+    told = {**facts, "status": "running", "stages": stages_after(STAGES[-1])}
+    for language in LANGUAGES:
+        report = render_markdown(tables, told, language)
+        assert words_of(language)("progress.writing") in report
+        assert words_of(language)("pictures.none") not in report
+
+
 def test_what_was_left_out_by_request_is_one_sentence(whole: Any) -> None:
     tables, facts = whole
     stages = [
