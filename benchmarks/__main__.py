@@ -6,6 +6,8 @@
 3. Printed: seconds (median of the rounds), the ratio to headscope's time of the same round (median, lowest, highest),
    the ratio to the floor, the peak of memory above the start of the run, and the largest difference from the
    reference's values. A way too slow to run whole runs on every k-th item and is scaled; the table says so.
+4. A trained model, SmolLM2, is fetched from the package index for the whole job; where it cannot be had, the job is
+   left out, and the table says so.
 """
 
 from __future__ import annotations
@@ -20,12 +22,14 @@ import tempfile
 import time
 from pathlib import Path
 
+from benchmarks import smollm2
 from benchmarks.race import Contestant, Run, race
 from benchmarks.rivals import RIVALS, python_of
 from benchmarks.tasks import MADE, checkpoints, make_tasks
+from benchmarks.whole_job import WHOLE
 from benchmarks.writing import machine, record, table
 
-# Way -> every k-th item only, on the large checkpoint (see ``contestants/serving.py``).
+# Way -> every k-th item only, on the large checkpoints (see ``contestants/serving.py``).
 SAMPLED = {
     **{("headscope", "sweep", way): 6 for way in ("recommended", "unpacked", "plain")},
     ("floor", "sweep", "floor"): 6,
@@ -35,7 +39,12 @@ SAMPLED = {
     ("transformer_lens 4", "sweep", "recommended"): 36,
     ("nnsight", "sweep", "recommended"): 36,
     ("transformers", "sweep", "recommended"): 36,
+    ("headscope", "whole", "recommended"): 7,
+    ("transformer_lens 4", "whole", "recommended"): 90,  # some of these heads are headscope's, so values are compared
+    ("transformers", "whole", "recommended"): 90,
 }
+LLAMAS = ("headscope", "transformers", "transformer_lens 4")
+"""Who can load a Llama here."""
 
 
 def main() -> None:
@@ -51,11 +60,15 @@ def main() -> None:
     arguments = parser.parse_args()
     runs: list[Run] = []
     versions: dict[str, dict[str, str]] = {}
-    models = [MADE] if arguments.quick else arguments.models
+    models = [MADE] if arguments.quick else [model for model in arguments.models if is_wanted(model, arguments.jobs)]
+    left_out: dict[str, str] = {}
     for model in models:
         with tempfile.TemporaryDirectory() as scratch:
-            runs += race_on(model, Path(scratch), arguments, versions)
-    facts = machine(arguments.threads)
+            try:
+                runs += race_on(model, Path(scratch), arguments, versions)
+            except smollm2.NotAtHandError as reason:
+                left_out["left out"] = f"{model}, {WHOLE} ({reason})"
+    facts = machine(arguments.threads) | left_out
     started = start_up()
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     content = record(runs, versions, facts) | {"start_up_seconds": started}
@@ -65,18 +78,23 @@ def main() -> None:
     print(f"\nwritten: {arguments.out}")
 
 
+def is_wanted(model: str, jobs: list[str]) -> bool:
+    """Whether a checkpoint has one of the jobs asked for: SmolLM2, which is fetched, has the whole one alone."""
+    return model != smollm2.NAME or WHOLE.startswith(tuple(jobs) or ("",))
+
+
 def race_on(model: str, scratch: Path, arguments: argparse.Namespace, versions: dict[str, dict[str, str]]) -> list[Run]:
     """All rounds on one checkpoint; ``versions`` is filled in."""
     tasks = make_tasks(scratch, model, quick=arguments.quick, threads=arguments.threads)
-    contestants = [
-        Contestant.start("floor", None, scratch),
-        Contestant.start("headscope", None, scratch),
-        Contestant.start("transformers", None, scratch),
-        *(Contestant.start(name, python_of(name), scratch) for name in arguments.rivals if name != "none"),
-    ]
+    rivals = [name for name in arguments.rivals if name != "none"]
+    names = ["floor", "headscope", "transformers", *rivals]
+    if model == smollm2.NAME:
+        names = [name for name in names if name in LLAMAS]
+    pythons = {name: python_of(name) if name in rivals else None for name in names}
+    contestants = [Contestant.start(name, python, scratch) for name, python in pythons.items()]
     wanted = tuple(arguments.jobs) or ("",)
     jobs = {name: task for name, task in tasks["jobs"].items() if name.startswith(wanted)}
-    runs = race(contestants, model, jobs, arguments.rounds, SAMPLED if model == MADE else {})
+    runs = race(contestants, model, jobs, arguments.rounds, SAMPLED if model in (MADE, smollm2.NAME) else {})
     for one in contestants:
         versions[one.name] = one.versions
         one.stop()

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ SCRIPTS = {
 
 
 WARM_EVERY = {"sequences": 10, "heads": 72}
-"""Of what a job is scaled by, every so many are run before the clock starts."""
+"""Of what a job is scaled by, every so many are run before the clock starts; of the whole job one head."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,7 @@ class Run:
         held_mib: the same above the loaded model: with what earlier runs left to be used again.
         values: what was measured, as an array; of the sampled items only.
         items: which those are.
+        parts: seconds of a job's parts, where it was timed in parts; the last is what was scaled.
     """
 
     model: str
@@ -59,6 +60,7 @@ class Run:
     held_mib: float = np.nan
     values: np.ndarray | None = None
     items: tuple[int, ...] = ()
+    parts: Mapping[str, float] = field(default_factory=dict)
 
 
 class Contestant:
@@ -122,9 +124,13 @@ def race(
             turn = number % len(entries)
             for one, way in entries[turn:] + entries[:turn]:
                 every = sampled.get((one.name, task["kind"], way), 1)
-                one.run(job, way, WARM_EVERY[task["scaled_by"]])
+                n_items = len(task[task["scaled_by"]])
+                one.run(job, way, n_items if task["kind"] == "whole" else WARM_EVERY[task["scaled_by"]])
                 answer = one.run(job, way, every)
-                seconds = answer["seconds"] * len(task[task["scaled_by"]]) / len(answer["items"])
+                once = answer["once"]
+                grows = answer["seconds"] - sum(once.values())
+                grows *= n_items / len(answer["items"])
+                seconds = sum(once.values()) + grows
                 runs.append(
                     Run(
                         model,
@@ -139,6 +145,7 @@ def race(
                         answer["held_mib"],
                         answer["values"],
                         tuple(answer["items"]),
+                        {**once, f"every one of {task['scaled_by']}": grows} if once else {},
                     )
                 )
                 print(f"  {model}, {job}: {one.name}, {way}: {seconds:.2f} s", file=sys.stderr)

@@ -2,8 +2,9 @@
 
 The main checkpoint has GPT-2-small's shape and random weights: the time of a matrix product does not depend on what is
 in it, so it times like a trained one, and nothing has to be downloaded. Its ids come from GPT-2's own tokenizer where
-the reference material lies beside the project, else from the bundled model's. The others are the bundled model and,
-where they lie beside the project, trained checkpoints of GPT-2's kind, each with its own tokenizer.
+the reference material lies beside the project, else from the bundled model's. The others are the bundled model, SmolLM2
+from the package index for the whole job, and, where they lie beside the project, trained checkpoints of GPT-2's kind,
+each with its own tokenizer.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ import torch
 from transformers import AutoTokenizer, GPT2Config, GPT2LMHeadModel, GPT2Tokenizer
 
 import headscope
+from benchmarks import smollm2
+from benchmarks.whole_job import WHOLE, whole_task
 from headscope.measure.lexicons import concept_tokens
 from headscope.profiles.loading import load_profile
 from headscope.profiles.types import Profile, Prompt
@@ -33,8 +36,9 @@ MADE = "gpt2-small"
 
 
 def checkpoints() -> dict[str, Path | None]:
-    """Name -> folder of every checkpoint at hand; None for the one that is made."""
-    found: dict[str, Path | None] = {MADE: None, "demo": Path(headscope.__file__).parent / "models" / "demo"}
+    """Name -> folder of every checkpoint at hand; None for the one that is made and the one that is fetched."""
+    demo = Path(headscope.__file__).parent / "models" / "demo"
+    found: dict[str, Path | None] = {MADE: None, "demo": demo, smollm2.NAME: None}
     for config in sorted((SHARED / "models").glob("*/config.json")):
         if json.loads(config.read_text(encoding="utf-8"))["model_type"] == "gpt2":  # what all contestants can load
             found[config.parent.name] = config.parent
@@ -42,7 +46,15 @@ def checkpoints() -> dict[str, Path | None]:
 
 
 def make_tasks(folder: Path, model: str, *, quick: bool, threads: int) -> dict[str, Any]:
-    """Write ``tasks.json``, and the checkpoint if it is made, into ``folder``; returns what the file holds."""
+    """Write ``tasks.json``, and the checkpoint if it is made, into ``folder``; returns what the file holds.
+
+    Raises:
+        NotAtHandError: the checkpoint is one that cannot be fetched here.
+    """
+    if model == smollm2.NAME:
+        checkpoint = smollm2.folder()
+        whole = whole_task(checkpoint, load_profile("baseline"), CONCEPT, max_tokens=N_TOKENS, n_prompts=None)
+        return _written(folder, checkpoint, threads, {WHOLE: whole})
     given = checkpoints()[model]
     checkpoint = folder / "checkpoint" if given is None else given
     tokenizer = _tokenizer() if given is None else AutoTokenizer.from_pretrained(given)
@@ -72,6 +84,12 @@ def make_tasks(folder: Path, model: str, *, quick: bool, threads: int) -> dict[s
     if study and model == MADE:
         texts = [text for path in study for text in json.loads(path.read_text(encoding="utf-8"))["prompts"]]
         jobs["screen the study's 280 prompts"] = _screen_texts(encoder, texts[: keep and 4 * keep])
+    if quick:
+        jobs[WHOLE] = whole_task(checkpoint, profile, CONCEPT, max_tokens=N_TOKENS, n_prompts=keep)
+    return _written(folder, checkpoint, threads, jobs)
+
+
+def _written(folder: Path, checkpoint: Path, threads: int, jobs: dict[str, Any]) -> dict[str, Any]:
     tasks = {"checkpoint": str(checkpoint), "threads": threads, "jobs": jobs}
     (folder / "tasks.json").write_text(json.dumps(tasks), encoding="utf-8")
     return tasks

@@ -66,6 +66,10 @@ def table(runs: Sequence[Run], versions: Mapping[str, Mapping[str, str]], facts:
             f"| {times_ours} | {times_floor} "
             f"| {row['peak_mib']:.0f} | {_said(row['difference'])} |"
         )
+    for run in runs:
+        if run.parts and run.round == 0:
+            parts = ", ".join(f"{part} {seconds:.2f} s" for part, seconds in run.parts.items())
+            lines += ["", f"{run.model}, {run.job}, {run.contestant}, first round: {parts}"]
     told = [f"{name}: " + ", ".join(f"{p} {v}" for p, v in of.items()) for name, of in versions.items()]
     return "\n".join([*lines, "", ", ".join(f"{name} {value}" for name, value in facts.items()), "", *told])
 

@@ -8,7 +8,9 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
-from serving import Way, serve
+import xarray as xr
+from serving import InParts, Way, serve
+from whole import timed
 
 from headscope.heads import Head, HeadSet
 from headscope.measure.attention import Probe, read_probes
@@ -27,11 +29,24 @@ from headscope.profiles.loading import load_profile
 from headscope.report.writing import write_report
 from headscope.runs.folder import Run
 from headscope.settings import Keeping, Writing
+from headscope.stats import effects_table
 from headscope.study import Study
+from headscope.terms import REQUESTED
 from headscope.tokens import Row, Tokens, tree_row
-from headscope.verbs.ablate import ablate
+from headscope.verbs.ablate import AblationResult, ablate
+from headscope.verbs.continuations import (
+    generated_blocks,
+    sampling_of,
+    scorer_of,
+    study_metrics,
+    texts_table,
+    write_texts,
+    writing_facts,
+)
+from headscope.verbs.effect_rows import edited_sets
 from headscope.verbs.run_folder import begin_run, write_results
 from headscope.verbs.screen import screen as screen_verb
+from headscope.verbs.sweep import sweep as sweep_verb
 
 
 def asked(name: str, n_prompt: int, sequences: list[list[int]], *, pack: bool) -> PromptLayout:
@@ -43,15 +58,19 @@ def asked(name: str, n_prompt: int, sequences: list[list[int]], *, pack: bool) -
     return PromptLayout(name, "concept", "template", prompt, tuple(tokens), rows, members)
 
 
-def _phase6(model: HeadModel, task: dict[str, Any]) -> list[int]:
-    """Screening and ablation of the study's design, each with its tests, run folder, plots and report."""
+def _phase6(model: HeadModel, task: dict[str, Any], *, ours: bool) -> list[int]:
+    """Screening and ablation of the study's design, each with its tests, run folder, plots and report.
+
+    ``ours``: log-odds after readouts and damage too, which the study does not measure.
+    """
     profile = load_profile("baseline")
     head = "{}:{}".format(*task["head"])
     with TemporaryDirectory() as scratch:
         study = Study(model, profile, batch_tokens=most_batch_tokens(model))
         screened = screen_verb(study, protocol="phase6")
         writing = Writing(max_tokens=task["max_tokens"], greedy=True, stop_at_eos=False, keyword_counting="phase6")
-        ablated = ablate(study.only("gratitude"), head, edits=["zero_keep_bias"], writing=writing)
+        ablation = ablate if ours else _texts_alone
+        ablated = ablation(study.only("gratitude"), head, edits=["zero_keep_bias"], writing=writing)
         for verb, result in (("screen", screened), ("ablate", ablated)):
             with begin_run(verb, study, {}, Keeping(Path(scratch) / verb)) as folder:
                 write_results(folder, {verb: result})
@@ -59,6 +78,41 @@ def _phase6(model: HeadModel, task: dict[str, Any]) -> list[int]:
                 write_plots(opened)
                 write_report(opened, languages=("en",))
     return []
+
+
+def _texts_alone(study: Study, heads: str, *, edits: list[str], writing: Writing) -> AblationResult:
+    """Of ``ablate`` what the study measures: texts of both arms, their counts and sentiment, with tests."""
+    edited = edited_sets([study.model.head_set(heads)], edits, REQUESTED)
+    sampling, scorer = sampling_of(study, writing), scorer_of(study, writing)
+    written = write_texts(study, edited, sampling, scorer, writing.keyword_counting)
+    metrics = study_metrics(written, scorer, tuple(study.profile.concepts), writing.keyword_counting)
+    blocks = generated_blocks(study, edited, written, writing.scope)
+    tables = {
+        "effects": effects_table(blocks, seed=study.seed),
+        "texts": texts_table(study, [edit.arm for edit in edited], written),
+    }
+    record = writing_facts(study, sampling, scorer) | {
+        "heads": heads, "edits": edits, "keyword_counting": writing.keyword_counting, "warnings": [],
+        "baseline_metrics": metrics[0], "edited_metrics": {edits[0]: metrics[1]}, "seed": study.seed,
+        "concepts": list(study.names),
+    }  # fmt: skip
+    return AblationResult(tables, xr.Dataset(), record, "effects", tuple(blocks))
+
+
+def _whole(model: HeadModel, task: dict[str, Any]) -> InParts:
+    """Its verbs, with their tests and intervals and the outcomes that rivals leave out; values as rivals give them."""
+    once: dict[str, float] = {}
+    heads, written = (",".join(f"{layer}:{head}" for layer, head in task[part]) for part in ("heads", "written"))
+    study = Study(model, load_profile("baseline")).only(task["concept"], task["names"])
+    with timed(once, "attention"):
+        attention = screen_verb(study).values["attention"].sel(prompt=task["names"])
+    with timed(once, "texts of both arms, their log-odds and damage; means over control prompts"):
+        writing = Writing(max_tokens=task["max_tokens"], greedy=True, stop_at_eos=False)
+        ablate(study, written, edits=["mean"], writing=writing)
+    swept = sweep_verb(study, heads=heads, edits=["mean"]).values
+    log_odds = swept["edited"].sel(lexicon=task["concept"], prompt=task["names"])
+    looks = [attention.sel(layer=layer, head=head) for layer, head in task["heads"]]
+    return InParts(np.concatenate([log_odds, looks], axis=1), once)
 
 
 def load(folder: str) -> dict[str, Way]:
@@ -102,7 +156,9 @@ def load(folder: str) -> dict[str, Way]:
         return measured.edited[outcomes[0].name]
 
     return {
-        "phase6/recommended": partial(_phase6, model),
+        "phase6/recommended": partial(_phase6, model, ours=True),
+        "phase6/its outcomes": partial(_phase6, model, ours=False),
+        "whole/recommended": partial(_whole, model),
         "growth/recommended": lambda task: screen(task, pack=True),
         "screen/recommended": lambda task: screen(task, pack=True),
         "screen/unpacked": lambda task: screen(task, pack=False),

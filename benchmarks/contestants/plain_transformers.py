@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
+from plain_whole import library
 from serving import Way, by_length, last_to_keys, log_odds, padded, serve
 from transformers import AutoModelForCausalLM
+from whole import whole
 
 BATCH = 32
 
@@ -67,6 +70,7 @@ def load(folder: str) -> dict[str, Way]:
         "long/forward": forward,
         "generate/recommended": generate,
         "sweep/recommended": sweep,
+        "whole/recommended": partial(whole, library(fused, partial(patterns, size=BATCH))),
     }
 
 

@@ -2,8 +2,9 @@
 
 A contestant is a script run by its own Python with the tasks' file as argument. Each line of its input asks for one
 job: ``{"job", "way", "every", "out"}``. ``every`` k means: only every k-th item, for warming up and for ways too slow
-to run whole. It saves what it computed to ``out`` and answers one line: seconds, the peak of memory above the start
-of the run and above the loaded model, and which items ran.
+to run whole. It saves what it computed to ``out`` and answers one line: seconds, and of them those of parts that run
+once however many items there are; the peak of memory above the start of the run and above the loaded model; and which
+items ran.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,14 @@ import torch
 
 Way = Callable[[dict[str, Any]], Any]
 MIB = 2**20
+
+
+@dataclass(frozen=True)
+class InParts:
+    """What a way gives back of which not all grows with the items: its values, and seconds of the parts that do not."""
+
+    values: Any
+    once: dict[str, float]
 
 
 def serve(packages: Sequence[str], load: Callable[[str], dict[str, Way]]) -> None:
@@ -48,9 +58,10 @@ def serve(packages: Sequence[str], load: Callable[[str], dict[str, Way]]) -> Non
         with torch.no_grad():
             values = ways[f"{task['kind']}/{asked['way']}"](task)
         seconds = time.perf_counter() - started
-        np.save(asked["out"], np.asarray(values))
+        found = values if isinstance(values, InParts) else InParts(values, {})
+        np.save(asked["out"], np.asarray(found.values))
         memory = {"peak_mib": (_peak() - before) / MIB, "held_mib": (_peak() - loaded) / MIB}
-        print(json.dumps({"seconds": seconds, "items": items} | memory), file=answers)
+        print(json.dumps({"seconds": seconds, "once": found.once, "items": items} | memory), file=answers)
 
 
 def sampled(task: dict[str, Any], every: int) -> list[int]:
