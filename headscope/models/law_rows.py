@@ -57,20 +57,23 @@ def rows_alone(model: HeadModel, sequences: list[list[int]]) -> tuple[list[Float
     weight = getattr(head, "weight", None)
     if not (isinstance(weight, Tensor) and weight.dim() == 2 and weight.is_floating_point() and not weight.is_meta):
         weight = None
-    largest_sum, largest = 0.0, 0.0
+    largest_square, largest = 0.0, 0.0
+    squares: list[Tensor] = []
 
     def saw(_: Any, args: tuple[Tensor, ...], output: Tensor) -> None:
-        nonlocal largest_sum, largest
-        squares = args[0].float().square()
-        for some in () if weight is None else weight.split(_AT_ONCE):
-            sums = squares @ some.to(squares).square().T
-            largest_sum = max(largest_sum, math.sqrt(float(sums.max())))
+        nonlocal largest
+        squares.append(args[0].float().square().flatten(0, -2))
         largest = max(largest, float(output.abs().max()))
 
     with model.thread.hooks() as hooks:
         hooks.after(head, saw)
         alone = [all_logits(model, Batch.of_chains([ids], device=model.device))[0] for ids in sequences]
-    return alone, max(1.0, largest_sum / largest) if largest else 1.0
+    if not largest:
+        return alone, 1.0
+    together = torch.cat(squares)  # so that the words' embeddings, the largest matrix, are squared once
+    for some in () if weight is None else weight.split(_AT_ONCE):
+        largest_square = max(largest_square, float((together @ some.to(together).square().T).max()))
+    return alone, max(1.0, math.sqrt(largest_square) / largest)
 
 
 @dataclass(frozen=True)
