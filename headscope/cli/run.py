@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from headscope.cli import results
+from headscope.cli import console, results
 from headscope.cli.commands import command
 from headscope.cli.forecasting import print_run_forecast
 from headscope.cli.job import (
@@ -44,6 +44,7 @@ def run(job: Job, settings: RunSettings, judging: Judging, writing: Writing) -> 
     profile = job.profile()
 
     from headscope.pipeline import run
+    from headscope.pipeline.pace import seconds_of
     from headscope.report.words import check_language
     from headscope.verbs.enough_templates import require_verdicts
     from headscope.verbs.run_request import RunRequest
@@ -52,6 +53,8 @@ def run(job: Job, settings: RunSettings, judging: Judging, writing: Writing) -> 
     if judging.require_verdicts:
         require_verdicts(profile, job.settings.concepts)
     check_edits(settings.edits)
+    if settings.time is not None:
+        seconds_of(settings.time)
     request = RunRequest(**vars(settings), criteria=criteria_of(judging), writing=writing)
     study = job.study(profile)
     if job.printed.dry_run:
@@ -65,10 +68,11 @@ def run(job: Job, settings: RunSettings, judging: Judging, writing: Writing) -> 
         done = results.served(lambda: run(told, request, job.kept, runner=runner, part=part))
     page = done.path / "report.html"
     report = page if page.is_file() else done.path / "report.md"  # a run of before there were pages
-    ranking = done.table("ranking")
-    best = ranking[(ranking["by"] == "effect") & (ranking["rank"] <= _SHOWN)]
-    tables = [
-        ("Does the model show the concept?", done.table("assay"), "assay"),
-        ("The heads whose removal changes it most", best, "ranking"),
-    ]
+    tables = [("Does the model show the concept?", done.table("assay"), "assay")]
+    if "ranking" in done.tables:
+        ranking = done.table("ranking")
+        best = ranking[(ranking["by"] == "effect") & (ranking["rank"] <= _SHOWN)]
+        tables += [("The heads whose removal changes it most", best, "ranking")] if len(best) else []
+    if done.manifest.status == "stopped":
+        console.note(f"stopped {done.manifest.error}; the same command goes on")
     job.tell(done, {"report": str(report)}, tables, f"report: {report}")

@@ -72,6 +72,9 @@ class RunOptions(StudyOptions, WritingOptions, total=False):
     sets: bool
     share: float
     patching: bool
+    complete: bool
+    until: str | None
+    time: str | None
     negative_control: bool
     allow_low_coverage: bool
     languages: Sequence[str]

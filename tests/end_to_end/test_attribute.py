@@ -87,11 +87,11 @@ def test_without_gradients_an_exact_run_says_so_and_a_fast_one_is_refused(small_
 def test_a_sweep_of_hours_becomes_a_fast_run_that_says_so(
     small_profile: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("headscope.verbs.budget.LONGEST_SWEEP_HOURS", 0.0)
+    monkeypatch.setattr("headscope.verbs.budget.LONGEST_RUN_HOURS", 0.0)
     model, profile = load_model("demo"), load_profile(small_profile)
     options = {"top_k": 1, "top_n": 2, "n_random": 1, "max_tokens": 2, "concepts": "anger", "edits": ("mean",)}
     done = run(model, profile, tmp_path / "auto", patching=False, **options)
     assert done.manifest.request.options["budget"] == "fast"
-    assert any("the budget is fast: a sweep of every head counts as" in one for one in done.manifest.warnings)
+    assert any("the budget is fast: a run that edits every head counts as" in one for one in done.manifest.warnings)
     effects = done.table("effects")
     assert "confirmatory" not in set(effects["status"])

@@ -23,10 +23,12 @@ def areas(sizes, top, bottom, kept, noise=0.0):
     return found.set_index("area")["estimate"]
 
 
-def test_sizes_begin_at_one_double_with_halves_and_end_at_all_heads():
-    assert curve_sizes(16) == [1, 2, 3, 4, 6, 8, 12, 16]
-    assert curve_sizes(20) == [1, 2, 3, 4, 6, 8, 12, 16, 20]
+def test_sizes_are_mibs_shares_of_all_heads_to_the_nearest_head():
+    assert curve_sizes(1000) == [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000]
+    assert curve_sizes(144) == [1, 3, 7, 14, 29, 72, 144]
+    assert curve_sizes(16) == [1, 2, 3, 8, 16]
     assert curve_sizes(2) == [1, 2]
+    assert curve_sizes(1) == [1]
 
 
 def test_a_concept_in_its_first_head_alone():

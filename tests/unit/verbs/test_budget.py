@@ -12,10 +12,9 @@ from headscope.profiles.loading import load_profile
 from headscope.study import Study
 from headscope.verbs import budget as rule
 from headscope.verbs.budget import choose_budget, nominal_hours
-from headscope.verbs.forecast import forecast_sweep
+from headscope.verbs.run_plan import RunPlan
+from headscope.verbs.run_request import RunRequest
 from tests.laws.families import make, word_tokenizer
-
-EDITS = ("mean",)
 
 
 @pytest.fixture(scope="module")
@@ -30,19 +29,21 @@ def profile():
     return replace(whole, prompts=tuple(prompt for prompt in whole.prompts if prompt.template in kept))
 
 
-def test_a_sweep_of_hours_is_not_made_unasked(model, profile, monkeypatch):
-    study = Study(model, profile, concepts="anger")
-    controls, sweep = forecast_sweep(study, edits=EDITS).stages
-    assert controls.stage == "control states"
-    hours = nominal_hours(model, sweep.layer_tokens)
+def test_a_run_of_hours_is_not_made_unasked(model, profile, monkeypatch):
+    """The whole run decides: what it writes and compares counts as its sweep does."""
+    study, request = Study(model, profile, concepts="anger"), RunRequest()
+    plan = RunPlan(study, request, fast=False)
+    work = sum(one.layer_tokens for one in plan.counted.values())
+    hours = nominal_hours(model, work + plan.text_tokens * len(model.heads_per_layer))
+    assert work > 2 * plan.counted["sweep"].layer_tokens
     for limit, expected in ((hours * 1.01, "exact"), (hours * 0.99, "fast")):
-        monkeypatch.setattr(rule, "LONGEST_SWEEP_HOURS", limit)
-        chosen = choose_budget(study, "auto", no_gradients=None, edits=EDITS)
+        monkeypatch.setattr(rule, "LONGEST_RUN_HOURS", limit)
+        chosen = choose_budget(study, request, no_gradients=None)
         assert chosen.budget == expected
         assert (chosen.warning is not None) == (expected == "fast"), "a reader must be told that heads were left out"
         for asked in ("exact", "fast"):
-            assert choose_budget(study, asked, no_gradients=None, edits=EDITS).budget == asked
-    without = choose_budget(study, "auto", no_gradients="no kernel has one", edits=EDITS)
+            assert choose_budget(study, RunRequest(budget=asked), no_gradients=None).budget == asked
+    without = choose_budget(study, request, no_gradients="no kernel has one")
     assert without.budget == "exact"
     assert "no kernel has one" in without.why
 

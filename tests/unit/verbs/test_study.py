@@ -54,7 +54,7 @@ def counted(monkeypatch):
 def test_a_whole_run_passes_the_controls_once_a_kind_of_edit(model, profile, counted, tmp_path, monkeypatch):
     """Screen, regions, fast scores, sweep, top sets with text, random sets, random words, curves and patches."""
     for of_the_folder in ("write_plots", "write_report"):  # which never see the model
-        monkeypatch.setattr(f"headscope.pipeline.{of_the_folder}", lambda *_, **__: None)
+        monkeypatch.setattr(f"headscope.pipeline.line.{of_the_folder}", lambda *_, **__: None)
     hs.run(model, profile, tmp_path / "run", negative_control=True, n_random=3, max_tokens=2, languages=("en",))
     assert counted["control passes"] == 1
     assert counted["labels"] == 1
