@@ -20,6 +20,8 @@ _HEAD = """# The command line
 `headscope VERB --help` says the same. Exit codes: 0 done, 1 the work failed, 2 the request was wrong, 70 a fault of
 headscope (the message names a file with its stack trace), 130 and 143 stopped by Ctrl-C or SIGTERM. Results go to
 standard output; warnings, errors and progress to standard error; signs that the console lacks are spelled in ASCII.
+Progress is a bar for each stage on a terminal. Elsewhere, in a log file, it is a line as a stage begins and as it ends,
+and one a minute between: `sweep: 62 of 144, 3 min left`. `--quiet` and `--json` leave it out.
 A leading `~` of a path is the home folder, also in `--out=~/runs/mine`.
 `headscope --debug VERB ...` (or `HEADSCOPE_DEBUG=1`) shows the stack trace of an error.
 

@@ -1,7 +1,8 @@
 """What the user sees: tables on standard output, progress and warnings on standard error, or one JSON object.
 
-Standard output carries results only, so that it can be piped; progress bars appear on a terminal only. A console that
-cannot show a sign (Windows' cp1252 and cp932 lack many) gets its ASCII spelling. Files are UTF-8 whatever it can show.
+Standard output carries results only, so that it can be piped; progress is bars on a terminal and lines elsewhere. A
+console that cannot show a sign (Windows' cp1252 and cp932 lack many) gets its ASCII spelling. Files are UTF-8 whatever
+it can show.
 """
 
 from __future__ import annotations
@@ -11,9 +12,12 @@ import io
 import json
 import math
 import sys
+import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeAlias
+
+from headscope.cli.progress_lines import ProgressLines
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -51,13 +55,17 @@ def _spelled(error: UnicodeError) -> tuple[str, int]:
 
 
 @contextmanager
-def progress(quiet: bool = False) -> Generator[ProgressCall | None]:
-    """Bars with the time left, one for each stage, on standard error; None where there is no terminal to show them.
+def progress(quiet: bool = False, clock: Callable[[], float] = time.monotonic) -> Generator[ProgressCall | None]:
+    """On standard error a bar with the time left for each stage that runs, where that is a terminal; else lines.
 
-    The yielded function takes a stage's name, how much of it is done, and how much there is.
+    The yielded function takes a stage's name, how much of it is done, and how much there is; None where ``quiet``.
+    ``clock`` gives the seconds that the lines tell.
     """
-    if quiet or not sys.stderr.isatty():
+    if quiet:
         yield None
+        return
+    if not sys.stderr.isatty():
+        yield ProgressLines(note, clock)
         return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
@@ -70,6 +78,8 @@ def progress(quiet: bool = False) -> Generator[ProgressCall | None]:
             if stage not in tasks:
                 tasks[stage] = bars.add_task(stage, total=total)
             bars.update(tasks[stage], completed=done, total=total)
+            if done >= total:
+                bars.remove_task(tasks.pop(stage))
 
         yield advance
 
@@ -81,7 +91,7 @@ def say(text: str) -> None:
 
 def note(text: str) -> None:
     """One remark on standard error."""
-    print(text, file=sys.stderr)
+    print(text, file=sys.stderr, flush=True)
 
 
 def warn(text: str) -> None:

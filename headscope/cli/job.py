@@ -153,7 +153,7 @@ class Job:
         return self._runner_for(model, vars(self.loading)), self._place[1]
 
     def progress(self) -> Any:
-        """Bars, where somebody may look at them; see ``console.progress``."""
+        """Bars or lines, unless no one is to see them; see ``console.progress``."""
         return console.progress(self.printed.quiet or self.printed.json)
 
     def serve(

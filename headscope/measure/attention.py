@@ -20,7 +20,7 @@ import numpy.typing as npt
 import torch
 
 from headscope.measure.memory import in_halves
-from headscope.measure.protocols import Progress
+from headscope.measure.protocols import Progress, told
 from headscope.models.batches import batch_of
 from headscope.models.head_model import HeadModel
 from headscope.models.reading import RowQueries, read_attention
@@ -101,13 +101,11 @@ def read_probes(
     shape = (len(probes), len(model.heads_per_layer), max(model.heads_per_layer))
     values = {measure: np.full(shape, np.nan) for measure in MEASURES}
     plan = plan_batches([len(row) for row, _ in rows], batch_tokens, model.row_limits)
-    for done, members in enumerate(plan):
+    for members in told(plan, "attention", len(plan), progress):
         batch = [rows[index] for index in members]
         n_halved = in_halves(batch, lambda some: _read_batch(model, some, probes, by_sequence, values))
         if n_halved and halved is not None:
             halved(n_halved)
-        if progress is not None:
-            progress("attention", done + 1, len(plan))
     return values
 
 

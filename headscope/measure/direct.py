@@ -34,7 +34,7 @@ from headscope.measure.memory import in_halves
 from headscope.measure.outcomes import LogOdds, Outcome
 from headscope.measure.outcomes.log_odds import words_of
 from headscope.measure.outcomes.outcome import groups_of
-from headscope.measure.protocols import Progress, Result, Work, here
+from headscope.measure.protocols import Progress, Result, Work, here, told
 from headscope.models.batches import batch_of
 from headscope.models.head_model import HeadModel
 from headscope.models.law_rows import tolerance_of
@@ -98,13 +98,12 @@ def measure_direct(
     batches = plan_batches(lengths, batch_tokens, model.row_limits)
     plan = [_Piece(tuple(places[index] for index in members)) for members in batches]
     error, n_halved = 0.0, 0
-    for done, (piece, result) in enumerate(zip(plan, work(plan, passes.scores), strict=True)):
+    results = zip(plan, work(plan, passes.scores), strict=True)
+    for piece, result in told(results, "direct effects", len(plan), progress):
         for name, values in found.items():
             values[piece.prompts] += result[name]
         error = max(error, float(result["error"]))
         n_halved += int(result["n_halved"])
-        if progress is not None:
-            progress("direct effects", done + 1, len(plan))
     _check_additivity(model, error)
     return DirectScores(**found, additivity_error=error, n_halved=n_halved)
 

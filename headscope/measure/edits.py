@@ -21,7 +21,7 @@ from headscope.heads import HeadSet
 from headscope.measure.edit_kinds import KINDS, PATCH_KINDS, Array, EditKind, Places
 from headscope.measure.layout import PromptLayout
 from headscope.measure.memory import in_halves
-from headscope.measure.protocols import Progress
+from headscope.measure.protocols import Progress, told
 from headscope.models.batches import Batch, batch_of
 from headscope.models.editing import LayerEdit, editing, value_bias, watching_z
 from headscope.models.head_model import HeadModel
@@ -149,10 +149,8 @@ class ControlStates(ArmValues):
 
     def _run(self, model: HeadModel, batch_tokens: int, progress: Progress | None) -> None:
         plan = self.plan(model, self._controls, batch_tokens)
-        for done, batch in enumerate(plan):
+        for batch in told(plan, "control states", len(plan), progress):
             self.n_halved += in_halves(batch, lambda some: self._run_batch(model, some))
-            if progress is not None:
-                progress("control states", done + 1, len(plan))
 
     def _run_batch(self, model: HeadModel, places: Sequence[tuple[int, int]]) -> None:
         sums: list[tuple[int, int, Array]] = []  # taken over when the whole pass has run, so that it may be run again

@@ -28,7 +28,7 @@ from headscope.measure.edit_kinds import Places
 from headscope.measure.edits import Arm, ArmValues
 from headscope.measure.layout import PromptLayout
 from headscope.measure.memory import in_halves
-from headscope.measure.protocols import Progress, Result, Work, here
+from headscope.measure.protocols import Progress, Result, Work, here, told
 from headscope.measure.sampling import Sampling, choose, stop_ids
 from headscope.models.batches import Batch, batch_of
 from headscope.models.head_model import HeadModel
@@ -141,27 +141,29 @@ class TextPasses:
             ProfileError: a prompt, or the source of a patch, and its new tokens do not fit the model's context.
             RequestError: patterns or values are to be patched.
         """
-        self.states.check_writing()
-        running = [[self.layout_of(job) for job in self.jobs(p, 0)] for p in range(len(self.prompts))]
-        check_room(self.model, {one.id: one.n_prompt for unit in running for one in unit}, self.sampling.max_tokens)
-        _check_together(self.model, running)
+        pieces = self.plan()
         texts: list[list[list[tuple[int, ...]]]] = [
             [[() for _ in range(self.sampling.samples)] for _ in self.prompts] for _ in self.arms
         ]
-        pieces = self._plan(running)
-        for done, (piece, result) in enumerate(zip(pieces, work(pieces, self.run), strict=True)):
+        for piece, result in told(zip(pieces, work(pieces, self.run), strict=True), "texts", len(pieces), progress):
             ends = result["lengths"].cumsum()
             jobs = [job for unit in piece.units for job in self.jobs(*unit) if not job.is_source]
             for job, end, length in zip(jobs, ends, result["lengths"], strict=True):
                 texts[job.arm][job.prompt][job.sample] = tuple(result["ids"][end - length : end].tolist())
             if halved is not None:
                 halved(int(result["n_halved"]))
-            if progress is not None:
-                progress("generation", done + 1, len(pieces))
         return texts
 
-    def _plan(self, running: Sequence[Sequence[PromptLayout]]) -> list[TextPiece]:
-        """Which texts are written together; ``running``: what stands in the rows of each prompt."""
+    def plan(self) -> list[TextPiece]:
+        """Which texts are written together.
+
+        Raises:
+            ProfileError, RequestError: as ``write``.
+        """
+        self.states.check_writing()
+        running = [[self.layout_of(job) for job in self.jobs(p, 0)] for p in range(len(self.prompts))]
+        check_room(self.model, {one.id: one.n_prompt for unit in running for one in unit}, self.sampling.max_tokens)
+        _check_together(self.model, running)
         units = [(p, s) for p in range(len(self.prompts)) for s in range(self.sampling.samples)]
         # A unit's arms stand together, so that a difference between arms is never one between batches.
         in_a_row = [max(one.n_prompt for one in running[p]) for p, _ in units]

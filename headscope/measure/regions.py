@@ -19,7 +19,7 @@ from jaxtyping import Float
 
 from headscope.measure.attention import rows_of
 from headscope.measure.memory import in_halves
-from headscope.measure.protocols import Progress
+from headscope.measure.protocols import Progress, told
 from headscope.models.batches import batch_of
 from headscope.models.head_model import HeadModel
 from headscope.models.reading import RowQueries, read_attention
@@ -100,13 +100,11 @@ def read_regions(
     shape = (n_owners, len(model.heads_per_layer), max(model.heads_per_layer), len(REGIONS))
     totals = (np.zeros(shape), np.zeros(shape))
     plan = plan_batches([len(row) for row, _ in rows], batch_tokens, model.row_limits)
-    for done, members in enumerate(plan):
+    for members in told(plan, "regions", len(plan), progress):
         batch = [rows[index] for index in members]
         n_halved = in_halves(batch, lambda some: _read_batch(model, some, texts, owners, totals))
         if n_halved and halved is not None:
             halved(n_halved)
-        if progress is not None:
-            progress("regions", done + 1, len(plan))
     count = np.bincount(np.asarray(owners, dtype=np.int64), minlength=n_owners)[:, None, None, None]
     with np.errstate(invalid="ignore"):
         share, written = (np.where(count > 0, total / np.maximum(count, 1), np.nan) for total in totals)

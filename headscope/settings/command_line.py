@@ -130,7 +130,7 @@ class Json:
 class Printed(Json):
     """What is printed, and what is written beside the run."""
 
-    quiet: Annotated[bool, Option("No progress bars and no tables.", OUTPUT, "--quiet -q", request="")] = False
+    quiet: Annotated[bool, Option("No progress and no tables.", OUTPUT, "--quiet -q", request="")] = False
     top_n: Annotated[int, Option("Heads to list for each concept and over all.", OUTPUT, check=1, request="")] = 10
     dry_run: Annotated[
         bool,

@@ -21,7 +21,7 @@ from typing import Any
 import pandas as pd
 
 from headscope.errors import RequestError
-from headscope.measure.protocols import Progress
+from headscope.measure.protocols import Progress, told
 from headscope.stats.attending import YES
 from headscope.stats.ranking import OVERALL
 from headscope.stats.regions import places_read, shares_of
@@ -101,12 +101,8 @@ def check_worlds(
         if name not in known:
             raise RequestError(f'there is no world "{name}"', expected=", ".join(known), got=name)
     chosen = [world for name, world in known.items() if names is None or name in names]
-    parts: list[pd.DataFrame] = []
-    for done, world in enumerate(chosen, start=1):
-        parts.append(findings(measure_world(world, seed=seed)))
-        if progress is not None:
-            progress("worlds", done, len(chosen))
-    return pd.concat(parts, ignore_index=True)
+    each = told(chosen, "worlds", len(chosen), progress)
+    return pd.concat([findings(measure_world(world, seed=seed)) for world in each], ignore_index=True)
 
 
 def _claim(heads: str, part: str, concept: str, planted: str, found: str, agrees: bool, **more: Any) -> dict[str, Any]:

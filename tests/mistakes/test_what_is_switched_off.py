@@ -58,8 +58,9 @@ def test_phase6_mistake_6_an_error_in_the_middle_leaves_nothing_behind(model: He
     class StoppedError(Exception):
         pass
 
-    def stop(*_: object) -> None:
-        raise StoppedError
+    def stop(_stage: str, done: int, _total: int) -> None:
+        if done:
+            raise StoppedError
 
     with pytest.raises(StoppedError):
         sweep(model, profile, heads="1:2", edits=("zero",), progress=stop)

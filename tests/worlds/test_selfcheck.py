@@ -127,7 +127,7 @@ def test_worlds_are_chosen_by_name(measured: dict[str, Measured], monkeypatch: p
     told: list[tuple[str, int, int]] = []
     table = checking.check_worlds(["noise", "writer"], progress=lambda *step: told.append(step))
     assert list(dict.fromkeys(table["world"])) == ["writer", "noise"]  # in the order of the check
-    assert told == [("worlds", 1, 2), ("worlds", 2, 2)]
+    assert told == [("worlds", 0, 2), ("worlds", 1, 2), ("worlds", 2, 2)]
 
 
 def test_a_world_that_does_not_exist_is_named() -> None:

@@ -1,4 +1,4 @@
-"""Standard output carries results only: tables or one JSON object, and no progress where nobody looks.
+"""Standard output carries results only: tables or one JSON object; progress is on standard error, as bars or as lines.
 
 Whatever the console's encoding, nothing that is printed fails at it.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
@@ -21,8 +21,73 @@ def test_json_has_no_nan_and_knows_numpy(capsys: pytest.CaptureFixture[str]) -> 
     assert json.loads(capsys.readouterr().out) == {"a": None, "b": 1.5, "c": [2, None], "d": {"1": True}}
 
 
-def test_no_progress_without_a_terminal() -> None:
-    with console.progress() as advance:
+class Clock:
+    """Stands still until it is told what time it is."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def lines_of(steps: Sequence[tuple[float, str, int, int]], capsys: pytest.CaptureFixture[str]) -> list[str]:
+    """What is told where there is no terminal; ``steps``: seconds since the step before, stage, done, total."""
+    clock = Clock()
+    with console.progress(clock=clock) as advance:
+        assert advance is not None
+        for seconds, stage, done, total in steps:
+            clock.now += seconds
+            advance(stage, done, total)
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    return printed.err.splitlines()
+
+
+def test_without_a_terminal_each_stage_has_a_line_as_it_begins_and_ends(capsys: pytest.CaptureFixture[str]) -> None:
+    steps = [(0, "control states", 0, 1), (2, "control states", 1, 1), (5, "sweep", 0, 144)]
+    steps += [(0.25, "sweep", done, 144) for done in range(1, 145)]
+    assert lines_of(steps, capsys) == [
+        "control states: begins, 1 piece",
+        "control states: done, 1 piece in 2.0 s",
+        "sweep: begins, 144 pieces",
+        "sweep: done, 144 pieces in 36 s",
+    ]
+
+
+def test_a_stage_of_hours_has_one_line_a_minute_with_the_time_left(capsys: pytest.CaptureFixture[str]) -> None:
+    told = lines_of([(0, "sweep", 0, 144), *((2.5, "sweep", done, 144) for done in range(1, 145))], capsys)
+    assert told == [
+        "sweep: begins, 144 pieces",
+        "sweep: 24 of 144, 5 min left",
+        "sweep: 48 of 144, 4 min left",
+        "sweep: 72 of 144, 3 min left",
+        "sweep: 96 of 144, 2 min left",
+        "sweep: 120 of 144, 60 s left",
+        "sweep: done, 144 pieces in 6 min",
+    ]
+
+
+def test_the_time_left_is_at_the_pace_of_what_ran_since_it_was_first_told(capsys: pytest.CaptureFixture[str]) -> None:
+    told = lines_of([(0, "sweep", 100, 144), (60, "sweep", 100, 144), (60, "sweep", 104, 144)], capsys)
+    assert told[1:] == ["sweep: 100 of 144", "sweep: 104 of 144, 20 min left"]
+
+
+def test_stages_inside_each_other_and_again_are_told_apart(capsys: pytest.CaptureFixture[str]) -> None:
+    steps = [(0, "verdicts", 0, 1), (1, "texts", 0, 2), (1, "texts", 2, 2), (1, "texts", 0, 3), (1, "texts", 3, 3)]
+    told = lines_of([*steps, (1, "verdicts", 1, 1)], capsys)
+    assert told == [
+        "verdicts: begins, 1 piece",
+        "texts: begins, 2 pieces",
+        "texts: done, 2 pieces in 1.0 s",
+        "texts: begins, 3 pieces",
+        "texts: done, 3 pieces in 1.0 s",
+        "verdicts: done, 1 piece in 5.0 s",
+    ]
+
+
+def test_quiet_tells_nothing() -> None:
+    with console.progress(quiet=True) as advance:
         assert advance is None
 
 
@@ -32,6 +97,7 @@ def test_progress_is_told_by_stage(monkeypatch: pytest.MonkeyPatch, capsys: pyte
         assert advance is not None
         advance("attention", 1, 2)
         advance("attention", 2, 2)
+        advance("attention", 1, 2)  # again, after its bar has ended
     assert capsys.readouterr().out == ""
     with console.progress(quiet=True) as advance:
         assert advance is None
