@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from headscope.measure.edits import Arm, ArmValues
-from headscope.measure.forced import ForcedOutcomes, ForcedPasses, check_distinct
+from headscope.measure.forced import ForcedOutcomes, ForcedPasses, Piece, check_distinct
 from headscope.measure.layout import PromptLayout
-from headscope.measure.protocols import Work
+from headscope.measure.protocols import Progress, Work
+from headscope.terms import JOINT_TOP, REQUESTED
 
 if TYPE_CHECKING:
     from headscope.study import Study
+
+_KNOWN_AS = {
+    REQUESTED: "ablation",
+    JOINT_TOP: "top sets",
+    "nulls": "random sets",
+    "curves": "growing sets",
+    "patch": "patching",
+    "patched_texts": "texts",
+}
+"""What stages are called where people read of them, where that is not the name that their shards bear."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +36,7 @@ class Counted:
         tokens: tokens of all passes, padding included.
         layer_tokens: the same, each counted once for every layer that runs on it.
         is_bound: at most this.
+        logit_rows: places at which logits are read, in all passes.
     """
 
     stage: str
@@ -32,6 +44,7 @@ class Counted:
     tokens: int
     layer_tokens: int
     is_bound: bool = False
+    logit_rows: int = 0
 
 
 @dataclass(frozen=True)
@@ -62,13 +75,17 @@ class Stage:
         """The same under another name."""
         return replace(self, name=name)
 
+    @property
+    def damaged(self) -> frozenset[str]:
+        """Ids of the prompts at whose own tokens damage is read."""
+        return frozenset(layout.id for layout in (self.layouts if self.damages_all else self.study.controls))
+
     def passes(self, states: ArmValues | None = None) -> ForcedPasses:
         """The passes over the prompts, ready for the arms that ``states`` serves."""
         study = self.study
-        damaged = frozenset(layout.id for layout in (self.layouts if self.damages_all else study.controls))
         return ForcedPasses(
             study.model, self.layouts, study.outcomes,
-            damage_on=damaged, states=states, batch_tokens=study.batch_tokens,
+            damage_on=self.damaged, states=states, batch_tokens=study.batch_tokens,
         )  # fmt: skip
 
     def served(self) -> ArmValues | None:
@@ -86,7 +103,13 @@ class Stage:
     def counted(self) -> Counted:
         """What it sends through the model."""
         passes = self.passes()
-        return Counted(self.name, *passes.work_of(passes.plan(self.arms)), self.is_bound)
+        return self.counted_of(passes, passes.plan(self.arms))
+
+    def counted_of(self, passes: ForcedPasses, pieces: Sequence[Piece]) -> Counted:
+        """What some pieces of its plan send through the model; unedited passes run once."""
+        reads_own = any(outcome.read_at == "prompt" for outcome in self.study.outcomes)
+        rows = logit_rows(self.layouts, pieces, self.damaged if reads_own else frozenset())
+        return Counted(self.name, *passes.work_of(pieces), self.is_bound, rows)
 
     def run(self) -> ForcedOutcomes:
         """Run it.
@@ -97,6 +120,30 @@ class Stage:
         check_distinct(self.arms)
         study = self.study
         work = self.work(outcomes=study.outcome_ids())
-        outcomes = self.passes(self.served()).measure(self.arms, study.progress, work)
+        outcomes = self.passes(self.served()).measure(self.arms, self._named(study.progress), work)
         study.n_halved += outcomes.n_halved
         return outcomes
+
+    def _named(self, progress: Progress | None) -> Progress | None:
+        """``progress``, told of this stage by the name that forecasts have for it."""
+        if progress is None:
+            return None
+        name = _KNOWN_AS.get(self.name, self.name)
+        return lambda _stage, done, total: progress(name, done, total)
+
+
+def logit_rows(layouts: Sequence[PromptLayout], pieces: Sequence[Piece], damaged: frozenset[str]) -> int:
+    """Places at which passes over pieces read logits: after each readout, and at the own tokens of damaged prompts.
+
+    ``damaged``: ids of prompts; rows of pieces are numbered as in ``ForcedPasses``, prompt by prompt.
+    """
+    at_rows = [
+        len(members) + (layout.n_prompt if r == 0 and layout.id in damaged else 0)
+        for layout in layouts
+        for r, members in enumerate(layout.members)
+    ]
+    count, seen = 0, set[tuple[int, ...]]()
+    for piece in pieces:
+        count += sum(at_rows[row] for row in piece.rows) * (len(piece.arms) + (piece.rows not in seen))
+        seen.add(piece.rows)
+    return count

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from headscope.cli import console
+from headscope.cli.progress_lines import duration
 
 if TYPE_CHECKING:
     from headscope.verbs.budget import RunForecast
     from headscope.verbs.forecast import Forecast
 
-_STAGES = {"stage": "stage", "forward_passes": "passes", "tokens": "tokens", "bound": ""}
+_STAGES = {"stage": "stage", "forward_passes": "passes", "tokens": "tokens", "time": "time", "bound": ""}
 _BUDGETS = {"budget": "budget", "forward_passes": "passes", "tokens": "tokens", "time": "time", "chosen": ""}
 _REACH = {
     "concept": "concept",
@@ -40,7 +41,7 @@ def print_run_forecast(found: RunForecast, *, json: bool) -> None:
         return
     _print_work(found.chosen)
     rows = [
-        cost | {"time": f"about {_duration(cost['seconds'])}", "chosen": "chosen" if cost["chosen"] else ""}
+        cost | {"time": _about(cost["seconds"]), "chosen": "chosen" if cost["chosen"] else ""}
         for cost in record["budgets"]
     ]
     console.print_table("What each budget costs at most", rows, _BUDGETS)
@@ -49,15 +50,18 @@ def print_run_forecast(found: RunForecast, *, json: bool) -> None:
 
 
 def _print_work(found: Forecast) -> None:
+    from headscope.verbs.forecast import TEXTS
+
     record = found.record()
-    rows = [stage | {"bound": "at most" if stage["is_bound"] else ""} for stage in record["stages"]]
-    console.print_table("Teacher-forced work", rows, _STAGES)
+    rows = list(record["stages"])
     if found.text_tokens:
-        console.say(f"text: at most {found.text_tokens:,} tokens, written one by one; not in the time below")
-    at_most = "at most " if any(stage.is_bound for stage in found.stages) else ""
+        rows.append({"stage": TEXTS, "tokens": found.text_tokens, "is_bound": True})
+    rows = [row | {"time": _about(found.seconds_of[row["stage"]]), "bound": _bound(row["is_bound"])} for row in rows]
+    console.print_table("Work", rows, _STAGES)
+    at_most = _bound(any(row["is_bound"] for row in rows), after=" ")
     console.say(
-        f"time: {at_most}about {_duration(found.seconds)}, an estimate: {found.calibration['seconds']:.2f} s measured "
-        f"for {found.calibration['tokens']:,.0f} tokens, times the work"
+        f"time: {at_most}{_about(found.seconds)}, an estimate from a few passes "
+        f"that took {duration(found.calibration.measured_seconds)} here; statistics and pictures are not in it"
     )
     console.say(f"memory: {found.weights_mib:,.0f} MiB of weights; {found.peak_mib:,.0f} MiB held in calibration")
     console.print_table("The smallest effect that is found with 80 % power", list(record["reach"]), _REACH)
@@ -66,7 +70,9 @@ def _print_work(found: Forecast) -> None:
         console.warn(note)
 
 
-def _duration(seconds: float) -> str:
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+def _about(seconds: float) -> str:
+    return f"about {duration(seconds)}"
+
+
+def _bound(is_bound: bool, after: str = "") -> str:
+    return f"at most{after}" if is_bound else ""

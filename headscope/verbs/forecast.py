@@ -2,9 +2,9 @@
 
 1. Work is counted from the stages that the verbs themselves would run; sets that depend on results stand in it at their
    largest number. What heads put out on control prompts is one pass more.
-2. Time: the largest piece of the plan runs twice; the second time gives seconds per token and layer, and the memory
-   that the process then holds stands for the run's. Time is this rate times the work, so an estimate: batches of other
-   shapes, text (written token by token) and statistics go at other rates. Text is counted and not timed.
+2. Time: a few pieces of the plan are run and timed (``rates``), and the memory that the process then holds stands for
+   the run's. Time is these rates times the work, so an estimate for this machine as busy as it is; statistics and
+   pictures are not in it.
 3. Reach: smallest p, and smallest effect in d (standard deviations over templates) found with 80 % power at the level
    left to one test of the family (``stats.power``).
 """
@@ -13,24 +13,28 @@ from __future__ import annotations
 
 import resource
 import sys
-import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
 
 from headscope.heads import HeadSet
 from headscope.models.head_model import HeadModel
-from headscope.stages import Counted, Stage
+from headscope.stages import Counted
 from headscope.stats import reach
 from headscope.stats.clusters import MIN_TEMPLATES
 from headscope.study import Study
 from headscope.verbs.ablate import ablation_stages
 from headscope.verbs.curves import curve_stage
+from headscope.verbs.rates import Rates
+from headscope.verbs.rates import calibrate as calibrate
 from headscope.verbs.sweep import sweep_stages
 
-Calibration = dict[str, float]
+Calibration = Rates
+
+TEXTS = "texts"
+"""Name of what is written, among the stages."""
 
 
 @dataclass(frozen=True)
@@ -39,11 +43,12 @@ class Forecast:
 
     Attributes:
         stages: teacher-forced work, in order.
-        text_tokens: tokens to be written at most, one by one; not part of the time.
-        seconds: estimate for the stages, from the calibration.
-        calibration: what was run to measure the rate.
+        text_tokens: tokens to be written at most, one by one.
+        seconds: estimate for the stages and the texts together, from the calibration.
+        seconds_of: stage -> its part of that, texts last.
+        calibration: what work costs on this machine.
         weights_mib: size of the weights.
-        peak_mib: memory held by the process (on CUDA: by tensors) after the largest piece.
+        peak_mib: memory held by the process (on CUDA: by tensors) after the calibration.
         reach: for each concept what its templates can show.
         notes: plain sentences.
     """
@@ -51,6 +56,7 @@ class Forecast:
     stages: tuple[Counted, ...]
     text_tokens: int
     seconds: float
+    seconds_of: dict[str, float]
     calibration: Calibration
     weights_mib: float
     peak_mib: float
@@ -73,7 +79,7 @@ def forecast_sweep(
     if sets:
         stages += [curve_stage(study.only(name)).named(f"growing sets: {name}") for name in study.names]
     counted = [*study.control_pass(edits), *(stage.counted() for stage in stages)]
-    return forecast_of(study, counted, calibrate(sweep), n_tests=len(chosen) * len(study.names))
+    return forecast_of(study, counted, calibrate(sweep, texts=False), n_tests=len(chosen) * len(study.names))
 
 
 def forecast_ablation(study: Study, heads: HeadSet, *, edits: Sequence[str], text_tokens: int) -> Forecast:
@@ -82,29 +88,13 @@ def forecast_ablation(study: Study, heads: HeadSet, *, edits: Sequence[str], tex
     counted = [*study.control_pass(edits), ablation.counted()]
     n_texts = len(study.prompts) * (len(edits) + 1)
     n_tests = len(study.names)
-    return forecast_of(study, counted, calibrate(ablation), n_tests=n_tests, text_tokens=text_tokens * n_texts)
+    rates = calibrate(ablation, texts=text_tokens > 0)
+    return forecast_of(study, counted, rates, n_tests=n_tests, text_tokens=text_tokens * n_texts)
 
 
 def weights_mib(model: HeadModel) -> float:
     """Size of a model's weights."""
     return sum(weight.numel() * weight.element_size() for weight in model.hf.parameters()) / 2**20
-
-
-def calibrate(stage: Stage) -> Calibration:
-    """Tokens, tokens times layers, and seconds of the plan's largest piece; its arms only take heads away."""
-    arms = [replace(arm, kind="zero") for arm in stage.arms]
-    passes = stage.passes()
-    largest = max(passes.plan(arms), key=lambda piece: passes.work_of([piece])[2])
-    device, seconds = stage.study.model.device, 0.0
-    for _ in range(2):
-        passes.forget()
-        start = time.perf_counter()
-        passes.run(largest, arms)
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-        seconds = time.perf_counter() - start
-    _, tokens, layer_tokens = passes.work_of([largest])
-    return {"tokens": tokens, "layer_tokens": layer_tokens, "seconds": seconds}
 
 
 def held_mib(model: HeadModel) -> float:
@@ -141,8 +131,12 @@ def forecast_of(
         for name, labels in groups
         if (n := len(set(labels))) < MIN_TEMPLATES
     ]
-    seconds = calibration["seconds"] / calibration["layer_tokens"] * sum(stage.layer_tokens for stage in stages)
+    seconds_of: dict[str, float] = {}
+    for stage in stages:
+        seconds_of[stage.stage] = seconds_of.get(stage.stage, 0.0) + calibration.seconds(stage)
+    if text_tokens:
+        seconds_of[TEXTS] = calibration.text_seconds(text_tokens)
     return Forecast(
-        tuple(stages), text_tokens, seconds, calibration, weights_mib(study.model), held_mib(study.model),
-        tuple(reached), (*study.warnings, *notes, *few),
+        tuple(stages), text_tokens, sum(seconds_of.values()), seconds_of, calibration, weights_mib(study.model),
+        held_mib(study.model), tuple(reached), (*study.warnings, *notes, *few),
     )  # fmt: skip

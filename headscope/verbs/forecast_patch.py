@@ -33,12 +33,12 @@ def forecast_patch(study: Study, heads: HeadSet, request: PatchRequest, *, text_
         random = _counted(study, plans, [LOWEST_SET] * request.n_random, bound=True)
         counted += [replace(one, stage=f"random sets: {one.stage}") for one in random]
     targets = [patch.target.layout for plan in plans for patch in plan.patches]
-    writes = not each and recipe.what == "z"
+    writes = text_tokens > 0 and not each and recipe.what == "z"
     zero = [Arm(heads, "zero") for heads in sets]
     return forecast_of(
         study,
         counted,
-        calibrate(study.stage("patch", zero)),
+        calibrate(study.stage("patch", zero), texts=writes),
         n_tests=len(sets) * len(study.names),
         templates=[(f"{plan.concept}, {plan.direction}", study.labels_of(plan.targets)) for plan in plans],
         text_tokens=text_tokens * len(targets) * (1 + len(PATCH_KINDS)) if writes else 0,

@@ -115,11 +115,19 @@ def test_a_forecast_counts_what_runs_the_controls_included(model, profile, edit)
     forecast = forecast_sweep(study, heads="0:1,2:3", edits=edit)
     names = [stage.stage for stage in forecast.stages]
     assert names == (["sweep"] if edit == ("zero",) else ["control states", "sweep"])
-    record = hs.sweep(model, profile, concepts=FIRST, heads="0:1,2:3", edits=edit).record
+    told: list[str] = []
+    record = hs.sweep(
+        model, profile, concepts=FIRST, heads="0:1,2:3", edits=edit, progress=lambda stage, *_: told.append(stage)
+    ).record
+    assert list(dict.fromkeys(told)) == names, "progress has the forecast's names"
     assert forecast.stages[-1].tokens == record["n_forward_tokens"]
     assert forecast.stages[-1].layer_tokens == record["n_layer_tokens"]
     [*_, ablation] = forecast_ablation(study, model.head_set("0:1,2:3"), edits=edit, text_tokens=0).stages
-    record = hs.ablate(model, profile, "0:1,2:3", concept=FIRST, edits=edit, generate=False).record
+    record = hs.ablate(
+        model, profile, "0:1,2:3", concept=FIRST, edits=edit, generate=False,
+        progress=lambda stage, *_: told.append(stage),
+    ).record  # fmt: skip
+    assert told[-1] == ablation.stage
     assert ablation.layer_tokens == record["n_layer_tokens"]
 
 
