@@ -7,7 +7,8 @@ what outcomes make of its logits: with a large vocabulary as much as several lay
    stand in different proportions. Arms only take heads away.
 2. Each is timed once, until ``MOST_SECONDS`` are spent. One piece runs, however long it takes.
 3. The three costs are the non-negative ones whose largest relative errors are smallest in squares.
-4. One batch of texts is written for a token, and for a few: what a text costs to begin, and each token after that.
+4. Of one batch of texts as many as fit into that time are written for a token, and for a few: what a text costs to
+   begin, and each token after that. Fewer rows go slower each, so this is rather too long than too short.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ class Rates:
         logit_row_seconds: of a place at which logits are read.
         pass_seconds: of a pass, whatever is in it.
         text_seconds_each: of a text, beyond its tokens: its prompt.
-        written_token_seconds: of a token of a text, in a full batch of texts.
+        written_token_seconds: of a token of a text, in a batch of texts.
         n_timed: how many passes were timed.
         measured_seconds: how long that took.
     """
@@ -136,13 +137,13 @@ def _difference(whole: Counted, part: Counted) -> Counted:
 
 
 def _text_costs(stage: Stage, clock: Clock) -> tuple[float, float]:
-    """Seconds of a text beyond its tokens, and of each of its tokens, in the fullest batch of texts under an edit."""
+    """Seconds of a text beyond its tokens, and of each of its tokens, unedited and under an edit."""
     study = stage.study
     prompts = [layout for layout in stage.layouts if layout.concept in study.names[:1]] or stage.layouts
     heads = stage.arms[0].heads if stage.arms else LOWEST_SET
     arms = [None, Arm(heads, "zero")]
 
-    def took(n_tokens: int, n_units: int | None = None) -> tuple[float, int]:
+    def took(n_tokens: int, n_units: int) -> tuple[float, int]:
         sampling = Sampling(n_tokens, seed=study.seed, stop_ids=())
         passes = TextPasses(
             study.model, prompts, arms, sampling, ArmValues(study.model), study.batch_tokens, study.pack
@@ -150,8 +151,9 @@ def _text_costs(stage: Stage, clock: Clock) -> tuple[float, float]:
         fullest = max((piece.units for piece in passes.plan()), key=len)[:n_units]
         return _seconds(stage, clock, lambda: passes.run(TextPiece(fullest))), len(fullest) * len(arms)
 
-    took(_WRITTEN, 1)  # the first step of a process is slow
-    (begun, n_texts), (written, _) = took(1), took(_WRITTEN)
+    first, _ = took(_WRITTEN, 1)
+    n_units = max(1, int(MOST_SECONDS / (2 * first)))
+    (begun, n_texts), (written, _) = took(1, n_units), took(_WRITTEN, n_units)
     token = max(0.0, written - begun) / ((_WRITTEN - 1) * n_texts)
     return max(0.0, begun / n_texts - token), token
 
