@@ -152,7 +152,7 @@ def _text_costs(stage: Stage, clock: Clock) -> tuple[float, float]:
         return _seconds(stage, clock, lambda: passes.run(TextPiece(fullest))), len(fullest) * len(arms)
 
     first, _ = took(_WRITTEN, 1)
-    n_units = max(1, int(MOST_SECONDS / (2 * first)))
+    n_units = max(1, int(MOST_SECONDS / first))  # both together take about this: rows of a larger batch go faster
     (begun, n_texts), (written, _) = took(1, n_units), took(_WRITTEN, n_units)
     token = max(0.0, written - begun) / ((_WRITTEN - 1) * n_texts)
     return max(0.0, begun / n_texts - token), token
