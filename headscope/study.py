@@ -234,6 +234,12 @@ class Study:
         view.engine, view.settings = engine, replace(self.settings, progress=progress or self.progress)
         return view
 
+    def silent(self) -> Study:
+        """The same study, whose passes are told to nobody: for many small stages that are told of as one."""
+        view = self.only()
+        view.settings = replace(self.settings, progress=None)
+        return view
+
     def stage(self, name: str, arms: Sequence[Arm], rows: Sequence[int] | None = None, *, bound: bool = False) -> Stage:
         """Some arms over every prompt, or over those of ``rows``; ``bound``: stands for at most so much work."""
         layouts = self.layouts if rows is None else [self.layouts[i] for i in rows]

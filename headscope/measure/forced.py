@@ -29,7 +29,7 @@ from headscope.measure.layout import PromptLayout
 from headscope.measure.logit_places import FloatArray, LogitPlaces
 from headscope.measure.memory import fits, halves
 from headscope.measure.outcomes import Outcome
-from headscope.measure.protocols import Progress, Result, Work, here
+from headscope.measure.protocols import Progress, Result, Work, here, told
 from headscope.models.anatomy import vocabulary_size
 from headscope.models.batches import Batch, batch_of, repeated
 from headscope.models.blocks import keeping_inputs, repeated_rows, starting_at
@@ -141,15 +141,8 @@ class ForcedPasses:
     def measure(self, arms: Sequence[Arm], progress: Progress | None = None, work: Work = here) -> ForcedOutcomes:
         """Run every prompt unedited and under every arm."""
         pieces = self.plan(arms)
-        total, done = sum(len(piece.arms) for piece in pieces), 0
-        run = partial(self.run, arms=arms)
-        results: list[Result] = []
-        for piece, result in zip(pieces, work(pieces, run), strict=True):
-            results.append(result)
-            done += len(piece.arms)
-            if progress is not None:
-                progress("edited passes", done, total)
-        return self.assemble(pieces, results)
+        results = work(pieces, partial(self.run, arms=arms))
+        return self.assemble(pieces, told(results, "edited passes", len(pieces), progress))
 
     def plan(self, arms: Sequence[Arm]) -> list[Piece]:
         """Which rows and arms run together; follows from the request alone."""

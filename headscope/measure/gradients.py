@@ -36,7 +36,7 @@ from headscope.measure.layout import PromptLayout, same_layout
 from headscope.measure.logit_places import LogitPlaces
 from headscope.measure.memory import in_halves
 from headscope.measure.outcomes.outcome import Outcome, check_differentiable, summed_by_row
-from headscope.measure.protocols import Progress, Result, Work, here
+from headscope.measure.protocols import Progress, Result, Work, here, told
 from headscope.measure.quadrature import has_sum, radau
 from headscope.models.anatomy import matrix_shapes, probe_ids, vocabulary_size
 from headscope.models.batches import Batch, batch_of
@@ -144,15 +144,14 @@ class GradientPasses:
             for members in plan_batches(self._lengths, self._batch_tokens, self._model.row_limits)
         ]
         n_passes, n_halved = 0, 0
-        for done, (piece, result) in enumerate(zip(plan, work(plan, self.scores), strict=True)):
+        results = told(work(plan, self.scores), "fast scores", len(plan), progress)
+        for piece, result in zip(plan, results, strict=True):
             for b, index in enumerate(piece.rows):
                 p, _ = self._places[index]
                 for name, values in found.items():
                     values[p] = _sum(values[p], result[name][b])
             n_passes = max(n_passes, int(result["n_passes"]))
             n_halved += int(result["n_halved"])
-            if progress is not None:
-                progress("gradients", done + 1, len(plan))
         by_head = (found[name] for name in (*_BY_HEAD, "ends"))
         return FastScores(*by_head, n_passes=n_passes, batch_tokens=self._batch_tokens, n_halved=n_halved)
 

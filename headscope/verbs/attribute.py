@@ -125,7 +125,9 @@ def fast_score_work(study: Study, steps: int = DEFAULT_STEPS) -> Counted:
     tokens = sum(len(members) * max(lengths[index] for index in members) for members in plan)
     forward, back = steps + 3 + has_sum(steps), steps + 1  # at strength 0, the controls, direct, and all heads off
     layer_tokens = tokens * len(study.model.heads_per_layer) * (forward + back)
-    return Counted("fast scores", (forward + back) * len(plan), (forward + back) * tokens, layer_tokens, is_bound=True)
+    logit_rows = (forward + back) * sum(len(prompt.sequences) for prompt in prompts)
+    n_passes = forward + back
+    return Counted("fast scores", n_passes * len(plan), n_passes * tokens, layer_tokens, True, logit_rows)
 
 
 def check_outcome(outcome: str) -> None:

@@ -27,6 +27,7 @@ import xarray as xr
 from headscope.errors import RequestError
 from headscope.heads import HeadSet, every_head
 from headscope.measure.edits import Arm
+from headscope.measure.protocols import told
 from headscope.models.head_model import HeadModel
 from headscope.stages import Stage
 from headscope.stats import EffectBlock, areas_table, curve_sizes, draw_disjoint_sets, effects_table
@@ -75,13 +76,14 @@ def curves(
     names: list[str] = sweep.record["concepts"]
     chosen = {name: choose_top(sweep, name, top_k, seed=study.seed) for name in names}
     study = study.only(names)
+    quiet = study.silent()
     tables: dict[str, list[pd.DataFrame]] = {"areas": [], "smallest": [], "orders": []}
     blocks: list[EffectBlock] = []
     matched: dict[str, list[int]] = {}
-    for name in names:
+    for name in told(names, "growing sets", len(names), study.progress):
         both = orders(sweep, name, seed=study.seed)
         tables["orders"].append(orders_table(both))
-        changes = Changes(study, name)
+        changes = Changes(quiet, name)
         of_concept = _Curves.measure(changes, both, study.model.heads_per_layer, n_random, study.seed)
         blocks += of_concept.blocks()
         tables["areas"].append(of_concept.areas())
@@ -99,7 +101,7 @@ def curves(
         "within_top": within_top,
         "layer_matched_sizes": matched,
     }
-    record |= {"seed": study.seed, "n_batches_halved": study.n_halved}
+    record |= {"seed": study.seed, "n_batches_halved": quiet.n_halved}
     return CurvesResult(joined, xr.Dataset(), record, "areas")
 
 

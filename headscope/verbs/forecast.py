@@ -135,7 +135,7 @@ def forecast_of(
     for stage in stages:
         seconds_of[stage.stage] = seconds_of.get(stage.stage, 0.0) + calibration.seconds(stage)
     if text_tokens:
-        seconds_of[TEXTS] = calibration.text_seconds(text_tokens)
+        seconds_of[TEXTS] = seconds_of.get(TEXTS, 0.0) + calibration.text_seconds(text_tokens)
     return Forecast(
         tuple(stages), text_tokens, sum(seconds_of.values()), seconds_of, calibration, weights_mib(study.model),
         held_mib(study.model), tuple(reached), (*study.warnings, *notes, *few),

@@ -92,6 +92,9 @@ def joint(
     rows: list[pd.DataFrame] = []
     drawn: list[dict[str, Any]] = []
     n_halved = 0
+    progress, n_tried = study.progress or _nobody, 0
+    total = n_random * len(chosen)
+    progress("random sets", 0, total)
     skipped = [False] * len(chosen) if all_sets or not too_small else list(too_small)
     for top, estimate, skip in zip(chosen, joint_estimates, skipped, strict=True):
         found = draw_disjoint_sets(
@@ -103,17 +106,23 @@ def joint(
             random_sets = replace(
                 random_sets, sets=(), note="not compared: its effect is shown to be too small to matter"
             )
-        view = study.only(top.concept, top.prompts)
+        view = study.only(top.concept, top.prompts).silent()
         means, stopped = _effects(view, random_sets.sets, math.inf if all_sets else estimate)
         n_halved += view.n_halved
         rows.append(null_row(top.concept, top.heads, PRIMARY, estimate, np.array(means), random_sets, stopped=stopped))
         tried = random_sets.sets[: len(means)]
         about = {"concept": top.concept, "heads": str(top.heads), "random_sets": [str(heads) for heads in tried]}
         drawn.append(about | {"random_effects_nats": means})
+        n_tried += n_random
+        progress("random sets", n_tried, total)
     blocks = [_sum_of_singles(sweep, top) for top in chosen]
     tables = {"nulls": pd.concat(rows, ignore_index=True), "effects": effects_table(blocks, seed=study.seed)}
     record = {"n_random": n_random, "seed": study.seed, "n_batches_halved": n_halved, "drawn": drawn}
     return JointResult(tables, xr.Dataset(), record, "nulls")
+
+
+def _nobody(_stage: str, _done: int, _total: int) -> None:
+    """Nobody is told."""
 
 
 def _effects(view: Study, sets: Sequence[HeadSet], estimate: float) -> tuple[list[float], bool]:

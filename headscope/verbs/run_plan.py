@@ -144,10 +144,9 @@ def _spread(heads: Sequence[Head], n: int) -> HeadSet:
 
 def _sum(name: str, stages: Sequence[Counted]) -> Counted:
     """Several as one."""
-    n_passes, n_tokens, n_layer_tokens = (
-        sum(getattr(one, field) for one in stages) for field in ("forward_passes", "tokens", "layer_tokens")
-    )
-    return Counted(name, n_passes, n_tokens, n_layer_tokens, any(one.is_bound for one in stages))
+    counts = ("forward_passes", "tokens", "layer_tokens", "logit_rows")
+    totals = {field: sum(getattr(one, field) for one in stages) for field in counts}
+    return Counted(name, **totals, is_bound=any(one.is_bound for one in stages))
 
 
 def sweep_to_time(study: Study, plan: RunPlan) -> Stage:

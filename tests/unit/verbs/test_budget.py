@@ -43,6 +43,7 @@ def test_a_run_of_hours_is_not_made_unasked(model, profile, monkeypatch):
         assert (chosen.warning is not None) == (expected == "fast"), "a reader must be told that heads were left out"
         for asked in ("exact", "fast"):
             assert choose_budget(study, RunRequest(budget=asked), no_gradients=None).budget == asked
+    monkeypatch.setattr(rule, "LONGEST_RUN_HOURS", 0.0)
     without = choose_budget(study, request, no_gradients="no kernel has one")
     assert without.budget == "exact"
     assert "no kernel has one" in without.why
