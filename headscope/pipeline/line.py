@@ -84,6 +84,8 @@ class Line:
                     self._folder.update(timings={name: self._pace.stages[name].seconds or 0.0})
                     if name != "assay" or not self._pace.will_run("screen"):
                         self._write("running")  # an impossible screen, which comes right after, leaves no folder
+            if self._results and not self._folder.tables:
+                self._write("running")
         self.end("finished" if self._pace.reached_all else "stopped")
 
     def end(self, status: str) -> None:

@@ -70,7 +70,7 @@ def test_a_run_is_foretold_stage_by_stage_and_writes_nothing(headscope, small_pr
     told = headscope("run", "--model", "demo", "--profile", small_profile, "--n-random", "3", "--dry-run")
     assert told.code == 0, told.err
     assert files(tmp_path) == []
-    for words in ("sweep", "random sets: anger", "growing sets: gratitude", "an estimate", "nothing was written"):
+    for words in ("sweep", "nulls", "curves", "an estimate", "nothing was written"):
         assert words in told.out
     assert f"{smallest_detectable_d(7, n_tests=32):.3g}" in told.out
 
@@ -87,15 +87,15 @@ def test_a_run_says_what_both_budgets_cost_and_which_it_takes(headscope, small_p
         assert told[budget]["forward_passes"] == costs[chosen]["forward_passes"]
         assert costs[chosen]["tokens"] == sum(stage["tokens"] for stage in told[budget]["stages"])
     stages = {budget: {stage["stage"]: stage for stage in told[budget]["stages"]} for budget in told}
-    assert "growing sets: anger" in stages["auto"]
-    assert "growing sets: anger" not in stages["fast"]
+    assert "curves" in stages["auto"]
+    assert "curves" not in stages["fast"]
     assert [stages[budget]["sweep"]["is_bound"] for budget in ("auto", "fast")] == [False, True]
     done = headscope(*request, "--budget", "fast", "--out", "fast", "--n-random", "3", "--no-patch", "--quiet")
     assert done.code == 0, done.err
     record = json.loads((tmp_path / "fast" / "manifest.json").read_text())["record"]
     assert 0 < record["sweep"]["n_forward_tokens"] <= stages["fast"]["sweep"]["tokens"]
     # One batch: what the gradients cost, and one pass of direct attribution.
-    assert stages["fast"]["fast scores"]["forward_passes"] == record["attribute"]["n_passes_per_batch"] + 1
+    assert stages["fast"]["scores"]["forward_passes"] == record["attribute"]["n_passes_per_batch"] + 1
 
 
 def test_patching_is_foretold_and_writes_nothing(headscope, small_profile, tmp_path):

@@ -10,7 +10,7 @@ from scipy.stats import percentileofscore
 
 from headscope.errors import RequestError
 from headscope.heads import HeadSet
-from headscope.stats.nulls import draw_disjoint_sets, null_row, percentile_among
+from headscope.stats.nulls import ENOUGH_REACHING, draw_disjoint_sets, n_to_try, null_row, percentile_among
 from headscope.tables import TABLES
 
 SMALL = [4, 4, 4, 4]
@@ -115,3 +115,39 @@ def test_missing_effects_are_refused():
         null_row("anger", tested, "o", 1.0, np.zeros(3), sets)
     with pytest.raises(RequestError, match="missing"):
         percentile_among(1.0, np.array([np.nan]))
+
+
+def test_sets_are_tried_until_ten_reach_the_tested_one():
+    null = np.tile([3.0, 0.1], 50)  # every other one reaches 2.0
+    assert n_to_try(-2.0, null) == 2 * ENOUGH_REACHING - 1
+    assert n_to_try(-2.0, null[: 2 * ENOUGH_REACHING - 2]) is None
+    assert n_to_try(5.0, null) is None
+    with pytest.raises(RequestError, match="missing"):
+        n_to_try(np.nan, null)
+
+
+def test_a_search_that_stopped_says_so_and_gives_the_share_that_reached():
+    tested = HeadSet.parse("1:0", LARGE)
+    sets = draw_disjoint_sets(LARGE, tested, n_sets=100, seed=0)
+    row = null_row("anger", tested, "o", -2.0, np.tile([3.0, 0.1], 10)[:19], sets, stopped=True).iloc[0]
+    assert row["percentile"] == pytest.approx(100 * (1 - ENOUGH_REACHING / 19))
+    assert (row["n_random"], row["floor"]) == (19, 1 / 101)
+    assert "stopped after 19 of 100 sets: 10 of them reach it" in row["note"]
+    with pytest.raises(RequestError, match="not every random set"):
+        null_row("anger", tested, "o", -2.0, np.tile([3.0, 0.1], 10), sets, stopped=True)
+
+
+def test_a_sequential_p_is_at_most_alpha_as_often_as_alpha_says():
+    """Besag & Clifford's p on 4000 null experiments: P(p <= a) <= a, for every level it can take."""
+    rng = np.random.default_rng(0)
+    p = []
+    for _ in range(4000):
+        estimate, *null = rng.normal(size=101)
+        n = n_to_try(estimate, null)
+        p.append((1 - percentile_among(estimate, np.array(null)) / 100) if n is None else ENOUGH_REACHING / n)
+    p = np.array(p)
+    assert (p > 0).all()
+    for level in (0.01, 0.05, 0.1, 0.2, 0.5):
+        error = 4 * np.sqrt(level * (1 - level) / len(p))  # four standard errors of a share
+        assert (p <= level + 1e-12).mean() <= level + error
+    assert (p <= 0.1).mean() > 0.08, "and it is no idle bound"
