@@ -37,7 +37,7 @@ _SOURCES = {"COMMANDLINE": "command line", "ENVIRONMENT": "environment", "DEFAUL
 PROMPTS = "profile data_dir prompts text_column label_column drop_duplicates"
 TEMPLATE = "chat_template chat_template_name seed"
 LOADING = "batch_tokens memory_budget device device_map dtype bos unchecked tokenizer trust_remote_code"
-WORKERS = "engine address resume"
+WORKERS = "engine workers address resume"
 SAMPLING = "max_tokens temperature top_p samples greedy stop_token"
 TEXT = (*SAMPLING.split(), "stop_at_eos", "sentiment", "keyword_counting")
 """Parameters that only written text uses."""
@@ -103,19 +103,56 @@ class Job:
 
     @cached_property
     def _runner_for(self) -> Callable[[HeadModel, Mapping[str, Any]], Runner]:
-        """Who runs the passes: a function of the model and of how it was loaded (keywords of ``load_model``)."""
-        address = self.workers.address
+        """Who runs the passes: a function of the model and of how it was loaded (keywords of ``load_model``).
+
+        What it says of threads is settled before the request is written, so ``study`` calls it.
+        """
+        address, workers = self.workers.address, self.workers.workers
         if self.workers.engine == "local":
             if address is not None:
                 raise RequestError("--address is of a Ray cluster", fix="add --engine ray, or leave it out")
-            from headscope.engines.engine import in_process
-
-            return lambda _model, _options: in_process
+            return self._here if workers is None else self._on_workers(workers)
+        if workers is not None:
+            raise RequestError(
+                "--workers are processes of this machine, and Ray starts its own",
+                fix="leave out --workers or --engine ray",
+            )
         from headscope.engines.ray import require_ray, runner_of
 
         require_ray()
-        _use_one_thread()
+        if "OMP_NUM_THREADS" not in os.environ:
+            _use_one_thread()  # as Ray's workers do
         return lambda model, options: runner_of(model, options, address)
+
+    @staticmethod
+    def _here(_model: HeadModel, _options: Mapping[str, Any]) -> Runner:
+        from headscope.engines.engine import in_process
+
+        return in_process
+
+    def _on_workers(self, asked: str) -> Callable[[HeadModel, Mapping[str, Any]], Runner]:
+        """``--workers``; one alone is this process, with one thread as each of several has."""
+        from headscope.engines.local import LocalWorkers
+        from headscope.engines.worker_count import fitting, parse_workers
+
+        n_asked = parse_workers(asked)
+        if n_asked is not None:
+            _use_one_thread()
+
+        def runner(model: HeadModel, options: Mapping[str, Any]) -> Runner:
+            n_workers = n_asked
+            if n_workers is None:
+                n_workers, why = fitting(model)
+                if not self.printed.quiet:
+                    console.note(f"--workers auto: {why}")
+            if n_workers == 1:
+                return self._here(model, options)
+            _use_one_thread()
+            workers = LocalWorkers(model, n_workers)
+            self.called.context.call_on_close(workers.close)
+            return workers
+
+        return runner
 
     # --- the model, and the run --------------------------------------------------------------------------------------
 
@@ -131,7 +168,9 @@ class Job:
         _ = self._runner_for
         asked = self.settings.concepts if concepts is None else concepts
         settings = replace(self.settings, concepts=asked, chat_template=self.template)
-        return Study(load(self.asked.model, self.loading), profile, **vars(settings))
+        model = load(self.asked.model, self.loading)
+        self.runner(model)
+        return Study(model, profile, **vars(settings))
 
     def options(self, study: Study, *groups: object, **settled: Any) -> dict[str, Any]:
         """The options that name the run: those of the verb that its groups declare so, as asked or as settled since."""
@@ -150,7 +189,13 @@ class Job:
 
     def runner(self, model: HeadModel) -> tuple[Runner, Part | None]:
         """Who runs the pieces, and which of them."""
-        return self._runner_for(model, vars(self.loading)), self._place[1]
+        if model not in self._runners:
+            self._runners[model] = self._runner_for(model, vars(self.loading))
+        return self._runners[model], self._place[1]
+
+    @cached_property
+    def _runners(self) -> dict[HeadModel, Runner]:
+        return {}
 
     def progress(self) -> Any:
         """Bars or lines, unless no one is to see them; see ``console.progress``."""
@@ -244,11 +289,10 @@ def refuse_unused_sampling(context: typer.Context, *, greedy: bool) -> None:
 
 
 def _use_one_thread() -> None:
-    """Ray gives a worker one CPU; the request says how many threads, so the driver counts with as many."""
-    if "OMP_NUM_THREADS" not in os.environ:
-        import torch
+    """The request says how many threads; a worker has one, so this process counts with as many."""
+    import torch
 
-        torch.set_num_threads(1)
+    torch.set_num_threads(1)
 
 
 def _source(context: typer.Context, name: str) -> str | None:

@@ -98,10 +98,18 @@ class Workers:
     engine: Annotated[
         str,
         Option(
-            "Where the passes run: 'local', in this process, or 'ray', on the workers of a Ray cluster.",
+            "Where the passes run: 'local', on this machine, or 'ray', on the workers of a Ray cluster.",
             MACHINE, choices=("local", "ray"), request="",
         ),
     ] = "local"  # fmt: skip
+    workers: Annotated[
+        str | None,
+        Option(
+            "Processes of one thread each that share the passes and one copy of the weights, on a CPU; 'auto' decides "
+            "by the model and the cores, and says so; left out: this process alone, with its threads.",
+            MACHINE, metavar="N|auto", request="",
+        ),
+    ] = None  # fmt: skip
     address: Annotated[
         str | None,
         Option(
