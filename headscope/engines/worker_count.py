@@ -1,7 +1,8 @@
 """How many workers ``auto`` takes: from what can be counted alone, never from what is free or how busy the machine is.
 
-Threads share the matrix products of one pass, workers share the passes. Threads gain where products are large; small
-ones are over before another thread has begun. So workers are taken where the layers are small, one a core.
+Threads share the matrix products of one pass, workers share the passes. Small products are over before another thread
+has begun: two threads take longer than one over a product of 256 x 256, and are 1.7 times as fast at 512 x 512
+(docs/benchmarks.md). So workers are taken where layers are narrower than that, one a core.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ from headscope.models.anatomy import matrix_shapes
 from headscope.models.head_model import HeadModel
 from headscope.models.memory_budget import LOGIT_BYTES, total_bytes
 
-MOST_WEIGHTS_A_LAYER = 4_000_000
-"""Weights of a layer up to which workers gain more than threads; docs/benchmarks.md has the measurement."""
+THREADS_GAIN_WEIGHTS = 12 * 512**2
+"""Weights of a layer from which on threads gain much: those of a usual block that is 512 wide."""
 
 _WORKER_BYTES = 4 * LOGIT_BYTES  # what a worker may hold, most of it logits and what is made of them
 
@@ -38,12 +39,13 @@ def fitting(model: HeadModel) -> tuple[int, str]:
         return 1, "one process, because there is one core"
     weights = sum(map(math.prod, matrix_shapes(model.hf))) / len(model.heads_per_layer)
     millions = f"{weights / 1e6:.1f} million weights a layer"
-    if weights > MOST_WEIGHTS_A_LAYER:
+    if weights >= THREADS_GAIN_WEIGHTS:
         return 1, f"one process, because threads gain much with {millions}"
     n_workers = min(n_cores, total_bytes(model.device) // 2 // _WORKER_BYTES)
     if n_workers < 2:
         return 1, "one process, because memory holds no two workers"
-    return n_workers, f"{n_workers} workers of one thread, because {n_cores} cores share {millions}"
+    what = f"{n_cores} cores" if n_workers == n_cores else "the memory of this machine"
+    return n_workers, f"{n_workers} workers of one thread, for {what} and {millions}"
 
 
 def usable_cores() -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,13 @@ from headscope.engines.local import LocalWorkers
 from tests.end_to_end.conftest import type_command
 from tests.faults.conftest import PATIENCE_SECONDS, Sweep, assert_same_as, n_kept, record, status, wait_for
 from tests.small_world import small_model, small_profile
+
+
+@pytest.fixture(autouse=True)
+def threads_as_they_were() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
 
 
 def processes_of(session: int) -> list[str]:
@@ -86,14 +93,10 @@ def test_a_whole_run_on_workers_has_the_bytes_of_one_in_one_process(
 ) -> None:
     model, profile = small_model(), small_profile()
     asked: dict[str, Any] = {"top_k": 2, "n_random": 3, "max_tokens": 4, "edits": ["mean"]}
-    threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    try:
-        hs.run(model, profile, tmp_path / "here", **asked)
-        with LocalWorkers(model, 2) as workers:
-            hs.run(model, profile, tmp_path / "workers", runner=workers, **asked)
-    finally:
-        torch.set_num_threads(threads)
+    hs.run(model, profile, tmp_path / "here", **asked)
+    with LocalWorkers(model, 2) as workers:
+        hs.run(model, profile, tmp_path / "workers", runner=workers, **asked)
     assert_same_as(tmp_path / "here", tmp_path / "workers", tell, "a run on two workers")
 
 
@@ -111,3 +114,9 @@ def test_what_does_not_go_together_is_refused(more: tuple[str, ...], said: str, 
     assert ended.code == 2
     assert said in ended.err
     assert not (tmp_path / "run").exists()
+
+
+def test_auto_says_what_it_took(sweep: Sweep, tmp_path: Path) -> None:
+    ended = type_command(*sweep.words(tmp_path / "run", "--workers", "auto", "--dry-run"))
+    assert ended.code == 0
+    assert ended.err.startswith("--workers auto: ")

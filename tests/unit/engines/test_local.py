@@ -16,10 +16,11 @@ import torch
 from torch import nn
 
 import headscope as hs
+from headscope.engines import worker_count
 from headscope.engines.engine import Engine
 from headscope.engines.local import LocalWorkers
 from headscope.engines.shared_memory import pack, unpack
-from headscope.engines.worker_count import MOST_WEIGHTS_A_LAYER, fitting, parse_workers, usable_cores
+from headscope.engines.worker_count import THREADS_GAIN_WEIGHTS, fitting, parse_workers
 from headscope.errors import RequestError, WorkError
 from headscope.measure.edit_kinds import KINDS, edit_kind
 from headscope.measure.outcomes.outcome import REGISTERED
@@ -177,15 +178,27 @@ def test_a_malformed_number_of_workers_is_refused(asked: str) -> None:
         parse_workers(asked)
 
 
-def test_auto_takes_a_worker_a_core_for_small_layers_alone(model: HeadModel, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert (parse_workers("auto"), parse_workers("12")) == (None, 12)
-    monkeypatch.setattr("headscope.engines.worker_count.usable_cores", lambda: 2)
+@pytest.mark.parametrize(
+    ("cores", "gain_weights", "memory_bytes", "expected", "because"),
+    [
+        (4, THREADS_GAIN_WEIGHTS, 2**36, 4, "4 cores"),
+        (4, 10, 2**36, 1, "threads gain"),
+        (1, THREADS_GAIN_WEIGHTS, 2**36, 1, "one core"),
+        (64, THREADS_GAIN_WEIGHTS, 2**33, 4, "4 workers of one thread, for the memory"),
+        (4, THREADS_GAIN_WEIGHTS, 2**30, 1, "memory"),
+    ],
+)
+def test_auto_takes_a_worker_a_core_where_layers_are_small(
+    model: HeadModel, monkeypatch: pytest.MonkeyPatch,
+    cores: int, gain_weights: int, memory_bytes: int, expected: int, because: str,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(worker_count, "usable_cores", lambda: cores)
+    monkeypatch.setattr(worker_count, "THREADS_GAIN_WEIGHTS", gain_weights)
+    monkeypatch.setattr(worker_count, "total_bytes", lambda _device: memory_bytes)
     n_workers, why = fitting(model)
-    assert n_workers == 2
-    assert "2 workers" in why
-    monkeypatch.setattr("headscope.engines.worker_count.MOST_WEIGHTS_A_LAYER", 10)
-    assert fitting(model)[0] == 1
-    monkeypatch.setattr("headscope.engines.worker_count.MOST_WEIGHTS_A_LAYER", MOST_WEIGHTS_A_LAYER)
-    monkeypatch.setattr("headscope.engines.worker_count.usable_cores", lambda: 1)
-    assert fitting(model)[0] == 1
-    assert usable_cores() >= 1
+    assert n_workers == expected
+    assert because in why
+
+
+def test_a_number_of_workers_is_a_number_or_auto() -> None:
+    assert (parse_workers("auto"), parse_workers("12")) == (None, 12)
