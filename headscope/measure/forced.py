@@ -142,7 +142,8 @@ class ForcedPasses:
         """Run every prompt unedited and under every arm."""
         pieces = self.plan(arms)
         results = work(pieces, partial(self.run, arms=arms))
-        return self.assemble(pieces, told(results, "edited passes", len(pieces), progress))
+        both = told(zip(pieces, results, strict=True), "edited passes", len(pieces), progress)
+        return self.assemble(pieces, [result for _, result in both])
 
     def plan(self, arms: Sequence[Arm]) -> list[Piece]:
         """Which rows and arms run together; follows from the request alone."""

@@ -105,7 +105,6 @@ def _left_out(request: RunRequest, no_gradients: str | None) -> dict[str, str]:
         "scores": "gradients do not pass through the model" if no_gradients is not None else "",
         "patching": "" if request.patching else "--no-patch",
         "curves": "" if request.sets else "--budget fast" if request.budget == "fast" else "--no-sets",
-        "negative_control": "" if request.negative_control else "without --negative-control",
     }
     return {name: reason for name, reason in why.items() if reason}
 

@@ -90,7 +90,7 @@ def test_a_run_says_what_both_budgets_cost_and_which_it_takes(headscope, small_p
     assert "curves" in stages["auto"]
     assert "curves" not in stages["fast"]
     assert [stages[budget]["sweep"]["is_bound"] for budget in ("auto", "fast")] == [False, True]
-    done = headscope(*request, "--budget", "fast", "--out", "fast", "--n-random", "3", "--no-patch", "--quiet")
+    done = headscope(*request, "--budget", "fast", "--out", "fast", "--until", "sweep", "--quiet")
     assert done.code == 0, done.err
     record = json.loads((tmp_path / "fast" / "manifest.json").read_text())["record"]
     assert 0 < record["sweep"]["n_forward_tokens"] <= stages["fast"]["sweep"]["tokens"]

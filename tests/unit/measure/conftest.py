@@ -31,9 +31,9 @@ def passes_of(model):
     encoder = encoder_of(model)
     lexicons = [concept_tokens(encoder, profile, tuple(profile.concepts), text) for text in profile.readouts]
 
-    def make(batch_tokens=1024):
+    def make(batch_tokens=1024, *, damage=True):
         states = ControlStates(model, controls, kinds=KINDS, seed=0, batch_tokens=1024)
-        damage_on = frozenset(one.id for one in controls)
+        damage_on = frozenset(one.id for one in controls if damage)
         return ForcedPasses(
             model, asked, fixed_text_outcomes(lexicons), damage_on=damage_on, states=states, batch_tokens=batch_tokens
         )

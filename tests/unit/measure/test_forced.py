@@ -10,6 +10,7 @@ from headscope.heads import HeadSet
 from headscope.measure.edits import Arm
 from headscope.measure.forced import ForcedOutcomes
 from headscope.measure.outcomes import log_odds_name
+from headscope.models.running import of_tokens
 from tests.tolerances import effect_error, nats_error
 
 ANGER = log_odds_name("anger")
@@ -78,3 +79,24 @@ def test_a_model_may_meet_its_first_edit_above_the_lowest_block(passes_of, model
     monkeypatch.setattr(model, "value_biases", None)
     arms = [Arm(HeadSet.parse("3:1", model.heads_per_layer), "mean")]
     assert np.isfinite(passes_of().measure(arms).edited[ANGER]).all()
+
+
+def test_logits_of_the_lexicons_tokens_alone_give_the_same_numbers(model, passes_of, arms, monkeypatch):
+    """Batches without own tokens run the language-model head for these tokens only, where the load check allows it."""
+    assert model.gives_some_tokens
+    numbers: list[int] = []
+
+    def seen(model, kept):
+        numbers.append(len(kept))
+        return of_tokens(model, kept)
+
+    monkeypatch.setattr("headscope.measure.forced.of_tokens", seen)
+    some = passes_of(256, damage=False).measure(arms)
+    assert 0 < max(numbers) < model.hf.config.vocab_size
+    numbers.clear()
+    monkeypatch.setattr(model, "gives_some_tokens", False)
+    whole = passes_of(256, damage=False).measure(arms)
+    assert not numbers
+    for kind in ("baseline", "edited"):
+        both = (getattr(one, kind)[ANGER] for one in (some, whole))
+        assert np.allclose(*both, atol=effect_error(model))

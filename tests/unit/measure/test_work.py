@@ -19,7 +19,7 @@ from headscope.models.editing import value_bias
 from headscope.models.loading import load_model
 from headscope.tokens import pack_rows
 from tests.laws.families import VOCABULARY, make, word_tokenizer
-from tests.unit.measure.made_up import READOUTS, made_up
+from tests.unit.measure.made_up import CONTROL, LEXICON, READOUTS, made_up
 
 
 @contextmanager
@@ -114,7 +114,9 @@ def tiny():
 def test_a_sweep_takes_the_matrix_products_of_the_formula_and_no_others(tiny, skips):
     """A product of n vectors with an [a, b] matrix takes 2 n a b. A layer of GPT-2 has [D, 3 D] (queries, keys and
     values), [D, D], [D, 4 D] and [4 D, D]: 24 D^2 a token. They run in all L layers unedited, and for each edited head
-    from its own layer up, L (L + 1) / 2 layers for one head in each; L^2 where lower blocks cannot be skipped.
+    from its own layer up, L (L + 1) / 2 layers for one head in each; L^2 where lower blocks cannot be skipped. The
+    language-model head runs for the whole vocabulary only in the row that holds the damaged prompt's own tokens, in all
+    others for the tokens of the lexicons.
     """
     L, H, D, kinds = 3, 4, 32, ("mean", "zero")
     tiny.skips_lower_blocks = skips
@@ -130,9 +132,10 @@ def test_a_sweep_takes_the_matrix_products_of_the_formula_and_no_others(tiny, sk
     n_tokens = [len(prompt.tokens) for prompt in given.prompts]
     tokens = sum(n + len(readout) for n in n_tokens for readout in READOUTS)
     layers = L + len(kinds) * H * (L * (L + 1) // 2 if skips else L * L)
-    places = len(given.prompts) * len(READOUTS) + n_tokens[0]
+    whole, part = n_tokens[0] + 1, len(given.prompts) * len(READOUTS) - 1
+    logits = VOCABULARY * whole + len((*LEXICON, *CONTROL)) * part
     assert len(arms) == len(kinds) * H * L
-    assert flops == {"addmm": 24 * D**2 * tokens * layers, "mm": 2 * D * VOCABULARY * places * (1 + len(arms))}
+    assert flops == {"addmm": 24 * D**2 * tokens * layers, "mm": 2 * D * logits * (1 + len(arms))}
 
 
 @pytest.mark.parametrize("pack", [True, False])

@@ -101,3 +101,13 @@ def test_a_model_whose_later_block_needs_what_an_earlier_one_did_runs_every_bloc
 
 def test_a_model_with_an_unchecked_loop_runs_every_block() -> None:
     assert not fresh("llama").skips_lower_blocks
+
+
+def test_a_head_that_cannot_be_taken_apart_gives_all_logits():
+    """Something in the place of its pass would be passed over, so all logits are computed and nothing is changed."""
+    hf = make("llama")
+    hf.lm_head.forward = hf.lm_head.forward  # as hooks of other libraries do
+    model = load_model(hf, tokenizer=word_tokenizer(), device="cpu")
+    assert not model.gives_some_tokens
+    assert "forward" in vars(hf.lm_head)
+    assert load_model(make("llama"), tokenizer=word_tokenizer(), device="cpu").gives_some_tokens

@@ -72,4 +72,3 @@ def test_a_whole_run_of_gpt2s_shape_takes_no_more_than_this(model, passed, tmp_p
     assert plan.counted["sweep"].tokens < passed["tokens"] < foretold + plan.counted["patching"].tokens
     assert passed["tokens"] <= MOST_TOKENS[budget]
     assert passed["layer_tokens"] <= 12 * MOST_TOKENS[budget]
-    print(budget, dict(passed), foretold)
