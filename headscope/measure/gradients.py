@@ -114,7 +114,7 @@ class GradientPasses:
             RequestError: an outcome has no gradient.
         """
         check_differentiable(outcomes)
-        self._model, self._prompts, self._outcomes, self._states = model, list(prompts), outcomes, states
+        self.model, self._prompts, self._outcomes, self._states = model, list(prompts), outcomes, states
         self._partners = {
             p: partners[one.id]
             for p, one in enumerate(self._prompts)
@@ -135,13 +135,13 @@ class GradientPasses:
         """
         if steps < 0:
             raise RequestError("steps cannot be negative", expected="0 (no integrated form) or more", got=str(steps))
-        L, H = len(self._model.anatomy), max(self._model.heads_per_layer)
+        L, H = len(self.model.anatomy), max(self.model.heads_per_layer)
         shape = (len(self._prompts), L, H)
         found: dict[str, FloatArray] = {name: np.full(shape, np.nan) for name in _BY_HEAD}
         found["ends"] = np.full(len(self._prompts), np.nan)
         plan = [
             GradientPiece(tuple(map(int, members)), steps)
-            for members in plan_batches(self._lengths, self._batch_tokens, self._model.row_limits)
+            for members in plan_batches(self._lengths, self._batch_tokens, self.model.row_limits)
         ]
         n_passes, n_halved = 0, 0
         results = told(work(plan, self.scores), "fast scores", len(plan), progress)
@@ -169,8 +169,8 @@ class GradientPasses:
 
     def batch(self, where: Sequence[tuple[int, int]]) -> tuple[Batch, LogitPlaces]:
         """Rows of one batch, and where their answers are read."""
-        batch = batch_of([self._prompts[p].rows[r] for p, r in where], self._model.device)
-        return batch, LogitPlaces.answers(self._prompts, where, self._model.tokenizer)
+        batch = batch_of([self._prompts[p].rows[r] for p, r in where], self.model.device)
+        return batch, LogitPlaces.answers(self._prompts, where, self.model.tokenizer)
 
     def outcomes(self, logits: Tensor, places: LogitPlaces, n_rows: int) -> Tensor:
         """[B] float64 each row's part of its prompt's outcome."""
@@ -182,26 +182,21 @@ class GradientPasses:
         return {
             layer: torch.from_numpy(
                 np.stack([self._states.values("mean", self._prompts[p], layer, None) for p, _ in where])
-            ).to(self._model.device, self._model.dtype)
-            for layer in self._model.anatomy.layers
+            ).to(self.model.device, self.model.dtype)
+            for layer in self.model.anatomy.layers
         }
 
     def matched(self, where: Sequence[tuple[int, int]]) -> tuple[ByLayer, Tensor] | None:
         """By layer [B, T, H, d], z of the matched controls, and [B] which rows have one; None for none."""
-        has = torch.tensor([p in self._partners for p, _ in where], device=self._model.device)
+        has = torch.tensor([p in self._partners for p, _ in where], device=self.model.device)
         if not bool(has.any()):
             return None
         rows = [self._partners.get(p, self._prompts[p]).rows[r] for p, r in where]
         kept: dict[int, Tensor] = {}
-        with watching_z(self._model, kept.__setitem__):
-            run_hidden(self._model, batch_of(rows, self._model.device))
+        with watching_z(self.model, kept.__setitem__):
+            run_hidden(self.model, batch_of(rows, self.model.device))
         # Cloned outside of inference mode: autograd may not keep tensors made inside it.
         return {layer: z.clone() for layer, z in kept.items()}, has
-
-    @property
-    def model(self) -> HeadModel:
-        """The model."""
-        return self._model
 
 
 class _BatchScores:

@@ -98,6 +98,9 @@ def fast_agreement(
 ) -> pd.DataFrame:
     """The ``agreement`` table: each score beside the exact effects of the heads that were measured exactly.
 
+    A score of an edit that was measured for fewer heads than another has no row: those heads were chosen by their
+    effect under the other edit, and say nothing of the rest.
+
     Args:
         scores: ``scores`` table with exact effects.
         thresholds_nats: concept -> smallest effect that matters; a head counts as causal where its simultaneous
@@ -106,9 +109,11 @@ def fast_agreement(
         k: for precision; at most the number of heads measured both ways.
     """
     rows: list[dict[str, object]] = []
+    counted = scores["exact_estimate"].notna().groupby([scores["concept"], scores["measure"]]).sum()
+    most = {str(concept): int(n) for concept, n in counted.groupby(level="concept").max().items()}
     for (concept, measure), heads in scores.groupby(["concept", "measure"], sort=False):
         done = heads[heads["exact_estimate"].notna()]
-        if len(done) < 2:
+        if len(done) < max(2, most[str(concept)]):
             continue
         limit = thresholds_nats[str(concept)]
         effects = done["exact_estimate"].to_numpy(np.float64)

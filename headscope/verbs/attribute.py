@@ -187,10 +187,10 @@ def verified(
 def top_heads(scores: pd.DataFrame, concepts: Sequence[str], n: int, *, beyond: float = 0.0) -> HeadSet:
     """The ``n`` heads of each concept with the largest |score| by ``CHOOSING``, all concepts together.
 
-    With ``beyond`` only the heads whose |score| is larger, and the first in any case.
+    With ``beyond`` only the heads whose |score| is as large, and the first in any case.
     """
     rows = scores[(scores["measure"] == CHOOSING) & scores["concept"].isin(list(concepts)) & (scores["rank"] <= n)]
-    rows = rows[(rows["estimate"].abs() > beyond) | (rows["rank"] <= 1)]
+    rows = rows[(rows["estimate"].abs() >= beyond) | (rows["rank"] <= 1)]
     return HeadSet.of({Head(int(a), int(b)) for a, b in zip(rows["layer"], rows["head"], strict=True)})
 
 

