@@ -37,6 +37,7 @@ class Counted:
         layer_tokens: the same, each counted once for every layer that runs on it.
         is_bound: at most this.
         logit_rows: places at which logits are read, in all passes.
+        is_assumed: how much of it is run depends on what is measured; an assumption stands for that.
     """
 
     stage: str
@@ -45,6 +46,7 @@ class Counted:
     layer_tokens: int
     is_bound: bool = False
     logit_rows: int = 0
+    is_assumed: bool = False
 
 
 @dataclass(frozen=True)

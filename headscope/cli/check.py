@@ -77,8 +77,8 @@ def _print_sweep(sweep: dict[str, Any]) -> None:
     elif sweep:
         console.say(
             f"a sweep of every head with profile baseline: {sweep['forward_passes']:,} forward passes, about "
-            f"{sweep['seconds']:,.0f} s (an estimate from {sweep['calibration']['measured_seconds']:.2f} s of calibration), "
-            f"{sweep['peak_mib']:,.0f} MiB held"
+            f"{sweep['seconds']:,.0f} s (an estimate from {sweep['calibration']['measured_seconds']:.2f} s of "
+            f"calibration), {sweep['peak_mib']:,.0f} MiB held"
         )
 
 

@@ -44,7 +44,7 @@ def print_run_forecast(found: RunForecast, *, json: bool) -> None:
         cost | {"time": _about(cost["seconds"]), "chosen": "chosen" if cost["chosen"] else ""}
         for cost in record["budgets"]
     ]
-    console.print_table("What each budget costs at most", rows, _BUDGETS)
+    console.print_table("What each budget costs", rows, _BUDGETS)
     console.say(f"budget {found.choice.budget}: {found.choice.why}")
     console.say("dry run: nothing was measured, nothing was written")
 
@@ -54,10 +54,21 @@ def _print_work(found: Forecast) -> None:
 
     record = found.record()
     rows = list(record["stages"])
-    if found.text_tokens:
-        rows.append({"stage": TEXTS, "tokens": found.text_tokens, "is_bound": True})
-    rows = [row | {"time": _about(found.seconds_of[row["stage"]]), "bound": _bound(row["is_bound"])} for row in rows]
-    console.print_table("Work", rows, _STAGES)
+    if found.text_tokens and TEXTS not in {row["stage"] for row in rows}:
+        rows.append({"stage": TEXTS, "tokens": found.text_tokens, "is_bound": True, "is_assumed": False})
+    shown = [
+        row
+        | {
+            "time": _about(found.seconds_of[row["stage"]]),
+            "bound": "assumed" if row["is_assumed"] else _bound(row["is_bound"]),
+        }
+        for row in rows
+    ]
+    console.print_table("Work", shown, _STAGES)
+    if any(row["is_assumed"] for row in rows):
+        console.say("assumed: how many heads and sets are taken up depends on what is measured (docs/statistics.md)")
+    if len(rows) == len(record["stages"]) and found.text_tokens:
+        console.say(f"texts: {found.text_tokens:,} tokens are written, one by one, beside the passes counted here")
     at_most = _bound(any(row["is_bound"] for row in rows), after=" ")
     console.say(
         f"time: {at_most}{_about(found.seconds)}, an estimate from a few passes "

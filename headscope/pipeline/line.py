@@ -7,7 +7,7 @@ stage's passes where a core is free; pictures are drawn once, at the end or at a
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
@@ -76,24 +76,31 @@ class Line:
             "curves": self._curves,
             "negative_control": self._negative_control,
         }
+        names = iter(stages)
         with self._reports:
-            for name, stage in stages.items():
-                if self._pace.begins(name):
-                    stage()
-                    self._pace.done(name)
-                    self._folder.update(timings={name: self._pace.stages[name].seconds or 0.0})
-                    if name != "assay" or not self._pace.will_run("screen"):
-                        self._write("running")  # an impossible screen, which comes right after, leaves no folder
+            name = self._following(names)
+            while name is not None:
+                self._pace.starts()
+                stages[name]()
+                self._pace.done(name)
+                self._folder.update(timings={name: self._pace.stages[name].seconds or 0.0})
+                following = self._following(names)
+                if name != "assay" or following != "screen":
+                    self._write()  # an impossible screen, which comes right after, leaves no folder
+                name = following
             if self._results and not self._folder.tables:
-                self._write("running")
+                self._write()
         self.end("finished" if self._pace.reached_all else "stopped")
+
+    def _following(self, names: Iterator[str]) -> str | None:
+        """The next stage that is to be run, marked as running: the report before it says so."""
+        return next((name for name in names if self._pace.begins(name)), None)
 
     def end(self, status: str) -> None:
         """Pictures and the last report, of what was written; nothing where nothing was."""
-        if not self._folder.tables:
-            return
         self._pace.stopped()
-        self._reports.last(status)
+        if self._folder.tables:
+            self._reports.last(status)
 
     # --- stages ------------------------------------------------------------------------------------------------------
 
@@ -215,11 +222,8 @@ class Line:
 
     def _choices(self) -> list[HeadSet]:
         """The top sets of every concept."""
-        study, request = self._study, self._request
-        names = study.names
-        return [
-            top.heads for name in names for top in choose_top(self._sweep_result, name, request.top_k, seed=study.seed)
-        ]
+        swept, k, seed = self._sweep_result, self._request.top_k, self._study.seed
+        return [top.heads for name in self._study.names for top in choose_top(swept, name, k, seed=seed)]
 
     def _curves(self) -> None:
         request = self._request
@@ -249,11 +253,11 @@ class Line:
 
     # --- the folder --------------------------------------------------------------------------------------------------
 
-    def _write(self, status: str) -> None:
+    def _write(self) -> None:
         """Tables, arrays and records of what was measured so far, and the report."""
         self._reports.wait()
         write_results(self._folder, {**self._results, **self._told()})
-        self._reports.write(status)
+        self._reports.write()
 
     def _told(self) -> dict[str, Result]:
         """What follows from what was measured, without a further pass: reliability, ranking, verdicts."""
@@ -299,12 +303,12 @@ class _Reports:
             if self._pool is not None:
                 self._pool.shutdown()
 
-    def write(self, status: str) -> None:
-        """Write the reports of the tables that are there."""
+    def write(self) -> None:
+        """Write the reports of the tables that are there, as those of a run that goes on."""
         if self._pool is None:
-            write_report(self._folder, self._languages, status=status)
+            write_report(self._folder, self._languages, status="running")
         else:
-            self._pending = self._pool.submit(write_report, self._folder, self._languages, status=status)
+            self._pending = self._pool.submit(write_report, self._folder, self._languages, status="running")
 
     def wait(self) -> None:
         """Until the reports are written: nothing they read changes before."""

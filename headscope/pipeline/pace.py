@@ -104,9 +104,9 @@ class Pace:
         self._folder.tell_stages(list(self.stages.values()))
         return True
 
-    def will_run(self, name: str) -> bool:
-        """Whether a stage is still to come."""
-        return name in self.stages and self.stages[name].status == "to come"
+    def starts(self) -> None:
+        """The stage that was marked as running starts to run: its time counts from here."""
+        self._begun = self._clock()
 
     def done(self, name: str) -> None:
         """Note that a stage is done, and what it took."""

@@ -132,7 +132,7 @@ def _chosen(stage: Stage, passes: ForcedPasses, arms: Sequence[Arm]) -> list[lis
 
 def _difference(whole: Counted, part: Counted) -> Counted:
     """Work of a stage without that of a part of it."""
-    numbers = [field.name for field in fields(Counted) if field.name not in ("stage", "is_bound")]
+    numbers = [field.name for field in fields(Counted) if field.name not in ("stage", "is_bound", "is_assumed")]
     return replace(whole, **{name: getattr(whole, name) - getattr(part, name) for name in numbers})
 
 

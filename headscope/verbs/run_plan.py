@@ -146,7 +146,7 @@ def _sum(name: str, stages: Sequence[Counted]) -> Counted:
     """Several as one."""
     counts = ("forward_passes", "tokens", "layer_tokens", "logit_rows")
     totals = {field: sum(getattr(one, field) for one in stages) for field in counts}
-    return Counted(name, **totals, is_bound=any(one.is_bound for one in stages))
+    return Counted(name, **totals, is_assumed=any(one.is_bound for one in stages))
 
 
 def sweep_to_time(study: Study, plan: RunPlan) -> Stage:

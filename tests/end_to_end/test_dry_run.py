@@ -89,7 +89,7 @@ def test_a_run_says_what_both_budgets_cost_and_which_it_takes(headscope, small_p
     stages = {budget: {stage["stage"]: stage for stage in told[budget]["stages"]} for budget in told}
     assert "curves" in stages["auto"]
     assert "curves" not in stages["fast"]
-    assert [stages[budget]["sweep"]["is_bound"] for budget in ("auto", "fast")] == [False, True]
+    assert [stages[budget]["sweep"]["is_assumed"] for budget in ("auto", "fast")] == [False, True]
     done = headscope(*request, "--budget", "fast", "--out", "fast", "--until", "sweep", "--quiet")
     assert done.code == 0, done.err
     record = json.loads((tmp_path / "fast" / "manifest.json").read_text())["record"]
