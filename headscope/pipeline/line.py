@@ -28,6 +28,7 @@ from headscope.verbs.attribute import AttributeResult, attribute, random_others,
 from headscope.verbs.curves import curves
 from headscope.verbs.deciding import Decided, complete, decide
 from headscope.verbs.effect_rows import DECIDING_EDIT, PRIMARY, assay_of
+from headscope.verbs.head_order import head_of
 from headscope.verbs.joint import ChosenSet, choose_top, joint
 from headscope.verbs.negative_control import negative_control
 from headscope.verbs.patch import PatchRequest, patch
@@ -199,24 +200,22 @@ class Line:
     def _to_patch(self) -> HeadSet:
         """The heads that removal or a fast score names, and as many random ones.
 
-        Removal names a head whose interval lies beyond the smallest effect that matters; a fast score one of each
-        concept's ``top_k`` that it puts beyond it, and its first in any case.
+        Each names of every concept its ``top_k`` largest at most, in a fast run its largest: removal those whose
+        interval lies beyond the smallest effect that matters, a score those that it puts beyond it, and its first in
+        any case.
         """
         study, request, swept = self._study, self._request, self._sweep_result
-        limits = self._limits
+        most, limits = 1 if request.budget == "fast" else request.top_k, self._limits
         rows = swept.table[(swept.table["outcome"] == PRIMARY) & (swept.table["edit"] == DECIDING_EDIT)]
-        limit = rows["concept"].map(limits).to_numpy()
-        causal = (rows["sim_high"].to_numpy() < -limit) | (rows["sim_low"].to_numpy() > limit)
-        heads = set(zip(rows["layer"].to_numpy()[causal], rows["head"].to_numpy()[causal], strict=True))
-        named = {Head(int(layer), int(head)) for layer, head in heads}
-        if self._fast is None:
-            named |= {head for top in self._choices() for head in top}
-        else:
-            named |= {
-                head
-                for name in study.names
-                for head in top_heads(self._fast.table, [name], request.top_k, beyond=limits[name])
-            }
+        limit = rows["concept"].map(limits)
+        causal = rows[(rows["sim_high"] < -limit) | (rows["sim_low"] > limit)]
+        largest = causal.loc[causal["estimate"].abs().sort_values(ascending=False, kind="stable").index]
+        named = {head_of(str(spec)) for spec in largest.groupby("concept", sort=False).head(most)["heads"]}
+        if self._fast is not None:
+            for name in study.names:
+                named.update(top_heads(self._fast.table, [name], most, beyond=limits[name]))
+        if not named:
+            named.update(head for top in self._choices() for head in top)
         chosen = HeadSet.of(named)
         return HeadSet.of([*chosen, *random_others(study.model, chosen, seed=study.seed)])
 

@@ -66,6 +66,7 @@ class Pace:
         self._work = {name: float(one.layer_tokens) for name, one in work.items()}
         if "texts" in self._work:
             self._work["texts"] += text_layer_tokens
+        self._before = {one.name: one.seconds or 0.0 for one in folder.manifest.stages if one.status == "done"}
         self._rate: float | None = None
         self._begun = self._started = clock()
         self.stages = {
@@ -109,8 +110,9 @@ class Pace:
         self._begun = self._clock()
 
     def done(self, name: str) -> None:
-        """Note that a stage is done, and what it took."""
-        one, took = self.stages[name], self._clock() - self._begun
+        """Note that a stage is done, and what it took: in the run that went on here, where that was longer."""
+        # In a run that goes on, the pieces of a stage that was done before are only read.
+        one, took = self.stages[name], max(self._clock() - self._begun, self._before.get(name, 0.0))
         one.status, one.seconds = "done", round(took, 3)
         if self._work.get(name):
             self._rate = took / self._work[name]

@@ -132,6 +132,7 @@ class Run:
             run._made_folders, run.making = made, True
             if former is not None:
                 run.resumed = True
+                run.manifest.stages = former.stages  # what each took when it was run first
                 run._clear()
                 if resume == "never":
                     shutil.rmtree(folder / SHARDS, ignore_errors=True)

@@ -1,8 +1,9 @@
 """The stages of a whole run, counted: what each sends through the model before anything is measured.
 
 How many heads and sets a run takes up is partly decided by what it measures; an assumption stands for that here: of
-one head in eight the effect is not shown to be too small to matter, half of the random sets is tried, and one head
-of each concept is patched beside a random one. Such counts are marked; with ``complete`` nothing is assumed of them.
+one head in eight the effect is not shown to be too small to matter (in a fast run of more, but its top heads are more
+often those of several concepts); half of the random sets is tried; of each concept two heads are patched, in a fast run
+one, beside as many random ones. Such counts are marked; with ``complete`` nothing is assumed of them.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from headscope.verbs.sweep import sweep_stages
 _SETS_A_CONCEPT = 2  # one from each half of the templates
 _LEFT_OPEN_SHARE = 1 / 8  # of the heads
 _TRIED_SHARE = 1 / 2  # of the random sets
-_PATCHED_A_CONCEPT = 2  # heads, one of them random
+_PATCHED_A_CONCEPT, _PATCHED_A_CONCEPT_FAST = 4, 2  # heads, half of them random
 
 
 @dataclass(frozen=True)
@@ -123,7 +124,8 @@ class RunPlan:
         can = [name for name in study.names if name not in self.not_patched] if request.patching else []
         if not can:
             return []
-        heads = self.heads if request.complete else _spread(self.heads.heads, _PATCHED_A_CONCEPT * len(can))
+        each = _PATCHED_A_CONCEPT_FAST if self.fast else _PATCHED_A_CONCEPT
+        heads = self.heads if request.complete else _spread(self.heads.heads, each * len(can))
         alone = [HeadSet((head,)) for head in heads]
         return patch_stages(study.only(can), alone, alignment="exact", bound=not request.complete)
 
@@ -145,8 +147,9 @@ def _spread(heads: Sequence[Head], n: int) -> HeadSet:
 def _sum(name: str, stages: Sequence[Counted]) -> Counted:
     """Several as one."""
     counts = ("forward_passes", "tokens", "layer_tokens", "logit_rows")
-    totals = {field: sum(getattr(one, field) for one in stages) for field in counts}
-    return Counted(name, **totals, is_assumed=any(one.is_bound for one in stages))
+    n_passes, n_tokens, n_layer_tokens, n_logit_rows = (sum(getattr(one, field) for one in stages) for field in counts)
+    is_assumed = any(one.is_bound for one in stages)
+    return Counted(name, n_passes, n_tokens, n_layer_tokens, logit_rows=n_logit_rows, is_assumed=is_assumed)
 
 
 def sweep_to_time(study: Study, plan: RunPlan) -> Stage:

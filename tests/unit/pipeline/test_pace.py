@@ -8,28 +8,31 @@ import pytest
 
 from headscope.errors import RequestError
 from headscope.pipeline.pace import NEEDED, Pace, seconds_of
+from headscope.runs.manifest import StageState
 from headscope.stages import Counted
 from headscope.terms import STAGES
 
 WORK = {
     name: Counted(name, 1, 100, 100 * size) for name, size in zip(STAGES, (1, 2, 4, 40, 8, 6, 20, 10, 30), strict=False)
 }
+STATES = (("sweep", "done"), ("verdicts", "not reached"))
 LEFT_OUT = {"negative_control": "not asked for"}
 
 
 class Told:
     """A folder that keeps what it is told."""
 
-    def __init__(self) -> None:
+    def __init__(self, before=()) -> None:
         self.stages = []
+        self.manifest = SimpleNamespace(stages=before)
 
     def tell_stages(self, stages) -> None:
         self.stages = [one.model_copy() for one in stages]
 
 
-def pace_of(limit=None, until=None, **more):
+def pace_of(limit=None, until=None, before=(), **more):
     time = SimpleNamespace(now=100.0)
-    folder = Told()
+    folder = Told(before)
     pace = Pace(folder, WORK, LEFT_OUT, until=until, limit_seconds=limit, clock=lambda: time.now, **more)
     return pace, folder, time
 
@@ -64,6 +67,15 @@ def test_the_first_stage_gives_the_rate_and_a_later_one_betters_it():
     time.now += 1.0
     pace.done("screen")
     assert {one.name: one.expected_seconds for one in folder.stages}["sweep"] == pytest.approx(0.5 * 40)
+
+
+def test_a_run_that_goes_on_keeps_what_a_stage_took_when_it_was_run():
+    done, cut = (StageState(name=name, status=status, seconds=50.0) for name, status in STATES)
+    pace, folder, time = pace_of(before=(done, cut))
+    run(pace, time, lambda name: 0.5)
+    told = {one.name: one.seconds for one in folder.stages}
+    assert told["sweep"] == 50.0
+    assert told["verdicts"] == told["assay"] == 0.5
 
 
 def test_stages_that_do_not_fit_are_not_begun_and_neither_is_what_needs_them():
