@@ -19,7 +19,18 @@ import pandas as pd
 from benchmarks.smollm2 import gguf_file
 from headscope.runs.folder import Run, RunFinished
 from headscope.stats.evidence import Criteria
-from headscope.stats.verdicts import ATTENDS_ONLY, NO_EFFECT, UNDECIDED
+from headscope.stats.verdicts import (
+    ATTENDS_ONLY,
+    CARRIER,
+    CARRIER_UNTESTED,
+    ELSEWHERE_UNTESTED,
+    GENERAL_DAMAGE,
+    NO_EFFECT,
+    READING_ELSEWHERE,
+    SHARED_CARRIER,
+    SUPPRESSOR,
+    UNDECIDED,
+)
 
 PAGE = Path(__file__).with_name("findings.md")
 KEPT = Path(__file__).with_name("findings")
@@ -61,6 +72,8 @@ def page(run: Run) -> str:
         f"It took {minutes:.0f} minutes on {manifest.machine.get('threads')} threads of a processor "
         f"({manifest.machine.get('processor')}), headscope {manifest.versions.get('headscope', '')}.",
         "",
+        *_short(verdicts),
+        "",
         "## Does the model show the concepts?",
         "",
         *_assay(run.table("assay")),
@@ -86,6 +99,22 @@ def page(run: Run) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _short(verdicts: pd.DataFrame) -> list[str]:
+    """The finding in a few sentences: heads by their verdict, over all concepts."""
+    singles = verdicts[~verdicts["heads"].str.contains(",")]
+
+    def of(*words: str) -> str:
+        found = list(dict.fromkeys(singles["heads"][singles["verdict"].isin(words)]))
+        return f"{len(found)} ({', '.join(found)})" if found else "none"
+
+    alone = of(CARRIER, READING_ELSEWHERE, CARRIER_UNTESTED, ELSEWHERE_UNTESTED)
+    return [
+        f"**In short.** Heads that carry one concept and no other: {alone}. Heads whose removal lowers two or more of "
+        f"the concepts: {of(SHARED_CARRIER)}. Heads whose removal raises one: {of(SUPPRESSOR)}. Heads whose removal "
+        f"harms other text, too: {of(GENERAL_DAMAGE)}.",
+    ]
 
 
 def _assay(assay: pd.DataFrame) -> list[str]:

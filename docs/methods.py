@@ -20,7 +20,7 @@ from headscope.api import attribute, screen, sweep
 from headscope.models.head_model import HeadModel
 from headscope.profiles.types import Profile
 from headscope.stats import Criteria, screen_agreement
-from headscope.verbs.attribute import verified
+from headscope.verbs.attribute import MORE_STEPS, verified
 from headscope.verbs.attribution_tables import MEASURES
 from headscope.worlds.catalog import worlds
 from headscope.worlds.texts import make_profile
@@ -76,7 +76,7 @@ def agreement(model: HeadModel, profile: Profile) -> pd.DataFrame:
     study = screen_agreement(
         screen(model, profile, protocol="phase6").table, swept.table, thresholds_nats=limits, measures=("attention",)
     )
-    fast = verified(attribute(model, profile, verify=0), swept, seed=0).tables["agreement"]
+    fast = verified(attribute(model, profile, steps=MORE_STEPS, verify=0), swept, seed=0).tables["agreement"]
     return pd.concat([looked, study.assign(measure="phase6"), fast], ignore_index=True)
 
 

@@ -46,7 +46,7 @@ CHOOSING = "attribution_patching"
 
 DEFAULT_STEPS = 1
 MORE_STEPS = 8
-"""Where everything is asked for (docs/methods.md compares them)."""
+"""Where everything is asked for; docs/attribution.md says how far one step ranks heads as many do."""
 
 
 class AttributeResult(Result):
