@@ -31,6 +31,7 @@ from headscope.stats.verdicts import (
     SUPPRESSOR,
     UNDECIDED,
 )
+from headscope.tables import TABLES as TABLES_OF_RUNS
 
 PAGE = Path(__file__).with_name("findings.md")
 KEPT = Path(__file__).with_name("findings")
@@ -41,7 +42,7 @@ _SILENT = (NO_EFFECT, ATTENDS_ONLY, UNDECIDED)
 
 
 def measured(folder: Path) -> Run:
-    """The finished run of the page's command."""
+    """The run of the page's command, gone on with where it is not finished."""
     if (folder / "manifest.json").is_file() and Run.open(folder).manifest.status == "finished":
         return Run.open(folder)
     import headscope as hs
@@ -56,7 +57,8 @@ def page(run: Run) -> str:
     """The page of a run."""
     manifest = run.manifest
     verdicts = run.table("verdicts")
-    minutes = sum(manifest.timings.values()) / 60
+    minutes = sum(stage.seconds or 0.0 for stage in manifest.stages) / 60
+    missing = [stage.name for stage in manifest.stages if stage.status == "not reached"]
     lines = [
         "# What headscope finds on a real model",
         "",
@@ -70,7 +72,8 @@ def page(run: Run) -> str:
         "```",
         "",
         f"It took {minutes:.0f} minutes on {manifest.machine.get('threads')} threads of a processor "
-        f"({manifest.machine.get('processor')}), headscope {manifest.versions.get('headscope', '')}.",
+        f"({manifest.machine.get('processor')}), headscope {manifest.versions.get('headscope', '')}."
+        + (f" It was stopped; not reached: {', '.join(missing)}." if missing else ""),
         "",
         *_short(verdicts),
         "",
@@ -84,7 +87,7 @@ def page(run: Run) -> str:
         "",
         "## What do sets of heads do?",
         "",
-        *_sets(verdicts, run.table("nulls")),
+        *_sets(verdicts, run.table("nulls") if "nulls" in run.tables else None),
         "",
         "## What is undecided, and why",
         "",
@@ -161,9 +164,10 @@ def _heads(run: Run, verdicts: pd.DataFrame) -> list[str]:
     return lines
 
 
-def _sets(verdicts: pd.DataFrame, nulls: pd.DataFrame) -> list[str]:
+def _sets(verdicts: pd.DataFrame, nulls: pd.DataFrame | None) -> list[str]:
     """The top heads together, chosen on one half of the templates and measured on the other."""
-    places = nulls.set_index(["concept", "heads"])
+    compared = pd.DataFrame(columns=TABLES_OF_RUNS["nulls"].columns) if nulls is None else nulls
+    places = compared.set_index(["concept", "heads"])
     lines = ["| concept | heads off together | verdict | effect, nats | among random sets |", "|---|---|---|---|---|"]
     for row in verdicts[verdicts["heads"].str.contains(",")].to_dict("records"):
         key = (row["concept"], row["heads"])
@@ -216,7 +220,9 @@ def main(arguments: list[str]) -> None:
     run = measured(folder)
     KEPT.mkdir(exist_ok=True)
     for name in TABLES:
-        shutil.copy(run.path / "tables" / f"{name}.csv", KEPT / f"{name}.csv")
+        (KEPT / f"{name}.csv").unlink(missing_ok=True)
+        if name in run.tables:
+            shutil.copy(run.path / "tables" / f"{name}.csv", KEPT / f"{name}.csv")
     PAGE.write_text(page(run), encoding="utf-8")
 
 
