@@ -12,8 +12,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ from headscope.errors import RequestError
 from headscope.heads import HeadSet
 from headscope.measure.edits import Arm
 from headscope.measure.outcomes import log_odds_name
+from headscope.measure.protocols import Progress
 from headscope.random_streams import generator
 from headscope.stages import Stage
 from headscope.stats import EffectBlock, effects_table
@@ -107,7 +109,8 @@ def joint(
                 random_sets, sets=(), note="not compared: its effect is shown to be too small to matter"
             )
         view = study.only(top.concept, top.prompts).silent()
-        means, stopped = _effects(view, random_sets.sets, math.inf if all_sets else estimate)
+        tell = partial(_told, progress, n_tried, total)
+        means, stopped = _effects(view, random_sets.sets, math.inf if all_sets else estimate, tell)
         n_halved += view.n_halved
         rows.append(null_row(top.concept, top.heads, PRIMARY, estimate, np.array(means), random_sets, stopped=stopped))
         tried = random_sets.sets[: len(means)]
@@ -125,8 +128,17 @@ def _nobody(_stage: str, _done: int, _total: int) -> None:
     """Nobody is told."""
 
 
-def _effects(view: Study, sets: Sequence[HeadSet], estimate: float) -> tuple[list[float], bool]:
-    """Effects of the sets on the view's one concept, up to the one at which enough reach ``estimate``; did they?"""
+def _told(progress: Progress, before: int, total: int, n: int) -> None:
+    progress("random sets", before + n, total)
+
+
+def _effects(
+    view: Study, sets: Sequence[HeadSet], estimate: float, tell: Callable[[int], None]
+) -> tuple[list[float], bool]:
+    """Effects of the sets on the view's one concept, up to the one at which enough reach ``estimate``; did they?
+
+    ``tell`` is told how many were tried so far.
+    """
     outcome = log_odds_name(view.names[0])
     found: list[float] = []
     at_once = _AT_ONCE if math.isfinite(estimate) else max(1, len(sets))
@@ -135,6 +147,7 @@ def _effects(view: Study, sets: Sequence[HeadSet], estimate: float) -> tuple[lis
         deltas = stage.run().change(outcome).T
         means = equal_weight_mean(template_means(deltas, [layout.template for layout in stage.layouts]).means)
         found += [float(mean) for mean in means]
+        tell(len(found))
         if (n := n_to_try(estimate, found)) is not None:
             return found[:n], True
     return found, False
