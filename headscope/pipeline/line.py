@@ -265,9 +265,7 @@ class Line:
         if screened is None and swept is None:
             return {}
         told: dict[str, Result] = {}
-        judged = (
-            self._pace.stages["verdicts"].status == "done" if "verdicts" in self._pace.stages else swept is not None
-        )
+        judged = self._pace.stages["verdicts"].status == "done"
         if swept is not None and judged:
             told["reliability"] = reliability(
                 screened, swept, top_k=request.top_k, seed=self._study.seed, criteria=request.criteria

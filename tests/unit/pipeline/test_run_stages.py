@@ -117,3 +117,10 @@ def test_a_last_stage_that_is_left_out_leaves_no_folder(model, profile, tmp_path
     with pytest.raises(RequestError, match="patching"):
         hs.run(model, profile, Path(tmp_path) / "run", until="patching", patching=False, **OPTIONS)
     assert not (tmp_path / "run").exists()
+
+
+def test_a_run_with_everything_measured_stops_at_its_verdicts_too(model, profile, tmp_path):
+    stopped = hs.run(model, profile, tmp_path / "run", complete=True, until="verdicts", **OPTIONS)
+    told = statuses(stopped)
+    assert (told["sweep"], told["verdicts"], told["texts"]) == ("done", "done", "not reached")
+    assert "verdicts" in stopped.tables
