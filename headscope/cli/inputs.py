@@ -50,7 +50,8 @@ def read_profile(
         ProfileError: no such profile or class, a class without a file in ``data_dir``, or a file is malformed.
     """
     from headscope.profiles.columns import Reading
-    from headscope.profiles.loading import load_profile, profile_from_files
+    from headscope.profiles.loading import load_profile
+    from headscope.profiles.replacing import profile_from_files
 
     reading = reading or Reading()
     own = Reading(drop_duplicates=reading.drop_duplicates) if prompts or data_dir is not None else reading

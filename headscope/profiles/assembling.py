@@ -2,11 +2,12 @@
 
 1. Each row has its class, and gets an id where it has none. Exact repeats are left out where that is asked for; who
    was paired with one is paired with the prompt it repeats.
-2. A concept prompt without a span gets the first whole word of its concept's lexicon, unless it is marked implicit.
-3. What the profile leaves open comes from the bundled profile, and a warning says so: control prompts, control
+2. A row with a corrupted partner makes two prompts, and tasks are completed (``tasks``).
+3. A concept prompt without a span gets the first whole word of its concept's lexicon, unless it is marked implicit.
+4. What the profile leaves open comes from the bundled profile, and a warning says so: control prompts, control
    words, readouts.
-4. The fingerprint is the SHA-256 of everything that reaches the model or a statistic, as JSON with sorted keys.
-5. The whole is checked.
+5. The fingerprint is the SHA-256 of everything that reaches the model or a statistic, as JSON with sorted keys.
+6. The whole is checked.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from dataclasses import dataclass, field, replace
 
 from headscope.errors import ProfileError
 from headscope.profiles.formats import RawPrompt
+from headscope.profiles.tasks import completed, corrupted_of, places_of
 from headscope.profiles.types import Concept, Lexicon, Profile, Prompt
 from headscope.profiles.validation import check
 from headscope.profiles.words import first_word
@@ -35,6 +37,7 @@ class Draft:
         name, description, language, control, reference_words, source: as in ``Profile``.
         lexicons: the words of each concept, in the profile's order; empty where none are known.
         prompts: class and row, in the order of the files.
+        tasks: what is asked by answers, and a sentence about it; the names are among those of ``lexicons``.
         readouts: an empty tuple asks for none.
         drop_duplicates: leave out prompts that repeat an earlier one of their class exactly.
     """
@@ -44,6 +47,7 @@ class Draft:
     lexicons: dict[str, Lexicon]
     prompts: list[tuple[str, RawPrompt]]
     control_lexicons: dict[str, Lexicon | None] = field(default_factory=dict[str, "Lexicon | None"])
+    tasks: dict[str, str] = field(default_factory=dict[str, str])
     description: str = ""
     language: str = "en"
     control: str = "neutral"
@@ -77,8 +81,12 @@ def build(draft: Draft, bundled: Callable[[], Profile] | None) -> tuple[Profile,
     prompts, origins = _prompts(draft)
     if not any(prompt.concept == draft.control for prompt in prompts):
         prompts += _borrowed_controls(draft, _lender(draft, bundled, "control prompts"), notes)
+    if draft.tasks:
+        prompts = completed(prompts)
     concepts = {name: _concept(draft, name, bundled, notes) for name in draft.lexicons}
     readouts = draft.readouts
+    if readouts is None and draft.tasks:
+        readouts = ()
     if readouts is None:
         readouts = _borrowed_readouts(draft, _lender(draft, bundled, "readouts"), notes)
     order = {name: index for index, name in enumerate((*concepts, draft.control))}
@@ -109,6 +117,7 @@ def fingerprint(profile: Profile) -> str:
         ],
         "prompts": [
             [prompt.id, prompt.text, prompt.concept, prompt.span, prompt.template, prompt.pair, prompt.implicit]
+            + ([list(prompt.spans.items()), prompt.answers, prompt.foils] if prompt.spans or prompt.answers else [])
             for prompt in profile.prompts
         ],
         "readouts": profile.readouts,
@@ -144,6 +153,7 @@ def _prompts(draft: Draft) -> tuple[list[Prompt], dict[str, str]]:
     taken = {raw.row.id for _, raw in draft.prompts}
     numbers = {name: itertools.count(1) for name, _ in draft.prompts}
     prompts: list[Prompt] = []
+    partners: list[Prompt] = []
     origins: dict[str, str] = {}
     for name, raw in draft.prompts:
         row = raw.row
@@ -151,9 +161,30 @@ def _prompts(draft: Draft) -> tuple[list[Prompt], dict[str, str]]:
         span = None if row.span is None else (row.span[0], row.span[1])
         if span is None and not row.implicit and name in draft.lexicons:
             span = first_word(row.text, draft.lexicons[name].words)
-        prompts.append(Prompt(identifier, row.text, name, span, row.template, row.pair, row.implicit))
+        prompt = Prompt(
+            identifier, row.text, name, span, row.template, row.pair, row.implicit, places_of(row.spans),
+            tuple(row.answers or ()), tuple(row.foils or ()),
+        )  # fmt: skip
+        if row.corrupted is not None:
+            partner = corrupted_of(prompt, row.corrupted, draft.control)
+            _check_brings_one(raw, name == draft.control)
+            partners.append(partner)
+            prompt = replace(prompt, pair=partner.id)
+        prompts.append(prompt)
         origins.setdefault(identifier, raw.origin)
-    return prompts, origins
+    origins |= {prompt.pair: origins[prompt.id] for prompt in prompts if prompt.pair in {one.id for one in partners}}
+    return [*prompts, *partners], origins
+
+
+def _check_brings_one(raw: RawPrompt, is_control: bool) -> None:
+    if raw.row.pair is not None or is_control:
+        raise ProfileError(
+            "row brings a corrupted partner and names another"
+            if raw.row.pair is not None
+            else "a control prompt brings a corrupted partner",
+            expected="corrupted, or pair, on a prompt with answers",
+            where=raw.origin,
+        )
 
 
 def _free_id(name: str, numbers: Iterator[int], taken: Container[str | None]) -> str:
@@ -199,6 +230,8 @@ def _borrowed_controls(draft: Draft, lender: Profile, notes: list[str]) -> list[
 
 
 def _concept(draft: Draft, name: str, bundled: Callable[[], Profile] | None, notes: list[str]) -> Concept:
+    if name in draft.tasks:
+        return Concept(name, Lexicon({}), Lexicon({}), is_task=True, description=draft.tasks[name])
     lexicon, control = draft.lexicons[name], draft.control_lexicons.get(name)
     if control is not None:
         return Concept(name, lexicon, control)

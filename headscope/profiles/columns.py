@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,7 +22,9 @@ from headscope.profiles.explaining import SHOWN, describe, some_of
 TEXT_NAMES = ("text", "prompt", "sentence", "content", "messages")
 LABEL_NAMES = ("concept", "label", "emotion")
 _WORDS = ("id", "template", "pair")
-_OTHER_NAMES = (*_WORDS, "span", "span_start", "span_end", "implicit")
+_LISTS = ("answers", "foils")
+_OTHER_NAMES = (*_WORDS, "span", "span_start", "span_end", "implicit", "spans", *_LISTS, "corrupted")
+_ALSO_CALLED = {"answer": "answers", "foil": "foils"}
 _TRUTH = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 _NUMBER = re.compile(r"[+-]?\d+(\.0*)?")
 
@@ -93,6 +96,7 @@ def choose(table: Table, reading: Reading, one_class: str | None) -> Choice:
     label = _column(table, by_name, "class", LABEL_NAMES, reading.label_column)
     if label == text:
         raise ProfileError("one column cannot be text and class", got=f'"{text}"', where=table.path)
+    by_name |= {name: by_name[also] for also, name in _ALSO_CALLED.items() if also in by_name and name not in by_name}
     others = {name: by_name[name] for name in _OTHER_NAMES if name in by_name and by_name[name] not in (text, label)}
     if ("span_start" in others) != ("span_end" in others):
         both = "both columns span_start and span_end"
@@ -122,6 +126,10 @@ def row_of(cells: Mapping[str, Any], choice: Choice, *, is_text: bool, where: st
             continue
         is_number = isinstance(value, int) and not isinstance(value, bool)
         row[name] = str(value) if is_number and name in _WORDS else value
+        if name in _LISTS or (is_text and name == "spans"):
+            row[name] = _from_json(value, where)
+        if name in _LISTS:
+            row[name] = _texts(row[name])
     edges = [row.pop(name, None) for name in ("span_start", "span_end")]
     if edges != [None, None]:
         row["span"] = [_edge(edge, edges, where) for edge in edges]
@@ -212,6 +220,24 @@ def _edge(edge: Any, edges: Sequence[Any], where: str) -> int:
         got=" and ".join(describe(each) for each in edges),
         where=where,
     )
+
+
+def _from_json(value: Any, where: str) -> Any:
+    """A cell that is written as JSON's list or mapping, as what it says; any other as it is."""
+    if not (isinstance(value, str) and value.strip()[:1] in ("[", "{")):
+        return value
+    try:
+        return json.loads(value)
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise ProfileError(
+            "cell is no JSON", expected='e.g. [" Mary", " Anna"]', got=value[:60], where=where
+        ) from error
+
+
+def _texts(value: Any) -> list[Any]:
+    """One continuation, or several, as a list; whole numbers as they are written."""
+    several = cast("list[Any]", value) if isinstance(value, list) else [value]
+    return [str(one) if type(one) is int else one for one in several]
 
 
 def _is_there(value: Any) -> bool:

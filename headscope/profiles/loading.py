@@ -16,17 +16,19 @@ import regex
 from pydantic import ValidationError
 
 from headscope.errors import ProfileError
+from headscope.profiles import tasks
 from headscope.profiles.assembling import Draft, assemble, build
 from headscope.profiles.columns import Reading
 from headscope.profiles.explaining import Place, first_misfit
 from headscope.profiles.files import expanded, inside
 from headscope.profiles.formats import SUFFIXES, RawPrompt, read_prompts
-from headscope.profiles.schema import ProfileFile, PromptRow, WordsByPart
-from headscope.profiles.types import Lexicon, Profile, Prompt
+from headscope.profiles.schema import ProfileFile, WordsByPart
+from headscope.profiles.types import Lexicon, Profile
 from headscope.profiles.yaml_reading import read_yaml
 
 BUILTIN = Path(__file__).parent / "builtin"
 DEFAULT = "baseline"
+DEFAULT_CONTROL = "neutral"
 YAML_NAME = "profile.yaml"
 
 _CLASS_FILE = regex.compile(r"^(?P<name>[^\W_][\w\p{M}.-]*?)(?:_prompts)?$")
@@ -65,59 +67,6 @@ def unchecked_profile(name_or_path: str | Path, reading: Reading | None = None) 
     if _is_bundled(name_or_path, reading):
         return build(_draft_of_folder(BUILTIN / name_or_path, reading, source="bundled"), None)
     return build(_draft_of(expanded(name_or_path), reading), _default)
-
-
-def profile_from_files(files: Mapping[str, str | Path], base: Profile, reading: Reading | None = None) -> Profile:
-    """``base`` with the prompts of some classes replaced by those of files; its words and readouts stay.
-
-    Args:
-        files: class (a concept of ``base`` or its control) -> file of prompts.
-        base: where the rest comes from. Pairs with a control prompt that is no longer there are dissolved.
-        reading: which column of the files is what, and whether exact repeats are left out.
-
-    Raises:
-        ProfileError: unknown class, or a file is malformed.
-    """
-    known = (*base.concepts, base.control)
-    unknown = [name for name in files if name not in known]
-    if unknown:
-        raise ProfileError(
-            f'profile {base.name} has no class "{unknown[0]}"',
-            expected=", ".join(known),
-            got=unknown[0],
-            fix="a concept of your own needs a profile: headscope profiles new FOLDER",
-        )
-    reading = reading or Reading()
-    prompts: list[tuple[str, RawPrompt]] = []
-    notes: list[str] = []
-    for name in known:
-        if name in files:
-            rows, read = _of_class(name, expanded(files[name]), reading)
-            prompts += rows
-            notes.append(f"{name}: {len(rows)} prompts of {Path(files[name]).name} in place of those of {base.name}")
-            notes += read
-        else:
-            prompts += [(name, _as_row(prompt, base.source)) for prompt in base.prompts_of(name)]
-    controls = {raw.row.id for name, raw in prompts if name == base.control}
-    kept: list[tuple[str, RawPrompt]] = []
-    for name, raw in prompts:
-        loose = name not in files and raw.row.pair is not None and raw.row.pair not in controls
-        kept.append((name, RawPrompt(raw.row.model_copy(update={"pair": None}), raw.origin) if loose else raw))
-    draft = Draft(
-        name=base.name,
-        source=", ".join([base.source, *(str(path) for path in files.values())]),
-        lexicons={name: concept.lexicon for name, concept in base.concepts.items()},
-        control_lexicons={name: concept.control_lexicon for name, concept in base.concepts.items()},
-        prompts=kept,
-        description=base.description,
-        language=base.language,
-        control=base.control,
-        readouts=base.readouts,
-        reference_words=base.reference_words,
-        notes=notes,
-        drop_duplicates=reading.drop_duplicates,
-    )
-    return assemble(draft, None, strict=False)
 
 
 def bundled_names() -> tuple[str, ...]:
@@ -181,14 +130,17 @@ def _draft_of_folder(folder: Path, reading: Reading, yaml_name: str = YAML_NAME,
             fix="docs/profiles.md shows the format; text that YAML reads as a number or as yes/no goes in quotes",
         ) from error
     notes: list[str] = []
-    prompts = _prompts_of_folder(folder, content, reading, notes)
+    control = content.control or (tasks.CONTROL if content.tasks else DEFAULT_CONTROL)
+    prompts = _prompts_of_folder(folder, content, control, reading, notes)
     return Draft(
         name=content.name,
         source=source or str(folder),
         description=content.description,
         language=content.language,
-        control=content.control,
-        lexicons={name: _lexicon(section.lexicon) for name, section in content.concepts.items()},
+        control=control,
+        tasks={name: section.description for name, section in content.tasks.items()},
+        lexicons=dict.fromkeys(content.tasks, Lexicon({}))
+        | {name: _lexicon(section.lexicon) for name, section in content.concepts.items()},
         control_lexicons={
             name: None if words is None else _lexicon(words)
             for name, section in content.concepts.items()
@@ -202,11 +154,12 @@ def _draft_of_folder(folder: Path, reading: Reading, yaml_name: str = YAML_NAME,
 
 
 def _prompts_of_folder(
-    folder: Path, content: ProfileFile, reading: Reading, notes: list[str]
+    folder: Path, content: ProfileFile, control: str, reading: Reading, notes: list[str]
 ) -> list[tuple[str, RawPrompt]]:
-    known = (*content.concepts, content.control)
+    asked = (*content.concepts, *content.tasks)
+    known = (*asked, control)
     if isinstance(content.prompts, str):
-        only = next(iter(content.concepts)) if len(content.concepts) == 1 else None
+        only = asked[0] if len(asked) == 1 else None
         found = read_prompts(inside(folder, content.prompts), reading)
         notes += found.notes
         return [(_class_of(raw, only, known), raw) for raw in found.rows]
@@ -219,7 +172,7 @@ def _prompts_of_folder(
                 got=name,
                 where=str(folder / YAML_NAME),
             )
-        rows, read = _of_class(name, inside(folder, file), reading)
+        rows, read = of_class(name, inside(folder, file), reading)
         prompts += rows
         notes += read
     return prompts
@@ -246,7 +199,7 @@ def _draft_of_data_folder(folder: Path, reading: Reading) -> Draft:
             where=str(folder),
             fix="headscope profiles new makes a folder to fill in",
         )
-    found = [_of_class(name, file, reading) for name, file in files.items()]
+    found = [of_class(name, file, reading) for name, file in files.items()]
     rows = [row for prompts, _ in found for row in prompts]
     notes = [note for _, read in found for note in read]
     return _draft_of_classes(_as_name(folder.resolve().name), str(folder), rows, notes)
@@ -263,6 +216,8 @@ def _draft_of_file(path: Path, reading: Reading) -> Draft:
 def _draft_of_classes(name: str, source: str, prompts: list[tuple[str, RawPrompt]], read: list[str]) -> Draft:
     """A draft of prompts alone: what the bundled profile knows of their classes is taken from it."""
     bundled = _default()
+    if any(raw.row.answers for _, raw in prompts):
+        return _draft_of_tasks(name, source, prompts, read)
     found = dict.fromkeys(concept for concept, _ in prompts if concept != bundled.control)
     ordered = [
         *(concept for concept in bundled.concepts if concept in found),
@@ -287,7 +242,18 @@ def _draft_of_classes(name: str, source: str, prompts: list[tuple[str, RawPrompt
     )
 
 
-def _of_class(name: str, file: Path, reading: Reading) -> tuple[list[tuple[str, RawPrompt]], list[str]]:
+def _draft_of_tasks(name: str, source: str, prompts: list[tuple[str, RawPrompt]], read: list[str]) -> Draft:
+    """A draft of rows with answers: every class but the control is a task."""
+    has_partners = any(raw.row.corrupted is not None or raw.row.pair is not None for _, raw in prompts)
+    control = tasks.CONTROL if has_partners else DEFAULT_CONTROL
+    found = dict.fromkeys(task for task, _ in prompts if task != control)
+    return Draft(
+        name=name, source=source, control=control, lexicons=dict.fromkeys(found, Lexicon({})),
+        tasks=dict.fromkeys(found, ""), prompts=prompts, readouts=(), notes=list(read),
+    )  # fmt: skip
+
+
+def of_class(name: str, file: Path, reading: Reading) -> tuple[list[tuple[str, RawPrompt]], list[str]]:
     """The prompts of a file that holds one class, and the notes on it."""
     found = read_prompts(file, reading, name)
     return [(_class_of(raw, name, (name,)), raw) for raw in found.rows], found.notes
@@ -308,11 +274,6 @@ def _class_of(raw: RawPrompt, default: str | None, known: Sequence[str] | None) 
             f'row belongs to the unknown concept "{name}"', expected=", ".join(known), got=name, where=raw.origin
         )
     return name
-
-
-def _as_row(prompt: Prompt, origin: str) -> RawPrompt:
-    span = None if prompt.span is None else list(prompt.span)
-    return RawPrompt(PromptRow.model_validate({**vars(prompt), "span": span}), origin)
 
 
 def _lexicon(words: WordsByPart | list[str]) -> Lexicon:

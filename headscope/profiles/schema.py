@@ -8,7 +8,7 @@ from __future__ import annotations
 import unicodedata
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 FORMAT = "headscope-profile/1"
 
@@ -36,6 +36,17 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
+Span = Annotated[list[int], Field(min_length=2, max_length=2)]
+
+
+class CorruptedText(_Strict):
+    """The partner of a task's prompt: the same template, where another answer is right or none."""
+
+    text: Readable = Field(description="the corrupted prompt as the model sees it")
+    span: Span | None = Field(default=None, description="the place that matches the clean prompt's span")
+    spans: dict[Name, Span] | None = Field(default=None, description="the places that match its named spans")
+
+
 class PromptRow(_Strict):
     """One line of a JSONL file (or of a CSV file, with ``span_start`` and ``span_end`` for ``span``)."""
 
@@ -44,7 +55,7 @@ class PromptRow(_Strict):
         default=None, description="the class: a concept or the control; may be left out where a file holds one class"
     )
     id: Text | None = Field(default=None, description="unique in the profile; class and number if left out")
-    span: Annotated[list[int], Field(min_length=2, max_length=2)] | None = Field(
+    span: Span | None = Field(
         default=None,
         description="start and end character (end exclusive) of the word that carries the concept; found with "
         "the lexicon if left out",
@@ -52,6 +63,22 @@ class PromptRow(_Strict):
     template: Text | None = Field(default=None, description="the frame it was made from; the same id in all classes")
     pair: Text | None = Field(default=None, description="id of the matched control prompt; not on control prompts")
     implicit: bool = Field(default=False, description="true where the span is no word of the lexicon")
+    spans: dict[Name, Span] | None = Field(
+        default=None,
+        description="named places, start and end character (end exclusive); of a task's prompt, where left out, the "
+        "words in which it differs from its corrupted partner",
+    )
+    answers: Annotated[list[Text], Field(min_length=1)] | None = Field(
+        default=None,
+        description="continuations of the text that count as right, exactly as they follow it (a space before them "
+        "included); makes the class a task",
+    )
+    foils: Annotated[list[Text], Field(min_length=1)] | None = Field(
+        default=None, description="continuations that count as wrong"
+    )
+    corrupted: Readable | CorruptedText | None = Field(
+        default=None, description="the corrupted partner, in place of a row of its own and a pair"
+    )
 
 
 class PromptList(_Strict):
@@ -71,6 +98,12 @@ class ConceptSection(_Strict):
     )
 
 
+class TaskSection(_Strict):
+    """A task in ``profile.yaml``: its prompts have answers."""
+
+    description: Readable = Field(default="", description="what it asks, a sentence")
+
+
 class ProfileFile(_Strict):
     """``profile.yaml``."""
 
@@ -80,7 +113,10 @@ class ProfileFile(_Strict):
     language: Annotated[str, StringConstraints(pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]+)*$")] = Field(
         default="en", description="ISO 639 code of the prompts"
     )
-    control: Name = Field("neutral", description="name of the class of prompts that carry no concept")
+    control: Name | None = Field(
+        default=None,
+        description="name of the class of prompts that carry no concept; left out: neutral, of tasks corrupted",
+    )
     prompts: Text | Annotated[dict[Name, Text], Field(min_length=1)] = Field(
         description="one file with a class on every row, or a mapping class -> file, of any form that is read"
     )
@@ -93,4 +129,13 @@ class ProfileFile(_Strict):
     reference_words: list[Word] = Field(
         default_factory=list, description="words that decide which first tokens are specific; empty: the bundled list"
     )
-    concepts: Annotated[dict[Name, ConceptSection], Field(min_length=1)]
+    concepts: dict[Name, ConceptSection] = Field(default_factory=dict, description="what is asked by words")
+    tasks: dict[Name, TaskSection] = Field(
+        default_factory=dict, description="what is asked by each prompt's answers; a profile holds concepts or tasks"
+    )
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> ProfileFile:
+        if bool(self.concepts) == bool(self.tasks):
+            raise ValueError("concepts or tasks, one of the two")
+        return self

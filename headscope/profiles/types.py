@@ -6,7 +6,7 @@ Plain frozen records; reading and checking them is ``loading.py``'s work.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from headscope.errors import RequestError
 
@@ -25,6 +25,10 @@ class Prompt:
         pair: id of the matched control prompt (same template, neutral words in the slot); None where there is none
             and always None on control prompts.
         implicit: True where the span is no word of the concept's lexicon.
+        spans: named places in the text (``io``, ``subject``), start and end character, in the order given.
+        answers: continuations of the text that count as right, as they follow it, a space before them included; a task
+            has them, a concept has none. A corrupted prompt is read with those of its clean partner.
+        foils: continuations that count as wrong.
     """
 
     id: str
@@ -34,6 +38,20 @@ class Prompt:
     template: str | None = None
     pair: str | None = None
     implicit: bool = False
+    spans: Mapping[str, tuple[int, int]] = field(default_factory=dict[str, tuple[int, int]], hash=False)
+    answers: tuple[str, ...] = ()
+    foils: tuple[str, ...] = ()
+
+    @property
+    def marked(self) -> tuple[tuple[int, int], ...]:
+        """Every place that carries what is asked, each once, from left to right: the span and the named ones."""
+        places = {*self.spans.values()} if self.span is None else {self.span, *self.spans.values()}
+        return tuple(sorted(places))
+
+    @property
+    def continuations(self) -> tuple[str, ...]:
+        """Answers, then foils."""
+        return self.answers + self.foils
 
     @property
     def span_text(self) -> str | None:
@@ -55,11 +73,21 @@ class Lexicon:
 
 @dataclass(frozen=True)
 class Concept:
-    """What is looked for: its name, its words, and control words of the same kinds that do not carry it."""
+    """What is looked for: a concept, asked by words that are the same for every prompt, or a task, by prompts' answers.
+
+    Attributes:
+        name: of the class of prompts.
+        lexicon: a concept's words; a task has none.
+        control_lexicon: words of the same kinds that do not carry the concept.
+        is_task: whether its prompts have answers.
+        description: what it asks, a sentence; may be empty.
+    """
 
     name: str
     lexicon: Lexicon
     control_lexicon: Lexicon
+    is_task: bool = False
+    description: str = ""
 
 
 @dataclass(frozen=True)
@@ -70,7 +98,7 @@ class Profile:
         name: e.g. ``baseline``.
         description: one sentence.
         language: ISO 639-1 code of the prompts.
-        control: name of the control class (``neutral``).
+        control: name of the control class (``neutral``; of tasks ``corrupted``).
         concepts: by name, in the profile's order; the control class is not among them.
         prompts: concepts' prompts first, in order, then the control's.
         readouts: continuations after which the next word tells; the same for every prompt and arm; may be empty.
@@ -91,6 +119,11 @@ class Profile:
     source: str
     fingerprint: str
     warnings: tuple[str, ...] = ()
+
+    @property
+    def has_tasks(self) -> bool:
+        """Whether answers of each prompt are asked for, in place of a concept's words; never both in one profile."""
+        return any(concept.is_task for concept in self.concepts.values())
 
     def prompts_of(self, concept: str) -> tuple[Prompt, ...]:
         """The prompts of one class, a concept or the control, in order."""

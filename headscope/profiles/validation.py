@@ -12,12 +12,12 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal
 
 from headscope.errors import ProfileError
-from headscope.profiles.explaining import describe, some_of
+from headscope.profiles.explaining import describe
 from headscope.profiles.files import PROMPT_LIMIT_CHARACTERS
+from headscope.profiles.findings import Finding, Severity, listed
+from headscope.profiles.task_checks import task_findings
 from headscope.profiles.types import Profile, Prompt
 from headscope.profiles.words import first_word, folded_words
 
@@ -25,29 +25,6 @@ RESERVED_NAMES = frozenset({"overall"})  # the ranking's name for the mean over 
 FEWEST_TEMPLATES = 6  # below it no p-value is given (docs/statistics.md)
 LONGEST_COMPARED_WORDS = 60  # leaving out each word in turn costs the square of their number
 FEWEST_WORDS = 3  # below it the primary outcome is refused
-
-Severity = Literal["error", "strict", "warning"]
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing a check found, with the parts of an error message."""
-
-    severity: Severity
-    problem: str
-    expected: str | None = None
-    got: str | None = None
-    where: str | None = None
-    fix: str | None = None
-
-    def is_error(self, *, strict: bool) -> bool:
-        """Whether the finding refuses the profile."""
-        return self.severity == "error" or (strict and self.severity == "strict")
-
-    @property
-    def sentence(self) -> str:
-        """The finding on one line, as it stands among a profile's warnings."""
-        return "; ".join(part for part in (self.problem, self.got, self.where) if part)
 
 
 def check(profile: Profile, origins: Mapping[str, str], *, strict: bool) -> tuple[str, ...]:
@@ -73,7 +50,7 @@ def check(profile: Profile, origins: Mapping[str, str], *, strict: bool) -> tupl
 
 def find(profile: Profile, origins: Mapping[str, str]) -> Iterator[Finding]:
     """Every finding, errors and warnings in the order of the checks."""
-    for checks in (_names, _texts, _duplicates, _spans, _pairs, _lexicons, _readouts, _leaks, _sizes):
+    for checks in (_names, _texts, _duplicates, _spans, _pairs, _lexicons, _readouts, _leaks, _sizes, task_findings):
         yield from checks(profile, origins)
 
 
@@ -114,7 +91,7 @@ def _texts(profile: Profile, origins: Mapping[str, str]) -> Iterator[Finding]:
                 got=f"{len(prompt.text):,} characters",
                 where=where,
             )
-    yield from _listed(
+    yield from listed(
         "warning",
         "end in white space, which is then their last token",
         [prompt.id for prompt in profile.prompts if prompt.text != prompt.text.rstrip()],
@@ -125,7 +102,9 @@ def _duplicates(profile: Profile, origins: Mapping[str, str]) -> Iterator[Findin
     seen: dict[str, Prompt] = {}
     same_words: dict[tuple[str, ...], Prompt] = {}
     told: set[tuple[str, str]] = set()
-    for prompt in profile.prompts:
+    # Of tasks the corrupted prompts may repeat each other, and clean ones: A's partner is often B itself.
+    once = [one for one in profile.prompts if not (profile.has_tasks and one.concept == profile.control)]
+    for prompt in once:
         earlier = seen.setdefault(prompt.text, prompt)
         if earlier is not prompt:
             drop = ", or --drop-duplicates" if earlier.concept == prompt.concept else ""
@@ -138,20 +117,21 @@ def _duplicates(profile: Profile, origins: Mapping[str, str]) -> Iterator[Findin
         if folded and alike is not prompt:
             told.add((alike.id, prompt.id))
             yield _pair_finding("strict", "differ in case and punctuation only", alike, prompt, origins)
-    for name in (*profile.concepts, profile.control):
+    for name in dict.fromkeys(prompt.concept for prompt in once):
         for first, second, relation in _near_duplicates(profile.prompts_of(name)):
             if (first.id, second.id) not in told:
                 yield _pair_finding("strict", relation, first, second, origins)
 
 
 def _near_duplicates(prompts: Sequence[Prompt]) -> Iterator[tuple[Prompt, Prompt, str]]:
-    slots: dict[tuple[str, str], Prompt] = {}
+    slots: dict[tuple[str, ...], Prompt] = {}
     free: dict[tuple[str, ...], Prompt] = {}
     for prompt in prompts:
         if prompt.template is None:
             free.setdefault(folded_words(prompt.text), prompt)
-        elif prompt.span_text is not None:
-            earlier = slots.setdefault((prompt.template, prompt.span_text.casefold()), prompt)
+        elif prompt.marked:
+            fillers = [prompt.text[start:end].casefold() for start, end in prompt.marked]
+            earlier = slots.setdefault((prompt.template, *fillers), prompt)
             if earlier is not prompt and earlier.text != prompt.text:
                 yield earlier, prompt, "have the same template and slot filler"
     for words, prompt in free.items():
@@ -164,36 +144,35 @@ def _near_duplicates(prompts: Sequence[Prompt]) -> Iterator[tuple[Prompt, Prompt
 def _spans(profile: Profile, origins: Mapping[str, str]) -> Iterator[Finding]:
     unmarked: list[str] = []
     for prompt in profile.prompts:
-        if prompt.span is None:
-            continue
-        start, end = prompt.span
-        if not 0 <= start < end <= len(prompt.text):
-            yield Finding(
-                "error",
-                f"span of prompt {prompt.id} is outside its text",
-                expected=f"0 <= start < end <= {len(prompt.text)}",
-                got=f"[{start}, {end}]",
-                where=origins.get(prompt.id),
-            )
-        elif not prompt.text[start:end].strip():
-            yield Finding(
-                "error",
-                f"span of prompt {prompt.id} is white space",
-                got=f"[{start}, {end}]",
-                where=origins.get(prompt.id),
-            )
-        elif prompt.concept in profile.concepts:
+        bad = [_span_problem(prompt, span) for span in prompt.marked]
+        if problems := [problem for problem in bad if problem is not None]:
+            problem, expected, got = problems[0]
+            yield Finding("error", problem, expected=expected, got=got, where=origins.get(prompt.id))
+        elif prompt.span_text is not None and prompt.concept in profile.concepts:
             words = profile.concepts[prompt.concept].lexicon.words
-            if words and (first_word(prompt.text[start:end], words) is None) != prompt.implicit:
+            if words and (first_word(prompt.span_text, words) is None) != prompt.implicit:
                 unmarked.append(prompt.id)
-    yield from _listed(
+    yield from listed(
         "warning", "are marked implicit although their span holds a lexicon word, or the reverse", unmarked
     )
     for name in profile.concepts:
-        missing = [prompt.id for prompt in profile.prompts_of(name) if prompt.span is None]
-        yield from _listed(
+        missing = [prompt.id for prompt in profile.prompts_of(name) if not prompt.marked]
+        yield from listed(
             "warning", f"of {name} have no span, so attention to the concept cannot be read there", missing
         )
+
+
+def _span_problem(prompt: Prompt, span: tuple[int, int]) -> tuple[str, str | None, str] | None:
+    """What is wrong with a place, what was expected, and what it is; None where it is a place in the text."""
+    start, end = span
+    if not 0 <= start < end <= len(prompt.text):
+        problem = f"span of prompt {prompt.id} is outside its text"
+        return problem, f"0 <= start < end <= {len(prompt.text)}", f"[{start}, {end}]"
+    return (
+        None
+        if prompt.text[start:end].strip()
+        else (f"span of prompt {prompt.id} is white space", None, f"[{start}, {end}]")
+    )
 
 
 def _pairs(profile: Profile, origins: Mapping[str, str]) -> Iterator[Finding]:
@@ -226,9 +205,10 @@ def _pairs(profile: Profile, origins: Mapping[str, str]) -> Iterator[Finding]:
             used[prompt.concept, prompt.pair].append(prompt.id)
             if partner.template != prompt.template:
                 other_frame.append(prompt.id)
-    yield from _listed("warning", "have a partner of another template", other_frame)
+    if not profile.has_tasks:  # there it is an error
+        yield from listed("warning", "have a partner of another template", other_frame)
     shared = [identifier for prompts in used.values() if len(prompts) > 1 for identifier in prompts]
-    yield from _listed("warning", "share their partner with another prompt of their concept", shared)
+    yield from listed("warning", "share their partner with another prompt of their concept", shared)
 
 
 def _lexicons(profile: Profile, _: Mapping[str, str]) -> Iterator[Finding]:
@@ -245,7 +225,7 @@ def _lexicons(profile: Profile, _: Mapping[str, str]) -> Iterator[Finding]:
                 got=", ".join(both),
                 where=profile.source,
             )
-        if len(concept.lexicon.words) < FEWEST_WORDS:
+        if not concept.is_task and len(concept.lexicon.words) < FEWEST_WORDS:
             yield Finding(
                 "warning",
                 f"{concept.name} has {len(concept.lexicon.words)} lexicon words; ablation's primary outcome needs at "
@@ -280,7 +260,7 @@ def _leaks(profile: Profile, _: Mapping[str, str]) -> Iterator[Finding]:
         for name in (*profile.concepts, profile.control):
             if name != concept.name:
                 leaking = [prompt.id for prompt in profile.prompts_of(name) if first_word(prompt.text, words)]
-                yield from _listed("warning", f"of {name} hold a lexicon word of {concept.name}", leaking)
+                yield from listed("warning", f"of {name} hold a lexicon word of {concept.name}", leaking)
 
 
 def _sizes(profile: Profile, _: Mapping[str, str]) -> Iterator[Finding]:
@@ -311,11 +291,6 @@ def _pair_finding(
         where=" and ".join(origins.get(prompt.id, prompt.id) for prompt in (first, second)),
         fix=fix,
     )
-
-
-def _listed(severity: Severity, relation: str, names: Sequence[str]) -> Iterator[Finding]:
-    if names:
-        yield Finding(severity, f"{len(names)} prompts {relation}: {some_of(names)}")
 
 
 def _folded(words: Iterable[str]) -> set[str]:

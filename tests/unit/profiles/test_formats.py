@@ -14,7 +14,8 @@ import pytest
 from headscope.errors import ProfileError
 from headscope.profiles.columns import Reading
 from headscope.profiles.formats import SUFFIXES, read_prompts
-from headscope.profiles.loading import load_profile, profile_from_files
+from headscope.profiles.loading import load_profile
+from headscope.profiles.replacing import profile_from_files
 
 TEXTS = [
     "Ich bin so froh; das Wetter ist schön.",

@@ -15,7 +15,8 @@ import pytest
 from headscope.errors import ProfileError
 from headscope.profiles.assembling import fingerprint
 from headscope.profiles.catalog import findings, summarize
-from headscope.profiles.loading import bundled_names, load_profile, profile_from_files
+from headscope.profiles.loading import bundled_names, load_profile
+from headscope.profiles.replacing import profile_from_files
 from headscope.profiles.scaffold import new_profile
 from headscope.profiles.types import Profile
 from headscope.profiles.words import first_word

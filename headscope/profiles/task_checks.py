@@ -1,0 +1,96 @@
+"""Does a task contradict itself? What ``validation`` asks of prompts with answers, beside what it asks of all.
+
+An answer that begins another answer, or a foil, of its prompt is an error: its probability would count the other one's
+too. An answer and a foil that begin alike and part later are not: the tokens after decide.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from itertools import combinations
+
+from headscope.profiles.explaining import some_of
+from headscope.profiles.findings import Finding, listed
+from headscope.profiles.types import Profile, Prompt
+from headscope.profiles.words import space_before
+
+
+def task_findings(profile: Profile, origins: Mapping[str, str]) -> Iterator[Finding]:
+    """Every finding on answers, foils and corrupted partners; none for a profile of concepts."""
+    yield from _mixed(profile, origins)
+    if not profile.has_tasks:
+        return
+    by_id = {prompt.id: prompt for prompt in profile.prompts}
+    for prompt in profile.prompts:
+        if prompt.concept in profile.concepts:
+            yield from _continuations(prompt, origins.get(prompt.id))
+            if prompt.pair in by_id:
+                yield from _partner(prompt, by_id[prompt.pair], origins.get(prompt.id))
+    clean = [prompt for prompt in profile.prompts if prompt.concept in profile.concepts]
+    glued = [prompt.id for prompt in clean if any(space_before(one, prompt.text) for one in prompt.continuations[:1])
+             and prompt.continuations[0][:1].isalpha()]  # fmt: skip
+    yield from listed(
+        "warning", "have answers that follow the text without a space, so they continue its last word", glued
+    )
+    yield from listed("warning", "hold an answer and no foil in their text", [one.id for one in clean if _shown(one)])
+    if profile.readouts:
+        yield Finding(
+            "error", "a task has no readouts", expected="answers alone, which follow the prompt", where=profile.source,
+            got=some_of(list(profile.readouts)),
+        )  # fmt: skip
+
+
+def _mixed(profile: Profile, origins: Mapping[str, str]) -> Iterator[Finding]:
+    asked = [prompt for prompt in profile.prompts if prompt.concept in profile.concepts]
+    without = [prompt for prompt in asked if not prompt.answers]
+    if (profile.has_tasks or len(without) < len(asked)) and without:
+        yield Finding(
+            "error",
+            f"{len(without)} of {len(asked)} prompts have no answers, and the others have",
+            expected="answers on every prompt (a task), or on none (a concept)",
+            got=some_of([prompt.id for prompt in without]),
+            where=origins.get(without[0].id),
+            fix="a profile holds tasks or concepts: make two",
+        )
+
+
+def _continuations(prompt: Prompt, where: str | None) -> Iterator[Finding]:
+    for kind, texts in (("answer", prompt.answers), ("foil", prompt.foils)):
+        if any(not one.strip() for one in texts):
+            yield Finding("error", f"prompt {prompt.id} has an empty {kind}", expected="text", where=where)
+    named = [*(("answer", one) for one in prompt.answers), *(("foil", one) for one in prompt.foils)]
+    for (kind, one), (other_kind, other) in combinations(named, 2):
+        if one == other:
+            problem = f"prompt {prompt.id} has the {kind} {one!r} twice" if kind == other_kind else (
+                f"prompt {prompt.id} has {one!r} as answer and as foil"
+            )  # fmt: skip
+        elif one.startswith(other) or other.startswith(one):
+            short, long = sorted((one, other), key=len)
+            problem = f"prompt {prompt.id} has {short!r}, with which {long!r} begins"
+        else:
+            continue
+        yield Finding(
+            "error", problem, expected="continuations of which none begins another", where=where,
+            fix="leave one out, or end the shorter one with what follows it",
+        )  # fmt: skip
+
+
+def _partner(prompt: Prompt, partner: Prompt, where: str | None) -> Iterator[Finding]:
+    if partner.template != prompt.template:
+        yield Finding(
+            "error", f"prompt {prompt.id} has a corrupted partner of another template",
+            expected=f"{prompt.template}", got=f"{partner.template}", where=where,
+        )  # fmt: skip
+    if partner.text == prompt.text:
+        yield Finding(
+            "error", f"prompt {prompt.id} and its corrupted partner are the same text",
+            expected="a text in which another answer is right, or none", where=where,
+        )  # fmt: skip
+
+
+def _shown(prompt: Prompt) -> bool:
+    """Whether the text holds an answer's words and no foil's, so that copying would do."""
+    text = prompt.text.casefold()
+    return bool(prompt.foils) and any(one.strip().casefold() in text for one in prompt.answers) and not any(
+        one.strip().casefold() in text for one in prompt.foils
+    )  # fmt: skip
