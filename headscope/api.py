@@ -41,6 +41,7 @@ from headscope.settings import (
 from headscope.settings.measuring import RandomSets
 from headscope.stats import Criteria
 from headscope.study import Study as _Study
+from headscope.terms import PRIMARY
 from headscope.verbs import ablate as _ablate
 from headscope.verbs import attribute as _attribute
 from headscope.verbs import curves as _curves
@@ -49,7 +50,6 @@ from headscope.verbs import regions as _regions
 from headscope.verbs import screen as _screen
 from headscope.verbs import sweep as _sweep
 from headscope.verbs.continuations import sampling_of
-from headscope.verbs.effect_rows import PRIMARY
 from headscope.verbs.run_request import RunRequest
 
 

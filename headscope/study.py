@@ -14,6 +14,9 @@ from dataclasses import replace
 from functools import cached_property
 from typing import Any, Unpack
 
+import numpy as np
+import numpy.typing as npt
+
 from headscope.engines.engine import Engine
 from headscope.errors import ProfileError, RequestError
 from headscope.measure.edit_kinds import needs_controls, own_edits
@@ -21,7 +24,15 @@ from headscope.measure.edits import Arm, ControlStates
 from headscope.measure.forced import ForcedOutcomes
 from headscope.measure.layout import PromptLayout, encoder_of, lay_out, special_token_warnings
 from headscope.measure.lexicons import ConceptTokens, concept_tokens
-from headscope.measure.outcomes import Outcome, chosen_outcomes, fixed_text_outcomes, lexicon_outcomes
+from headscope.measure.outcomes import (
+    KL,
+    PERPLEXITY,
+    Outcome,
+    answer_outcomes,
+    chosen_outcomes,
+    fixed_text_outcomes,
+    lexicon_outcomes,
+)
 from headscope.measure.protocols import Progress, Work
 from headscope.models.head_model import HeadModel
 from headscope.models.memory_budget import batch_tokens_within
@@ -29,7 +40,10 @@ from headscope.profiles.types import Profile, Prompt
 from headscope.settings import StudyOptions, StudySettings, grouped
 from headscope.stages import Counted, Stage
 from headscope.stats.template_labels import templates_of
+from headscope.terms import ANSWERS, PRIMARY
 from headscope.tokens import Encoder
+
+FloatArray = npt.NDArray[np.float64]
 
 
 class Study:
@@ -136,6 +150,15 @@ class Study:
             )
         return self._shared.laid_out([*self.prompts, *self.profile.controls])
 
+    def answering(self, layout: PromptLayout, other: PromptLayout) -> PromptLayout:
+        """A prompt laid out with the answers and foils of another in place of its own."""
+        if layout.answers == other.answers:
+            return layout
+        prompts = {prompt.id: prompt for prompt in self.profile.prompts}
+        asked = prompts[other.id]
+        prompt = replace(prompts[layout.id], id=f"{layout.id} as {other.id}", answers=asked.answers, foils=asked.foils)
+        return self._shared.laid_out([prompt], {prompt.id: layout.template})[0]
+
     @property
     def controls(self) -> list[PromptLayout]:
         """The prompts of the control class, as they are put to the model."""
@@ -143,13 +166,16 @@ class Study:
 
     @cached_property
     def lexicons(self) -> list[list[ConceptTokens]]:
-        """For each readout the tokens of every concept of the profile; one entry where there are no readouts.
+        """For each readout the tokens of every concept of the profile; one entry where there are no readouts; no entry
+        where each prompt has answers of its own.
 
         Raises:
             ProfileError: a lexicon that this tokenizer cannot tell by single tokens.
         """
         if self._parent is not None:
             return self._parent.lexicons
+        if self.profile.has_tasks:
+            return []
         contexts = self.profile.readouts or (self.layouts[0].tokens.text,)
         names = tuple(self.profile.concepts)
         return [concept_tokens(self.encoder, self.profile, names, context) for context in contexts]
@@ -186,12 +212,38 @@ class Study:
     @property
     def outcomes(self) -> list[Outcome]:
         """All that is measured on fixed text."""
-        return [*fixed_text_outcomes(self.lexicons), *(one for one in self.own_outcomes if one.read_at != "text")]
+        asked = [*self.answers, KL, PERPLEXITY] if self.profile.has_tasks else fixed_text_outcomes(self.lexicons)
+        return [*asked, *(one for one in self.own_outcomes if one.read_at != "text")]
+
+    @cached_property
+    def answers(self) -> list[Outcome]:
+        """What is measured of prompts' answers, their log-odds first; empty where words are asked for."""
+        return answer_outcomes(self.layouts) if self.profile.has_tasks else []
 
     @property
     def log_odds(self) -> dict[str, Outcome]:
-        """Concept -> the log-odds of its lexicon."""
+        """Concept -> the log-odds of its lexicon; task -> that of each prompt's answers."""
+        if self.profile.has_tasks:
+            return dict.fromkeys(self.profile.concepts, self.answers[0])
         return lexicon_outcomes(self.lexicons)
+
+    @property
+    def primary(self) -> str:
+        """The name, in tables, of the outcome that decides."""
+        return ANSWERS if self.profile.has_tasks else PRIMARY
+
+    def by_concept(self, values: Mapping[str, FloatArray], rows: Sequence[int] | None = None) -> FloatArray:
+        """[..., n_layouts, n_concepts] the log-odds of every concept, of outcomes by name; of the layouts ``rows``.
+
+        A task's are known of its own prompts and of their partners, which are read with their answers; NaN of others.
+        """
+        of = {concept: values[outcome.name] for concept, outcome in self.log_odds.items()}
+        if self.profile.has_tasks:
+            clean = {prompt.pair: prompt.concept for prompt in self.profile.prompts if prompt.pair is not None}
+            asked = self.layouts if rows is None else [self.layouts[i] for i in rows]
+            task = np.array([clean.get(layout.id, layout.concept) for layout in asked])
+            of = {name: np.where(task == name, one, np.nan) for name, one in of.items()}
+        return np.stack(list(of.values()), axis=-1)
 
     def outcome_ids(self) -> list[Any]:
         """JSON-able: what results depend on beside the model and the prompts, e.g. the scored tokens."""
@@ -271,10 +323,10 @@ class _Shared:
     def templates(self) -> tuple[dict[str, str], tuple[str, ...]]:
         return templates_of(self._profile)
 
-    def laid_out(self, prompts: Sequence[Prompt]) -> list[PromptLayout]:
+    def laid_out(self, prompts: Sequence[Prompt], templates: Mapping[str, str] | None = None) -> list[PromptLayout]:
         missing = [prompt for prompt in prompts if prompt.id not in self._layouts]
         laid = lay_out(
-            self.model, missing, self._profile.readouts, self.templates[0],
+            self.model, missing, self._profile.readouts, templates or self.templates[0],
             encoder=self.encoder, pack=self.settings.pack,
         )  # fmt: skip
         self._layouts |= {layout.id: layout for layout in laid}

@@ -14,6 +14,9 @@ Scale = Literal["difference", "log_ratio", "divergence"]
 is never below 0 (and has no sign-flip test)."""
 
 PRIMARY = "lexicon_logodds_nats"
+ANSWERS, ANSWER_PROB, ANSWER_ACCURACY = "answer_logodds_nats", "answer_prob", "answer_accuracy"
+PRIMARIES = (PRIMARY, ANSWERS)
+"""The outcome that decides: of concepts the first, of tasks the second; one run has one of them."""
 SPECIFICITY = "specificity_nats"
 KL = "kl_nats_per_token"
 PERPLEXITY_RATIO = "perplexity_ratio"
@@ -62,6 +65,21 @@ OUTCOMES: dict[str, Outcome] = {
             PRIMARY, "nats", "log-odds of the concept's lexicon against its controls; `…:other` with another's lexicon",
             "the concept's words become likelier", "the concept's words become less likely",
             {"en": "lexicon log-odds", "ja": "語彙の対数オッズ"},
+        ),
+        Outcome(
+            ANSWERS, "nats", "log-odds of a prompt's answers against its foils, several tokens teacher-forced; of the "
+            "answers alone where it has no foils",
+            "the right answers become likelier", "the right answers become less likely",
+            {"en": "answer log-odds", "ja": "正答の対数オッズ"},
+        ),
+        Outcome(
+            ANSWER_PROB, "probability", "probability of a prompt's answers, summed",
+            "the right answers become likelier", "the right answers become less likely",
+            {"en": "probability of the answers", "ja": "正答の確率"},
+        ),
+        Outcome(
+            ANSWER_ACCURACY, "share_of_prompts", "1 where an answer is likelier than every foil, else 0",
+            "more prompts are answered right", "fewer prompts are answered right", {"en": "accuracy", "ja": "正答率"},
         ),
         Outcome(
             SPECIFICITY, "nats", "own change minus that of `:other` on the same prompts, both turned positive",

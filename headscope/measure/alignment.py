@@ -56,10 +56,11 @@ class Slot:
 
 
 def slot_of(prompt: Prompt, tokens: Tokens, encoder: Encoder) -> Slot | None:
-    """The slot of a prompt; None where it has no span, or its span no visible token."""
-    if prompt.span is None:
+    """The slot of a prompt, from its first marked place to its last; None where none has a visible token."""
+    if not prompt.marked:
         return None
-    found = tokens.of_span(encoder.move_span(prompt.text, prompt.span))
+    span = prompt.marked[0][0], max(end for _, end in prompt.marked)
+    found = tokens.of_span(encoder.move_span(prompt.text, span))
     return Slot(found[0], found[-1] + 1, len(tokens)) if found else None
 
 

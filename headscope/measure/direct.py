@@ -28,12 +28,11 @@ from torch import Tensor
 from headscope.errors import WorkError
 from headscope.measure.edits import ControlStates
 from headscope.measure.layout import PromptLayout
-from headscope.measure.lexicons import ConceptTokens
 from headscope.measure.logit_places import LogitPlaces
 from headscope.measure.memory import in_halves
-from headscope.measure.outcomes import LogOdds, Outcome
-from headscope.measure.outcomes.log_odds import words_of
+from headscope.measure.outcomes import Outcome
 from headscope.measure.outcomes.outcome import groups_of
+from headscope.measure.outcomes.parted import Parted, Words, words_of
 from headscope.measure.protocols import Progress, Result, Work, here, told
 from headscope.models.batches import batch_of
 from headscope.models.head_model import HeadModel
@@ -48,6 +47,8 @@ FloatArray = npt.NDArray[np.float64]
 @dataclass(frozen=True)
 class DirectScores:
     """Contributions to the logit difference (logits) and direct effects (nats), means over a prompt's readouts.
+
+    NaN for prompts whose answers are of several tokens, or have no foils.
 
     Attributes:
         heads: [n_prompts, L, H] contribution of each head; NaN where there is no such head.
@@ -85,7 +86,7 @@ def measure_direct(
     """Contributions and direct effects of every head on each prompt's own concept.
 
     ``prompts`` are of concepts, not of the control class; ``outcomes``: class of prompts -> the log-odds of its
-    lexicon; ``states``: of the control prompts, for the ``mean`` edit.
+    lexicon, or of prompts' answers; ``states``: of the control prompts, for the ``mean`` edit.
 
     Raises:
         ModelError: the model's logits are no sum over its parts (see ``models/residual.py``).
@@ -127,7 +128,7 @@ class _Passes:
     model: HeadModel
     residual: Residual
     prompts: Sequence[PromptLayout]
-    tokens: Mapping[str, LogOdds]
+    words: Mapping[str, Words]
     states: ControlStates
 
     def scores(self, piece: _Piece) -> Result:
@@ -154,12 +155,24 @@ class _Passes:
         error = 0.0
         states_at, logits, places = _read(self.model, self.residual, prompts, where)
         for readout, concept, index in groups_of(places):
-            group = _Group(self.tokens[concept].tokens[readout], torch.from_numpy(index), places.prompts[index])
-            share = 1.0 / max(len(one.sequences) for one in self.prompts)
+            words = [self.words[concept](places.layouts[p], readout) for p in places.prompts[index]]
+            known = np.flatnonzero([one is not None for one in words])
+            if not readout:
+                self._leave_out(found, places.prompts[index[[one is None for one in words]]])
+            if not known.size:
+                continue
+            group = _Group.of([one for one in words if one is not None], index[known], places.prompts[index[known]])
+            share = 1.0 / (1 if prompts[0].answers else max(len(one.sequences) for one in self.prompts))
             scores = _GroupScores(self.model, self.residual, states_at, logits, group, share)
             error = max(error, scores.contributions(found))
             scores.effects(found["effect"], prompts, self.states)
         return found, error
+
+    @staticmethod
+    def _leave_out(found: dict[str, FloatArray], prompts: IntArray) -> None:
+        """Prompts whose outcome is no difference of logits at one place have no scores."""
+        for values in found.values():
+            values[prompts] = np.nan
 
 
 def _nothing(model: HeadModel, n: int) -> dict[str, FloatArray]:
@@ -225,11 +238,31 @@ def _read(
 
 @dataclass(frozen=True)
 class _Group:
-    """Places of one readout and concept: n of them, and the prompt of each."""
+    """Places of one readout and concept: n of them, and the prompt of each.
 
-    concept: ConceptTokens
+    Attributes:
+        ids: the words that are parted at any of them.
+        words: [n or 1, n_ids] which of them each place weighs for.
+        controls: [n or 1, n_ids] and which against.
+    """
+
+    ids: list[int]
+    words: Tensor
+    controls: Tensor
     places: Tensor
     owners: IntArray
+
+    @classmethod
+    def of(cls, parted: Sequence[Parted], places: IntArray, owners: IntArray) -> _Group:
+        """``parted``: of each place the words for and against; where all are the same, one row stands for all."""
+        rows = parted[:1] if all(one == parted[0] for one in parted) else parted
+        ids = list(dict.fromkeys(token for one in rows for side in one for token in side))
+        column = {token: i for i, token in enumerate(ids)}
+        sides = torch.zeros(2, len(rows), len(ids), dtype=torch.bool)
+        for r, one in enumerate(rows):
+            for side in (0, 1):
+                sides[side, r, [column[token] for token in one[side]]] = True
+        return cls(ids, sides[0], sides[1], torch.from_numpy(places), owners)
 
 
 class _GroupScores:
@@ -240,8 +273,10 @@ class _GroupScores:
     ) -> None:
         self._model, self._residual, self._states, self._share = model, residual, states, share
         self._places, self._owners = group.places.to(model.device), group.owners
-        self._n_words = len(group.concept.lexicon.ids)
-        ids = torch.tensor([*group.concept.lexicon.ids, *group.concept.control.ids], device=logits.device)
+        self._words, self._controls = group.words.to(logits.device), group.controls.to(logits.device)
+        words, controls = (side.double() / side.sum(-1, keepdim=True) for side in (self._words, self._controls))
+        self._signs = words - controls  # [n or 1, words]
+        ids = torch.tensor(group.ids, device=logits.device)
         norm, device = residual.norm, logits.device
         self._weights = residual.unembedding.to(device)[ids].double() * residual.logit_scale  # [words, D]
         self._biases = residual.unembedding_bias.to(device)[ids].double() * residual.logit_scale
@@ -256,14 +291,14 @@ class _GroupScores:
         self._form_error = max(self._form_error, _relative(residual.capped(self._logits), own))
 
     def _mean_difference(self, by_word: Tensor) -> Tensor:
-        """[...] of [..., words]: mean over the lexicon - mean over the control lexicon."""
-        return by_word[..., : self._n_words].mean(-1) - by_word[..., self._n_words :].mean(-1)
+        """[n] of [n, words] or [words]: mean over the words for - mean over those against."""
+        return (by_word * self._signs).sum(-1)
 
     def contributions(self, found: dict[str, FloatArray]) -> float:
         """Add the parts' shares; returns the error of their sum relative to the largest logit."""
         states, residual = self._states, self._residual
         m = residual.multiplier
-        direction = self._mean_difference(self._map.T) * self._scale  # [n, D]
+        direction = self._signs @ self._map * self._scale  # [n, D]
         parts = {"embedding": (states.embedding[self._places].to(direction.device) * direction).sum(-1)}
         offset = self._weights @ residual.norm.bias.to(direction.device) + self._biases
         parts["bias"] = self._mean_difference(offset).expand(len(self._places))
@@ -323,7 +358,9 @@ class _GroupScores:
 
     def _log_odds(self, before_cap: Tensor) -> Tensor:
         by_word = self._residual.capped(before_cap)
-        return by_word[..., : self._n_words].logsumexp(-1) - by_word[..., self._n_words :].logsumexp(-1)
+        sides = (side if by_word.ndim == side.ndim else side[:, None] for side in (self._words, self._controls))
+        words, controls = (by_word.masked_fill(~side, -torch.inf).logsumexp(-1) for side in sides)
+        return words - controls
 
     def _add(self, found: FloatArray, values: Tensor) -> None:
         np.add.at(found, self._owners, self._share * values.cpu().numpy())

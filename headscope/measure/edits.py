@@ -212,7 +212,7 @@ class ControlStates(ArmValues):
         for t, (position, readout) in enumerate(zip(places.position, places.readout, strict=True)):
             if position < 0:
                 continue
-            states = self._sequences[layer, c, max(int(readout), 0)]
+            states = self._sequences[layer, c, min(max(int(readout), 0), len(source.sequences) - 1)]
             beyond = int(position) - prompt.n_prompt
             at = source.n_prompt + beyond if beyond >= 0 and readout >= 0 else min(int(position), source.n_prompt - 1)
             values[t] = states[min(at, len(states) - 1)]

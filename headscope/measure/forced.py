@@ -175,8 +175,9 @@ class ForcedPasses:
 
         Returns:
             By outcome ``edited <name>`` [n_arms, n_answers or n_prompts] of the piece's arms and ``unedited <name>``
-            [n_answers or n_prompts], equal in all pieces of the same rows; ``n_halved``, how many batches of it, and
-            of sources that ran for it, had to be halved to fit into memory.
+            [n_answers or n_prompts], equal in all pieces of the same rows, with a further axis where an outcome reads
+            several numbers; ``n_halved``, how many batches of it, and of sources that ran for it, had to be halved to
+            fit into memory.
         """
         self._states.n_loads_halved = 0
         result = self._run(piece, arms)
@@ -202,7 +203,7 @@ class ForcedPasses:
                 joined[_EDITED + one.name] = np.concatenate([result[_EDITED + one.name] for result in results])
                 continue
             for name in (_EDITED + one.name, _UNEDITED + one.name):
-                values = np.concatenate([result[name] for result in results], axis=-1)
+                values = np.concatenate([result[name] for result in results], axis=int(name.startswith(_EDITED)))
                 joined[name] = values[..., order] if one.read_at == "prompt" else values
         return joined | {"n_halved": np.asarray(1 + sum(int(one["n_halved"]) for one in results))}
 
@@ -236,16 +237,16 @@ class ForcedPasses:
         """Put the results of all pieces of a plan, in its order, together."""
         n_arms = 1 + max((arm for piece in pieces for arm in piece.arms), default=-1)
         shape = n_arms + 1, len(self._layouts)
-        n_readouts = max(len(one.sequences) for one in self._layouts)
-        values = {
-            one.name: np.full((n_readouts, *shape) if one.read_at == "answers" else shape, np.nan)
-            for one in self._outcomes
-        }
+        n_sequences = max(len(one.sequences) for one in self._layouts)
+        values: dict[str, FloatArray] = {}
         n_halved = 0
         for piece, result in zip(pieces, results, strict=True):
             places, arms = self._places(piece.rows), [0, *(1 + arm for arm in piece.arms)]
             for one in self._outcomes:
                 both = np.concatenate([result[_UNEDITED + one.name][None], result[_EDITED + one.name]])
+                if one.name not in values:
+                    several = (n_sequences, *shape, *both.shape[2:]) if one.read_at == "answers" else shape
+                    values[one.name] = np.full(several, np.nan)
                 if one.read_at == "answers":
                     where = places.answers.readouts, places.answers.prompts
                     values[one.name][where[0][None], np.array(arms)[:, None], where[1][None]] = both
@@ -253,7 +254,10 @@ class ForcedPasses:
                     values[one.name][np.array(arms)[:, None], places.own.owners[None]] = both
             n_halved += int(result["n_halved"])
         _, n_tokens, n_layer_tokens = self.work_of(pieces)
-        means = {name: one.mean(axis=0) if one.ndim > len(shape) else one for name, one in values.items()}
+        means = {
+            one.name: one.of_prompts(values[one.name], self._layouts) if one.read_at == "answers" else values[one.name]
+            for one in self._outcomes
+        }
         return ForcedOutcomes(
             {name: one[0] for name, one in means.items()}, {name: one[1:] for name, one in means.items()},
             n_tokens, n_layer_tokens, n_halved,

@@ -86,10 +86,17 @@ class FastScores:
 
 @dataclass(frozen=True)
 class GradientPiece:
-    """One batch of the plan: indices of rows, and how many steps its integral takes."""
+    """One batch of the plan: rows that belong together (of one prompt whose answers are joined, else one), and how many
+    steps its integral takes.
+    """
 
-    rows: tuple[int, ...]
+    units: tuple[tuple[int, ...], ...]
     steps: int
+
+    @property
+    def rows(self) -> tuple[int, ...]:
+        """Indices of its rows."""
+        return tuple(row for unit in self.units for row in unit)
 
 
 class GradientPasses:
@@ -122,6 +129,10 @@ class GradientPasses:
         }
         self._places = [(p, r) for p, prompt in enumerate(self._prompts) for r in range(len(prompt.rows))]
         self._lengths = [len(self._prompts[p].rows[r]) for p, r in self._places]
+        units: dict[object, list[int]] = {}
+        for index, (p, _) in enumerate(self._places):
+            units.setdefault(p if self._prompts[p].answers else (index,), []).append(index)
+        self._units = [tuple(unit) for unit in units.values()]
         self._batch_tokens = gradient_batch_tokens(model, self._prompts, batch_tokens)
 
     def measure(self, *, steps: int, progress: Progress | None = None, work: Work = here) -> FastScores:
@@ -139,10 +150,10 @@ class GradientPasses:
         shape = (len(self._prompts), L, H)
         found: dict[str, FloatArray] = {name: np.full(shape, np.nan) for name in _BY_HEAD}
         found["ends"] = np.full(len(self._prompts), np.nan)
-        plan = [
-            GradientPiece(tuple(map(int, members)), steps)
-            for members in plan_batches(self._lengths, self._batch_tokens, self.model.row_limits)
-        ]
+        longest = [max(self._lengths[row] for row in unit) for unit in self._units]
+        whole = [len(unit) * length for unit, length in zip(self._units, longest, strict=True)]
+        batches = plan_batches(whole, self._batch_tokens, self.model.row_limits, in_a_row=longest)
+        plan = [GradientPiece(tuple(self._units[int(member)] for member in members), steps) for members in batches]
         n_passes, n_halved = 0, 0
         results = told(work(plan, self.scores), "fast scores", len(plan), progress)
         for piece, result in zip(plan, results, strict=True):
@@ -159,10 +170,10 @@ class GradientPasses:
         """For each row of a batch [B, L, H] its share of every score, [B] of ``ends``; NaN where it has none."""
         parts: list[Result] = []
 
-        def run(rows: Sequence[int]) -> None:
-            parts.append(_BatchScores(self, [self._places[index] for index in rows]).measure(piece.steps))
+        def run(units: Sequence[tuple[int, ...]]) -> None:
+            parts.append(_BatchScores(self, [self._places[row] for unit in units for row in unit]).measure(piece.steps))
 
-        n_halved = in_halves(piece.rows, run)
+        n_halved = in_halves(piece.units, run)
         joined = {name: np.concatenate([part[name] for part in parts]) for name in (*_BY_HEAD, "ends")}
         n_passes = max(int(part["n_passes"]) for part in parts)
         return joined | {"n_passes": np.array(n_passes), "n_halved": np.array(n_halved)}

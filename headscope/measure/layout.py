@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from headscope.errors import ProfileError
+from headscope.measure.answers import NONE, Answers, answers_of
 from headscope.models.head_model import HeadModel
 from headscope.profiles.types import Prompt
 from headscope.tokens import Encoder, IntArray, Row, Tokens, tree_row
@@ -30,9 +31,11 @@ class PromptLayout:
         concept: its class.
         template: label of the template it counts to; never None.
         tokens: the prompt alone.
-        sequences: prompt + readout for each readout; the prompt alone where there are none.
+        sequences: prompt + readout for each readout; the prompt alone where there are none. Of a task the prompt alone,
+            then each beginning of a continuation after which another token of it is read.
         rows: where the sequences lie.
         members: for each row the readout of each of its paths.
+        answers: what is read of a task's prompt; false for others.
     """
 
     id: str
@@ -42,6 +45,7 @@ class PromptLayout:
     sequences: tuple[Tokens, ...]
     rows: tuple[Row, ...]
     members: tuple[tuple[int, ...], ...]
+    answers: Answers = NONE
 
     @property
     def n_prompt(self) -> int:
@@ -135,8 +139,11 @@ def _lay_out_one(
                 got=f"{prompt.text[-20:]!r} followed by {readout[:20]!r}",
                 fix="end the prompt with a word or punctuation mark, without white space after it",
             )
+    answers = NONE
+    if prompt.answers:
+        sequences, answers = answers_of(prompt, encoder, tokens)
     rows, members = _lay(model, sequences, pack=pack)
-    return PromptLayout(prompt.id, prompt.concept, template, tokens, sequences, rows, members)
+    return PromptLayout(prompt.id, prompt.concept, template, tokens, sequences, rows, members, answers)
 
 
 def _lay(

@@ -98,6 +98,15 @@ class LogitPlaces:
         """The prompts that have places here, in order."""
         return np.unique(self.prompts)
 
+    def by_sequence(self, values: Float[Tensor, "places slots"]) -> Float[Tensor, "sequences prompts slots"]:
+        """What was read after each sequence of each of ``owners``; NaN where a prompt has no such sequence here."""
+        owners, prompt = np.unique(self.prompts, return_inverse=True)
+        n_sequences = 1 + int(self.readouts.max(initial=-1))
+        shape = (n_sequences, len(owners), values.shape[-1])
+        empty = torch.full(shape, torch.nan, dtype=values.dtype, device=values.device)
+        at = (torch.from_numpy(one).to(values.device) for one in (self.readouts, prompt))
+        return empty.index_put(tuple(at), values)
+
     def means(self, values: FloatArray) -> FloatArray:
         """[n_owners] mean over each prompt's places; one that ends its prompt may have no value (NaN)."""
         known = ~(np.isnan(values) & (self.targets < 0))

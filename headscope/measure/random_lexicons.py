@@ -44,10 +44,10 @@ def with_random_lexicons(encoder: Encoder, profile: Profile, *, seed: int) -> Pr
             fix="give the profile reference_words, or leave out the negative control",
         )
     drawn = iter(words)
-    concepts = {
-        name: Concept(name, *(Lexicon({"random": tuple(next(drawn) for _ in range(size))}) for size in both))
-        for name, both in sizes.items()
-    }
+    concepts: dict[str, Concept] = {}
+    for name, both in sizes.items():
+        lexicon, control = (Lexicon({"random": tuple(next(drawn) for _ in range(size))}) for size in both)
+        concepts[name] = Concept(name, lexicon, control)
     return replace(profile, concepts=concepts)
 
 

@@ -61,8 +61,8 @@ def divide(encoder: Encoder, prompt: Prompt, readout: str | None) -> Divided:
     regions[tokens_of(start, len(prompt.text))] = PUNCTUATION
     regions[tokens_of(0, start)] = PROMPT
     regions[list(tokens.of_span((len(tokens.text) - len(continuation), len(tokens.text))))] = READOUT
-    if prompt.span is not None:
-        regions[tokens_of(*prompt.span)] = SPAN
+    for place in prompt.marked:
+        regions[tokens_of(*place)] = SPAN
     regions[0] = FIRST_TOKEN
     regions[-1] = QUERY
     return Divided(tokens.ids, regions)

@@ -78,7 +78,7 @@ def run(
     folder = begin_run("run", study, request.options(study), keeping)
     with folder:
         pace = Pace(
-            folder, plan.counted, _left_out(request, no_gradients), until=request.until, limit_seconds=limit,
+            folder, plan.counted, _left_out(study, request, no_gradients), until=request.until, limit_seconds=limit,
             text_layer_tokens=plan.text_tokens * len(study.model.heads_per_layer),
         )  # fmt: skip
         for warning in (choice.warning, f"no fast scores: {no_gradients}" if no_gradients else None):
@@ -99,9 +99,11 @@ def run(
     return folder
 
 
-def _left_out(request: RunRequest, no_gradients: str | None) -> dict[str, str]:
+def _left_out(study: Study, request: RunRequest, no_gradients: str | None) -> dict[str, str]:
     """The stages that a run does without, and why."""
+    is_marked = any(prompt.marked for prompt in study.prompts)
     why = {
+        "screen": "" if is_marked or not study.profile.has_tasks else "the prompts have no marked places to look at",
         "scores": "gradients do not pass through the model" if no_gradients is not None else "",
         "patching": "" if request.patching else "--no-patch",
         "curves": "" if request.sets else "--budget fast" if request.budget == "fast" else "--no-sets",
@@ -128,6 +130,11 @@ def _check(study: Study, request: RunRequest) -> str | None:
                 fix=f"--{name.replace('_', '-')} {n_heads}",
             )
     no_gradients = why_no_gradients(study.model, request.budget)
+    if request.negative_control and study.profile.has_tasks:
+        raise RequestError(
+            "a task has no negative control", expected="a profile of concepts, whose words random ones can replace",
+            fix="leave out --negative-control",
+        )  # fmt: skip
     check_language(*request.languages)
     check_texts_fit(study, request.writing.max_tokens)
     check_share(request.share)

@@ -23,11 +23,12 @@ from headscope.report.writing import write_report
 from headscope.runs.folder import Run
 from headscope.stats import effects_table
 from headscope.study import Study
+from headscope.terms import PRIMARIES
 from headscope.verbs.ablate import AblationResult, ablate
 from headscope.verbs.attribute import AttributeResult, attribute, random_others, top_heads, verified
 from headscope.verbs.curves import curves
 from headscope.verbs.deciding import Decided, complete, decide
-from headscope.verbs.effect_rows import DECIDING_EDIT, PRIMARY, assay_of
+from headscope.verbs.effect_rows import DECIDING_EDIT, assay_of
 from headscope.verbs.head_order import head_of
 from headscope.verbs.joint import ChosenSet, choose_top, joint
 from headscope.verbs.negative_control import negative_control
@@ -206,7 +207,7 @@ class Line:
         """
         study, request, swept = self._study, self._request, self._sweep_result
         most, limits = 1 if request.budget == "fast" else request.top_k, self._limits
-        rows = swept.table[(swept.table["outcome"] == PRIMARY) & (swept.table["edit"] == DECIDING_EDIT)]
+        rows = swept.table[swept.table["outcome"].isin(PRIMARIES) & (swept.table["edit"] == DECIDING_EDIT)]
         limit = rows["concept"].map(limits)
         causal = rows[(rows["sim_high"] < -limit) | (rows["sim_low"] > limit)]
         largest = causal.loc[causal["estimate"].abs().sort_values(ascending=False, kind="stable").index]
@@ -323,4 +324,4 @@ class _Reports:
 
 def _deciding_row(result: AblationResult) -> pd.Series:
     rows = result.table
-    return rows[(rows["outcome"] == PRIMARY) & (rows["edit"] == DECIDING_EDIT)].iloc[0]
+    return rows[rows["outcome"].isin(PRIMARIES) & (rows["edit"] == DECIDING_EDIT)].iloc[0]

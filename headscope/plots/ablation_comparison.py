@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 from headscope.errors import RequestError
 from headscope.plots import style
 from headscope.plots.selecting import require_columns
-from headscope.terms import PRIMARY
+from headscope.terms import ANSWERS, PRIMARIES, PRIMARY
 
 _COLUMNS = ("concept", "heads", "edit", "outcome", "estimate", "unit", "baseline_mean", "edited_mean")
 _PANELS_IN_A_ROW = 3
@@ -101,7 +101,7 @@ def compared_outcomes(effects: pd.DataFrame) -> list[str]:
     """The measured outcomes a reader compares, in a fixed order: log-odds, sentiment, keyword counts by concept."""
     measured = effects[effects["edited_mean"].notna() | effects["baseline_mean"].notna()]
     names = list(dict.fromkeys(map(str, measured["outcome"])))
-    groups = (lambda n: n == PRIMARY, lambda n: n.startswith("sentiment"), lambda n: n.startswith("keyword"))
+    groups = (lambda n: n in PRIMARIES, lambda n: n.startswith("sentiment"), lambda n: n.startswith("keyword"))
     return [name for belongs in groups for name in names if belongs(name)]
 
 
@@ -110,6 +110,8 @@ def outcome_label(outcome: str) -> str:
     name, _, other = outcome.partition(":")
     if name == PRIMARY:
         return f"lexicon log-odds{f' of {other}' if other else ''}"
+    if name == ANSWERS:
+        return "answer log-odds"
     phase6 = ("keyword_count_phase6_", "keywords as in Phase 6: ")
     for prefix, words in (phase6, ("keyword_count_", "keywords: "), ("keyword_share_", "texts with keywords: ")):
         if name.startswith(prefix):

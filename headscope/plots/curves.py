@@ -17,7 +17,7 @@ from matplotlib.ticker import MaxNLocator
 from headscope.errors import RequestError
 from headscope.plots import style
 from headscope.plots.selecting import concepts_of, numbers, require_columns
-from headscope.terms import BOTTOM_K, DECIDING_EDIT, PRIMARY, RANDOM_BAND, TOP_K
+from headscope.terms import BOTTOM_K, DECIDING_EDIT, PRIMARIES, RANDOM_BAND, TOP_K
 
 _LINES = {TOP_K: (style.VERMILION, "o", "top k"), BOTTOM_K: (style.BLUE, "s", "bottom k")}
 _PANELS_IN_A_COLUMN = 3
@@ -91,7 +91,7 @@ def curve_rows(effects: pd.DataFrame) -> pd.DataFrame:
     return effects[
         effects["role"].isin([*_LINES, RANDOM_BAND])
         & (effects["edit"] == DECIDING_EDIT)
-        & (effects["outcome"] == PRIMARY)
+        & effects["outcome"].isin(PRIMARIES)
         & effects["k"].notna()
     ]
 

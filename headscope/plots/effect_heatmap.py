@@ -16,7 +16,7 @@ from headscope.errors import RequestError
 from headscope.plots import style
 from headscope.plots.head_heatmap import Panel, one_panel, panels_figure
 from headscope.plots.selecting import concepts_of, grid_shape, head_grid, lone_effects
-from headscope.terms import DECIDING_EDIT, PRIMARY
+from headscope.terms import DECIDING_EDIT
 
 FAMILY_WISE = "not detectable (family-wise p ≥ .05)"
 
@@ -27,7 +27,7 @@ def effect_heatmap(
     *,
     concept: str,
     edit: str = DECIDING_EDIT,
-    outcome: str = PRIMARY,
+    outcome: str | None = None,
     limit: float | None = None,
 ) -> Axes:
     """One concept's effects of single heads.
@@ -35,7 +35,7 @@ def effect_heatmap(
     Args:
         concept: whose prompts.
         edit: which edit.
-        outcome: which outcome.
+        outcome: which outcome; None: the primary one.
         limit: end of the symmetric scale; None takes the panel's own.
 
     Returns:
@@ -52,7 +52,7 @@ def effect_heatmap(
     return one_panel(ax, panel, concept, limit, scale=_scale_label(rows), veil=FAMILY_WISE)
 
 
-def effect_heatmap_figure(effects: pd.DataFrame, edit: str = DECIDING_EDIT, outcome: str = PRIMARY) -> Figure:
+def effect_heatmap_figure(effects: pd.DataFrame, edit: str = DECIDING_EDIT, outcome: str | None = None) -> Figure:
     """A panel a concept on one scale. Raises as ``effect_heatmap``."""
     rows = _rows(effects, edit, outcome)
     shape = _shape(effects, rows)
@@ -60,11 +60,12 @@ def effect_heatmap_figure(effects: pd.DataFrame, edit: str = DECIDING_EDIT, outc
     return panels_figure(panels, scale=_scale_label(rows), veil=FAMILY_WISE)
 
 
-def _rows(effects: pd.DataFrame, edit: str, outcome: str) -> pd.DataFrame:
+def _rows(effects: pd.DataFrame, edit: str, outcome: str | None) -> pd.DataFrame:
     rows = lone_effects(effects, edit, outcome)
     if rows.empty:
         raise RequestError(
-            "the table holds no effects of single heads to draw", expected=f"{outcome} under edit {edit}"
+            "the table holds no effects of single heads to draw",
+            expected=f"{outcome or 'the primary outcome'} under edit {edit}",
         )
     return rows
 

@@ -14,7 +14,7 @@ import pandas as pd
 
 from headscope.errors import RequestError
 from headscope.stats.ranking import OVERALL, primary_screen, rank_heads, single_effects
-from headscope.terms import DAMAGE_OUTCOMES, DECIDING_EDIT, PRIMARY, SET_ROLES
+from headscope.terms import DAMAGE_OUTCOMES, DECIDING_EDIT, SET_ROLES
 
 
 def require_columns(table: pd.DataFrame, columns: Sequence[str], name: str) -> None:
@@ -47,8 +47,8 @@ def screen_rows(screen: pd.DataFrame, measure: str = "attention") -> pd.DataFram
     return primary_screen(screen, measure=measure)
 
 
-def lone_effects(effects: pd.DataFrame, edit: str = DECIDING_EDIT, outcome: str = PRIMARY) -> pd.DataFrame:
-    """The effects of heads edited one at a time: one row a concept and head."""
+def lone_effects(effects: pd.DataFrame, edit: str = DECIDING_EDIT, outcome: str | None = None) -> pd.DataFrame:
+    """The effects of heads edited one at a time, on the primary outcome or another: one row a concept and head."""
     require_columns(effects, ("concept", "layer", "head", "role", "edit", "outcome", "estimate"), "effects")
     rows = single_effects(effects, edit=edit, outcome=outcome)
     return rows.astype({"layer": int, "head": int}).reset_index(drop=True)

@@ -36,7 +36,7 @@ from headscope.terms import (
     DAMAGE_OUTCOMES,
     DECIDING_EDIT,
     MARGINAL,
-    PRIMARY,
+    PRIMARIES,
     SET_ROLES,
     SUM_OF_SINGLES,
 )
@@ -83,7 +83,7 @@ class SetFindings:
     @property
     def primary(self) -> Effect | None:
         """The effect on the primary outcome under the deciding edit."""
-        return self.effect(PRIMARY)
+        return next((one for name in PRIMARIES if (one := self.effect(name)) is not None), None)
 
     @property
     def generated(self) -> list[Effect]:
@@ -212,7 +212,7 @@ def findings_of(tables: Mapping[str, pd.DataFrame]) -> list[ConceptFindings]:
     tables = {name: table for name, table in tables.items() if len(table)}
     found = {name: ConceptFindings(name) for name in _concepts(tables)}
     for one, row in _rows(found, tables, "assay"):
-        if row["outcome"] == PRIMARY:
+        if row["outcome"] in PRIMARIES:
             one.assay, one.assay_shown, one.share_right = effect_of(row), bool(row["shown"]), float(row["share_right"])
     for one, row in _rows(found, tables, "coverage"):
         one.coverage = row
@@ -316,7 +316,7 @@ def _set(found: ConceptFindings, heads: str, role: str, part: pd.DataFrame, effe
 
 
 def _add_nulls(found: Mapping[str, ConceptFindings], nulls: pd.DataFrame) -> None:
-    rows = nulls[nulls["outcome"] == PRIMARY].drop_duplicates(["concept", "heads"]).to_dict("records")
+    rows = nulls[nulls["outcome"].isin(PRIMARIES)].drop_duplicates(["concept", "heads"]).to_dict("records")
     of_set: dict[Any, Any] = {(row["concept"], row["heads"]): row for row in rows}
     for one in found.values():
         one.sets = [replace(sets, null=of_set.get((one.concept, sets.heads))) for sets in one.sets]

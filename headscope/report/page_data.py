@@ -29,7 +29,16 @@ from headscope.report.run_report import RunContent
 from headscope.report.telling import Teller
 from headscope.report.words import Words
 from headscope.stats.ranking import OVERALL, single_effects
-from headscope.terms import AGREEING_EDIT, DAMAGE_OUTCOMES, DECIDING_EDIT, PRIMARY, RANDOM_BAND, REQUESTED, SINGLE
+from headscope.terms import (
+    AGREEING_EDIT,
+    DAMAGE_OUTCOMES,
+    DECIDING_EDIT,
+    PRIMARIES,
+    PRIMARY,
+    RANDOM_BAND,
+    REQUESTED,
+    SINGLE,
+)
 
 _DIGITS = 6
 _CELLS = ("estimate", "ci_low", "ci_high", "sim_low", "sim_high", "p_value", "q_value", "p_max_t", "mde")
@@ -52,7 +61,7 @@ def page_data(content: RunContent, arrays: Mapping[str, xr.Dataset], words: Sequ
         "concepts": concepts,
         "awaited": [stage.name for stage in facts.stages if stage.open],
         "not_measured": facts.n_not_measured,
-        "primary_outcome": PRIMARY,
+        "primary_outcome": _primary(tables),
         "deciding_edit": DECIDING_EDIT,
         "agreeing_edit": AGREEING_EDIT,
         "measures": [
@@ -176,6 +185,12 @@ def _predicted(tables: Mapping[str, pd.DataFrame]) -> dict[str, list[Any]]:
         return {}
     names = ("concept", "layer", "head", "estimate", "exact_estimate", "exact_sim_low", "exact_sim_high")
     return columns(both_ways(tables["scores"]), names)
+
+
+def _primary(tables: Mapping[str, pd.DataFrame]) -> str:
+    """The outcome that decides in this run: that of its assay, or of its effects."""
+    measured = [name for table in ("assay", "effects") if table in tables for name in tables[table]["outcome"]]
+    return next((name for name in measured if name in PRIMARIES), PRIMARY)
 
 
 def _effect_strips(arrays: Mapping[str, xr.Dataset], concepts: Sequence[str]) -> dict[str, Any]:

@@ -22,10 +22,18 @@ from headscope.stats.damage import Damage
 from headscope.stats.power import templates_for_interval
 from headscope.stats.regions import shares_of
 from headscope.stats.specificity import SPECIFICITY_PREFIX
-from headscope.terms import AGREEING_EDIT, ALPHA, DECIDING_EDIT, JUDGED_ROLES, PERPLEXITY_RATIO, PRIMARY, SUM_OF_SINGLES
+from headscope.terms import (
+    AGREEING_EDIT,
+    ALPHA,
+    DECIDING_EDIT,
+    JUDGED_ROLES,
+    PERPLEXITY_RATIO,
+    PRIMARIES,
+    SUM_OF_SINGLES,
+)
 
 MINIMUM_NATS, MINIMUM_SHARE = 0.05, 0.02
-_TEXTS = ("deciding_edit", "agreeing_edit", "outcome", "scope", "query")
+_TEXTS = ("deciding_edit", "agreeing_edit", "scope", "query")
 
 
 @dataclass(frozen=True)
@@ -40,7 +48,6 @@ class Criteria:
         alpha: level of the simultaneous intervals in the tables.
         deciding_edit: its interval decides.
         agreeing_edit: its sign must agree.
-        outcome: the primary outcome.
         scope: of the edits.
         query: of the screen; None: see ``ranking.primary_screen``.
 
@@ -55,7 +62,6 @@ class Criteria:
     alpha: float = ALPHA
     deciding_edit: str = DECIDING_EDIT
     agreeing_edit: str = AGREEING_EDIT
-    outcome: str = PRIMARY
     scope: str = "all"
     query: str | None = None
 
@@ -179,13 +185,13 @@ def gather(
 ) -> list[Evidence]:
     """The evidence on every single head and every tested set, for each concept, in the order of ``effects``."""
     rows = _grouped(effects[effects["scope"] == rules.scope])
-    deciding = rows[(rows["edit"] == rules.deciding_edit) & (rows["outcome"] == rules.outcome)]
+    deciding = rows[(rows["edit"] == rules.deciding_edit) & (rows["outcome"].isin(PRIMARIES))]
     sums = deciding[deciding["role"] == SUM_OF_SINGLES].to_dict("records")
     singles_sum = {(str(r["concept"]), str(r["heads"])): float(r["estimate"]) for r in sums}
     deciding = deciding[deciding["role"].isin(JUDGED_ROLES)]
     deciding = deciding.sort_values("role", key=lambda role: role.map(JUDGED_ROLES.index), kind="stable")
     deciding = deciding.drop_duplicates(["concept", "heads"]).sort_index()
-    zero = rows[(rows["edit"] == rules.agreeing_edit) & (rows["outcome"] == rules.outcome)]
+    zero = rows[(rows["edit"] == rules.agreeing_edit) & (rows["outcome"].isin(PRIMARIES))]
     agreeing = {_place(r): float(r["estimate"]) for r in _firsts(zero, *_KEYS)}
     damage = rows[(rows["edit"] == rules.deciding_edit) & (rows["outcome"] == PERPLEXITY_RATIO)]
     harm = {_place(r)[1:3]: Damage.of_row(r) for r in _firsts(damage, "heads", "group")}
@@ -196,7 +202,7 @@ def gather(
         bounds = (float(r["estimate"]), float(r["sim_low"]), float(r["sim_high"]))
         special.setdefault(_place(r), {})[other] = bounds
     attention, reads = _attention(screen, rules), {} if regions is None else shares_of(regions)
-    gap = assay[assay["outcome"] == rules.outcome].set_index("concept")
+    gap = assay[assay["outcome"].isin(PRIMARIES)].set_index("concept")
     shown = {str(concept): bool(value) for concept, value in gap["shown"].items()}
     own_gap = {str(concept): float(value) for concept, value in gap["estimate"].items()}
     evidence: list[Evidence] = []

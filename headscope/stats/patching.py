@@ -19,7 +19,7 @@ from headscope.stats.clusters import FamilyBlock, equal_weight_mean, split_templ
 from headscope.stats.effects import FamilyTest, Scale, family_rows
 from headscope.stats.tables import EffectBlock
 from headscope.tables import TABLES
-from headscope.terms import PRIMARY
+from headscope.terms import PRIMARIES
 
 ComparedWith = Literal["control_patch", "unpatched"]
 
@@ -84,7 +84,7 @@ def patch_blocks(
 
 def primary_patches(patching: pd.DataFrame) -> pd.DataFrame:
     """The rows of ``patching`` that answer the question: the concept's own log-odds, patch - control patch."""
-    own = (patching["outcome"] == PRIMARY) & (patching["compared_with"] == "control_patch")
+    own = patching["outcome"].isin(PRIMARIES) & (patching["compared_with"] == "control_patch")
     return patching[own]
 
 

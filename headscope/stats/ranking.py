@@ -16,7 +16,7 @@ import pandas as pd
 
 from headscope.errors import RequestError
 from headscope.tables import TABLES
-from headscope.terms import AGREEING_EDIT, DECIDING_EDIT, PRIMARY, REQUESTED, SINGLE
+from headscope.terms import AGREEING_EDIT, DECIDING_EDIT, PRIMARIES, REQUESTED, SINGLE
 
 OVERALL = "overall"
 _CONTROLS = ("paired_equal", "length_matched", "phase6_unpaired")
@@ -54,14 +54,18 @@ def primary_screen(screen: pd.DataFrame, *, query: str | None = None, measure: s
 
 
 def single_effects(
-    effects: pd.DataFrame | None, *, edit: str = DECIDING_EDIT, scope: str = "all", outcome: str = PRIMARY
+    effects: pd.DataFrame | None, *, edit: str = DECIDING_EDIT, scope: str = "all", outcome: str | None = None
 ) -> pd.DataFrame:
-    """The rows of single heads for one edit, scope and outcome: one a concept and head; empty for None."""
+    """The rows of single heads for one edit, scope and outcome: one a concept and head; empty for no effects.
+
+    ``outcome``: None for the primary one.
+    """
     if effects is None or effects.empty:
         return pd.DataFrame(columns=[*_KEYS, "estimate", "ci_low", "ci_high", "p_max_t", "sim_low", "sim_high"])
     alone = (effects["role"] == SINGLE) | ((effects["role"] == REQUESTED) & (effects["k"] == 1))
+    outcomes = PRIMARIES if outcome is None else (outcome,)
     rows = effects[
-        alone & (effects["edit"] == edit) & (effects["scope"] == scope) & (effects["outcome"] == outcome)
+        alone & (effects["edit"] == edit) & (effects["scope"] == scope) & effects["outcome"].isin(outcomes)
     ]  # a head that was both swept and requested stands once, as swept
     return rows.sort_values("role", key=lambda role: role != SINGLE, kind="stable").drop_duplicates(_KEYS)
 

@@ -47,6 +47,31 @@ def specificity_blocks(
     ]  # fmt: skip
 
 
+def unpaired_specificity_blocks(
+    concept: str,
+    tests: Sequence[Mapping[str, object]],
+    own: NDArray[np.floating],
+    templates: Sequence[str | None],
+    others: Mapping[str, tuple[NDArray[np.floating], Sequence[str | None]]],
+    *,
+    edit: str = "mean",
+    family: str = "specificity",
+) -> list[EffectBlock]:
+    """As ``specificity_blocks`` for tasks, whose prompts cannot be read with another task's answers.
+
+    ``others``: task -> the change on its own prompts [n_prompts, n_tests], nats, and their templates. The contrast is
+    a difference of two means over templates that are not paired.
+    """
+    turned = _turned(own, templates)
+    return [
+        EffectBlock(
+            concept, f"{SPECIFICITY_PREFIX}{other}", "nats", edit, "all", tests, _turned(change, of), turned,
+            templates, family=family, simultaneous=True, baseline_templates=of,
+        )
+        for other, (change, of) in others.items()
+    ]  # fmt: skip
+
+
 def _turned(change: NDArray[np.floating], templates: Sequence[str | None]) -> FloatArray:
     values = np.asarray(change, dtype=np.float64)
     mean = equal_weight_mean(template_means(values, templates).means)

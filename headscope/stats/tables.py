@@ -84,6 +84,8 @@ class EffectBlock:
         keys: further columns that identify the rows.
         means: column -> an outcome's values whose mean stands beside the effect; by default those of the two arms.
         gap: [n_prompts], what an effect is a share of; None where a share has no sense.
+        baseline_templates: where ``baseline`` [n_others, n_tests] is of other prompts, their templates: the two means
+            are then compared without pairing.
     """
 
     concept: str
@@ -104,6 +106,7 @@ class EffectBlock:
     keys: Mapping[str, object] = field(default_factory=dict[str, object])
     means: Mapping[str, NDArray[np.floating]] | None = None
     gap: NDArray[np.floating] | None = None
+    baseline_templates: Sequence[str | None] | None = None
 
     @property
     def how(self) -> FamilyTest:
@@ -195,6 +198,9 @@ def _tested(blocks: Sequence[EffectBlock], columns: Sequence[str], seed: int, al
     for family, members in _by_family(blocks):
         if len({b.how for b in members}) > 1:
             raise RequestError(f'blocks of family "{family}" are to be tested differently', expected="one setting")
+        if members[0].baseline_templates is not None:
+            parts.append(_unpaired_effects(members, family, alpha))
+            continue
         tested = [FamilyBlock(b.deltas(), b.templates, [_effect_key(b, t) for t in b.tests]) for b in members]
         rows = family_rows(tested, members[0].how, seed=seed, alpha=alpha)
         beside = pd.concat([_means_and_share(block, alpha) for block in members], ignore_index=True)
@@ -240,6 +246,28 @@ def _unpaired_screen(members: Sequence[ScreenBlock], family: str, alpha: float) 
             "control_mean": np.mean(block.controls, axis=0, dtype=np.float64),
         }
         parts.append(pd.concat([pd.DataFrame(_screen_keys(block)), rows.assign(**means)], axis=1))
+    joint = pd.concat(parts, ignore_index=True)
+    joint["q_value"] = benjamini_hochberg(joint["p_value"].to_numpy(np.float64))
+    return joint
+
+
+def _unpaired_effects(members: Sequence[EffectBlock], family: str, alpha: float) -> pd.DataFrame:
+    """Differences of means over templates of other prompts; simultaneous over the family by Bonferroni."""
+    n_tests, parts = sum(len(block.tests) for block in members), list[pd.DataFrame]()
+    for block in members:
+        arms = [
+            template_means(np.asarray(values, dtype=np.float64), _known(templates or []))
+            for values, templates in ((block.edited, block.templates), (block.baseline, block.baseline_templates))
+        ]
+        edited, baseline = ((arm.means, arm.labels) for arm in arms)
+        rows = unpaired_rows(
+            edited[0], baseline[0], edited[1], baseline[1], alpha=alpha, family=family, tolerance=block.tolerance,
+            n_simultaneous=n_tests,
+        )  # fmt: skip
+        means = {"edited_mean": edited[0].mean(axis=0), "baseline_mean": baseline[0].mean(axis=0)}
+        shares = dict.fromkeys(("share_recovered", "share_low", "share_high"), np.full(len(rows), np.nan))
+        keys = pd.DataFrame([_effect_key(block, test) for test in block.tests])
+        parts.append(pd.concat([keys, rows.assign(**means, **shares)], axis=1))
     joint = pd.concat(parts, ignore_index=True)
     joint["q_value"] = benjamini_hochberg(joint["p_value"].to_numpy(np.float64))
     return joint

@@ -209,7 +209,7 @@ def templates_of(profile: Profile) -> tuple[dict[str, str], tuple[str, ...]]:
     labels = label_templates(
         [prompt.template for prompt in prompts],
         [prompt.text for prompt in prompts],
-        spans=[prompt.span for prompt in prompts],
+        spans=[next(iter(prompt.marked), None) for prompt in prompts],
     )
     of = {prompt.id: label for prompt, label in zip(prompts, labels.labels, strict=True)}
     return of, () if labels.warning is None else (labels.warning,)

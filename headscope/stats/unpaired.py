@@ -33,12 +33,14 @@ def unpaired_rows(
     alpha: float = 0.05,
     family: str,
     tolerance: float = 1e-6,
+    n_simultaneous: int | None = None,
 ) -> pd.DataFrame:
     """Mean of ``values`` minus mean of ``controls`` for each test, with CR2 intervals and p-values.
 
     ``values`` is [n_prompts, n_tests] and ``controls`` [n_controls, n_tests]; template ids that both have are one
     cluster, and below six templates in either the rows are descriptive. A |difference| below ``tolerance`` is 0 with
-    p = 1. Columns ``effects.ROW_COLUMNS``; ``d_z`` and ``skewness`` are NaN, they belong to paired designs.
+    p = 1. ``n_simultaneous``: give simultaneous intervals over so many tests too, by Bonferroni. Columns
+    ``effects.ROW_COLUMNS``; ``d_z`` and ``skewness`` are NaN, they belong to paired designs.
 
     Raises:
         RequestError: shapes disagree or a value is missing; this comparison has no place for either.
@@ -57,14 +59,17 @@ def unpaired_rows(
     p = np.maximum(2 * stats.t.sf(np.abs(t), df), _SMALLEST_P) if enough else np.full(n_tests, np.nan)
     half = stats.t.isf(alpha / 2, df) * error if enough else np.full(n_tests, np.nan)
     missing = np.full(n_tests, np.nan)
+    half_of_all = missing
+    if enough and n_simultaneous is not None:
+        half_of_all = stats.t.isf(alpha / (2 * n_simultaneous), df) * error
     size = np.full(n_tests, round(df) + 1 if np.isfinite(df) else 0)
     critical = np.full(n_tests, stats.t.isf(alpha / (2 * n_tests), df))
     rows = {
         "estimate": estimate,
         "ci_low": estimate - half,
         "ci_high": estimate + half,
-        "sim_low": missing,
-        "sim_high": missing,
+        "sim_low": estimate - half_of_all,
+        "sim_high": estimate + half_of_all,
         "d_z": missing,
         "p_value": p,
         "p_max_t": missing,

@@ -105,6 +105,15 @@ TABLES: dict[str, Table] = {
             titles={"estimate": "Δ attention"},
         ),
         _table(
+            "named_spans",
+            "the same for each named place of the prompts alone",
+            f"{_PLACE} span query measure control estimate unit concept_mean control_mean {_INTERVAL} sim_low sim_high "
+            f"p_value q_value d_z mde {_COUNTS} family status",
+            f"{_PLACE} span query measure control",
+            shown=f"concept name span estimate {_INTERVAL} q_value n_templates status",
+            titles={"estimate": "Δ attention"},
+        ),
+        _table(
             "attention_by_region",
             "where each head reads at the readouts: shares of attention by region of the text",
             f"{_PLACE} region share share_low share_high written_norm written_norm_low written_norm_high {_COUNTS}",

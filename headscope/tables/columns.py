@@ -48,6 +48,7 @@ _COLUMNS: tuple[tuple[str, Kind, str, str, str, str], ...] = (
     ("head", "int", "", "head", "ヘッド", "within its layer, from 0"),
     ("heads", "text", "", "heads", "ヘッド",
      "what was edited, `1:10,3:2`; empty where the halves chose different sets (`orders` has both)"),
+    ("span", "text", "", "place", "箇所", "the named place of the prompts that is looked at"),
     ("query", "text", "", "query", "クエリ", "whose attention: `last`, `after`, `self`, `readout`, `phase6`"),
     ("measure", "text", "", "measure", "指標",
      "in `screen` `attention`, `value_weighted`, `attention_without_sinks` (the span's share of what a query spends on "

@@ -32,10 +32,10 @@ from headscope.stages import Counted
 from headscope.stats import Criteria, EffectBlock, effects_table, head_tests
 from headscope.stats.fast_scores import beside_exact, fast_agreement
 from headscope.study import Study
-from headscope.terms import SINGLE
+from headscope.terms import PRIMARIES, PRIMARY, SINGLE
 from headscope.tokens import plan_batches
 from headscope.verbs.attribution_tables import arrays_of_scores, components_of, facts_of_scores, scores_of
-from headscope.verbs.effect_rows import DECIDING_EDIT, PRIMARY
+from headscope.verbs.effect_rows import DECIDING_EDIT
 from headscope.verbs.head_order import head_of
 from headscope.verbs.result import Result
 from headscope.verbs.sweep import SweepResult, sweep
@@ -58,7 +58,7 @@ def attribute(study: Study, *, outcome: str = PRIMARY, steps: int = DEFAULT_STEP
 
     Args:
         study: what is asked of which model.
-        outcome: what is derived; only the primary outcome has a derivative.
+        outcome: what is derived; only the primary outcome, of words or of answers, has a derivative.
         steps: of the integrated form; 0 leaves it out.
         verify: heads of each concept, the top by ``CHOOSING``, whose exact effect is measured too; 0 for none.
 
@@ -73,7 +73,7 @@ def attribute(study: Study, *, outcome: str = PRIMARY, steps: int = DEFAULT_STEP
     tables = {"scores": scores}
     if direct is not None:
         tables["components"] = components_of(study.model, study.names, prompts, direct)
-    asked = {"outcome": outcome, "steps": steps, "verify": verify}
+    asked = {"outcome": study.primary, "steps": steps, "verify": verify}
     record: dict[str, Any] = facts_of_scores(study.names, prompts, fast, direct) | asked | {
         "seed": study.seed, "batch_tokens": study.batch_tokens, "chat_template": study.settings.chat_template,
         "warnings": warnings,
@@ -106,6 +106,9 @@ def _measured(study: Study, steps: int) -> tuple[FastScores, DirectScores | None
     fast = GradientPasses(
         study.model, prompts, study.log_odds, states=states, partners=partners, batch_tokens=study.batch_tokens
     ).measure(steps=steps, progress=study.progress, work=study.work("gradients", (), prompts, **about))
+    if study.profile.has_tasks and not any(one.answers.are_single for one in prompts):
+        why = "no direct attribution: this tokenizer makes several tokens of the answers, or there are no foils"
+        return fast, None, [*study.warnings, why]
     try:
         direct = measure_direct(
             study.model, prompts, study.log_odds, states=states, batch_tokens=study.batch_tokens,
@@ -132,10 +135,10 @@ def fast_score_work(study: Study, steps: int = DEFAULT_STEPS) -> Counted:
 
 def check_outcome(outcome: str) -> None:
     """Raise RequestError where an outcome has no gradient."""
-    if outcome != PRIMARY:
+    if outcome not in PRIMARIES:
         raise RequestError(
             f'outcome "{outcome}" has no gradient',
-            expected=PRIMARY,
+            expected=" or ".join(PRIMARIES),
             got=outcome,
             fix="counts and scores of generated text are measured exactly: headscope ablate",
         )

@@ -23,10 +23,9 @@ from headscope.measure.forced import ForcedOutcomes
 from headscope.stages import Stage
 from headscope.stats import Criteria, effects_table
 from headscope.study import Study
-from headscope.terms import SINGLE
+from headscope.terms import PRIMARIES, SINGLE
 from headscope.verbs.effect_rows import (
     DECIDING_EDIT,
-    PRIMARY,
     Edited,
     FloatArray,
     arrays_of,
@@ -65,7 +64,7 @@ class Decided:
         Where there is no interval, with few templates, every head is among them.
         """
         assay = self.result.tables["assay"].set_index("concept")["estimate"]
-        rows = self.result.table[self.result.table["outcome"] == PRIMARY]
+        rows = self.result.table[self.result.table["outcome"].isin(PRIMARIES)]
         limit = np.array([criteria.threshold_nats(float(assay[name])) for name in rows["concept"]])
         inside = (rows["sim_low"].to_numpy() > -limit) & (rows["sim_high"].to_numpy() < limit)
         heads = {head_of(str(spec)) for spec in rows["heads"].to_numpy()[~inside]}

@@ -11,7 +11,7 @@ these prompts read with another concept's lexicon; ``specificity_nats:other``, t
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,10 +23,10 @@ import xarray as xr
 from headscope.heads import Head, HeadSet
 from headscope.measure.edits import Arm
 from headscope.measure.forced import ForcedOutcomes
-from headscope.measure.outcomes import KL, PERPLEXITY, PRIMARY, Outcome, log_odds_name
+from headscope.measure.outcomes import KL, PERPLEXITY, Outcome
 from headscope.stages import Stage
 from headscope.stats import EffectBlock, assay_table
-from headscope.stats.specificity import specificity_blocks
+from headscope.stats.specificity import specificity_blocks, unpaired_specificity_blocks
 from headscope.study import Study
 from headscope.terms import DECIDING_EDIT as DECIDING_EDIT
 from headscope.verbs.result import prompt_coords
@@ -70,9 +70,10 @@ def assay_of(study: Study, outcomes: ForcedOutcomes) -> pd.DataFrame:
     index = {layout.id: i for i, layout in enumerate(study.layouts)}
     pair_of = study.pair_of
     parts: list[pd.DataFrame] = []
+    by_concept = dict(zip(study.profile.concepts, np.moveaxis(study.by_concept(outcomes.baseline), -1, 0), strict=True))
     for name in study.names:
-        rows, baseline = study.rows_of(name), outcomes.baseline[log_odds_name(name)]
-        all_controls = baseline[[index[layout.id] for layout in study.controls]].mean()
+        rows, baseline = study.rows_of(name), by_concept[name]
+        all_controls = mean_of_controls(baseline[[index[layout.id] for layout in study.controls]])
         controls = [
             all_controls if (pair := pair_of[study.layouts[i].id]) is None else baseline[index[pair]] for i in rows
         ]
@@ -80,18 +81,32 @@ def assay_of(study: Study, outcomes: ForcedOutcomes) -> pd.DataFrame:
         parts.append(
             assay_table(
                 name,
-                PRIMARY,
+                study.primary,
                 "nats",
                 baseline[rows],
                 np.array(controls),
                 study.labels_of(rows),
                 seed=study.seed,
-                note=f"{n_unpaired} prompts without a pair: compared with the mean of all controls"
-                if n_unpaired
-                else "",
+                note=_note(n_unpaired, has_answers=study.profile.has_tasks, of_controls=all_controls),
             )
         )
     return pd.concat(parts, ignore_index=True)
+
+
+def mean_of_controls(values: FloatArray) -> float:
+    """What a prompt without a partner is compared with; 0 (no preference) where no control has answers to be read."""
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if known.size else 0.0
+
+
+def _note(n_unpaired: int, *, has_answers: bool, of_controls: float) -> str:
+    if not n_unpaired:
+        return ""
+    if has_answers and of_controls == 0.0:
+        return (
+            f"{n_unpaired} prompts without a corrupted partner: compared with 0, no preference for answers over foils"
+        )
+    return f"{n_unpaired} prompts without a pair: compared with the mean of all controls"
 
 
 def effect_blocks(
@@ -115,7 +130,8 @@ def effect_blocks(
         arms = _KindOfEdit.of(study, edits, outcomes, chosen, family)
         for name in study.names:
             blocks += arms.log_odds(name, confirmatory=kind == confirmatory)
-            blocks += [arms.block(name, one) for one in study.own_outcomes if one.read_at == "answers"]
+            beside = [*study.answers[1:], *study.own_outcomes]
+            blocks += [arms.block(name, one) for one in beside if one.read_at == "answers"]
         if on_controls := [i for i in chosen if damage is None or i in damage]:
             arms = _KindOfEdit.of(study, edits, outcomes, on_controls, family)
             blocks += [arms.block(study.profile.control, one) for one in study.outcomes if one.read_at == "prompt"]
@@ -153,12 +169,17 @@ class _KindOfEdit:
         )  # fmt: skip
 
     def log_odds(self, concept: str, *, confirmatory: bool) -> list[EffectBlock]:
-        """The concept's own log-odds, those of the others on the same prompts, and how the two changes differ."""
-        of = self.study.log_odds
+        """The concept's own log-odds, those of the others on the same prompts, and how the two changes differ.
+
+        A task's prompts cannot be read with another task's answers: it is set beside the other's prompts.
+        """
+        of, primary = self.study.log_odds, self.study.primary
         status = "confirmatory" if confirmatory else "exploratory"
-        own = self.block(concept, of[concept], PRIMARY, status=status, simultaneous=True)
+        own = self.block(concept, of[concept], primary, status=status, simultaneous=True)
+        if self.study.profile.has_tasks:
+            return [own, *self._beside_other_tasks(own)]
         others = {
-            other: self.block(concept, of[other], f"{PRIMARY}:{other}", f"{PRIMARY}_of_others")
+            other: self.block(concept, of[other], f"{primary}:{other}", f"{primary}_of_others")
             for other in of
             if other != concept
         }
@@ -172,10 +193,19 @@ class _KindOfEdit:
             ),
         ]  # fmt: skip
 
-
-def by_lexicon(study: Study, values: Mapping[str, FloatArray]) -> FloatArray:
-    """[..., n_lexicons] every concept's log-odds, of a study's outcomes by name."""
-    return np.stack([values[log_odds_name(name)] for name in study.profile.concepts], axis=-1)
+    def _beside_other_tasks(self, own: EffectBlock) -> list[EffectBlock]:
+        """How the change on the own prompts differs from that of each other task on its prompts."""
+        outcome = self.study.answers[0].name
+        change = self.outcomes.edited[outcome] - self.outcomes.baseline[outcome]
+        others: dict[str, tuple[FloatArray, list[str]]] = {}
+        for other in self.study.names:
+            rows = self.study.rows_of(other)
+            if other != own.concept and rows:
+                others[other] = change[np.ix_(self.chosen, rows)].T, self.study.labels_of(rows)
+        return unpaired_specificity_blocks(
+            own.concept, self.tests, own.deltas(), own.templates, others,
+            edit=self.kind, family=f"{self.family}/specificity_nats/{self.kind}",
+        )  # fmt: skip
 
 
 def arrays_of(study: Study, edits: Sequence[Edited], outcomes: ForcedOutcomes) -> xr.Dataset:
@@ -185,8 +215,8 @@ def arrays_of(study: Study, edits: Sequence[Edited], outcomes: ForcedOutcomes) -
     own = [(one.name, {"unit": one.unit}) for one in study.own_outcomes if one.read_at != "text"]
     return xr.Dataset(
         {
-            "baseline": (("prompt", "lexicon"), by_lexicon(study, outcomes.baseline), {"unit": "nats"}),
-            "edited": (("edit", "prompt", "lexicon"), by_lexicon(study, outcomes.edited), {"unit": "nats"}),
+            "baseline": (("prompt", "lexicon"), study.by_concept(outcomes.baseline), {"unit": "nats"}),
+            "edited": (("edit", "prompt", "lexicon"), study.by_concept(outcomes.edited), {"unit": "nats"}),
             "kl": (("edit", "prompt"), outcomes.edited[KL.name], per_token),
             "baseline_nll": (("prompt",), outcomes.baseline[PERPLEXITY.name], per_token),
             "edited_nll": (("edit", "prompt"), outcomes.edited[PERPLEXITY.name], per_token),
@@ -213,7 +243,7 @@ def facts_of(study: Study, outcomes: ForcedOutcomes) -> dict[str, Any]:
         "readouts": list(study.profile.readouts),
         "lexicons": {
             place: {tokens.concept: tokens.record() for tokens in concepts}
-            for place, concepts in zip(places, study.lexicons, strict=True)
+            for place, concepts in zip(places, study.lexicons, strict=False)  # tasks have none
         },
         "n_prompts": len(study.layouts),
         "packed": all(len(layout.rows) == 1 for layout in study.layouts) and len(study.profile.readouts) > 1,

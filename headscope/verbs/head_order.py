@@ -17,7 +17,7 @@ from headscope.errors import RequestError
 from headscope.heads import Head, HeadSet
 from headscope.stats import split_templates
 from headscope.stats.clusters import FloatArray, equal_weight_mean, template_means
-from headscope.verbs.effect_rows import DECIDING_EDIT
+from headscope.verbs.effect_rows import DECIDING_EDIT, mean_of_controls
 from headscope.verbs.sweep import SweepResult
 
 
@@ -98,7 +98,11 @@ def concept_gaps(sweep: SweepResult, concept: str) -> dict[str, float]:
     concepts = [str(c) for c in values["concept"].to_numpy()]
     controls = [of_id[i] for i, c in zip(of_id, concepts, strict=True) if c not in sweep.record["concepts"]]
     pairs = zip(of_id, concepts, (str(p) for p in values["pair"].to_numpy()), strict=True)
-    return {i: of_id[i] - (of_id[pair] if pair else float(np.mean(controls))) for i, c, pair in pairs if c == concept}
+    return {
+        i: of_id[i] - (of_id[pair] if pair else mean_of_controls(np.array(controls)))
+        for i, c, pair in pairs
+        if c == concept
+    }
 
 
 def orders_table(both: tuple[Order, Order]) -> pd.DataFrame:

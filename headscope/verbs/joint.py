@@ -24,7 +24,6 @@ import xarray as xr
 from headscope.errors import RequestError
 from headscope.heads import HeadSet
 from headscope.measure.edits import Arm
-from headscope.measure.outcomes import log_odds_name
 from headscope.measure.protocols import Progress
 from headscope.random_streams import generator
 from headscope.stages import Stage
@@ -33,7 +32,7 @@ from headscope.stats.clusters import equal_weight_mean, template_means
 from headscope.stats.nulls import draw_disjoint_sets, n_to_try, null_row
 from headscope.study import Study
 from headscope.terms import SUM_OF_SINGLES
-from headscope.verbs.effect_rows import DECIDING_EDIT, PRIMARY
+from headscope.verbs.effect_rows import DECIDING_EDIT
 from headscope.verbs.head_order import orders, single_effects
 from headscope.verbs.result import Result
 from headscope.verbs.sweep import SweepResult
@@ -112,13 +111,15 @@ def joint(
         tell = partial(_told, progress, n_tried, total)
         means, stopped = _effects(view, random_sets.sets, math.inf if all_sets else estimate, tell)
         n_halved += view.n_halved
-        rows.append(null_row(top.concept, top.heads, PRIMARY, estimate, np.array(means), random_sets, stopped=stopped))
+        rows.append(
+            null_row(top.concept, top.heads, study.primary, estimate, np.array(means), random_sets, stopped=stopped)
+        )
         tried = random_sets.sets[: len(means)]
         about = {"concept": top.concept, "heads": str(top.heads), "random_sets": [str(heads) for heads in tried]}
         drawn.append(about | {"random_effects_nats": means})
         n_tried += n_random
         progress("random sets", n_tried, total)
-    blocks = [_sum_of_singles(sweep, top) for top in chosen]
+    blocks = [_sum_of_singles(sweep, top, study.primary) for top in chosen]
     tables = {"nulls": pd.concat(rows, ignore_index=True), "effects": effects_table(blocks, seed=study.seed)}
     record = {"n_random": n_random, "seed": study.seed, "n_batches_halved": n_halved, "drawn": drawn}
     return JointResult(tables, xr.Dataset(), record, "nulls")
@@ -139,7 +140,7 @@ def _effects(
 
     ``tell`` is told how many were tried so far.
     """
-    outcome = log_odds_name(view.names[0])
+    outcome = view.log_odds[view.names[0]].name
     found: list[float] = []
     at_once = _AT_ONCE if math.isfinite(estimate) else max(1, len(sets))
     for start in range(0, len(sets), at_once):
@@ -159,7 +160,7 @@ def random_set_stage(study: Study, sets: Sequence[HeadSet], *, bound: bool = Fal
     return study.stage("nulls", arms, study.rows_of(study.names[0]), bound=bound)
 
 
-def _sum_of_singles(sweep: SweepResult, top: ChosenSet) -> EffectBlock:
+def _sum_of_singles(sweep: SweepResult, top: ChosenSet, outcome: str) -> EffectBlock:
     effects = single_effects(sweep, top.concept)
     chosen = effects["heads"].isin([str(head) for head in top.heads]).to_numpy()
     mine = effects["prompt"].isin(list(top.prompts)).to_numpy()
@@ -167,6 +168,6 @@ def _sum_of_singles(sweep: SweepResult, top: ChosenSet) -> EffectBlock:
     labels = [str(label) for label in effects["template"].to_numpy()[mine]]
     tests = [{"heads": str(top.heads), "role": SUM_OF_SINGLES, "k": len(top.heads)}]
     return EffectBlock(
-        top.concept, PRIMARY, "nats", DECIDING_EDIT, "all", tests, np.zeros(len(total)), total, labels,
+        top.concept, outcome, "nats", DECIDING_EDIT, "all", tests, np.zeros(len(total)), total, labels,
         family=f"joint/sum_of_singles/{DECIDING_EDIT}",
     )  # fmt: skip

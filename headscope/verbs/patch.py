@@ -28,7 +28,6 @@ from headscope.errors import RequestError
 from headscope.heads import HeadSet
 from headscope.measure.alignment import STUDY_NAMES, Recipe
 from headscope.measure.edits import Arm
-from headscope.measure.outcomes import PRIMARY
 from headscope.measure.outcomes.sentiment import SentimentScorer
 from headscope.measure.sampling import Sampling
 from headscope.profiles.types import Profile
@@ -38,7 +37,7 @@ from headscope.stats.nulls import draw_disjoint_sets, null_row
 from headscope.stats.patching import dissociation_table
 from headscope.stats.tables import patching_table
 from headscope.study import Study
-from headscope.terms import REQUESTED, SINGLE
+from headscope.terms import PRIMARIES, REQUESTED, SINGLE
 from headscope.verbs.continuations import continued, open_end, sampling_of, scorer_of, texts_table, writing_facts
 from headscope.verbs.effect_rows import Edited, assay_of, facts_of
 from headscope.verbs.patch_pairs import DIRECTIONS, Planner
@@ -132,7 +131,7 @@ def patch(
         record["warnings"].append(f"no texts were written: {recipe.what} is patched in fixed text only")
     tables = {"patching": patching_table(blocks, seed=study.seed), **tables}
     if alone and len(study.names) > 1:
-        own = [one for one in blocks if one.outcome == PRIMARY and one.keys["compared_with"] == "control_patch"]
+        own = [one for one in blocks if one.outcome in PRIMARIES and one.keys["compared_with"] == "control_patch"]
         tables["dissociation"] = dissociation_table(own, seed=study.seed)
     if not alone and request.n_random:
         tables["nulls"], record["drawn"] = _nulls(measured, chosen, recipe, request.n_random)

@@ -248,7 +248,13 @@ class Planner:
             if exact and given.slot != placed.slot:
                 return None
             sources = {"patch": [given], "control_patch": [self._drawn(own, placed)]}
-        return Patch(Placed(named, placed.slot), sources)
+        return Patch(Placed(named, placed.slot), {kind: self._reading(of, target) for kind, of in sources.items()})
+
+    def _reading(self, sources: Sequence[Placed], target: PromptLayout) -> list[Placed]:
+        """Sources followed by the target's continuations, so that every token after its end has a counterpart."""
+        if len(target.sequences) == 1 or not target.answers:
+            return list(sources)
+        return [Placed(self._study.answering(one.layout, target), one.slot) for one in sources]
 
     def _placed(self, prompt: PromptLayout) -> Placed | None:
         slot = self._slots[prompt.id]

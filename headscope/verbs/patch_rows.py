@@ -12,13 +12,11 @@ import xarray as xr
 
 from headscope.heads import HeadSet
 from headscope.measure.forced import ForcedOutcomes
-from headscope.measure.outcomes import PRIMARY, log_odds_name
 from headscope.stats import EffectBlock
 from headscope.stats.clusters import equal_weight_mean, template_means
 from headscope.stats.patching import ComparedWith, PatchedOutcome, patch_blocks
 from headscope.study import Study
 from headscope.verbs.continuations import Written
-from headscope.verbs.effect_rows import by_lexicon
 from headscope.verbs.patch_pairs import PatchPlan
 
 FloatArray = npt.NDArray[np.float64]
@@ -44,8 +42,9 @@ class Patched:
     def fixed_text(self, unpatched: ForcedOutcomes) -> list[EffectBlock]:
         """Blocks of every outcome of fixed text: log-odds of each concept, damage on the target's own tokens."""
         blocks: list[EffectBlock] = []
-        own = log_odds_name(self.plan.concept)
-        others = {log_odds_name(name) for name in self.study.profile.concepts} - {own}
+        log_odds = self.study.log_odds
+        own = log_odds[self.plan.concept].name
+        others = {outcome.name for outcome in log_odds.values()} - {own}
         for outcome in self.study.outcomes:
             patched, control = _arms(self.outcomes.edited[outcome.name])
             compared, gap = _BOTH, None
@@ -56,7 +55,7 @@ class Patched:
                 compared = _BOTH[:1]
             elif outcome.read_at == "prompt":
                 compared = _BOTH[1:]
-            name = PRIMARY if outcome.name == own else outcome.name
+            name = self.study.primary if outcome.name == own else outcome.name
             baseline = self.outcomes.baseline[outcome.name]
             blocks += self._blocks(
                 PatchedOutcome(name, outcome.unit, baseline, patched, control, gap, outcome.scale), compared
@@ -80,7 +79,7 @@ class Patched:
 
     def mean_effects(self, outcomes: ForcedOutcomes) -> FloatArray:
         """[n_sets] mean over templates of patch - control patch on the concept's own lexicon."""
-        patched, control = _arms(outcomes.edited[log_odds_name(self.plan.concept)])
+        patched, control = _arms(outcomes.edited[self.study.log_odds[self.plan.concept].name])
         return equal_weight_mean(template_means(patched - control, self.templates).means)
 
 
@@ -95,9 +94,9 @@ def patched_arrays(
 ) -> xr.Dataset:
     """Everything measured on fixed text, with named axes; see ``patch.PatchResult``."""
     nats, layouts = {"unit": "nats"}, study.layouts
-    variables: dict[str, Any] = {"baseline": (("prompt", "lexicon"), by_lexicon(study, unpatched.baseline), nats)}
+    variables: dict[str, Any] = {"baseline": (("prompt", "lexicon"), study.by_concept(unpatched.baseline), nats)}
     for one in measured:
-        arms = by_lexicon(study, one.outcomes.edited)
+        arms = study.by_concept(one.outcomes.edited, one.plan.targets)
         for label, part in zip(("patched", "control_patched"), np.split(arms, 2), strict=True):
             array = np.full((len(sets), len(layouts), part.shape[2]), np.nan)
             array[:, one.plan.targets] = part

@@ -22,7 +22,7 @@ class RegionsResult(Result):
 def attention_by_region(study: Study) -> RegionsResult:
     """Shares of attention at the readouts by region of the text, for every head and concept.
 
-    Prompts whose span is not known are left out: what is the concept's and what is the rest cannot be told apart.
+    Prompts of which no place is marked are left out: what is the concept's and what is the rest cannot be told apart.
     """
     model, profile = study.model, study.profile
     heads = every_head(model.heads_per_layer)
@@ -30,7 +30,7 @@ def attention_by_region(study: Study) -> RegionsResult:
     halvings: list[int] = []
     blocks: list[RegionBlock] = []
     for name in study.names:
-        prompts = [prompt for prompt in profile.prompts_of(name) if prompt.span is not None]
+        prompts = [prompt for prompt in profile.prompts_of(name) if prompt.marked]
         labels = sorted({study.templates[prompt.id] for prompt in prompts})
         if not labels:
             continue

@@ -16,7 +16,7 @@ import xarray as xr
 
 from headscope.stats import FamilyBlock, leave_one_template_out, reliability_table
 from headscope.stats.verdicts import Criteria
-from headscope.verbs.effect_rows import DECIDING_EDIT, PRIMARY
+from headscope.verbs.effect_rows import DECIDING_EDIT
 from headscope.verbs.head_order import head_of, single_effects
 from headscope.verbs.result import Result
 from headscope.verbs.sweep import SweepResult
@@ -39,10 +39,11 @@ def reliability(
     if screen is not None and "attention" in screen.values:
         looked = {name: _screen_block(screen.values, name) for name in names}
         parts.insert(0, reliability_table(looked, "screen", seed=seed, k=top_k))
+    primary = sweep.tables["assay"]["outcome"].iloc[0]
     assay = sweep.tables["assay"].set_index("concept")["estimate"]
     rules = criteria or Criteria()
     limits = [rules.threshold_nats(float(assay[name])) for name in names]
-    family = f"sweep/{PRIMARY}/{DECIDING_EDIT}"
+    family = f"sweep/{primary}/{DECIDING_EDIT}"
     stability = leave_one_template_out(list(effects.values()), limits, seed=seed, family=family)
     tables = {"reliability": pd.concat(parts, ignore_index=True), "stability": stability}
     return ReliabilityResult(tables, xr.Dataset(), {"top_k": top_k, "seed": seed}, "reliability")

@@ -19,6 +19,7 @@ A screen says where heads look. It is never a statement about what they do (Jain
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -29,8 +30,10 @@ import xarray as xr
 from headscope.errors import ProfileError, RequestError, one_of
 from headscope.heads import every_head
 from headscope.measure.attention import MEASURES, UNITS, read_probes
+from headscope.profiles.types import Prompt
 from headscope.stats import ScreenBlock, screen_table
 from headscope.study import Study
+from headscope.tables import TABLES
 from headscope.verbs.examples import Example, attention_examples
 from headscope.verbs.phase6_screen import screen_phase6
 from headscope.verbs.result import Result, prompt_coords
@@ -43,8 +46,9 @@ CONTROL_KINDS = ("paired_equal", "paired_unequal_per_token", "length_matched")
 
 
 class ScreenResult(Result):
-    """``tables``: screen, coverage. ``values``: each measure and its control, (prompt, layer, head), and the attention
-    rows of a few prompts, ``example_attention`` (example, layer, head, token).
+    """``tables``: screen, coverage; named_spans where prompts have several named places. ``values``: each measure and
+    its control, (prompt, layer, head), and the attention rows of a few prompts, ``example_attention`` (example, layer,
+    head, token).
     """
 
 
@@ -98,7 +102,30 @@ def screen(
         "low_coverage_allowed": allow_low_coverage,
         "warnings": warnings,
     }
-    return ScreenResult({"screen": table, "coverage": coverage}, values, record, "screen")
+    tables = {"screen": table, "coverage": coverage}
+    if len(names := _span_names(study)) > 1:
+        tables["named_spans"] = pd.concat([_of_place(study, name, query, read) for name in names], ignore_index=True)
+    return ScreenResult(tables, values, record, "screen")
+
+
+def _span_names(study: Study) -> list[str]:
+    """The named places of the prompts, each once."""
+    return list(dict.fromkeys(name for prompt in study.prompts for name in prompt.spans))
+
+
+def _of_place(study: Study, name: str, query: str, read: Read) -> pd.DataFrame:
+    """The screen of one named place alone; prompts that do not have it are left out."""
+    controls = [_at_place(control, name) for control in study.profile.controls]
+    prompts = [_at_place(prompt, name) for prompt in study.prompts if name in prompt.spans]
+    views = views_of(study.encoder, [*prompts, *controls], study.profile, query)
+    alike = by_length([views[control.id] for control in controls])
+    comparisons = [compare(prompt, views, alike) for prompt in prompts]
+    table = _table(study, comparisons, _dataset(study, comparisons, alike, read), query)
+    return table.assign(span=name, family=table["family"] + f"/{name}")[list(TABLES["named_spans"].columns)]
+
+
+def _at_place(prompt: Prompt, name: str) -> Prompt:
+    return replace(prompt, span=prompt.spans.get(name), spans={})
 
 
 def check_protocol(protocol: str, query: str, *, bos: str, allow_low_coverage: bool, chat_template: bool | str) -> None:

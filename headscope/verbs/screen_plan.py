@@ -22,7 +22,7 @@ from headscope.errors import RequestError
 from headscope.measure.attention import MEASURES, Probe
 from headscope.measure.protocols import Progress
 from headscope.profiles.types import Profile, Prompt
-from headscope.tokens import Encoder
+from headscope.tokens import Encoder, Tokens
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -107,12 +107,20 @@ def views_of(encoder: Encoder, prompts: Sequence[Prompt], profile: Profile, quer
         after = [encoder.continuation(text, readout) for readout in profile.readouts] if query == "readout" else [""]
         for continuation in after:
             tokens = encoder.encode(prompt.text, continuation, name=f"prompt {prompt.id}")
-            span = () if prompt.span is None else tokens.of_span(encoder.move_span(prompt.text, prompt.span))
+            span = _marked(prompt, tokens, encoder, query)
             ids = np.array(tokens.ids, dtype=np.int32)
             of_prompt.append(View(n_sequences, continuation, ids, span, _queries(len(tokens) - 1, span, query)))
             n_sequences += 1
         views[prompt.id] = tuple(of_prompt)
     return views
+
+
+def _marked(prompt: Prompt, tokens: Tokens, encoder: Encoder, query: str) -> tuple[int, ...]:
+    """The tokens of all marked places. The token that looks is none of them, where a prompt has other places."""
+    found = {at for span in prompt.marked for at in tokens.of_span(encoder.move_span(prompt.text, span))}
+    if query == "last" and len(prompt.marked) > 1:
+        found.discard(len(tokens) - 1)
+    return tuple(sorted(found))
 
 
 def _queries(last: int, span: tuple[int, ...], query: str) -> tuple[int, ...]:

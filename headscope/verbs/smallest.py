@@ -23,7 +23,6 @@ import pandas as pd
 from headscope.errors import RequestError
 from headscope.heads import Head, HeadSet
 from headscope.measure.edits import Arm
-from headscope.measure.outcomes import log_odds_name
 from headscope.stats import EffectBlock
 from headscope.stats.areas import jackknife_interval
 from headscope.stats.clusters import FloatArray, equal_weight_mean, template_means
@@ -31,7 +30,7 @@ from headscope.stats.ratios import SMALLEST_WHOLE_NATS
 from headscope.study import Study
 from headscope.tables import TABLES
 from headscope.terms import SMALLEST
-from headscope.verbs.effect_rows import DECIDING_EDIT, PRIMARY
+from headscope.verbs.effect_rows import DECIDING_EDIT
 from headscope.verbs.head_order import Order, concept_gaps
 from headscope.verbs.sweep import SweepResult
 
@@ -48,7 +47,7 @@ class Changes:
         self._study, self.concept = study, concept
         self.rows = study.rows_of(concept)
         self.ids = [study.layouts[i].id for i in self.rows]
-        self._outcome = log_odds_name(concept)
+        self._outcome = study.log_odds[concept].name
         self._baseline = np.full(len(self.rows), np.nan)
 
     def places(self, prompts: Sequence[str]) -> Places:
@@ -88,8 +87,8 @@ class Changes:
         places = np.arange(len(self.rows)) if rows is None else rows
         before = self._baseline[places]
         return EffectBlock(
-            self.concept, PRIMARY, "nats", DECIDING_EDIT, "all", tests, before, before[:, None] + change,
-            self.labels(places), family=f"{family}/{PRIMARY}/{DECIDING_EDIT}", simultaneous=simultaneous,
+            self.concept, self._study.primary, "nats", DECIDING_EDIT, "all", tests, before, before[:, None] + change,
+            self.labels(places), family=f"{family}/{self._study.primary}/{DECIDING_EDIT}", simultaneous=simultaneous,
         )  # fmt: skip
 
 

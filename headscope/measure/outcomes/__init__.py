@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from headscope.measure.lexicons import ConceptTokens
+from headscope.measure.outcomes.answers import answer_outcomes
 from headscope.measure.outcomes.divergence import KL
 from headscope.measure.outcomes.log_odds import LogOdds, lexicon_outcomes, log_odds_name
 from headscope.measure.outcomes.outcome import Outcome, chosen_outcomes, outcome
@@ -17,6 +18,7 @@ __all__ = [
     "PRIMARY",
     "LogOdds",
     "Outcome",
+    "answer_outcomes",
     "chosen_outcomes",
     "fixed_text_outcomes",
     "lexicon_outcomes",
@@ -26,7 +28,7 @@ __all__ = [
 
 
 def fixed_text_outcomes(lexicons: Sequence[Sequence[ConceptTokens]]) -> list[Outcome]:
-    """What every study measures on fixed text: each concept's log-odds, and damage.
+    """What every study of concepts measures on fixed text: each concept's log-odds, and damage.
 
     ``lexicons``: for each readout the tokens of each concept.
     """

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from headscope.errors import RequestError
 from headscope.measure.lexicons import ConceptTokens, log_odds
 from headscope.measure.logit_places import LogitPlaces
 from headscope.measure.outcomes.outcome import Outcome
@@ -52,11 +51,3 @@ def lexicon_outcomes(lexicons: Sequence[Sequence[ConceptTokens]]) -> dict[str, O
         )
         for concept, tokens in of_concept.items()
     }  # fmt: skip
-
-
-def words_of(outcomes: Mapping[str, Outcome]) -> dict[str, LogOdds]:
-    """Class -> the words whose logits are parted; RequestError where an outcome is not the log-odds of words."""
-    tokens = {name: one.value for name, one in outcomes.items() if isinstance(one.value, LogOdds)}
-    if others := sorted(one.name for name, one in outcomes.items() if name not in tokens):
-        raise RequestError("direct attribution parts the logits of words", expected="log-odds", got=", ".join(others))
-    return tokens

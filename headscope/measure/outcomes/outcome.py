@@ -21,6 +21,7 @@ from torch import Tensor
 
 from headscope.errors import RequestError
 from headscope.measure.fingerprints import source_fingerprint
+from headscope.measure.layout import PromptLayout
 from headscope.measure.logit_places import LogitPlaces
 from headscope.terms import Outcome as Term
 from headscope.terms import Scale
@@ -51,14 +52,16 @@ class Outcome:
     Attributes:
         name: in tables and results.
         unit: of its effect in tables.
-        value: ``answers``: (logits [N, V], places) -> [N]. ``prompt``: the same of log-probabilities; NaN where a
-            prompt ends is left out. ``text``: (texts, their prompts) -> [n].
+        value: ``answers``: (logits [N, V], places) -> [N], or [N, K] where ``combine`` is given. ``prompt``: the same
+            of log-probabilities; NaN where a prompt ends is left out. ``text``: (texts, their prompts) -> [n].
         read_at: one of ``READ_AT``.
         scale: ``difference``; ``log_ratio``, whose values are logs and whose effect is a ratio; ``divergence`` from the
             unedited model, which is 0 without edit.
         raises: what a rise means, as the end of "the edit ...".
         lowers: what a fall means.
         differentiable: whether autograd may take the value's gradient.
+        combine: ([n_sequences, ..., n_prompts, K] values read after each sequence, layouts of the prompts) ->
+            [..., n_prompts]; None for the mean over readouts.
         reads: the tokens whose logits it is a function of; None where it may read any.
         rests_on: JSON-able: what its numbers rest on beside its name, e.g. token ids.
     """
@@ -71,6 +74,7 @@ class Outcome:
     raises: str = "raises it"
     lowers: str = "lowers it"
     differentiable: bool = True
+    combine: Callable[[Tensor, Sequence[PromptLayout]], Tensor] | None = None
     reads: frozenset[int] | None = None
     rests_on: Any = field(default=None, compare=False)
 
@@ -82,6 +86,7 @@ class Outcome:
         read_at: ReadAt = "answers",
         *,
         name: str = "",
+        combine: Callable[[Tensor, Sequence[PromptLayout]], Tensor] | None = None,
         reads: frozenset[int] | None = None,
         rests_on: Any = None,
     ) -> Outcome:
@@ -95,24 +100,34 @@ class Outcome:
             term.raises,
             term.lowers,
             differentiable=read_at != "text",
+            combine=combine,
             reads=reads,
             rests_on=rests_on,
         )
 
     def at(self, logits: Tensor, places: LogitPlaces) -> FloatArray:
-        """[N] the value at places of a batch.
+        """[N] the value at places of a batch; [N, K] where values are combined.
 
         Raises:
             RequestError: the function gives anything but one number for each place.
         """
         values = self.value(logits, places)
-        if not isinstance(values, Tensor) or values.shape != (len(places),):
+        if not isinstance(values, Tensor) or values.shape[: 1 if self.combine else None] != (len(places),):
             raise RequestError(
                 f'outcome "{self.name}" must give one number for each place that is read',
                 expected=f"a tensor of shape [{len(places)}]",
                 got=str(list(values.shape)) if isinstance(values, Tensor) else type(values).__name__,
             )
         return values.detach().double().cpu().numpy()
+
+    def of_prompts(self, values: FloatArray, layouts: Sequence[PromptLayout]) -> FloatArray:
+        """[..., n_prompts] of [n_sequences, ..., n_prompts(, K)] values, NaN where a prompt has no such sequence.
+
+        The mean over readouts. An outcome that knows nothing of answers is read at the end of a task's prompts alone.
+        """
+        if self.combine is not None:
+            return self.combine(torch.from_numpy(values), layouts).numpy()
+        return values[0] if any(one.answers for one in layouts) else values.mean(axis=0)
 
     def of_texts(self, texts: Sequence[str], prompts: Sequence[str]) -> FloatArray:
         """[n] the value of each text; RequestError where the function gives anything else."""
@@ -203,6 +218,12 @@ def summed_by_row(
     ``logits`` is [N, V] at ``places`` of answers; a prompt's outcome is a mean over ``n_readouts`` places.
     """
     total = torch.zeros(n_rows, dtype=torch.float64, device=logits.device)
+    joint = next((one for one in outcomes.values() if one.combine is not None), None)
+    if joint is not None and joint.combine is not None:  # of a whole prompt, whose rows lie in one batch
+        layouts = [places.layouts[p] for p in places.owners]
+        values = joint.combine(places.by_sequence(joint.value(logits, places)), layouts)
+        first_rows = [places.rows[places.prompts == p].min() for p in places.owners]
+        return total.index_add(0, torch.tensor(first_rows, device=logits.device), values)
     for _, concept, index in groups_of(places):
         at = torch.from_numpy(index).to(logits.device)
         values = outcomes[concept].value(logits[at], places.select(index)).double()

@@ -1,0 +1,46 @@
+"""``answer_logodds_nats`` and what stands beside it: does the model say a prompt's answers rather than its foils?
+
+log Σ P(answers) - log Σ P(foils) at the prompt's end, P of a continuation the product of its tokens' probabilities
+(``measure.answers``). With one answer and one foil of one token each this is their logit difference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from headscope.measure.answers import Joining, read_tokens
+from headscope.measure.layout import PromptLayout
+from headscope.measure.logit_places import LogitPlaces
+from headscope.measure.outcomes.outcome import Outcome
+from headscope.terms import ANSWER_ACCURACY, ANSWER_PROB, ANSWERS, OUTCOMES
+
+
+@dataclass(frozen=True)
+class ReadAnswers:
+    """What is read at each place: log P of the tokens that go on from there; ``n_slots`` are the most of them."""
+
+    n_slots: int
+
+    def __call__(self, logits: Tensor, places: LogitPlaces) -> Tensor:
+        """[N, n_slots] nats, float64."""
+        of = [places.layouts[p].answers.wanted for p in places.prompts]
+        wanted = [one[r] if r < len(one) else () for one, r in zip(of, places.readouts.tolist(), strict=True)]
+        return read_tokens(logits, wanted, self.n_slots)
+
+
+def answer_outcomes(layouts: Sequence[PromptLayout]) -> list[Outcome]:
+    """The log-odds of prompts' answers, their probability, and whether an answer is likelier than every foil."""
+    read = ReadAnswers(max((one.answers.n_slots for one in layouts), default=0))
+    rests_on = [[one.id, one.answers.record()] for one in layouts if one.answers]
+    ways = {ANSWERS: Joining.log_odds, ANSWER_PROB: Joining.probability, ANSWER_ACCURACY: Joining.accuracy}
+
+    def joined_by(name: str) -> Outcome:
+        def combine(values: Tensor, of: Sequence[PromptLayout]) -> Tensor:
+            return ways[name](Joining(tuple(one.answers for one in of)), values)
+
+        return Outcome.of(OUTCOMES[name], read, rests_on=rests_on, combine=combine)
+
+    return [joined_by(name) for name in ways]
