@@ -22,7 +22,7 @@ from headscope.errors import ProfileError, RequestError
 from headscope.measure.edit_kinds import needs_controls, own_edits
 from headscope.measure.edits import Arm, ControlStates
 from headscope.measure.forced import ForcedOutcomes
-from headscope.measure.layout import PromptLayout, encoder_of, lay_out, special_token_warnings
+from headscope.measure.layout import PromptLayout, special_token_warnings
 from headscope.measure.lexicons import ConceptTokens, concept_tokens
 from headscope.measure.outcomes import (
     KL,
@@ -35,11 +35,10 @@ from headscope.measure.outcomes import (
 )
 from headscope.measure.protocols import Progress, Work
 from headscope.models.head_model import HeadModel
-from headscope.models.memory_budget import batch_tokens_within
 from headscope.profiles.types import Profile, Prompt
 from headscope.settings import StudyOptions, StudySettings, grouped
 from headscope.stages import Counted, Stage
-from headscope.stats.template_labels import templates_of
+from headscope.study_parts import Shared
 from headscope.terms import ANSWERS, PRIMARY
 from headscope.tokens import Encoder
 
@@ -71,7 +70,7 @@ class Study:
         """
         (settings,) = grouped("Study", options, StudyOptions.__optional_keys__, StudySettings)
         self.names = profile.chosen(settings.concepts)
-        self._shared = _Shared(model, profile, settings)
+        self._shared = Shared(model, profile, settings)
         self._shared.outcomes = chosen_outcomes(settings.outcomes)
         self._start(profile, None)
 
@@ -302,53 +301,3 @@ class Study:
     ) -> ForcedOutcomes:
         """Run every prompt, or only those of ``rows``, unedited and under every arm."""
         return self.stage(stage, arms, rows).run()
-
-
-class _Shared:
-    """What all views of a study share, each made where it is first needed."""
-
-    def __init__(self, model: HeadModel, profile: Profile, settings: StudySettings) -> None:
-        self.model, self.settings, self._profile = model, settings, profile
-        self.batch_tokens = _batch_tokens(model, settings.batch_tokens)
-        self.engine: Engine = settings.engine or Engine()
-        self.outcomes: list[Outcome] = []
-        self._layouts: dict[str, PromptLayout] = {}
-        self._states: tuple[frozenset[str], ControlStates] | None = None
-
-    @cached_property
-    def encoder(self) -> Encoder:
-        return encoder_of(self.model, chat_template=self.settings.chat_template)
-
-    @cached_property
-    def templates(self) -> tuple[dict[str, str], tuple[str, ...]]:
-        return templates_of(self._profile)
-
-    def laid_out(self, prompts: Sequence[Prompt], templates: Mapping[str, str] | None = None) -> list[PromptLayout]:
-        missing = [prompt for prompt in prompts if prompt.id not in self._layouts]
-        laid = lay_out(
-            self.model, missing, self._profile.readouts, templates or self.templates[0],
-            encoder=self.encoder, pack=self.settings.pack,
-        )  # fmt: skip
-        self._layouts |= {layout.id: layout for layout in laid}
-        return [self._layouts[prompt.id] for prompt in prompts]
-
-    def states(
-        self, kinds: frozenset[str], controls: Sequence[PromptLayout], progress: Progress | None
-    ) -> ControlStates:
-        known = frozenset[str]() if self._states is None else self._states[0]
-        if self._states is None or not kinds <= known | {"mean"}:
-            states = ControlStates(
-                self.model, controls, kinds=sorted(kinds | known), seed=self.settings.seed,
-                batch_tokens=self.batch_tokens, progress=progress,
-            )  # fmt: skip
-            self._states = kinds | known, states
-        return self._states[1]
-
-
-def _batch_tokens(model: HeadModel, asked: int | None) -> int:
-    """As asked, else what fits the model's memory budget; RequestError where it is not positive."""
-    if asked is None:
-        return batch_tokens_within(model)
-    if asked < 1:
-        raise RequestError("batch_tokens must be positive", expected="1 or more", got=str(asked))
-    return asked

@@ -28,7 +28,7 @@ from headscope.verbs.ablate import AblationResult, ablate
 from headscope.verbs.attribute import AttributeResult, attribute, random_others, top_heads, verified
 from headscope.verbs.curves import curves
 from headscope.verbs.deciding import Decided, complete, decide
-from headscope.verbs.effect_rows import DECIDING_EDIT, assay_of
+from headscope.verbs.effect_rows import DECIDING_EDIT, assay_tables
 from headscope.verbs.head_order import head_of
 from headscope.verbs.joint import ChosenSet, choose_top, joint
 from headscope.verbs.negative_control import negative_control
@@ -109,7 +109,7 @@ class Line:
     def _assay(self) -> None:
         study = self._here.only()
         outcomes = study.stage("assay", []).run()
-        self._results["assay"] = Result({"assay": assay_of(study, outcomes)}, xr.Dataset(), {}, "assay")
+        self._results["assay"] = Result(assay_tables(study, outcomes), xr.Dataset(), {}, "assay")
 
     def _screen(self) -> None:
         request = self._request

@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from headscope.report.numbers import as_float
+from headscope.terms import ANSWERS
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,7 @@ class RunFacts:
     artifacts: tuple[str, ...]
     stages: tuple[Stage, ...]
     n_not_measured: int
+    asks_answers: bool = False
 
     def awaits(self, stage: str) -> bool:
         """Whether a stage of the run is still open; what it would leave is then no gap in the run."""
@@ -119,8 +121,14 @@ def facts_of(facts: Mapping[str, Any], tables: Mapping[str, pd.DataFrame]) -> Ru
         figures=tuple(map(str, facts.get("figures") or ())),
         artifacts=tuple(map(str, facts.get("artifacts") or ())),
         stages=tuple(_stage(one) for one in _listed(facts.get("stages")) if isinstance(one, Mapping)),
+        asks_answers=_asks_answers(tables),
         n_not_measured=_count(_mapping(_mapping(facts.get("record")).get("sweep")).get("not_measured")),
     )
+
+
+def _asks_answers(tables: Mapping[str, pd.DataFrame]) -> bool:
+    """Whether the run is on tasks: its primary outcome is that of answers."""
+    return any(ANSWERS in set(tables[name]["outcome"]) for name in ("assay", "effects") if name in tables)
 
 
 def _count(value: Any) -> int:

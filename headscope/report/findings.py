@@ -117,6 +117,7 @@ class ConceptFindings:
     assay_shown: bool | None = None
     share_right: float = float("nan")
     coverage: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    accuracy: Mapping[str, Any] | None = None
     looked: list[Effect] = field(default_factory=list[Effect])
     decisive: list[Effect] = field(default_factory=list[Effect])
     answers: dict[str, str] = field(default_factory=dict[str, str])
@@ -214,6 +215,8 @@ def findings_of(tables: Mapping[str, pd.DataFrame]) -> list[ConceptFindings]:
     for one, row in _rows(found, tables, "assay"):
         if row["outcome"] in PRIMARIES:
             one.assay, one.assay_shown, one.share_right = effect_of(row), bool(row["shown"]), float(row["share_right"])
+    for one, row in _rows(found, tables, "accuracy"):
+        one.accuracy = row
     for one, row in _rows(found, tables, "coverage"):
         one.coverage = row
     for one, row in _rows(found, tables, "verdicts"):

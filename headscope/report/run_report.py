@@ -44,7 +44,7 @@ class RunContent:
 
     def told_in(self, language: str) -> RunReport:
         """The run in a language. Raises RequestError where there is no such language."""
-        return RunReport(self, words_of(language))
+        return RunReport(self, words_of(language, tasks=self.facts.asks_answers))
 
 
 def content_of(tables: Mapping[str, pd.DataFrame], facts: Mapping[str, Any]) -> RunContent:

@@ -28,7 +28,7 @@ from headscope.report.document import (
     Verbatim,
 )
 from headscope.report.escaping import code, plain
-from headscope.report.numbers import number
+from headscope.report.numbers import number, share
 from headscope.report.progress import STAGE_OF_SECTION, STAGE_OF_TABLE, is_told, progress, state
 from headscope.report.run_report import RunReport
 from headscope.report.telling import head_names
@@ -117,6 +117,14 @@ def _coverage(run: RunReport) -> Iterator[Block]:
 def _assay(run: RunReport) -> Iterator[Block]:
     told = _about(run, "assay", cells.assay_table(run.findings, run.teller))
     yield from told or [run.say("assay.none")]
+    for found in run.findings:
+        if found.accuracy is not None:
+            row = found.accuracy
+            ends = f"[{share(row['ci_low'])}, {share(row['ci_high'])}]"
+            yield run.say(
+                "assay.accuracy", concept=plain(found.concept), share=share(row["estimate"]), ends=ends,
+                corrupted=share(row["control_mean"]),
+            )  # fmt: skip
 
 
 def _about(run: RunReport, key: str, table: Table) -> list[Block]:

@@ -10,6 +10,7 @@ from headscope.stats.agreement import score_agreement as score_agreement
 from headscope.stats.agreement import screen_agreement as screen_agreement
 from headscope.stats.areas import areas_table as areas_table
 from headscope.stats.areas import curve_sizes as curve_sizes
+from headscope.stats.assays import assay_table as assay_table
 from headscope.stats.clusters import FamilyBlock as FamilyBlock
 from headscope.stats.clusters import split_templates as split_templates
 from headscope.stats.effects import FamilyTest as FamilyTest
@@ -26,7 +27,6 @@ from headscope.stats.reliability import reliability_table as reliability_table
 from headscope.stats.specificity import specificity_blocks as specificity_blocks
 from headscope.stats.tables import EffectBlock as EffectBlock
 from headscope.stats.tables import ScreenBlock as ScreenBlock
-from headscope.stats.tables import assay_table as assay_table
 from headscope.stats.tables import effects_table as effects_table
 from headscope.stats.tables import head_tests as head_tests
 from headscope.stats.tables import screen_table as screen_table

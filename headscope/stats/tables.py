@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from headscope.errors import RequestError
 from headscope.heads import Head
 from headscope.stats.clusters import FamilyBlock, equal_weight_mean, template_means
-from headscope.stats.effects import TOLERANCE_NATS, FamilyTest, IntervalKind, Scale, effect_rows, family_rows
+from headscope.stats.effects import TOLERANCE_NATS, FamilyTest, IntervalKind, Scale, family_rows
 from headscope.stats.multiplicity import benjamini_hochberg
 from headscope.stats.ratios import fieller_ratio
 from headscope.stats.unpaired import unpaired_rows
@@ -136,47 +136,7 @@ def screen_table(blocks: Sequence[ScreenBlock], *, seed: int, alpha: float = 0.0
             parts.append(_unpaired_screen(members, family, alpha))
         else:
             parts.append(_paired_screen(members, family, seed, alpha))
-    return _shaped(parts, TABLES["screen"].columns)
-
-
-def assay_table(
-    concept: str,
-    outcome: str,
-    unit: str,
-    values: NDArray[np.floating],
-    controls: NDArray[np.floating],
-    templates: Sequence[str | None],
-    *,
-    seed: int,
-    note: str = "",
-) -> pd.DataFrame:
-    """One row of the ``assay`` table: does the unedited model show the concept at all?
-
-    Of ``values`` and ``controls``, both [n_prompts], ``estimate`` is concept - control, ``share_right`` the share of
-    pairs in which the concept's prompt has the larger outcome; ``shown`` is True where the interval lies wholly above
-    0. ``note`` is a sentence for the record.
-    """
-    value, control = np.asarray(values, dtype=np.float64), np.asarray(controls, dtype=np.float64)
-    delta = (value - control)[:, None]
-    how = FamilyTest(family=f"assay/{concept}/{outcome}", status="confirmatory")
-    row = effect_rows(delta, templates, how, seed=seed)
-    paired = ~np.isnan(delta[:, 0])
-    notes = [note] if note else []
-    if row["status"].iloc[0] == "descriptive":
-        notes.append("descriptive only: fewer than six templates")
-    elif row["ci_high"].iloc[0] < 0.0:
-        notes.append("reversed: the outcome is larger on the control prompts")
-    row = row.assign(
-        concept=concept,
-        outcome=outcome,
-        unit=unit,
-        concept_mean=_class_mean(np.where(paired, value, np.nan)[:, None], templates),
-        control_mean=_class_mean(np.where(paired, control, np.nan)[:, None], templates),
-        share_right=float(np.mean(delta[paired, 0] > 0.0)) if paired.any() else np.nan,
-        shown=bool(row["ci_low"].iloc[0] > 0.0),
-        note="; ".join(notes),
-    )
-    return _shaped([row], TABLES["assay"].columns)
+    return shaped(parts, TABLES["screen"].columns)
 
 
 def effects_table(blocks: Sequence[EffectBlock], *, seed: int, alpha: float = 0.05) -> pd.DataFrame:
@@ -205,7 +165,7 @@ def _tested(blocks: Sequence[EffectBlock], columns: Sequence[str], seed: int, al
         rows = family_rows(tested, members[0].how, seed=seed, alpha=alpha)
         beside = pd.concat([_means_and_share(block, alpha) for block in members], ignore_index=True)
         parts.append(pd.concat([rows, beside], axis=1))
-    table = _shaped(parts, columns)
+    table = shaped(parts, columns)
     return table.astype({"layer": "Int64", "head": "Int64", "k": "Int64"})
 
 
@@ -229,7 +189,7 @@ def _paired_screen(members: Sequence[ScreenBlock], family: str, seed: int, alpha
     for block, member in zip(blocks, members, strict=True):
         missing = np.isnan(block.deltas)  # the means of the pairs that were compared, so that they differ by estimate
         for parts, values in zip(means.values(), (member.values, member.controls), strict=True):
-            parts.append(_class_mean(np.where(missing, np.nan, values), member.templates))
+            parts.append(class_mean(np.where(missing, np.nan, values), member.templates))
     rows = family_rows(blocks, how, seed=seed, alpha=alpha)
     return rows.assign(**{name: np.concatenate(parts) for name, parts in means.items()})
 
@@ -311,7 +271,7 @@ def _means_and_share(block: EffectBlock, alpha: float) -> pd.DataFrame:
     missing = np.isnan(deltas)
     columns: dict[str, NDArray[np.float64]] = {}
     for name, values in (block.means or {"baseline_mean": baseline, "edited_mean": edited}).items():
-        mean = _class_mean(np.where(missing, np.nan, _by_test(values, deltas.shape)), block.templates)
+        mean = class_mean(np.where(missing, np.nan, _by_test(values, deltas.shape)), block.templates)
         columns[name] = np.exp(mean) if block.scale == "log_ratio" else mean
     if block.gap is None:
         nothing = np.full(deltas.shape[1], np.nan)
@@ -328,11 +288,13 @@ def _by_test(values: NDArray[np.floating], shape: tuple[int, ...]) -> NDArray[np
     return np.broadcast_to(array[:, None], shape) if array.ndim == 1 else array
 
 
-def _class_mean(values: NDArray[np.floating], templates: Sequence[str | None]) -> NDArray[np.float64]:
+def class_mean(values: NDArray[np.floating], templates: Sequence[str | None]) -> NDArray[np.float64]:
+    """[n_tests] mean over templates of [n_prompts, n_tests]."""
     return equal_weight_mean(template_means(values, templates).means)
 
 
-def _shaped(parts: Sequence[pd.DataFrame], columns: Sequence[str]) -> pd.DataFrame:
+def shaped(parts: Sequence[pd.DataFrame], columns: Sequence[str]) -> pd.DataFrame:
+    """Parts below each other, in exactly these columns."""
     if not parts:
         return pd.DataFrame(columns=list(columns))
     return pd.concat(parts, ignore_index=True)[list(columns)]

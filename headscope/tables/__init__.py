@@ -129,6 +129,14 @@ TABLES: dict[str, Table] = {
             titles={"estimate": "concept − control (nats)"},
         ),
         _table(
+            "accuracy",
+            "how often the unedited model puts an answer above every foil, on clean prompts and on corrupted ones",
+            f"concept estimate unit {_INTERVAL} control_mean {_COUNTS} note",
+            "concept",
+            shown=f"concept estimate {_INTERVAL} control_mean n_prompts n_templates",
+            titles={"estimate": "accuracy", "control_mean": "accuracy, corrupted"},
+        ),
+        _table(
             "effects",
             "effects of edits, with intervals and tests",
             f"{_PLACE} heads role k edit scope outcome estimate unit baseline_mean edited_mean {_INTERVAL} sim_low "

@@ -34,7 +34,7 @@ from headscope.verbs.continuations import (
 from headscope.verbs.effect_rows import (
     Edited,
     arrays_of,
-    assay_of,
+    assay_tables,
     edited_sets,
     effect_blocks,
     facts_of,
@@ -83,7 +83,7 @@ def ablate(
     edited = edited_sets([chosen], kinds, role)
     outcomes = stage_of(study, role, edited).run()
     blocks = effect_blocks(study, edited, outcomes, family=role)
-    tables = {"assay": assay_of(study, outcomes)}
+    tables = assay_tables(study, outcomes)
     record: dict[str, Any] = facts_of(study, outcomes) | {"heads": str(chosen), "edits": kinds}
     if writing is not None and scorer is not None:
         blocks_of_texts, tables["texts"], facts = _texts(study, edited, writing, scorer)
@@ -115,7 +115,8 @@ def _texts(
     """Blocks of every score, the ``texts`` table, and facts of the writing."""
     sampling = sampling_of(study, writing)
     written = write_texts(study, edited, sampling, scorer, writing.keyword_counting)
-    metrics = study_metrics(written, scorer, tuple(study.profile.concepts), writing.keyword_counting)
+    counted = tuple(name for name, one in study.profile.concepts.items() if not one.is_task)
+    metrics = study_metrics(written, scorer, counted, writing.keyword_counting)
     facts: dict[str, Any] = {
         **writing_facts(study, sampling, scorer),
         "keyword_counting": writing.keyword_counting,

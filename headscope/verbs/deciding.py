@@ -29,7 +29,7 @@ from headscope.verbs.effect_rows import (
     Edited,
     FloatArray,
     arrays_of,
-    assay_of,
+    assay_tables,
     edited_sets,
     effect_blocks,
     facts_of,
@@ -84,7 +84,7 @@ def decide(study: Study, *, heads: str = "*") -> Decided:
     blocks = effect_blocks(
         study, edited, outcomes, family="sweep", confirmatory=DECIDING_EDIT if is_whole else None, damage=()
     )
-    tables = {"effects": effects_table(blocks, seed=study.seed), "assay": assay_of(study, outcomes)}
+    tables = {"effects": effects_table(blocks, seed=study.seed), **assay_tables(study, outcomes)}
     record = facts_of(study, outcomes) | {"edits": [DECIDING_EDIT], "heads": str(chosen) if not is_whole else "*"}
     result = SweepResult(tables, arrays_of(study, edited, outcomes), record, "effects")
     return Decided(study, edited, outcomes, result, is_whole)

@@ -25,9 +25,11 @@ from headscope.measure.edits import Arm
 from headscope.measure.forced import ForcedOutcomes
 from headscope.measure.outcomes import KL, PERPLEXITY, Outcome
 from headscope.stages import Stage
-from headscope.stats import EffectBlock, assay_table
+from headscope.stats import EffectBlock
+from headscope.stats.assays import accuracy_table, assay_table
 from headscope.stats.specificity import specificity_blocks, unpaired_specificity_blocks
 from headscope.study import Study
+from headscope.terms import ANSWER_ACCURACY
 from headscope.terms import DECIDING_EDIT as DECIDING_EDIT
 from headscope.verbs.result import prompt_coords
 
@@ -91,6 +93,23 @@ def assay_of(study: Study, outcomes: ForcedOutcomes) -> pd.DataFrame:
             )
         )
     return pd.concat(parts, ignore_index=True)
+
+
+def assay_tables(study: Study, outcomes: ForcedOutcomes) -> dict[str, pd.DataFrame]:
+    """What the unedited model shows: ``assay``, and of tasks ``accuracy``."""
+    tables = {"assay": assay_of(study, outcomes)}
+    if not study.profile.has_tasks:
+        return tables
+    right = outcomes.baseline[ANSWER_ACCURACY]
+    parts: list[pd.DataFrame] = []
+    index = {layout.id: i for i, layout in enumerate(study.layouts)}
+    for name in study.names:
+        rows = study.rows_of(name)
+        controls = [index[pair] for i in rows if (pair := study.pair_of[study.layouts[i].id]) is not None]
+        labels = study.labels_of(rows), study.labels_of(controls)
+        if not np.isnan(right[rows]).all():
+            parts.append(accuracy_table(name, right[rows], right[controls], *labels, seed=study.seed))
+    return tables | ({"accuracy": pd.concat(parts, ignore_index=True)} if parts else {})
 
 
 def mean_of_controls(values: FloatArray) -> float:

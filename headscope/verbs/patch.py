@@ -39,7 +39,7 @@ from headscope.stats.tables import patching_table
 from headscope.study import Study
 from headscope.terms import PRIMARIES, REQUESTED, SINGLE
 from headscope.verbs.continuations import continued, open_end, sampling_of, scorer_of, texts_table, writing_facts
-from headscope.verbs.effect_rows import Edited, assay_of, facts_of
+from headscope.verbs.effect_rows import Edited, assay_tables, facts_of
 from headscope.verbs.patch_pairs import DIRECTIONS, Planner
 from headscope.verbs.patch_rows import Patched, patched_arrays
 from headscope.verbs.result import Result
@@ -112,7 +112,7 @@ def patch(
     unpatched = study.measure([])
     measured = [Patched(study, plan, plan.stage(study, "patch", sets, recipe).run(), tests, settings) for plan in plans]
     blocks = [block for one in measured for block in one.fixed_text(unpatched)]
-    tables = {"assay": assay_of(study, unpatched)}
+    tables = assay_tables(study, unpatched)
     every = [unpatched, *(one.outcomes for one in measured)]
     record: dict[str, Any] = facts_of(study, unpatched) | settings | {
         "heads": str(chosen), "each": alone, "alignment": request.alignment,

@@ -178,4 +178,4 @@ def head_scores(model: Mapping[str, Any], screened: Result, run: Run | None = No
 def _joined(name: str, parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
     table = pd.concat(parts, ignore_index=True)
     # An assay says the same of the same prompts whichever verb made it.
-    return table.drop_duplicates("concept", ignore_index=True) if name == "assay" else table
+    return table.drop_duplicates("concept", ignore_index=True) if name in ("assay", "accuracy") else table

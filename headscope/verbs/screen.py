@@ -73,6 +73,11 @@ def screen(
         protocol, query, bos=bos, allow_low_coverage=allow_low_coverage, chat_template=settings.chat_template
     )
     if protocol == "phase6":
+        if study.profile.has_tasks:
+            raise RequestError(
+                "protocol phase6 looks for the words of concepts", expected="a profile of concepts",
+                got=f"the tasks {', '.join(study.names)}", fix="--protocol matched",
+            )  # fmt: skip
         return ScreenResult(*screen_phase6(study))
     views = views_of(study.encoder, [*study.prompts, *study.profile.controls], study.profile, query)
     alike = by_length([views[control.id] for control in study.profile.controls])

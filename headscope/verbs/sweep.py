@@ -17,7 +17,7 @@ from headscope.terms import SINGLE
 from headscope.verbs.effect_rows import (
     DECIDING_EDIT,
     arrays_of,
-    assay_of,
+    assay_tables,
     edited_sets,
     effect_blocks,
     facts_of,
@@ -45,7 +45,7 @@ def sweep(study: Study, *, heads: str = "*", edits: Sequence[str] = ("mean", "ze
     outcomes = stage_of(study, "sweep", edited).run()
     is_whole = chosen.heads == every_head(study.model.heads_per_layer)
     blocks = effect_blocks(study, edited, outcomes, family="sweep", confirmatory=DECIDING_EDIT if is_whole else None)
-    tables = {"effects": effects_table(blocks, seed=study.seed), "assay": assay_of(study, outcomes)}
+    tables = {"effects": effects_table(blocks, seed=study.seed), **assay_tables(study, outcomes)}
     record = facts_of(study, outcomes) | {"edits": list(edits), "heads": str(chosen) if not is_whole else "*"}
     return SweepResult(tables, arrays_of(study, edited, outcomes), record, "effects")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from headscope.worlds.hand_set import N_POSITIONS, UNITS_PER_NAT, HeadDesign, Look, Move
-from headscope.worlds.texts import CONCEPTS, WORD_CLASSES
+from headscope.worlds.texts import CONCEPTS, COPIED, WORD_CLASSES
 
 _CONCEPT_SCORE, _BOS_SCORE, _OFF_SCORE = 16.0, 4.0, 40.0
 _POSITION_SCORE = 24.0
@@ -23,6 +23,17 @@ def writer(nats: float, *concepts: str, feature: str = "in") -> HeadDesign:
     """
     looks = (*(Look(None, f"{feature}:{one}", _CONCEPT_SCORE) for one in concepts), Look(None, "bos", _BOS_SCORE))
     return HeadDesign(looks, tuple(Move(f"{feature}:{one}", {f"out:{one}": nats * UNITS_PER_NAT}) for one in concepts))
+
+
+def copier(nats: float) -> HeadDesign:
+    """Attends to names (to BOS where there is none) and writes that the one it finds comes next."""
+    looks = (Look(None, "name", _CONCEPT_SCORE), Look(None, "bos", _BOS_SCORE))
+    return HeadDesign(looks, tuple(Move(f"who:{name}", {f"say:{name}": nats * UNITS_PER_NAT}) for name in COPIED))
+
+
+def names_decoy() -> HeadDesign:
+    """Attends as a copier does, and its values hold the name, but it writes nothing."""
+    return HeadDesign(copier(0.0).looks, tuple(Move(f"who:{name}", {}) for name in COPIED))
 
 
 def decoy() -> HeadDesign:

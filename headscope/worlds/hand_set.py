@@ -30,6 +30,7 @@ from headscope.random_streams import generator
 from headscope.worlds.texts import (
     BOS,
     CONCEPTS,
+    COPIED,
     NAMES,
     READOUTS,
     SLOT_WORDS,
@@ -86,7 +87,8 @@ def _directions() -> dict[str, int]:
     names += [f"{kind}:{k}" for kind in ("class", "next") for k in range(WORD_CLASSES)]
     names += [f"{kind}:{k}" for kind in ("noise_key", "noise_value") for k in range(N_NOISE)]
     names += [f"position:{i}" for i in range(N_POSITIONS)]
-    names += ["relay"]  # last, so that it moves no other
+    names += ["relay"]  # after all others, so that it moves none
+    names += [f"{kind}:{name}" for kind in ("who", "say") for name in COPIED]
     return {name: number for number, name in enumerate(names, start=1)}
 
 
@@ -115,6 +117,8 @@ def token_features() -> dict[str, dict[str, float]]:
         features[name]["name"] = 1.0
     for readout in READOUTS:
         features[readout.split()[1]]["relay"] = 1.0
+    for name in COPIED:
+        features[name][f"who:{name}"] = 1.0
     return features
 
 
@@ -176,6 +180,8 @@ def _readings() -> FloatArray:
     for concept in CONCEPTS:
         for word in SLOT_WORDS[concept]:
             rows[vocabulary()[word]] += direction(f"out:{concept}") / UNITS_PER_NAT
+    for name in COPIED:
+        rows[vocabulary()[name]] += direction(f"say:{name}") / UNITS_PER_NAT
     return rows
 
 

@@ -46,6 +46,8 @@ FRAMES = (
     "then {name} looked {slot} although shops stayed shut",
 )
 N_TEMPLATES = len(NAMES)
+COPIED = NAMES[:16]
+"""Names that a head can copy: each has a direction of its own, and one that says it."""
 
 WORD_CLASSES = 4
 _NOUN, _VERB, _ADJECTIVE, _PARTICLE = range(WORD_CLASSES)

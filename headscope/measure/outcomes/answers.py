@@ -31,16 +31,22 @@ class ReadAnswers:
         return read_tokens(logits, wanted, self.n_slots)
 
 
+@dataclass(frozen=True)
+class JoinAnswers:
+    """From what was read to one number a prompt; ``name`` is the outcome's."""
+
+    name: str
+
+    def __call__(self, values: Tensor, layouts: Sequence[PromptLayout]) -> Tensor:
+        """[..., n_prompts] of [n_sequences, ..., n_prompts, n_slots]."""
+        return _WAYS[self.name](Joining(tuple(one.answers for one in layouts)), values)
+
+
+_WAYS = {ANSWERS: Joining.log_odds, ANSWER_PROB: Joining.probability, ANSWER_ACCURACY: Joining.accuracy}
+
+
 def answer_outcomes(layouts: Sequence[PromptLayout]) -> list[Outcome]:
     """The log-odds of prompts' answers, their probability, and whether an answer is likelier than every foil."""
     read = ReadAnswers(max((one.answers.n_slots for one in layouts), default=0))
     rests_on = [[one.id, one.answers.record()] for one in layouts if one.answers]
-    ways = {ANSWERS: Joining.log_odds, ANSWER_PROB: Joining.probability, ANSWER_ACCURACY: Joining.accuracy}
-
-    def joined_by(name: str) -> Outcome:
-        def combine(values: Tensor, of: Sequence[PromptLayout]) -> Tensor:
-            return ways[name](Joining(tuple(one.answers for one in of)), values)
-
-        return Outcome.of(OUTCOMES[name], read, rests_on=rests_on, combine=combine)
-
-    return [joined_by(name) for name in ways]
+    return [Outcome.of(OUTCOMES[name], read, rests_on=rests_on, combine=JoinAnswers(name)) for name in _WAYS]

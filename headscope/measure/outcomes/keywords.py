@@ -15,8 +15,13 @@ PREFIXES = {"continuation": "keyword_count_", "phase6": "keyword_count_phase6_"}
 
 
 def keyword_outcomes(profile: Profile, counting: str) -> Iterator[Outcome]:
-    """One for each concept: whole words of the continuation, or the Phase 6 study's substrings of prompt and text."""
+    """One for each concept: whole words of the continuation, or the Phase 6 study's substrings of prompt and text.
+
+    A task has no words to count.
+    """
     for name, concept in profile.concepts.items():
+        if concept.is_task:
+            continue
         words = concept.lexicon.words if counting == "continuation" else counting_words(concept)
         value = partial(_counts, words, counting)
         yield Outcome.of(OUTCOMES[PREFIXES[counting]], value, "text", name=PREFIXES[counting] + name)

@@ -1,17 +1,19 @@
 """The words of the report and the page: one file a language in this folder, ``<code>.yaml``, and nothing else of it.
 
 An entry is a text with {placeholders}, or two, ``one`` and ``other``, of which the number ``n`` chooses. Entries are
-asked for by their path, e.g. ``words("looking.largest", head=..., sized=...)``. What a run calls things (outcomes,
+asked for by their path, e.g. ``words("looking.largest", head=..., sized=...)``. A report on tasks says some phrases and
+entries otherwise; the section ``tasks`` lists them. What a run calls things (outcomes,
 units, verdicts) is looked up by the run's own name, and stays that name where a language has no word for it.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from importlib import resources
 from importlib.resources.abc import Traversable
-from typing import Any
+from typing import Any, cast
 
 import yaml
 
@@ -21,6 +23,7 @@ from headscope.report.numbers import MISSING
 
 FOLDER: Traversable = resources.files("headscope.report.words")
 DEFAULT = ("en", "ja")
+_BRACES = re.compile(r"(\{[^{}]*\})")
 
 
 class Words:
@@ -110,16 +113,38 @@ def check_language(*codes: str) -> None:
             raise RequestError(f'no report can be written in "{code}"', expected=" or ".join(languages()), got=code)
 
 
-def words_of(code: str) -> Words:
-    """The words of a language.
+def words_of(code: str, *, tasks: bool = False) -> Words:
+    """The words of a language; ``tasks``: those of a report on tasks.
 
     Raises:
         RequestError: there is no file of that language.
     """
     check_language(code)
-    return _read(FOLDER.joinpath(f"{code}.yaml"), code)
+    return _read(FOLDER.joinpath(f"{code}.yaml"), code, tasks)
 
 
 @lru_cache(maxsize=8)
-def _read(file: Traversable, code: str) -> Words:
-    return Words(code, yaml.safe_load(file.read_text("utf-8")))
+def _read(file: Traversable, code: str, tasks: bool) -> Words:
+    entries = yaml.safe_load(file.read_text("utf-8"))
+    said = entries.pop("tasks", {"say": {}, "instead": {}})
+    if tasks:
+        entries = _said_otherwise(entries, said["say"])
+        for path, text in said["instead"].items():
+            *groups, name = path.split(".")
+            group = entries
+            for step in groups:
+                group = group[step]
+            group[name] = text
+    return Words(code, entries)
+
+
+def _said_otherwise(entry: Any, phrases: Mapping[str, str]) -> Any:
+    """An entry, or a section, with phrases replaced; what stands in braces is a name and stays."""
+    if isinstance(entry, dict):
+        return {key: _said_otherwise(value, phrases) for key, value in cast("dict[str, Any]", entry).items()}
+    if not isinstance(entry, str):
+        return entry
+    parts = _BRACES.split(entry)  # every second part is a placeholder
+    for phrase, instead in phrases.items():
+        parts[::2] = [part.replace(phrase, instead) for part in parts[::2]]
+    return "".join(parts)

@@ -6,9 +6,10 @@ import pytest
 
 from headscope.errors import RequestError
 from headscope.heads import Head
+from headscope.stats.assays import assay_table
 from headscope.stats.multiplicity import benjamini_hochberg
 from headscope.stats.specificity import specificity_blocks
-from headscope.stats.tables import EffectBlock, ScreenBlock, assay_table, effects_table, head_tests, screen_table
+from headscope.stats.tables import EffectBlock, ScreenBlock, effects_table, head_tests, screen_table
 from headscope.tables import TABLES
 from tests.tolerances import FLOAT64
 

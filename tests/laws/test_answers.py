@@ -1,0 +1,103 @@
+"""The log-odds of answers in every family: one continuation and one token at a time, in plain transformers."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from headscope.heads import Head, HeadSet
+from headscope.measure.edits import Arm
+from headscope.models.head_model import HeadModel
+from headscope.study import Study
+from headscope.terms import ANSWER_ACCURACY, ANSWER_PROB, ANSWERS
+from tests.laws import oracles
+from tests.laws.families import FAMILIES, loaded, make, word_tokenizer
+from tests.small_tasks import log_odds_alone, word_tasks
+from tests.tolerances import FLOAT64, effect_error, nats_error
+
+N_STEPS = 4  # nodes and more make the integral exact to rounding only where the outcome is a polynomial; see below
+
+
+@pytest.fixture(scope="module", params=list(FAMILIES))
+def model(request: pytest.FixtureRequest) -> HeadModel:
+    return loaded(request.param)
+
+
+def alone(model: HeadModel, hf: object) -> list[float]:
+    profile = word_tasks()
+    return [
+        log_odds_alone(lambda ids: oracles.logits(hf, ids), model.tokenizer, one, model.bos_token_id)  # type: ignore[arg-type]
+        for one in profile.prompts
+    ]
+
+
+def test_answers_are_as_probable_as_one_at_a_time(model: HeadModel) -> None:
+    layer = max(model.anatomy.layers)
+    head = Head(layer, 1)
+    outcomes = Study(model, word_tasks()).measure([Arm(HeadSet((head,)), "zero")])
+    sizes = {at: one.head_size for at, one in model.anatomy.layers.items()}
+    without = oracles.without_heads(model.hf, [(head.layer, head.head)], sizes)
+    longest = 3  # tokens of a continuation, each with the error of a log-probability
+    error = 2 * longest * nats_error(model)
+    np.testing.assert_allclose(outcomes.baseline[ANSWERS], alone(model, model.hf), rtol=0, atol=error)
+    np.testing.assert_allclose(outcomes.edited[ANSWERS][0], alone(model, without), rtol=0, atol=error)
+
+
+def test_prompts_alone_say_what_trees_say(model: HeadModel) -> None:
+    arms = [Arm(HeadSet((Head(min(model.anatomy.layers), 0),)), kind) for kind in ("mean", "zero", "resample")]
+    packed, apart = (Study(model, word_tasks(), pack=pack).measure(arms) for pack in (True, False))
+    for name in (ANSWERS, ANSWER_PROB):
+        np.testing.assert_allclose(packed.baseline[name], apart.baseline[name], rtol=0, atol=3 * effect_error(model))
+        np.testing.assert_allclose(packed.edited[name], apart.edited[name], rtol=0, atol=3 * effect_error(model))
+
+
+def test_probability_and_accuracy_follow_from_the_same_continuations() -> None:
+    model, profile = loaded("gpt2"), word_tasks()
+    found = Study(model, profile).measure([])
+    for index, prompt in enumerate(profile.prompts):
+        each = [
+            log_odds_alone(
+                lambda ids: oracles.logits(model.hf, ids), model.tokenizer, replace(prompt, answers=(one,), foils=()),
+                model.bos_token_id,
+            )
+            for one in prompt.continuations
+        ]  # fmt: skip
+        right, wrong = each[: len(prompt.answers)], each[len(prompt.answers) :]
+        assert found.baseline[ANSWER_PROB][index] == pytest.approx(sum(np.exp(right)), rel=3 * nats_error(model))
+        accuracy = found.baseline[ANSWER_ACCURACY][index]
+        assert np.isnan(accuracy) if not wrong else accuracy == float(max(right) > max(wrong))
+
+
+@pytest.fixture(scope="module", params=["gpt2", "gpt_neox"])
+def exact_model(request: pytest.FixtureRequest) -> HeadModel:
+    """In float64, so that the integral's error and not the arithmetic's is seen."""
+    from headscope.models.loading import load_model
+
+    model = load_model(make(request.param), tokenizer=word_tokenizer(), device="cpu")
+    model.hf.double()
+    return model
+
+
+@pytest.mark.parametrize("pack", [True, False])
+def test_the_integral_of_the_gradients_is_the_effect_of_all_heads(exact_model: HeadModel, pack: bool) -> None:
+    from headscope.measure.gradients import GradientPasses
+
+    study = Study(exact_model, word_tasks(), pack=pack)
+    states = study.states(["mean"])
+    assert states is not None
+    prompts = [one for one in study.layouts if one.concept != study.profile.control]
+    passes = GradientPasses(exact_model, prompts, study.log_odds, states=states, partners={}, batch_tokens=64)
+    errors = [np.abs(passes.measure(steps=steps).completeness_error).max() for steps in (2, 6, 18)]
+    assert errors[2] < max(1e-3 * errors[0], FLOAT64)  # Gauss-Radau converges beyond any power of the steps
+    scores = passes.measure(steps=18)
+    whole = study.measure([Arm(HeadSet(tuple(h for h in every(exact_model))), "mean")])
+    rows = [i for i, one in enumerate(study.layouts) if one.concept != study.profile.control]
+    np.testing.assert_allclose(scores.all_edited, whole.change(ANSWERS)[0][rows], rtol=0, atol=FLOAT64)
+
+
+def every(model: HeadModel) -> tuple[Head, ...]:
+    from headscope.heads import every_head
+
+    return every_head(model.heads_per_layer)
