@@ -131,6 +131,10 @@ EDITS: dict[str, str] = {
 }
 """Kind of edit -> what stands in the place of a head's output."""
 
+EVEN_SPREAD = "even_spread"
+"""A kind of control of the screen: what marked places would get if attention were the same on every token. It decides
+of a task's heads: the corrupted partner has a word of the same kind in the same place, which a head looks at alike."""
+
 SINGLE, REQUESTED, JOINT_TOP, SUM_OF_SINGLES = "single", "requested", "joint_top", "sum_of_singles"
 TOP_K, BOTTOM_K, KEPT_K, RANDOM_BAND = "top_k", "bottom_k", "kept_k", "random_band"
 LEAVE_ONE_IN, MARGINAL, SMALLEST = "leave_one_in", "marginal", "smallest"

@@ -25,6 +25,7 @@ from headscope.stats.specificity import SPECIFICITY_PREFIX
 from headscope.terms import (
     AGREEING_EDIT,
     ALPHA,
+    ANSWERS,
     DECIDING_EDIT,
     JUDGED_ROLES,
     PERPLEXITY_RATIO,
@@ -84,6 +85,7 @@ class Criteria:
         Raises:
             RequestError: a name or a value that no criterion has.
         """
+        kept = {name: value for name, value in kept.items() if name != "outcome"}  # which earlier records name
         kinds = {one.name: str if one.name in _TEXTS else float for one in fields(cls)}
         for name, value in kept.items():
             fits = isinstance(value, str | None) if kinds.get(name) is str else isinstance(value, int | float)
@@ -147,6 +149,7 @@ class Evidence:
     reads: Mapping[str, float] = field(default_factory=dict)
     specificity: Mapping[str, tuple[float, float, float]] = field(default_factory=dict)
     n_concepts: int = 1
+    noun: str = "concept"
     causal_for: tuple[str, ...] = ()
     members: Mapping[str, tuple[float, str]] = field(default_factory=dict)
     sum_of_singles: float = math.nan
@@ -228,6 +231,7 @@ def gather(
                 damage=harm.get(place[1:3], Damage()),
                 specificity=special.get(place, {}),
                 n_concepts=assay["concept"].nunique(),
+                noun="task" if (effects["outcome"] == ANSWERS).any() else "concept",
                 sum_of_singles=singles_sum.get(key, math.nan),
             )
         )

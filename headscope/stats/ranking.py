@@ -16,10 +16,10 @@ import pandas as pd
 
 from headscope.errors import RequestError
 from headscope.tables import TABLES
-from headscope.terms import AGREEING_EDIT, DECIDING_EDIT, PRIMARIES, REQUESTED, SINGLE
+from headscope.terms import AGREEING_EDIT, DECIDING_EDIT, EVEN_SPREAD, PRIMARIES, REQUESTED, SINGLE
 
 OVERALL = "overall"
-_CONTROLS = ("paired_equal", "length_matched", "phase6_unpaired")
+_CONTROLS = (EVEN_SPREAD, "paired_equal", "length_matched", "phase6_unpaired")
 _KEYS = ["concept", "layer", "head"]
 
 By = Literal["screen", "effect"]
@@ -34,7 +34,8 @@ def primary_screen(screen: pd.DataFrame, *, query: str | None = None, measure: s
         measure: e.g. ``attention`` or ``value_weighted``.
 
     Returns:
-        Rows of one query and measure; for each concept of the kind of control that is matched best: equal pairs, then
+        Rows of one query and measure; for each concept of the kind of control that is matched best: of a task an even
+        spread over the prompt's own tokens; equal pairs, then
         length-matched controls, then the study's unpaired ones. Unequal pairs are a sensitivity row and never rank.
     """
     rows = screen[screen["measure"] == measure]

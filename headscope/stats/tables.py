@@ -224,6 +224,7 @@ def _unpaired_effects(members: Sequence[EffectBlock], family: str, alpha: float)
             edited[0], baseline[0], edited[1], baseline[1], alpha=alpha, family=family, tolerance=block.tolerance,
             n_simultaneous=n_tests,
         )  # fmt: skip
+        rows["n_prompts"], rows["n_templates"] = len(block.templates), len(edited[1])
         means = {"edited_mean": edited[0].mean(axis=0), "baseline_mean": baseline[0].mean(axis=0)}
         shares = dict.fromkeys(("share_recovered", "share_low", "share_high"), np.full(len(rows), np.nan))
         keys = pd.DataFrame([_effect_key(block, test) for test in block.tests])

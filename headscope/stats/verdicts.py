@@ -101,7 +101,8 @@ def _decide(item: Evidence, rules: Criteria) -> tuple[str, str, float]:
     if math.isnan(item.low) or math.isnan(item.high):
         return NO_VERDICT, f"descriptive only: {item.n_templates} templates, no simultaneous interval", math.nan
     if not item.shown:
-        lack = "the assay is missing" if item.shown is None else "the model does not show this concept on these prompts"
+        shown = f"the model does not show this {item.noun} on these prompts"
+        lack = "the assay is missing" if item.shown is None else shown
         return NO_VERDICT, f"{lack}, so no head can be said to carry it", math.nan
     effect = _effect_words(item)
     if item.answer == "undecided":
@@ -151,9 +152,9 @@ def _decide_carrier(item: Evidence, rules: Criteria, effect: str) -> tuple[str, 
     looks += _reading_words(item)
     tested = item.n_concepts > 1 or bool(item.specificity)
     if not tested:
-        words = "the profile has no other concept to compare with"
+        words = f"the profile has no other {item.noun} to compare with"
     elif len(item.specificity) < item.n_concepts - 1 or any(math.isnan(s[1]) for s in item.specificity.values()):
-        return UNDECIDED, f"{effect}; {looks}; its effect on other concepts was not measured", math.nan
+        return UNDECIDED, f"{effect}; {looks}; its effect on other {item.noun}s was not measured", math.nan
     else:
         estimate, low, high = item.specificity[item.closest]
         words = f"own change exceeds that of {item.closest} by {estimate:+.3g} nats [{low:+.3g}, {high:+.3g}]"
@@ -173,8 +174,8 @@ def _decide_carrier(item: Evidence, rules: Criteria, effect: str) -> tuple[str, 
 
 def _effect_words(item: Evidence) -> str:
     place = {
-        "lowers": "removal lowers the concept",
-        "raises": "removal raises the concept",
+        "lowers": f"removal lowers the {item.noun}",
+        "raises": f"removal raises the {item.noun}",
         "no effect": "removal has no effect that matters",
         "undecided": "the interval does not decide",
     }[item.answer]
@@ -207,7 +208,8 @@ def _attention_words(item: Evidence, rules: Criteria) -> str:
     looks = item.attention
     if looks.answer == UNKNOWN:
         return ""
-    start = {YES: "attends to the concept's words", NO: "does not attend to the concept's words"}
+    words = "the concept's words" if item.noun == "concept" else "the marked words"
+    start = {YES: f"attends to {words}", NO: f"does not attend to {words}"}
     text = (
         f"{start.get(looks.answer, 'whether it attends is undecided')}: {looks.estimate:+.3g} "
         f"{_OF_WHAT[looks.measure]}, simultaneous interval [{looks.low:+.3g}, {looks.high:+.3g}], "

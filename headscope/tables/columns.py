@@ -54,7 +54,8 @@ _COLUMNS: tuple[tuple[str, Kind, str, str, str, str], ...] = (
      "in `screen` `attention`, `value_weighted`, `attention_without_sinks` (the span's share of what a query spends on "
      "other tokens than the first and itself), `sink_share`, `self_share`; else the fast score"),
     ("control", "text", "", "control", "対照",
-     "`paired_equal` and `length_matched` rank heads; `paired_unequal_per_token` is a sensitivity row; "
+     "of tasks `even_spread` ranks heads: what marked places get if attention is the same on every token but the first "
+     "and the query; else `paired_equal` and `length_matched`; `paired_unequal_per_token` is a sensitivity row; "
      "`phase6_unpaired` the study's"),
     ("estimate", "float", "of outcome", "Δ", "Δ", "mean difference over templates; of a ratio the geometric mean"),
     ("unit", "text", "", "unit", "単位", "of the row's numbers"),

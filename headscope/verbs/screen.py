@@ -34,14 +34,26 @@ from headscope.profiles.types import Prompt
 from headscope.stats import ScreenBlock, screen_table
 from headscope.study import Study
 from headscope.tables import TABLES
+from headscope.terms import EVEN_SPREAD
 from headscope.verbs.examples import Example, attention_examples
 from headscope.verbs.phase6_screen import screen_phase6
 from headscope.verbs.result import Result, prompt_coords
-from headscope.verbs.screen_plan import Alike, Comparison, Read, View, by_length, compare, read_means, views_of
+from headscope.verbs.screen_plan import (
+    Alike,
+    Comparison,
+    FloatArray,
+    Read,
+    View,
+    by_length,
+    compare,
+    read_means,
+    views_of,
+)
 
 PROTOCOLS = ("matched", "phase6")
 QUERIES = ("last", "after", "self", "readout")
 LOWEST_COVERAGE = 0.5
+_SPREAD = ("attention", "attention_without_sinks")
 CONTROL_KINDS = ("paired_equal", "paired_unequal_per_token", "length_matched")
 
 
@@ -83,7 +95,9 @@ def screen(
     alike = by_length([views[control.id] for control in study.profile.controls])
     comparisons = [compare(prompt, views, alike) for prompt in study.prompts]
     coverage = _coverage(study.names, comparisons, protocol)
-    warnings = [*study.warnings, *_check_coverage(coverage, comparisons, allow=allow_low_coverage)]
+    warnings = study.warnings
+    if not study.profile.has_tasks:  # whose marked places are compared with an even spread, which needs no partner
+        warnings = [*warnings, *_check_coverage(coverage, comparisons, allow=allow_low_coverage)]
 
     halvings: list[int] = []
     read = partial(read_probes, model, batch_tokens=study.batch_tokens, pack=study.pack, halved=halvings.append)
@@ -240,21 +254,44 @@ def _dataset(study: Study, comparisons: Sequence[Comparison], alike: Alike, read
     )
 
 
+def _even_shares(comparisons: Sequence[Comparison]) -> FloatArray:
+    """[n] what the marked tokens would get of attention that is even over all but the first token and the query."""
+
+    def share(view: View, query: int) -> float:
+        marked = sum(0 < at < query for at in view.span)
+        return marked / (query - 1) if query > 1 else np.nan
+
+    of = [[share(view, query) for view in one.views for query in view.queries] for one in comparisons]
+    return np.array([np.mean(shares) if shares else np.nan for shares in of])
+
+
 def _table(study: Study, comparisons: Sequence[Comparison], values: xr.Dataset, query: str) -> pd.DataFrame:
     """The screen table, one family (measure and kind of control) at a time, so that one family's copies are held."""
     heads = every_head(study.model.heads_per_layer)
     layer, head = [h.layer for h in heads], [h.head for h in heads]
     parts: list[pd.DataFrame] = []
-    for kind in CONTROL_KINDS:
-        for measure in MEASURES:
+    even = _even_shares(comparisons)
+    for kind in (EVEN_SPREAD, *CONTROL_KINDS) if study.profile.has_tasks else CONTROL_KINDS:
+        for measure in _SPREAD if kind == EVEN_SPREAD else MEASURES:
             blocks: list[ScreenBlock] = []
             for name in study.names:
-                mine = [p for p, one in enumerate(comparisons) if one.prompt.concept == name and one.kind == kind]
+                mine = [
+                    p
+                    for p, one in enumerate(comparisons)
+                    if one.prompt.concept == name and (one.kind == kind or (kind == EVEN_SPREAD and one.views))
+                ]
                 if not mine:
                     continue
                 value = values[measure].to_numpy()[mine][:, layer, head]
                 control = values[f"{measure}_control"].to_numpy()[mine][:, layer, head]
                 unit = UNITS[measure]
+                if kind == EVEN_SPREAD:
+                    control = np.broadcast_to(even[mine][:, None], value.shape)
+                    if measure == "attention":  # of what is left beside the sink and the query itself
+                        beside = (
+                            values[name].to_numpy()[mine][:, layer, head] for name in ("sink_share", "self_share")
+                        )
+                        control = control * (1.0 - sum(beside))
                 if kind == "paired_unequal_per_token":
                     value = value / np.array([comparisons[p].n_span_tokens for p in mine])[:, None]
                     control = control / np.array([comparisons[p].n_control_span_tokens for p in mine])[:, None]
