@@ -6,13 +6,13 @@ too. An answer and a foil that begin alike and part later are not: the tokens af
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 
 from headscope.profiles.explaining import some_of
 from headscope.profiles.findings import Finding, listed
 from headscope.profiles.types import Profile, Prompt
-from headscope.profiles.words import space_before
+from headscope.profiles.words import first_word, space_before
 
 
 def task_findings(profile: Profile, origins: Mapping[str, str]) -> Iterator[Finding]:
@@ -90,7 +90,11 @@ def _partner(prompt: Prompt, partner: Prompt, where: str | None) -> Iterator[Fin
 
 def _shown(prompt: Prompt) -> bool:
     """Whether the text holds an answer's words and no foil's, so that copying would do."""
-    text = prompt.text.casefold()
-    return bool(prompt.foils) and any(one.strip().casefold() in text for one in prompt.answers) and not any(
-        one.strip().casefold() in text for one in prompt.foils
-    )  # fmt: skip
+    return bool(prompt.foils) and _holds(prompt.text, prompt.answers) and not _holds(prompt.text, prompt.foils)
+
+
+def _holds(text: str, continuations: Sequence[str]) -> bool:
+    """Whether one stands in the text as whole words: " he" does not stand in "the"."""
+    folded = text.casefold()
+    perhaps = [bare for one in continuations if (bare := one.strip()) and bare.casefold() in folded]
+    return first_word(text, perhaps) is not None

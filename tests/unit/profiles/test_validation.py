@@ -118,3 +118,15 @@ def test_many_prompts_load_in_little_time(tmp_path: Path, count: int) -> None:
     rows = ({"text": f"Number {number} is glad of things.", "template": f"t{number % 50}"} for number in range(count))
     path.write_text("\n".join(map(json.dumps, rows)))
     assert len(load_profile(path).prompts_of("joy")) == count
+
+
+def test_an_answer_that_stands_in_the_text_is_told_of_where_it_is_a_whole_word(tmp_path: Path) -> None:
+    def told(text: str) -> bool:
+        row = {"text": text, "answers": [" he"], "foils": [" she"], "corrupted": "Anna came, and"}
+        (tmp_path / "named.jsonl").write_text(json.dumps(row) + "\n")
+        return any("hold an answer and no foil" in one.problem for one in findings(tmp_path / "named.jsonl"))
+
+    assert told("First he came, and then")
+    assert told("He came, and then")
+    assert not told("The other one came, and then")
+    assert not told("He and she came, and then")
