@@ -43,12 +43,21 @@ _CLASS_COLUMNS = {
     "n_templates": "templates",
     "n_words": "words",
 }
+_TASK_COLUMNS = {
+    "name": "class",
+    "n_prompts": "prompts",
+    "n_spans": "with places",
+    "n_pairs": "with partner",
+    "n_templates": "templates",
+    "n_answers": "answers",
+    "n_foils": "foils",
+}
 
 
 @app.command("list")
 @command("json")
 def list_profiles(printed: Json) -> None:
-    """The bundled profiles.
+    """The bundled profiles: what each asks, with an example.
 
     [bold]Examples[/bold]
 
@@ -56,14 +65,17 @@ def list_profiles(printed: Json) -> None:
 
     headscope profiles list --json
     """
+    from headscope.profiles.catalog import example
     from headscope.profiles.loading import bundled_names, load_profile
 
     rows = [
         {
             "name": profile.name,
             "concepts": list(profile.concepts),
+            "has_tasks": profile.has_tasks,
             "n_prompts": len(profile.prompts),
             "description": profile.description,
+            "example": example(profile, next(iter(profile.concepts))),
         }
         for profile in map(load_profile, bundled_names())
     ]
@@ -72,26 +84,30 @@ def list_profiles(printed: Json) -> None:
         return
     for row in rows:
         console.say(f"{row['name']}: {row['description']} ({row['n_prompts']} prompts)")
+        console.say(f"  {row['example']}")
 
 
 @app.command("show")
 @command(_COLUMNS)
 def show(which: _Which) -> None:
-    """What is in a profile: its classes, words and readouts, and what to know about it.
+    """What is in a profile: its classes, words or answers, and readouts, and what to know about it.
 
     [bold]Examples[/bold]
 
     headscope profiles show baseline
 
+    headscope profiles show ioi
+
     headscope profiles show ./joy --json
     """
-    from headscope.profiles.catalog import summarize
+    from headscope.profiles.catalog import summarize, summarize_tasks
     from headscope.profiles.loading import load_profile
 
     loaded = load_profile(which.profile, reading=reading_of(which))
     classes = [asdict(summary) for summary in summarize(loaded)]
+    concepts = {name: concept for name, concept in loaded.concepts.items() if not concept.is_task}
+    tasks = summarize_tasks(loaded)
     if which.json:
-        concepts = loaded.concepts.items()
         console.print_json(
             {
                 "name": loaded.name,
@@ -99,17 +115,22 @@ def show(which: _Which) -> None:
                 "source": loaded.source,
                 "fingerprint": loaded.fingerprint,
                 "classes": classes,
-                "lexicons": {name: list(concept.lexicon.words) for name, concept in concepts},
-                "control_lexicons": {name: list(concept.control_lexicon.words) for name, concept in concepts},
+                "lexicons": {name: list(concept.lexicon.words) for name, concept in concepts.items()},
+                "control_lexicons": {name: list(concept.control_lexicon.words) for name, concept in concepts.items()},
+                "tasks": [asdict(task) for task in tasks],
                 "readouts": list(loaded.readouts),
                 "warnings": list(loaded.warnings),
             }
         )
         return
     console.say(f"{loaded.name}: {loaded.description}".rstrip(": "))
-    console.print_table("", classes, _CLASS_COLUMNS)
-    for name, concept in loaded.concepts.items():
+    console.print_table("", classes, _TASK_COLUMNS if tasks else _CLASS_COLUMNS)
+    for name, concept in concepts.items():
         console.say(f"{name}: {', '.join(concept.lexicon.words)}")
+    for task in tasks:
+        console.say(f"{task.name}: {task.description}".rstrip(": "))
+        console.say(f"example: {task.example}")
+        console.say(f"places: {', '.join(f'{place} ({count})' for place, count in task.places.items())}")
     for readout in loaded.readouts:
         console.say(f'readout: "{readout} ..."')
     for warning in loaded.warnings:
