@@ -1,7 +1,8 @@
 """What is it, if it is not that? The opposite of the adjective that is denied.
 
-Each pair of opposites is asked both ways within a frame, so that every adjective is as often an answer as a foil. In
-the partner a word that affirms ("very", "always") stands in place of the one that denies; then the opposite is wrong.
+No frame says "but" or "in fact", which would ask for the opposite even where nothing is denied. Each pair of opposites
+is asked both ways within a frame, so that every adjective is as often an answer as a foil. In the partner a word that
+affirms ("very", "always") stands in place of the one that denies; then the opposite is wrong.
 """
 
 from __future__ import annotations
@@ -18,15 +19,15 @@ AFFIRMED = {"not": "very", "never": "always"}
 # A frame, which word denies in it, and two pairs of opposites.
 FRAMES = (
     ("The soup is {negation} {adjective}, it is", "not", "hot cold, good bad"),
-    ("The house is {negation} {adjective}; in truth it is", "not", "big small, old new"),
-    ("This road is {negation} {adjective}, it is actually", "not", "long short, wide narrow"),
+    ("The house on the hill is {negation} {adjective}, it is", "not", "big small, old new"),
+    ("This road is {negation} {adjective}, it is", "not", "long short, wide narrow"),
     ("My brother is {negation} {adjective}, he is", "not", "tall short, rich poor"),
-    ("The box was {negation} {adjective}; instead it was", "not", "heavy light, full empty"),
+    ("The box was {negation} {adjective}, it was", "not", "heavy light, full empty"),
     ("The water here was {negation} {adjective}, it was", "not", "deep shallow, clean dirty"),
-    ("Your answer is {negation} {adjective}; in fact it is", "not", "simple complex, long short"),
+    ("Your answer is {negation} {adjective}, it is", "not", "simple complex, long short"),
     ("On Sundays the shop is {negation} {adjective}, it is always", "never", "open closed, empty full"),
     ("The room seemed {negation} {adjective}; it seemed", "not", "dark bright, warm cold"),
-    ("The test was {negation} {adjective}; on the contrary, it was", "not", "easy difficult, long short"),
+    ("The test was {negation} {adjective}, it was", "not", "easy difficult, long short"),
     ("Our neighbor is {negation} {adjective}, she is", "not", "young old, friendly hostile"),
     ("This knife is {negation} {adjective}, it is", "not", "sharp dull, cheap expensive"),
     ("The music they played was {negation} {adjective}, it was", "not", "loud quiet, fast slow"),
