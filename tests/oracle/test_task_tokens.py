@@ -10,7 +10,7 @@ from transformers import AutoTokenizer, GPT2Tokenizer
 
 from benchmarks.smollm2 import NotAtHandError, gguf_file
 from headscope.tokens import Encoder, Tokens
-from tests.unit.profiles.bundled_tasks import NAMES, continuation_lengths, misaligned, place_lengths, unstable
+from tests.unit.profiles.bundled_tasks import NAMES, continuation_lengths, misaligned, place_lengths, rows_of, unstable
 
 Encode = Callable[[str], Tokens]
 
@@ -35,6 +35,12 @@ def test_pairs_align_token_by_token_and_keep_their_tokens_before_an_answer(
     _, encode = tokenizer
     assert misaligned(name, encode) == []
     assert unstable(name, encode) == []
+
+
+def test_the_bundled_model_splits_what_the_tasks_ask_with(project_root: Path) -> None:
+    demo = AutoTokenizer.from_pretrained(project_root / "headscope" / "models" / "demo")
+    for name in ("capitals", "ioi"):
+        assert len(misaligned(name, Encoder(demo, None).encode)) > len(rows_of(name)) / 2
 
 
 @pytest.mark.oracle
