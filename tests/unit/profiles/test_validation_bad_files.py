@@ -202,7 +202,7 @@ YAMLS: dict[str, tuple[str | bytes, str]] = {
     "unknown field": (YAML + "prompt: p.txt\n", "no field of this name"),
     "unknown format": ("format: headscope-profile/9\n" + YAML, "format has the wrong shape"),
     "no prompts": (YAML.replace("prompts: p.txt\n", ""), "prompts has the wrong shape"),
-    "no concepts": ("name: a\nprompts: p.txt\nconcepts: {}\n", "concepts has the wrong shape"),
+    "no concepts": ("name: a\nprompts: p.txt\nconcepts: {}\n", "concepts or tasks, one of the two"),
     "no name": (YAML.replace("name: mine\n", ""), "name has the wrong shape"),
     "name is a path": (YAML.replace("mine", "../mine"), "name has the wrong shape"),
     "key twice": (YAML + "name: other\n", 'key "name" stands twice'),
