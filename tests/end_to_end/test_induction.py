@@ -26,7 +26,7 @@ from headscope.verbs.screen import screen
 from headscope.verbs.sweep import sweep
 from tests.small_tasks import task_profile
 
-N_WORDS, FIRST, LONGEST, N_STEPS = 48, 3, 14, 2500
+N_WORDS, FIRST, LONGEST, N_STEPS = 32, 3, 12, 1500
 N_TEMPLATES = 24
 
 pytestmark = pytest.mark.slow
@@ -43,8 +43,8 @@ def model() -> HeadModel:
     optimizer = torch.optim.AdamW(hf.parameters(), lr=3e-3, weight_decay=0.0)
     for _ in range(N_STEPS):
         length = int(torch.randint(6, LONGEST + 1, ()))
-        half = torch.stack([torch.randperm(N_WORDS)[:length] for _ in range(64)]) + FIRST
-        ids = torch.cat([torch.ones(64, 1, dtype=torch.long), half, half], dim=1)
+        half = torch.stack([torch.randperm(N_WORDS)[:length] for _ in range(32)]) + FIRST
+        ids = torch.cat([torch.ones(32, 1, dtype=torch.long), half, half], dim=1)
         logits = hf(ids).logits[:, length + 1 : -1]
         loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), ids[:, length + 2 :].flatten())
         optimizer.zero_grad()
