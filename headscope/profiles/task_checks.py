@@ -1,7 +1,8 @@
 """Does a task contradict itself? What ``validation`` asks of prompts with answers, beside what it asks of all.
 
-An answer that begins another answer, or a foil, of its prompt is an error: its probability would count the other one's
-too. An answer and a foil that begin alike and part later are not: the tokens after decide.
+An answer with which another answer, or a foil, of its prompt begins is an error: its probability would count the other
+one's too. Where the longer one goes on inside a word (run, runs), tokens tell them apart or not, and who encodes them
+says so. An answer and a foil that begin alike and part later are no error: the tokens after decide.
 """
 
 from __future__ import annotations
@@ -64,7 +65,7 @@ def _continuations(prompt: Prompt, where: str | None) -> Iterator[Finding]:
             problem = f"prompt {prompt.id} has the {kind} {one!r} twice" if kind == other_kind else (
                 f"prompt {prompt.id} has {one!r} as answer and as foil"
             )  # fmt: skip
-        elif one.startswith(other) or other.startswith(one):
+        elif is_beginning(one, other):
             short, long = sorted((one, other), key=len)
             problem = f"prompt {prompt.id} has {short!r}, with which {long!r} begins"
         else:
@@ -73,6 +74,13 @@ def _continuations(prompt: Prompt, where: str | None) -> Iterator[Finding]:
             "error", problem, expected="continuations of which none begins another", where=where,
             fix="leave one out, or end the shorter one with what follows it",
         )  # fmt: skip
+
+
+def is_beginning(one: str, other: str) -> bool:
+    """Whether one of two continuations is how the other begins, up to the end of a word."""
+    short, long = sorted((one, other), key=len)
+    goes_on = short[-1:].isalnum() and long[len(short) : len(short) + 1].isalnum()
+    return long.startswith(short) and not goes_on
 
 
 def _partner(prompt: Prompt, partner: Prompt, where: str | None) -> Iterator[Finding]:

@@ -129,7 +129,7 @@ def _near_duplicates(prompts: Sequence[Prompt]) -> Iterator[tuple[Prompt, Prompt
     for prompt in prompts:
         if prompt.template is None:
             free.setdefault(folded_words(prompt.text), prompt)
-        elif prompt.marked:
+        elif prompt.marked and not prompt.answers:  # a task marks what is asked; what else differs is material
             fillers = [prompt.text[start:end].casefold() for start, end in prompt.marked]
             earlier = slots.setdefault((prompt.template, *fillers), prompt)
             if earlier is not prompt and earlier.text != prompt.text:
