@@ -56,6 +56,18 @@ def shown_token(tokenizer: Any, token: int) -> str:
     return f"{tokenizer.convert_ids_to_tokens(token)} ({token})"
 
 
+def token_text(tokenizer: Any, token: int) -> str | None:
+    """The text that a token adds to the text before it, its space included; None where there is no such token.
+
+    After a letter, because some tokenizers leave out the space of a token that begins a text.
+    """
+    if not 0 <= token < len(tokenizer):
+        return None
+    before = tokenizer("a", add_special_tokens=False)["input_ids"]
+    text, whole = (tokenizer.decode(ids, clean_up_tokenization_spaces=False) for ids in (before, [*before, token]))
+    return whole[len(text) :] if whole.startswith(text) else None
+
+
 def one_token(tokenizer: Any, text: str) -> int:
     r"""The id of the one token that ``text`` is, as a piece of the vocabulary (``</s>``) or as text (``\n``).
 

@@ -1,4 +1,4 @@
-"""``headscope profiles``: list, show, new, validate."""
+"""``headscope profiles``: list, show, new, validate, import (``profiles_import``)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from headscope.cli import console
+from headscope.cli import console, profiles_import
 from headscope.cli.commands import command
 from headscope.cli.job import reading_of
 from headscope.settings import Option
@@ -190,3 +190,6 @@ def validate(which: _Which) -> None:
         console.say(f"{which.profile}: {len(errors)} errors, {len(found) - len(errors)} warnings")
     if errors:
         raise typer.Exit(2)
+
+
+app.command("import")(profiles_import.import_tasks)

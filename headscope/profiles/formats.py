@@ -19,12 +19,13 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn, cast
+from typing import Any, cast
 
 from headscope.errors import ProfileError
 from headscope.profiles.columns import TEXT_NAMES, Reading, Table, choose, row_of
 from headscope.profiles.explaining import describe, fitted
 from headscope.profiles.files import PROMPT_FILE_LIMIT_BYTES, PROMPT_LIMIT_COUNT, read_bytes, read_text
+from headscope.profiles.json_reading import parse_json
 from headscope.profiles.schema import PromptList, PromptRow
 
 _SEP_LINE = re.compile(r'"?sep=(?P<sign>[^\r\n])"?[,;\t]*\r?\n', re.IGNORECASE)
@@ -65,17 +66,7 @@ def read_prompts(path: Path, reading: Reading | None = None, one_class: str | No
         ProfileError: the file cannot be read, has another suffix, is broken, or a row does not fit the schema.
     """
     reading = reading or Reading()
-    reader = _READERS.get(path.suffix.lower())
-    if reader is None:
-        is_workbook = path.suffix.lower() in (".xlsx", ".xls", ".ods")
-        raise ProfileError(
-            f'prompt file "{path.name}" has no known form',
-            expected=f"a file that ends in {', '.join(SUFFIXES)}",
-            got=path.suffix or "no suffix",
-            where=str(path),
-            fix='save the sheet as "CSV UTF-8"' if is_workbook else None,
-        )
-    found = reader(path, reading)
+    found = _reader_of(path)(path, _names(reading))
     if len(found.records) > PROMPT_LIMIT_COUNT:
         raise ProfileError("too many prompts", expected=f"at most {PROMPT_LIMIT_COUNT:,}", where=str(path))
     if found.columns is None:
@@ -100,42 +91,73 @@ def read_prompts(path: Path, reading: Reading | None = None, one_class: str | No
     return Prompts(prompts, [f"{path.name}: {note}" for note in notes])
 
 
-def parse_json(text: str, where: Callable[[int], str]) -> Any:
-    """JSON into plain data; a key that stands twice, NaN and infinities are refused as JSON itself refuses them.
+def read_table(path: Path, names: Sequence[str]) -> tuple[Table, list[str]]:
+    """A file of any program as a table, whatever its columns, and notes on how it was read.
 
-    ``where`` leads from a line of ``text``, counted from 1, to the place that the ProfileError names.
+    A JSON mapping of lists of one length is a table by its columns. ``names``: where the header of a CSV file holds one
+    of them, its cells are parted.
+
+    Raises:
+        ProfileError: the file cannot be read, has another suffix, is broken, or is no table.
     """
+    reader = _reader_of(path)
+    data = _json_data(path) if reader is _json else reader(path, names)
+    found = data if isinstance(data, _Found) else _by_columns(data, path)
+    if len(found.records) > PROMPT_LIMIT_COUNT:
+        raise ProfileError("too many prompts", expected=f"at most {PROMPT_LIMIT_COUNT:,}", where=str(path))
+    if not found.records or found.columns is None:
+        raise ProfileError("file is no table", expected="records with columns", got="texts alone", where=str(path))
+    return Table(str(path), found.columns, found.records, found.is_text), found.notes
 
-    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        content = dict(pairs)
-        if len(content) < len(pairs):
-            keys = [key for key, _ in pairs]
-            twice = next(key for key in keys if keys.count(key) > 1)
-            raise ProfileError(f'key "{twice}" stands twice', expected="each key once", where=where(1))
-        return content
 
-    def refuse_constant(name: str) -> NoReturn:
-        raise ProfileError("JSON is broken", got=f"{name}, which is no JSON value", where=where(1))
+def _names(reading: Reading) -> Sequence[str]:
+    return TEXT_NAMES if reading.text_column is None else (reading.text_column,)
 
-    try:
-        return json.loads(text, object_pairs_hook=once, parse_constant=refuse_constant)
-    except json.JSONDecodeError as error:
+
+def _reader_of(path: Path) -> Callable[[Path, Sequence[str]], _Found]:
+    reader = _READERS.get(path.suffix.lower())
+    if reader is None:
+        is_workbook = path.suffix.lower() in (".xlsx", ".xls", ".ods")
         raise ProfileError(
-            "JSON is broken", got=f"{error.msg}, column {error.colno}", where=where(error.lineno)
-        ) from error
-    except ValueError as error:  # an integer of more digits than Python reads
-        raise ProfileError("JSON is broken", got=str(error), where=where(1)) from error
-    except RecursionError as error:
-        raise ProfileError("JSON is nested too deeply", where=where(1)) from error
+            f'prompt file "{path.name}" has no known form',
+            expected=f"a file that ends in {', '.join(SUFFIXES)}",
+            got=path.suffix or "no suffix",
+            where=str(path),
+            fix='save the sheet as "CSV UTF-8"' if is_workbook else None,
+        )
+    return reader
 
 
-def _json(path: Path, reading: Reading) -> _Found:
+def _json_data(path: Path) -> Any:
+    """What a JSON file holds, or the records of JSON lines."""
     text = read_text(path)
     lines = [line for line in text.split("\n") if line.strip()]
     if len(lines) > 1 and _is_object(lines[0]):  # no JSON document goes on after its first object
         found = _lines(text, path)
         return _Found(found.records, ["read as JSON lines, an object a line"], found.columns)
-    data = parse_json(text, lambda line: f"{path}, line {line}")
+    return parse_json(text, lambda line: f"{path}, line {line}")
+
+
+def _by_columns(data: Any, path: Path) -> _Found:
+    if isinstance(data, list):
+        return _listed(cast("list[Any]", data), path)
+    columns = cast("dict[str, Any]", data) if isinstance(data, dict) else {}
+    if not columns or not all(isinstance(cells, list) for cells in columns.values()):
+        return _table([("line 1", data)]) if columns else _Found([], [])
+    lengths = {name: len(cells) for name, cells in columns.items()}
+    if len({*lengths.values()}) > 1:
+        raise ProfileError(
+            "lists have different lengths", expected="one entry for each prompt in each",
+            got=", ".join(f"{length} {name}" for name, length in lengths.items()), where=str(path),
+        )  # fmt: skip
+    rows = zip(*columns.values(), strict=True)
+    return _table([(f"[{index}]", dict(zip(columns, row, strict=True))) for index, row in enumerate(rows)])
+
+
+def _json(path: Path, names: Sequence[str]) -> _Found:
+    data = _json_data(path)
+    if isinstance(data, _Found):
+        return data
     if isinstance(data, list):
         return _listed(cast("list[Any]", data), path)
     if not isinstance(data, dict):
@@ -149,7 +171,7 @@ def _json(path: Path, reading: Reading) -> _Found:
         prompts = fitted(PromptList, {"prompts": data["prompts"]}, str(path), ProfileError).prompts
         further = [f'not read: the field "{key}"' for key in data if key != "prompts"]
         return _Found([(f"prompts[{index}]", prompt) for index, prompt in enumerate(prompts)], further)
-    if any(_is_said(data.get(name)) for name in (*TEXT_NAMES, reading.text_column)):
+    if any(_is_said(data.get(name)) for name in (*TEXT_NAMES, *names)):
         return _table([("line 1", data)])  # JSON lines of one line
     raise ProfileError(
         "prompts has the wrong shape",
@@ -200,16 +222,16 @@ def _table(records: list[tuple[str, Any]]) -> _Found:
     return _Found(records, [], list(dict.fromkeys(key for _, record in records for key in record)))
 
 
-def _text(path: Path, _: Reading) -> _Found:
+def _text(path: Path, _: Sequence[str]) -> _Found:
     lines = enumerate(read_text(path).split("\n"), start=1)
     return _Found([(f"line {number}", line.removesuffix("\r")) for number, line in lines if line.strip()], [])
 
 
-def _delimited(path: Path, reading: Reading, signs: Sequence[str]) -> _Found:
+def _delimited(path: Path, names: Sequence[str], signs: Sequence[str]) -> _Found:
     text, skipped_lines = read_text(path), 0
     if said := _SEP_LINE.match(text):
         text, signs, skipped_lines = text[said.end() :], said["sign"], 1
-    asked = {name.casefold() for name in (TEXT_NAMES if reading.text_column is None else (reading.text_column,))}
+    asked = {name.casefold() for name in names}
     headers = {sign: _header(text, sign, path) for sign in signs}
     fitting = [sign for sign, columns in headers.items() if asked & {column.casefold() for column in columns}]
     widest = max(headers, key=lambda sign: len(headers[sign]))  # only to say what is not there
@@ -269,7 +291,7 @@ def _cells(text: str, sign: str, columns: list[str], path: Path, skipped_lines: 
     return records
 
 
-def _parquet(path: Path, _: Reading) -> _Found:
+def _parquet(path: Path, _: Sequence[str]) -> _Found:
     try:
         pa: Any = importlib.import_module("pyarrow")
         parquet: Any = importlib.import_module("pyarrow.parquet")
@@ -305,12 +327,12 @@ def _is_object(line: str) -> bool:
         return False
 
 
-_READERS: dict[str, Callable[[Path, Reading], _Found]] = {
+_READERS: dict[str, Callable[[Path, Sequence[str]], _Found]] = {
     ".jsonl": lambda path, _: _lines(read_text(path), path),
-    ".csv": lambda path, reading: _delimited(path, reading, ",;\t|"),
+    ".csv": lambda path, names: _delimited(path, names, ",;\t|"),
     ".json": _json,
     ".txt": _text,
-    ".tsv": lambda path, reading: _delimited(path, reading, "\t"),
+    ".tsv": lambda path, names: _delimited(path, names, "\t"),
     ".parquet": _parquet,
 }
 SUFFIXES = tuple(_READERS)

@@ -12,6 +12,10 @@ import atheris
 
 with atheris.instrument_imports(include=["headscope.heads", "headscope.profiles", "headscope.runs"]):
     from headscope.heads import HeadSet
+    from headscope.profiles.importing.importing import import_rows
+    from headscope.profiles.importing.kinds import Wanted
+    from headscope.profiles.importing.registry import importer_for
+    from headscope.profiles.importing.sources import read_source
     from headscope.profiles.loading import load_profile
     from headscope.runs.manifest import read_manifest
     from headscope.runs.phase6 import read_head_scores
@@ -41,6 +45,12 @@ def _profile(data: bytes) -> None:
         load_profile(_file(data[1:], f"prompts.{suffix}"))
 
 
+def _tasks(data: bytes) -> None:
+    suffix = ("json", "jsonl", "csv")[data[0] % 3] if data else "json"
+    table, _, name = read_source(str(_file(data[1:], f"tasks.{suffix}")))
+    import_rows(table, importer_for(table, None), Wanted(lambda token: f" w{token}", n_shots=2), name=name)
+
+
 def _planted(data: bytes) -> None:
     if data[:1] == b"L":
         raise KeyError("the planted fault")
@@ -50,6 +60,7 @@ READERS = {
     "planted": _planted,
     "heads": lambda data: HeadSet.parse(data.decode("utf-8", "replace"), (4, 3)),
     "profile": _profile,
+    "tasks": _tasks,
     "manifest": lambda data: read_manifest(_file(data, "manifest.json")),
     "table": lambda data: read_table(_file(data, "nulls.csv"), "nulls"),
     "head_scores": lambda data: read_head_scores(_file(data, "head_scores.json")),

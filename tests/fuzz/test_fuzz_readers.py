@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.end_to_end.bad_input_table import run_manifest
+from tests.unit.profiles.importing.files_of_tasks import SAMPLES
 from tests.unit.profiles.test_validation_bad_files import YAML
 
 RUNS = 4000
@@ -30,6 +31,10 @@ SEEDS: dict[str, list[bytes]] = {
         b"2text,id\na,1\n",
         b'2sep=;\nText;Label\n"a;b";joy\n',
         b"4" + YAML.encode(),
+    ],
+    "tasks": [
+        bytes([48 + ([".json", ".jsonl", ".csv"].index(Path(one.name).suffix))]) + one.content.encode()[:500]
+        for one in SAMPLES.values()
     ],
     "manifest": [run_manifest()],
     "table": [ROW],
