@@ -14,6 +14,7 @@ from headscope.cli import (
     attribute,
     check,
     compare,
+    export,
     gather,
     patch,
     plot,
@@ -38,7 +39,7 @@ app = typer.Typer(
 )
 for _verb in (
     run, screen, ablate, sweep, patch, attribute, rank, plot, report, show, compare, check, runs, query, gather,
-    selfcheck,
+    export, selfcheck,
 ):  # fmt: skip
     _name = _verb.__name__.rpartition(".")[2]
     app.command(_name)(getattr(_verb, _name))

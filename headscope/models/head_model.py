@@ -162,6 +162,7 @@ class HeadModel:
             "value_weighted": self.anatomy.direct,
             "n_layers": len(self.anatomy),
             "heads_per_layer": list(self.heads_per_layer),
+            "d_model": getattr(self.hf.config.get_text_config(), "hidden_size", None),
             "layers_without_heads": list(self.anatomy.without_heads),
             "kv_heads_per_layer": [layer.n_kv_heads for layer in layers],
             "head_size_per_layer": [layer.head_size for layer in layers],

@@ -19,10 +19,11 @@ VERBS = (
     "plot",
     "report",
     "show",
+    "export",
     "check",
     "selfcheck",
 )
-PROFILE_VERBS = ("profiles list", "profiles show", "profiles new", "profiles validate")
+PROFILE_VERBS = ("profiles list", "profiles show", "profiles new", "profiles validate", "profiles import")
 
 
 def _help(words: list[str], capsys: pytest.CaptureFixture[str]) -> str:
