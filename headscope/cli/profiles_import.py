@@ -117,7 +117,11 @@ def _token_text(name: str) -> Any:
 def _on_templates(imported: Imported) -> list[str]:
     if imported.n_templates > 1:
         return []
-    return ["all rows come from one template: they are ONE observation, which is described, not tested"]
+    return [
+        "all rows come from one template: they are ONE observation, with which nothing can be tested, and the edit "
+        "mean, which takes its values from other templates, has none. A column template in the file names what texts "
+        "do not tell"
+    ]
 
 
 def _facts(

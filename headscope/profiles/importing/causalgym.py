@@ -32,7 +32,7 @@ def _one(cells: Cells) -> TaskRow | Left:
     spans, other_spans = _changed(base, source)
     text, other = "".join(base), "".join(source)
     answers, foils = ((following(text, one),) for one in (right, wrong))
-    return TaskRow(text, answers, foils, spans, other, other_spans, text_of(cells.get("template")))
+    return TaskRow(text, answers, foils, spans, other, other_spans)
 
 
 def _tokens(value: Any) -> list[str] | None:

@@ -7,7 +7,8 @@
    ids are of another tokenizer, and the file is refused.
 3. ``label`` (or ``correct_idx`` alone) is a year's last two digits: right are all two-digit numbers above it, wrong it
    and those below.
-4. ``plural`` says which verb agrees; the file has no verbs, so those of every English model serve.
+4. ``plural`` says which verb agrees; the file has no verbs, so those of every English model serve. Its ``group`` is
+   the construction, and names the template.
 """
 
 from __future__ import annotations
@@ -107,8 +108,9 @@ def _recognises(table: Table) -> bool:
 
 
 def _row(cells: Cells, corrupted: str, answers: list[str], foils: list[str], spans: dict[str, Span]) -> TaskRow:
-    partner = cells.get(corrupted)
-    return TaskRow(cells["clean"], tuple(answers), tuple(foils), spans, partner if isinstance(partner, str) else None)
+    partner, group = cells.get(corrupted), text_of(cells.get("template", cells.get("group")))
+    return TaskRow(cells["clean"], tuple(answers), tuple(foils), spans, partner if isinstance(partner, str) else None,
+                    template=group)  # fmt: skip
 
 
 def _of_words(cells: Cells, corrupted: str, columns: tuple[str, str]) -> TaskRow | Left:

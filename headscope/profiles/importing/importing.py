@@ -172,7 +172,7 @@ def as_name(text: str, otherwise: str) -> str:
 
 
 def written(imported: Imported, folder: str | Path, source: str) -> Profile:
-    """The profile, written to ``folder`` and read from there; ``source`` names the file in its description.
+    """The profile as it is read, written to ``folder``; ``source`` names the file in its description.
 
     Raises:
         ProfileError: the folder holds files or cannot be written, or the profile contradicts itself.
@@ -183,13 +183,13 @@ def written(imported: Imported, folder: str | Path, source: str) -> Profile:
         with tempfile.TemporaryDirectory() as draft:
             for name, text in _files(imported, source).items():
                 (Path(draft) / name).write_text(text, encoding="utf-8", newline="\n")
-            load_profile(draft)
+            profile = load_profile(draft)
             folder.mkdir(parents=True, exist_ok=True)
             for name in (PROMPTS_NAME, YAML_NAME):
                 shutil.copyfile(Path(draft) / name, folder / name)
     except OSError as error:
         raise ProfileError("profile folder cannot be written", got=error.strerror, where=str(folder)) from error
-    return load_profile(folder)
+    return replace(profile, source=str(folder))
 
 
 def check_free(folder: Path) -> None:

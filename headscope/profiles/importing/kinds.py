@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 from headscope.profiles.columns import Table
+from headscope.profiles.importing.cells import text_of
 
 Cells: TypeAlias = Mapping[str, Any]
 Span: TypeAlias = tuple[int, int]
@@ -40,6 +41,7 @@ class TaskRow:
         corrupted: the text of its corrupted partner, None where there is none.
         corrupted_spans: named places in it.
         task: its task, where a file holds several; None: the file's.
+        fillers: further words that the file says were put into its template.
     """
 
     text: str
@@ -50,6 +52,7 @@ class TaskRow:
     corrupted_spans: Mapping[str, Span] = field(default_factory=dict[str, Span])
     template: str | None = None
     task: str | None = None
+    fillers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -100,6 +103,9 @@ class Importer:
 
 
 def each(table: Table, made: Callable[[Cells], TaskRow | Left]) -> Iterator[tuple[str, TaskRow | Left]]:
-    """What ``made`` makes of every record of a table, and where it stands."""
+    """What ``made`` makes of every record of a table, and where it stands; a cell ``template`` names its template."""
     for at, cells in table.records:
-        yield at, made(cells)
+        row = made(cells)
+        if isinstance(row, TaskRow) and row.template is None:
+            row = replace(row, template=text_of(cells.get("template")))
+        yield at, row

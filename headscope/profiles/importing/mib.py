@@ -9,6 +9,7 @@ the target of the other context.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from headscope.errors import ProfileError
@@ -96,11 +97,12 @@ def _ioi(cells: Cells, other: Cells) -> TaskRow | Left:
     first, again = places_of_word(prompt, io), places_of_word(prompt, subject)
     places = {"io": first[:1], "s1": again[:1], "s2": again[1:2]}
     spans = {name: found[0] for name, found in places.items() if found}
-    return _row(cells, other, [following(prompt, io)], [following(prompt, subject)], spans)
+    row = _row(cells, other, [following(prompt, io)], [following(prompt, subject)], spans)
+    return replace(row, fillers=tuple(text for one in named.values() if (text := text_of(one)) is not None))
 
 
 def _choice(cells: Cells, other: Cells) -> TaskRow | Left:
-    labels = _labels(cells)
+    labels = _of_choices(cells, "label")
     right = whole_numbers_of(cells.get("answerKey"))
     key = text_of(cells.get("answerKey"))
     index = right[0] if right is not None else labels.index(key.strip()) if key and key.strip() in labels else None
@@ -108,12 +110,14 @@ def _choice(cells: Cells, other: Cells) -> TaskRow | Left:
         return Left("answerKey is no place among the choices", shortened(cells.get("answerKey")))
     prompt = str(cells["prompt"])
     options = [following(prompt, label) for label in labels]
-    return _row(cells, other, [options[index]], [one for one in options if one != options[index]])
+    row = _row(cells, other, [options[index]], [one for one in options if one != options[index]])
+    return replace(row, fillers=tuple(_of_choices(cells, "text")))
 
 
-def _labels(cells: Cells) -> list[str]:
+def _of_choices(cells: Cells, what: str) -> list[str]:
+    """The labels or the texts of the choices; of choices without labels both are the choices."""
     choices = mapping_of(cells.get("choices"))
-    return words_of(list_of(choices.get("label")) if choices is not None else cells.get("choices"))
+    return words_of(list_of(choices.get(what)) if choices is not None else cells.get("choices"))
 
 
 def _arithmetic(cells: Cells, other: Cells) -> TaskRow | Left:
@@ -145,8 +149,7 @@ def _row(
     cells: Cells, other: Cells, answers: list[str], foils: list[str], spans: Mapping[str, Span] | None = None
 ) -> TaskRow:
     corrupted: Any = other.get("prompt")
-    template = text_of(cells.get("template"))
-    return TaskRow(str(cells["prompt"]), tuple(answers), tuple(foils), spans or {}, str(corrupted), template=template)
+    return TaskRow(str(cells["prompt"]), tuple(answers), tuple(foils), spans or {}, str(corrupted))
 
 
 MIB = Importer(

@@ -1,10 +1,10 @@
 """Which rows come from one template, where the file does not say.
 
 1. A text's skeleton is its words without what is asked: the marked places (else the words in which it differs from its
-   corrupted partner), the answers and the foils are slots, so is a word with a capital inside a sentence (a name), and
-   digits are 0. Slots beside each other are one.
-2. Skeletons of as many words that differ in one word only are one template, and so on from each to the next: places and
-   objects that vary from row to row fall away. Skeletons of fewer than four words are compared whole.
+   corrupted partner), the answers, the foils and the fillers that the file names are slots, so is a word with a capital
+   inside a sentence (a name), and digits are 0. Slots beside each other are one.
+2. Skeletons that differ in one word only, wherever it stands, are one template, and so on from each to the next: places
+   and objects that vary from row to row fall away. Skeletons of fewer than four words are compared whole.
 
 Rows of one template count as one observation, so the rule rather joins too many than too few.
 """
@@ -55,7 +55,7 @@ def skeleton(row: TaskRow) -> Skeleton:
     places: list[Span] = [*row.spans.values()]
     if not places and row.corrupted is not None:
         places = [*changed_places(text, row.corrupted).values()]
-    for word in (*row.answers, *row.foils):
+    for word in dict.fromkeys((*row.answers, *row.foils, *row.fillers)):
         places += [] if _DIGITS.fullmatch(word.strip()) else places_of_word(text, word)
     pieces: list[str] = []
     at_start = True
@@ -91,9 +91,10 @@ def _joined(skeletons: Sequence[Skeleton]) -> dict[Skeleton, Skeleton]:
 
     seen: dict[Hashable, Skeleton] = {}
     for one in skeletons:
-        for index in range(len(one)) if len(one) >= FEWEST_WORDS else ():
+        words = [word for word in dict.fromkeys(one) if word[0].isalpha()] if len(one) >= FEWEST_WORDS else []
+        for word in words:
             # By its hash: the words themselves would be kept once for each of them.
-            without = hash((index, one[:index], one[index + 1 :]))
+            without = hash(tuple(None if each == word else each for each in one))
             first, second = root(seen.setdefault(without, one)), root(one)
             if first != second:
                 parents[second] = first

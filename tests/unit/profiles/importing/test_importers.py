@@ -14,6 +14,7 @@ from headscope.profiles.importing.importing import Imported, written
 from headscope.profiles.importing.kinds import Wanted
 from headscope.profiles.importing.registry import importer_for
 from headscope.profiles.importing.sources import read_source
+from headscope.profiles.loading import load_profile
 from tests.unit.profiles.importing import files_of_tasks as files
 from tests.unit.profiles.importing.files_of_tasks import SAMPLES, imported, put, sheet
 
@@ -44,7 +45,9 @@ def test_a_file_is_known_by_its_columns_and_every_record_is_taken_or_told(name: 
 def test_an_imported_folder_validates_and_holds_the_rows(name: str, tmp_path: Path) -> None:
     sample = SAMPLES[name]
     got = imported(put(tmp_path, sample), sample.wanted)
-    profile = written(got, tmp_path / "made", sample.name)
+    made = written(got, tmp_path / "made", sample.name)
+    profile = load_profile(tmp_path / "made")
+    assert made == profile
     assert [finding for finding in findings(tmp_path / "made") if finding.is_error(strict=True)] == []
     assert list(profile.concepts) == list(got.rows)
     for task, rows in got.rows.items():

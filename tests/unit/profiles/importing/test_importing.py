@@ -133,6 +133,28 @@ def test_templates_are_what_is_left_without_names_numbers_and_what_is_asked() ->
     assert ids == ["t001"] * 4 + ["t002"] + ["t003"] * 3 + ["mine"]
 
 
+def test_words_that_the_file_names_as_fillers_are_no_part_of_a_template(tmp_path: Path) -> None:
+    mcqa = imported(put(tmp_path, SAMPLES["MIB mcqa"]))  # a thing, said twice, and four colours
+    assert (mcqa.n_templates, mcqa.n_rows) == (1, 3)
+    sums = [TaskRow(f"{n} {sign} {n} is how much", (" 4",)) for n in (2, 33) for sign in "+-"]
+    assert template_ids(sums) == ["t001", "t002"] * 2
+
+
+def test_a_column_names_the_template_in_a_file_of_any_kind(tmp_path: Path) -> None:
+    for name, sample in SAMPLES.items():
+        if sample.name.endswith(".jsonl"):
+            rows = [
+                {**json.loads(line), "template": f"mine {n % 2}"} for n, line in enumerate(sample.content.splitlines())
+            ]
+            (tmp_path / "t.jsonl").write_text(lines(rows))
+            got = [
+                row["template"] for mine in imported(tmp_path / "t.jsonl", sample.wanted).rows.values() for row in mine
+            ]
+            assert got[:2] == ["mine 0", "mine 1"], name
+    made = imported(put(tmp_path, SAMPLES["agreement"])).rows["sva"]
+    assert {row["template"] for row in made} == {"prep"}
+
+
 def test_found_templates_do_not_take_names_that_are_given() -> None:
     rows = [TaskRow("It was a long way to", (" go",)), TaskRow("Any", (" a",), template="t001")]
     assert template_ids(rows) == ["t002", "t001"]
