@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from headscope.api import Study as Study
     from headscope.api import ablate as ablate
     from headscope.api import attribute as attribute
+    from headscope.api import check_profile as check_profile
     from headscope.api import curves as curves
     from headscope.api import patch as patch
     from headscope.api import run as run
@@ -49,6 +50,7 @@ _HOME = {
     "load_profile": "headscope.profiles.loading",
     "ablate": "headscope.api",
     "attribute": "headscope.api",
+    "check_profile": "headscope.api",
     "curves": "headscope.api",
     "patch": "headscope.api",
     "rank": "headscope.verbs.rank",

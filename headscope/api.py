@@ -45,6 +45,7 @@ from headscope.terms import PRIMARY
 from headscope.verbs import ablate as _ablate
 from headscope.verbs import attribute as _attribute
 from headscope.verbs import curves as _curves
+from headscope.verbs import fitness as _fitness
 from headscope.verbs import patch as _patch
 from headscope.verbs import regions as _regions
 from headscope.verbs import screen as _screen
@@ -192,6 +193,12 @@ def curves(
 def attention_by_region(model: HeadModel, profile: Profile, **study: Unpack[StudyOptions]) -> _regions.RegionsResult:
     """Shares of attention at the readouts by region of the text; see ``verbs.regions.attention_by_region``."""
     return _regions.attention_by_region(Study(model, profile, **study))
+
+
+@documented(StudySettings)
+def check_profile(model: HeadModel, profile: Profile, **study: Unpack[StudyOptions]) -> list[_fitness.FitRow]:
+    """What would weaken a result of this profile with this model, a row a check; see ``verbs.fitness.fitness``."""
+    return _fitness.fitness(Study(model, profile, **study))
 
 
 @documented(RunSettings, Writing, StudySettings, Keeping)

@@ -121,21 +121,30 @@ def records(table: pd.DataFrame) -> list[dict[str, Any]]:
     return [{str(column): value for column, value in row.items()} for row in rows]
 
 
-def print_table(title: str, rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str]) -> None:
+def print_table(
+    title: str,
+    rows: Sequence[Mapping[str, Any]],
+    columns: Mapping[str, str],
+    styles: Mapping[str, str] | None = None,
+) -> None:
     """A table on standard output.
 
-    ``columns``: key in the row -> heading, in order; None in a row (see ``records``) is printed as a dash.
+    ``columns``: key in the row -> heading, in order; None in a row (see ``records``) is printed as a dash; ``styles``:
+    a cell's whole text -> rich's style for it, on a terminal.
     """
     from rich import box
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(title=title or None, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     for key, heading in columns.items():
         numeric = all(isinstance(row.get(key), int | float | None) for row in rows)
         table.add_column(heading, justify="right" if numeric else "left")
     for row in rows:
-        table.add_row(*(_cell(row.get(key)) for key in columns))
+        cells = [_cell(row.get(key)) for key in columns]
+        # As text: a cell may hold what rich would take for its own markup ("[/INST]").
+        table.add_row(*(Text(cell, style=(styles or {}).get(cell, "")) for cell in cells))
     # Rich takes a pipe for 80 columns wide and would fold cells into it.
     Console(width=None if sys.stdout.isatty() else _PIPE_COLUMNS).print(table)
 

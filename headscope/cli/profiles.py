@@ -1,4 +1,4 @@
-"""``headscope profiles``: list, show, new, validate, import (``profiles_import``)."""
+"""``headscope profiles``: list, show, new, validate, check, import."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import typer
 from headscope.cli import console, profiles_import
 from headscope.cli.commands import command
 from headscope.cli.job import reading_of
+from headscope.cli.profiles_check import check
 from headscope.settings import Option
 from headscope.settings.command_line import Columns, Json
 from headscope.settings.groups import CONCEPT
@@ -193,3 +194,4 @@ def validate(which: _Which) -> None:
 
 
 app.command("import")(profiles_import.import_tasks)
+app.command("check")(check)

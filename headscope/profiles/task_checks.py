@@ -28,12 +28,12 @@ def task_findings(profile: Profile, origins: Mapping[str, str]) -> Iterator[Find
             if prompt.pair in by_id:
                 yield from _partner(prompt, by_id[prompt.pair], origins.get(prompt.id))
     clean = [prompt for prompt in profile.prompts if prompt.concept in profile.concepts]
-    glued = [prompt.id for prompt in clean if any(space_before(one, prompt.text) for one in prompt.continuations[:1])
-             and prompt.continuations[0][:1].isalpha()]  # fmt: skip
+    glued = [prompt.id for prompt in clean if without_space(prompt)]
     yield from listed(
         "warning", "have answers that follow the text without a space, so they continue its last word", glued
     )
-    yield from listed("warning", "hold an answer and no foil in their text", [one.id for one in clean if _shown(one)])
+    shown = [prompt.id for prompt in clean if shows_answer_alone(prompt)]
+    yield from listed("warning", "hold an answer and no foil in their text", shown)
     if profile.readouts:
         yield Finding(
             "error", "a task has no readouts", expected="answers alone, which follow the prompt", where=profile.source,
@@ -96,7 +96,12 @@ def _partner(prompt: Prompt, partner: Prompt, where: str | None) -> Iterator[Fin
         )  # fmt: skip
 
 
-def _shown(prompt: Prompt) -> bool:
+def without_space(prompt: Prompt) -> bool:
+    """Whether the first continuation goes on with the text's last word, where a space would begin a new one."""
+    return any(one[:1].isalpha() and bool(space_before(one, prompt.text)) for one in prompt.continuations[:1])
+
+
+def shows_answer_alone(prompt: Prompt) -> bool:
     """Whether the text holds an answer's words and no foil's, so that copying would do."""
     return bool(prompt.foils) and _holds(prompt.text, prompt.answers) and not _holds(prompt.text, prompt.foils)
 

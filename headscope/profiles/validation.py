@@ -50,7 +50,7 @@ def check(profile: Profile, origins: Mapping[str, str], *, strict: bool) -> tupl
 
 def find(profile: Profile, origins: Mapping[str, str]) -> Iterator[Finding]:
     """Every finding, errors and warnings in the order of the checks."""
-    for checks in (_names, _texts, _duplicates, _spans, _pairs, _lexicons, _readouts, _leaks, _sizes, task_findings):
+    for checks in (_names, _texts, _duplicates, _spans, _pairs, _lexicons, _readouts, leaks, _sizes, task_findings):
         yield from checks(profile, origins)
 
 
@@ -254,7 +254,8 @@ def _readouts(profile: Profile, _: Mapping[str, str]) -> Iterator[Finding]:
                 )
 
 
-def _leaks(profile: Profile, _: Mapping[str, str]) -> Iterator[Finding]:
+def leaks(profile: Profile, _: Mapping[str, str] | None = None) -> Iterator[Finding]:
+    """Prompts that hold a lexicon word of a concept that is not their own."""
     for concept in profile.concepts.values():
         words = concept.lexicon.words
         for name in (*profile.concepts, profile.control):

@@ -193,6 +193,10 @@ OPTIONS: list[tuple[str, tuple[str, ...]]] = [
     ("screen --model demo --text-column body", ("no columns to name", "--text-column")),
     ("run --model demo --label-column mood", ("no columns to name",)),
     ("profiles validate baseline --text-column body", ("no columns to name",)),
+    ("profiles check nowhere --model demo", ('"nowhere" does not exist', "baseline")),
+    ("profiles check baseline", ("Missing option '--model'",)),
+    ("profiles check baseline --model ./nowhere", ('there is no folder "./nowhere"', "what to do")),
+    ("profiles check baseline --model demo --seed -1", ("seed",)),
 ]
 
 MODEL: list[tuple[str, tuple[str, ...]]] = [
@@ -202,6 +206,7 @@ MODEL: list[tuple[str, tuple[str, ...]]] = [
     ("run --model demo --top-n 17", ("top_n does not fit the model", "1 to 16")),
     ("attribute --model demo --verify 17", ("verify does not fit the model", "0 to 16")),
     ("screen --model demo --chat-template-name rag", ("has no chat template",)),
+    ("profiles check baseline --model demo --chat-template", ("has no chat template",)),
     (f"{ABLATE} --stop-token 'two words'", ("stop token 'two words' is not one token", "tokenizer_config.json")),
     ("run --model demo --stop-token ''", ("stop token '' is not one token",)),
     ("run --model demo --max-tokens 1000", ("longer than the model's context", "192", "--max-tokens")),

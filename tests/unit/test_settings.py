@@ -46,6 +46,7 @@ PUBLIC: dict[Any, tuple[type, ...]] = {
     hs.ablate: (settings.Ablating, settings.Texts, WRITING, STUDY),
     hs.patch: (settings.Patching, settings.Texts, WRITING, STUDY),
     hs.attribute: (settings.Attributing, STUDY),
+    hs.check_profile: (STUDY,),
     hs.Study.ablate: (settings.Ablating, settings.Texts, WRITING),
     hs.Study.patch: (settings.Patching, settings.Texts, WRITING),
     hs.run: (settings.RunSettings, WRITING, STUDY, settings.Keeping),

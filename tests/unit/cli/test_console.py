@@ -166,3 +166,9 @@ def test_bars_are_drawn_on_every_console(encoding: str, streams: Streams, monkey
         advance(SIGNS, 1, 2)
         advance(SIGNS, 2, 2)
     assert b"Delta" in err.getvalue() or "Δ".encode(encoding, "ignore") in err.getvalue()
+
+
+def test_a_cell_is_text_whatever_signs_it_holds(capsys: pytest.CaptureFixture[str]) -> None:
+    """Rich takes such brackets for markup, loses some and fails at others."""
+    console.print_table("", [{"a": "[INST] so [/INST]", "b": "[red]"}], {"a": "a", "b": "b"}, styles={"[red]": "red"})
+    assert "[INST] so [/INST]   [red]" in capsys.readouterr().out

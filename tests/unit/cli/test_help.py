@@ -23,7 +23,11 @@ VERBS = (
     "check",
     "selfcheck",
 )
+<<<<<<< HEAD
 PROFILE_VERBS = ("profiles list", "profiles show", "profiles new", "profiles validate", "profiles import")
+=======
+PROFILE_VERBS = ("profiles list", "profiles show", "profiles new", "profiles validate", "profiles check")
+>>>>>>> Say before a run what in a profile would weaken its result with a model, check by check
 
 
 def _help(words: list[str], capsys: pytest.CaptureFixture[str]) -> str:
