@@ -235,7 +235,8 @@ def _patches(patching: pd.DataFrame | None) -> list[str]:
 
 
 def _tasks(tasks: pd.DataFrame) -> list[str]:
-    lines = ["| task | log-odds, clean − corrupted | right, clean | right, corrupted | shown |", "|---|---|---|---|---|"]
+    lines = ["| task | log-odds, clean − corrupted | right, clean | right, corrupted | shown |"]
+    lines.append("|---|---|---|---|---|")
     for row in tasks.to_dict("records"):
         interval = f"{row['estimate']:+.2f} nats [{row['ci_low']:.2f}, {row['ci_high']:.2f}]"
         shares = f"{row['accuracy']:.0%} | {row['accuracy_corrupted']:.0%}"

@@ -23,11 +23,14 @@ VERBS = (
     "check",
     "selfcheck",
 )
-<<<<<<< HEAD
-PROFILE_VERBS = ("profiles list", "profiles show", "profiles new", "profiles validate", "profiles import")
-=======
-PROFILE_VERBS = ("profiles list", "profiles show", "profiles new", "profiles validate", "profiles check")
->>>>>>> Say before a run what in a profile would weaken its result with a model, check by check
+PROFILE_VERBS = (
+    "profiles list",
+    "profiles show",
+    "profiles new",
+    "profiles validate",
+    "profiles check",
+    "profiles import",
+)
 
 
 def _help(words: list[str], capsys: pytest.CaptureFixture[str]) -> str:
