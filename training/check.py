@@ -31,7 +31,8 @@ from headscope.models.head_model import HeadModel
 from headscope.profiles.types import Profile
 from headscope.profiles.words import count_words
 from headscope.study import Study
-from headscope.verbs.effect_rows import DECIDING_EDIT, PRIMARY
+from headscope.terms import PRIMARY
+from headscope.verbs.effect_rows import DECIDING_EDIT
 from headscope.verbs.joint import ChosenSet, choose_top, joint
 from headscope.verbs.sweep import SweepResult
 

@@ -19,7 +19,7 @@ from headscope.profiles.loading import load_profile
 from headscope.profiles.types import Profile
 from headscope.runs.phase6 import ablation_path
 from headscope.stats import split_templates
-from headscope.verbs.effect_rows import PRIMARY
+from headscope.terms import PRIMARY
 from headscope.verbs.joint import choose_top
 from tests.end_to_end.conftest import type_command
 from tests.tolerances import FLOAT64_SUM

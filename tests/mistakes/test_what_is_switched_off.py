@@ -14,7 +14,7 @@ from headscope.models.batches import Batch
 from headscope.models.head_model import HeadModel
 from headscope.models.running import logits_at
 from headscope.profiles.types import Profile
-from headscope.verbs.effect_rows import PRIMARY
+from headscope.terms import PRIMARY
 from tests.reference import slow
 from tests.tolerances import effect_error, nats_error
 

@@ -5,7 +5,7 @@ from functools import partial
 import pytest
 
 from headscope import api
-from headscope.verbs.effect_rows import PRIMARY
+from headscope.terms import PRIMARY
 from headscope.worlds.catalog import worlds
 from headscope.worlds.texts import make_profile
 from tests.tolerances import DESIGN, effect_error

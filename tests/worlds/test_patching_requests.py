@@ -9,8 +9,8 @@ import pytest
 from headscope import api
 from headscope.errors import ProfileError, RequestError
 from headscope.study import Study
+from headscope.terms import PRIMARY
 from headscope.verbs.budget import forecast_run
-from headscope.verbs.effect_rows import PRIMARY
 from headscope.verbs.forecast_patch import forecast_patch
 from headscope.verbs.patch import PatchRequest
 from headscope.verbs.run_request import RunRequest
