@@ -20,6 +20,7 @@ PRIMARIES = (PRIMARY, ANSWERS)
 SPECIFICITY = "specificity_nats"
 KL = "kl_nats_per_token"
 PERPLEXITY_RATIO = "perplexity_ratio"
+REFUSAL, REGEX, CLASSIFIER = "refusal", "regex_", "classifier_"
 ALPHA = 0.05
 """The level at which a q or a family-wise p counts as evidence."""
 
@@ -115,6 +116,20 @@ OUTCOMES: dict[str, Outcome] = {
         Outcome(
             "distinct_2", "share_of_word_pairs", "distinct word pairs in generated text, of all", "text repeats less",
             "text repeats more", {"en": "distinct word pairs (distinct-2)", "ja": "異なる単語対の割合（distinct-2）"},
+        ),
+        Outcome(
+            REFUSAL, "share_of_texts", "texts with a sentence that begins as a refusal does, of all; on request",
+            "text refuses more often", "text refuses less often", {"en": "refusals", "ja": "拒否"},
+        ),
+        Outcome(
+            REGEX, "matches_per_text", "matches of a pattern in generated text; on request",
+            "the pattern matches more often", "the pattern matches less often",
+            {"en": "matches of pattern {name}", "ja": "パターン {name} の一致数"}, is_family=True,
+        ),
+        Outcome(
+            CLASSIFIER, "classifier_score", "what a classifier says of generated text: the probability of a label, or "
+            "P(positive) − P(negative); on request", "the classifier's value rises", "the classifier's value falls",
+            {"en": "classifier: {name}", "ja": "分類器：{name}"}, is_family=True,
         ),
     )
 }  # fmt: skip

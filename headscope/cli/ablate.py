@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 
 @command(
-    f"model heads {PROMPTS.replace('text_column', 'prompts_file text_column')} concept edit value_bias scope "
-    f"{TEMPLATE} no_generate {SAMPLING} stop_at_eos sentiment keyword_counting {LOADING} {WORKERS} "
+    f"model heads {PROMPTS.replace('text_column', 'prompts_file text_column')} concept edit own_outcome value_bias "
+    f"scope {TEMPLATE} no_generate {SAMPLING} stop_at_eos sentiment keyword_counting {LOADING} {WORKERS} "
     "out dry_run output json quiet"
 )
 def ablate(job: Job, ablating: Ablating, texts: Texts, writing: Writing) -> None:
@@ -95,6 +95,7 @@ def _checked(job: Job, ablating: Ablating, texts: Texts, writing: Writing) -> Pr
     refuse_unused_sampling(job.called.context, greedy=writing.greedy)
     if not texts.generate:
         job.refuse(("scope", *TEXT), "with --no-generate, which writes no text")
+        job.refuse_outcomes_of_text("with --no-generate")
     concept, file = ablating.concept, job.asked.prompts_file
     if file is not None and concept is None:
         raise RequestError("--prompts-file needs to know whose prompts these are", fix="add --concept NAME")

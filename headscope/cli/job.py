@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from headscope.engines.engine import Part, Runner
+    from headscope.measure.outcomes import Outcome
     from headscope.models.head_model import HeadModel
     from headscope.profiles.columns import Reading
     from headscope.profiles.types import Profile
@@ -80,6 +81,24 @@ class Job:
         for concept in concepts or self.settings.concepts or ():
             one_of("concept", concept, tuple(profile.concepts))
         return profile
+
+    @cached_property
+    def own_outcomes(self) -> list[Outcome]:
+        """What ``--outcome`` asks for, found or made.
+
+        Raises:
+            RequestError: one is not known, or cannot be made.
+        """
+        if not self.settings.outcomes:
+            return []  # without torch
+        from headscope.measure.outcomes import chosen_outcomes
+
+        return chosen_outcomes(self.settings.outcomes)
+
+    def refuse_outcomes_of_text(self, because: str) -> None:
+        """Refuse outcomes of text where no text is written; ``because`` ends the sentence "... is not measured ..."."""
+        if of_text := [one.name for one in self.own_outcomes if one.read_at == "text"]:
+            raise RequestError(f"--outcome {of_text[0]} is of text and is not measured {because}", fix="leave it out")
 
     @property
     def template(self) -> bool | str:
@@ -160,14 +179,15 @@ class Job:
         """The model, asked the profile; ``concepts`` by default those of the options.
 
         Raises:
-            RequestError: before the model is loaded: no such engine, or Ray is not installed.
+            RequestError: before the model is loaded: no such engine, Ray is not installed, or no such outcome.
             ModelError, LawError: see ``load_model``.
         """
         from headscope.study import Study
 
         _ = self._runner_for
         asked = self.settings.concepts if concepts is None else concepts
-        settings = replace(self.settings, concepts=asked, chat_template=self.template)
+        own = [one.name for one in self.own_outcomes]
+        settings = replace(self.settings, concepts=asked, chat_template=self.template, outcomes=own)
         model = load(self.asked.model, self.loading)
         self.runner(model)
         return Study(model, profile, **vars(settings))

@@ -22,8 +22,8 @@ _DIRECTIONS = {"both": ["sufficiency", "necessity"], "sufficiency": ["sufficienc
 
 
 @command(
-    f"model {PROMPTS} concept heads each direction what source target alpha alignment n_random {TEMPLATE} no_generate "
-    f"{SAMPLING} sentiment {LOADING} {WORKERS} top_n out dry_run json quiet"
+    f"model {PROMPTS} concept heads own_outcome each direction what source target alpha alignment n_random {TEMPLATE} "
+    f"no_generate {SAMPLING} sentiment {LOADING} {WORKERS} top_n out dry_run json quiet"
 )
 def patch(job: Job, patched: Patched, patching: Patching, texts: Texts, writing: Writing) -> None:
     """What heads bring to neutral text, and what they take from a concept's: one prompt's output, put into another.
@@ -40,8 +40,10 @@ def patch(job: Job, patched: Patched, patching: Patching, texts: Texts, writing:
     refuse_unused_sampling(job.called.context, greedy=writing.greedy)
     if not texts.generate:
         job.refuse(TEXT, "with --no-generate, which writes no text")
+        job.refuse_outcomes_of_text("with --no-generate")
     if alone:
         job.refuse(("n_random", *TEXT), "where each head is patched alone, only for a set of heads")
+        job.refuse_outcomes_of_text("where each head is patched alone, only for a set of heads")
 
     from headscope.measure.sampling import Sampling
     from headscope.verbs.patch import PatchRequest, patch
@@ -55,6 +57,7 @@ def patch(job: Job, patched: Patched, patching: Patching, texts: Texts, writing:
     what = request.recipe.what
     if what != "z":
         job.refuse(TEXT, f'where "{what}" is patched, which is in fixed text only')
+        job.refuse_outcomes_of_text(f'where "{what}" is patched, which is in fixed text only')
     study = job.study(profile)
     heads, generate = study.model.head_set(patched.heads), texts.generate and not alone
     if job.printed.dry_run:

@@ -22,9 +22,9 @@ _SHOWN = 3  # heads of each concept; the report has them all
 
 
 @command(
-    f"model {PROMPTS} concept query budget edit top_k n_random sets share patching complete allow_low_coverage "
-    f"negative_control minimum_effect minimum_attention require_verdicts {TEMPLATE} {SAMPLING} sentiment {LOADING} "
-    f"{WORKERS} shard until time top_n out dry_run language force json quiet"
+    f"model {PROMPTS} concept query budget edit own_outcome top_k n_random sets share patching complete "
+    f"allow_low_coverage negative_control minimum_effect minimum_attention require_verdicts {TEMPLATE} {SAMPLING} "
+    f"sentiment {LOADING} {WORKERS} shard until time top_n out dry_run language force json quiet"
 )
 def run(job: Job, settings: RunSettings, judging: Judging, writing: Writing) -> None:
     """Screen every head, switch each one off, judge them, let the model speak without them, and report.
@@ -34,6 +34,8 @@ def run(job: Job, settings: RunSettings, judging: Judging, writing: Writing) -> 
     headscope run --model demo --profile baseline --out runs/demo
 
     headscope run --model gpt2 --profile ./joy --concept joy --seed 1
+
+    headscope run --model gpt2 --outcome refusal --outcome my_outcomes.py:politeness --samples 4
     """
     job.check_outputs()
     refuse_unused_sampling(job.called.context, greedy=writing.greedy)

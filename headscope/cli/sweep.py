@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 
 @command(
-    f"model {PROMPTS} concept heads edit sets top_k share negative_control minimum_effect minimum_attention "
-    f"require_verdicts {TEMPLATE} {LOADING} {WORKERS} shard top_n out dry_run json quiet",
+    f"model {PROMPTS} concept heads edit own_outcome sets top_k share negative_control minimum_effect "
+    f"minimum_attention require_verdicts {TEMPLATE} {LOADING} {WORKERS} shard top_n out dry_run json quiet",
     sets=False,
 )
 def sweep(job: Job, sweeping: Sweeping, sets: Sets, control: NegativeControl, judging: Judging, listed: Listed) -> None:
@@ -51,6 +51,7 @@ def sweep(job: Job, sweeping: Sweeping, sets: Sets, control: NegativeControl, ju
     if judging.require_verdicts:
         require_verdicts(profile, job.settings.concepts)
     _check(sweeping.edits)
+    job.refuse_outcomes_of_text("by a sweep, which writes none: headscope ablate and headscope run do")
     criteria = criteria_of(judging)
     study = job.study(profile)
     request: dict[str, Any] = {"heads": str(study.model.head_set(sweeping.heads)), "edits": sweeping.edits}

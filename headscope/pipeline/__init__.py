@@ -31,7 +31,7 @@ from headscope.runs.shards import PartDone
 from headscope.settings import Keeping
 from headscope.study import Study
 from headscope.verbs.budget import BUDGETS, choose_budget, why_no_gradients
-from headscope.verbs.continuations import check_texts_fit, sampling_of
+from headscope.verbs.continuations import check_own_of_texts, check_texts_fit, sampling_of
 from headscope.verbs.effect_rows import DECIDING_EDIT
 from headscope.verbs.run_folder import begin_run
 from headscope.verbs.run_plan import RunPlan
@@ -138,5 +138,6 @@ def _check(study: Study, request: RunRequest) -> str | None:
     check_language(*request.languages)
     check_texts_fit(study, request.writing.max_tokens)
     check_share(request.share)
+    check_own_of_texts(study)
     load_sentiment(request.writing.sentiment)  # a scorer that is not there stops the run here, not hours later
     return no_gradients

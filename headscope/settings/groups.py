@@ -67,9 +67,13 @@ class StudySettings:
     outcomes: Annotated[
         Sequence[str],
         Option(
-            "names of registered outcomes of one's own that are measured too (``headscope.outcome``)", came_later=True
+            "What is measured beside headscope's own; repeatable: 'refusal', regex:PATTERN, classifier:MODEL#LABEL, or "
+            "code of your own, FILE.py:NAME or MODULE:NAME. NAME=regex:... gives a name.",
+            MEASURE, "--outcome", metavar="OUTCOME", name="own_outcome", typed=NAMES, came_later=True,
+            python="what is measured beside headscope's own: names of registered outcomes (``headscope.outcome``), "
+            "'refusal', 'regex:PATTERN', 'classifier:MODEL#LABEL', 'FILE.py:NAME', 'MODULE:NAME'",
         ),
-    ] = ()
+    ] = ()  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -172,6 +172,14 @@ TABLES: dict[str, Table] = {
             "concept prompt_id sample heads edit direction source_id",
         ),
         _table(
+            "sampling",
+            "how far sampling moves each effect on written text, and how many samples would do",
+            "concept heads role k edit scope outcome unit n_samples sampling_sd template_se samples_needed n_prompts "
+            "n_templates note",
+            "concept heads role k edit scope outcome",
+            shown="concept heads edit outcome n_samples sampling_sd template_se samples_needed note",
+        ),
+        _table(
             "nulls",
             "sets beside random disjoint sets",
             "concept heads k outcome estimate percentile floor n_random layer_matched note",

@@ -23,6 +23,7 @@ from headscope.study import Study
 from headscope.terms import REQUESTED
 from headscope.verbs.continuations import (
     generated_blocks,
+    noise_of_sampling,
     open_end,
     sampling_of,
     scorer_of,
@@ -45,7 +46,7 @@ from headscope.verbs.result import Result
 
 @dataclass(frozen=True, repr=False)
 class AblationResult(Result):
-    """``tables``: effects, assay and, where texts were written, texts.
+    """``tables``: effects, assay and, where texts were written, texts and sampling.
 
     Attributes:
         blocks: what ``effects`` was made of, so that several ablations can be tested as one family.
@@ -86,8 +87,9 @@ def ablate(
     tables = assay_tables(study, outcomes)
     record: dict[str, Any] = facts_of(study, outcomes) | {"heads": str(chosen), "edits": kinds}
     if writing is not None and scorer is not None:
-        blocks_of_texts, tables["texts"], facts = _texts(study, edited, writing, scorer)
+        blocks_of_texts, tables_of_texts, facts = _texts(study, edited, writing, scorer)
         blocks += blocks_of_texts
+        tables |= tables_of_texts
         record["n_batches_halved"] += facts.pop("n_halved")
         record["warnings"] += open_end(study)
         record |= facts
@@ -111,8 +113,8 @@ def _scorer(study: Study, writing: Writing) -> SentimentScorer:
 
 def _texts(
     study: Study, edited: Sequence[Edited], writing: Writing, scorer: SentimentScorer
-) -> tuple[list[EffectBlock], pd.DataFrame, dict[str, Any]]:
-    """Blocks of every score, the ``texts`` table, and facts of the writing."""
+) -> tuple[list[EffectBlock], dict[str, pd.DataFrame], dict[str, Any]]:
+    """Blocks of every score, the tables ``texts`` and ``sampling``, and facts of the writing."""
     sampling = sampling_of(study, writing)
     written = write_texts(study, edited, sampling, scorer, writing.keyword_counting)
     counted = tuple(name for name, one in study.profile.concepts.items() if not one.is_task)
@@ -125,7 +127,11 @@ def _texts(
         "n_halved": written.n_halved,
     }
     blocks = generated_blocks(study, edited, written, writing.scope)
-    return blocks, texts_table(study, [edit.arm for edit in edited], written), facts
+    tables = {
+        "texts": texts_table(study, [edit.arm for edit in edited], written),
+        "sampling": noise_of_sampling(study, edited, written, sampling),
+    }
+    return blocks, tables, facts
 
 
 def _kind(kind: str, value_bias: str) -> str:

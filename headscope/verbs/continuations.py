@@ -1,12 +1,13 @@
 """What the model says with and without a set of heads: texts of both arms, scored, with the effect of each edit.
 
 For each prompt both arms are written from the same random numbers, scored on the continuation alone, averaged over
-samples, and compared prompt by prompt: words of each concept's lexicon, sentiment, and distinct-2 (repetition).
+samples, and compared prompt by prompt: words of each concept's lexicon, sentiment, distinct-2 (repetition), and the
+outcomes of text that were asked for. How far sampling moves each effect is counted from the samples of a prompt.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,16 +16,19 @@ import numpy.typing as npt
 import pandas as pd
 
 from headscope.chat import Chat
+from headscope.errors import RequestError
 from headscope.measure.edits import Arm, ArmValues
 from headscope.measure.generation import TextPasses, check_room
 from headscope.measure.outcomes import Outcome
 from headscope.measure.outcomes.keywords import PREFIXES, keyword_outcomes
+from headscope.measure.outcomes.own_code import scores_of_texts
 from headscope.measure.outcomes.repetition import DISTINCT_2
 from headscope.measure.outcomes.sentiment import SentimentScorer, load_sentiment
 from headscope.measure.sampling import Sampling, stop_ids
 from headscope.settings import Writing
 from headscope.stages import Stage
 from headscope.stats import EffectBlock
+from headscope.stats.sampling_noise import SampledBlock, sampling_table
 from headscope.study import Study
 from headscope.verbs.effect_rows import Edited
 from headscope.vocabulary import shown_token
@@ -72,9 +76,27 @@ def check_texts_fit(study: Study, max_tokens: int, *, controls: bool = False) ->
     check_room(study.model, lengths, max_tokens)
 
 
+def own_of_texts(study: Study) -> list[Outcome]:
+    """The outcomes of text that were asked for beside headscope's own."""
+    return [one for one in study.own_outcomes if one.read_at == "text"]
+
+
+def check_own_of_texts(study: Study) -> None:
+    """Try the outcomes of text that were asked for on a made-up text and an empty one, before any work is done.
+
+    Raises:
+        RequestError: one of them cannot score these.
+    """
+    for prompt in study.prompts[:1]:
+        before = study.encoder.encode(prompt.text, name=f"prompt {prompt.id}").text
+        for one in own_of_texts(study):
+            scores_of_texts(one, [" It goes on, and ends here.", ""], [before, before])
+
+
 def scorer_of(study: Study, writing: Writing, *, controls: bool = False) -> SentimentScorer:
-    """Who scores texts, once it is known that they can be written as asked."""
+    """Who scores texts, once it is known that they can be written and scored as asked."""
     sampling_of(study, writing)
+    check_own_of_texts(study)
     scorer = load_sentiment(writing.sentiment)
     check_texts_fit(study, writing.max_tokens, controls=controls)
     return scorer
@@ -121,48 +143,92 @@ def continued(
         ]
         for of_arm in ids
     ]
-    outcomes = text_outcomes(study, scorer, keyword_counting)
+    headscopes, own = text_outcomes(study, scorer, keyword_counting), own_of_texts(study)
     shape = len(arms), len(prompts), sampling.samples
     flat = [text for of_arm in texts for samples in of_arm for text in samples]
     before = [prompt.tokens.text for _ in arms for prompt in prompts for _ in range(sampling.samples)]
-    scores = {one.name: one.of_texts(flat, before).reshape(shape) for one in outcomes}
-    return Written(rows, texts, outcomes, scores, sum(halvings))
+    scores = {one.name: one.of_texts(flat, before).reshape(shape) for one in headscopes}
+    scores |= {one.name: _some(one, scores_of_texts(one, flat, before)).reshape(shape) for one in own}
+    return Written(rows, texts, [*headscopes, *own], scores, sum(halvings))
 
 
 def text_outcomes(study: Study, scorer: SentimentScorer, keyword_counting: str) -> list[Outcome]:
-    """All that is measured of written text."""
-    own = [one for one in study.own_outcomes if one.read_at == "text"]
+    """All that headscope measures of written text, whatever else is asked for."""
     counts = keyword_outcomes(study.profile, "phase6") if keyword_counting == "phase6" else ()
-    return [*keyword_outcomes(study.profile, "continuation"), scorer.outcome, DISTINCT_2, *counts, *own]
+    return [*keyword_outcomes(study.profile, "continuation"), scorer.outcome, DISTINCT_2, *counts]
+
+
+def _some(outcome: Outcome, values: FloatArray) -> FloatArray:
+    """The values, if there is one."""
+    if np.isnan(values).all():
+        raise RequestError(
+            f'outcome "{outcome.name}" gives no number for any text',
+            expected="a number for each text that has one, NaN for the others",
+            got=f"NaN for each of {len(values)} texts",
+        )
+    return values
+
+
+@dataclass(frozen=True)
+class _Compared:
+    """One outcome of the edits of one kind, on one concept's prompts: edited arms and prompts by their indices."""
+
+    outcome: Outcome
+    kind: str
+    arms: list[int]
+    concept: str
+    prompts: list[int]
+
+
+def _compared(study: Study, edits: Sequence[Edited], written: Written) -> Iterator[_Compared]:
+    concept_of = [study.layouts[i].concept for i in written.rows]
+    for outcome in written.outcomes:
+        for kind in dict.fromkeys(edit.arm.kind for edit in edits):
+            arms = [a for a, edit in enumerate(edits, start=1) if edit.arm.kind == kind]
+            for name in study.names:
+                prompts = [p for p, concept in enumerate(concept_of) if concept == name]
+                yield _Compared(outcome, kind, arms, name, prompts)
 
 
 def generated_blocks(study: Study, edits: Sequence[Edited], written: Written, scope: str) -> list[EffectBlock]:
     """Blocks for ``stats.effects_table``: every score of every edit, for each concept's prompts; all exploratory."""
     blocks: list[EffectBlock] = []
-    concept_of = [study.layouts[i].concept for i in written.rows]
-    for outcome in written.outcomes:
-        per_prompt = written.scores[outcome.name].mean(axis=2)
-        for kind in dict.fromkeys(edit.arm.kind for edit in edits):
-            chosen = [a for a, edit in enumerate(edits, start=1) if edit.arm.kind == kind]
-            tests = [edits[a - 1].test() for a in chosen]
-            for name in study.names:
-                mine = [p for p, concept in enumerate(concept_of) if concept == name]
-                blocks.append(
-                    EffectBlock(
-                        name,
-                        outcome.name,
-                        outcome.unit,
-                        kind,
-                        scope,
-                        tests,
-                        per_prompt[0, mine],
-                        per_prompt[np.ix_(chosen, mine)].T,
-                        study.labels_of([written.rows[p] for p in mine]),
-                        family=f"generation/{outcome.name}/{kind}",
-                        scale=outcome.scale,
-                    )
-                )
+    for one in _compared(study, edits, written):
+        per_prompt, outcome = written.scores[one.outcome.name].mean(axis=2), one.outcome
+        blocks.append(
+            EffectBlock(
+                one.concept,
+                outcome.name,
+                outcome.unit,
+                one.kind,
+                scope,
+                [edits[a - 1].test() for a in one.arms],
+                per_prompt[0, one.prompts],
+                per_prompt[np.ix_(one.arms, one.prompts)].T,
+                study.labels_of([written.rows[p] for p in one.prompts]),
+                family=f"generation/{outcome.name}/{one.kind}",
+                scale=outcome.scale,
+            )
+        )
     return blocks
+
+
+def noise_of_sampling(study: Study, edits: Sequence[Edited], written: Written, sampling: Sampling) -> pd.DataFrame:
+    """The ``sampling`` table: how far sampling moves each effect on written text, and how many samples would do."""
+    blocks: list[SampledBlock] = []
+    for one in _compared(study, edits, written):
+        scores = written.scores[one.outcome.name]
+        changes = scores[np.ix_(one.arms, one.prompts)] - scores[0, one.prompts]
+        about = {"concept": one.concept, "edit": one.kind, "scope": sampling.scope, "outcome": one.outcome.name}
+        blocks.append(
+            SampledBlock(
+                [edits[a - 1].test() | about | {"unit": one.outcome.unit} for a in one.arms],
+                changes.transpose(1, 0, 2),
+                study.labels_of([written.rows[p] for p in one.prompts]),
+                greedy=sampling.greedy,
+            )
+        )
+    return sampling_table(blocks)
 
 
 def texts_table(

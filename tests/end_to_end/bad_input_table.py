@@ -115,6 +115,15 @@ OPTIONS: list[tuple[str, tuple[str, ...]]] = [
     (f"{ABLATE} --value-bias drop", ('value bias "drop" does not exist', "zero, keep")),
     (f"{ABLATE} --scope prompt", ("scope cannot be prompt", "all or generated")),
     (f"{ABLATE} --keyword-counting all", ('keyword counting "all" does not exist',)),
+    (f"{ABLATE} --outcome politeness", ('outcome "politeness" is not registered', "refusal", "politeness.py:NAME")),
+    (f"{ABLATE} --outcome 'regex:(a'", ("a pattern does not compile", "(a", "character 0")),
+    (f"{ABLATE} --outcome gone.py:x", ('there is no file "gone.py"',)),
+    (f"{ABLATE} --outcome gone_outcomes:x", ('there is no module "gone_outcomes"', "FILE.py:NAME")),
+    (f"{ABLATE} --outcome 'kl_b=regex:a'", ('cannot be named "kl_b"', "small letters")),
+    (f"{ABLATE} --outcome classifier:./gone#pos", ('the classifier "./gone" cannot be loaded',)),
+    ("run --model demo --outcome refusal --outcome refusal", ("outcomes must be named once each",)),
+    ("run --model demo --outcome a=regex:b --outcome a=regex:c", ('two outcomes have the name "a"',)),
+    ("patch --model demo --heads 0:0 --outcome nobody", ('outcome "nobody" is not registered',)),
     ("rank nowhere --by size", ('order "size" does not exist', "screen, effect")),
     ("patch --model demo --concept joy", ('concept "joy"',)),
     ("patch --model demo --direction up", ('direction "up" does not exist', "both, sufficiency, necessity")),
@@ -134,6 +143,10 @@ OPTIONS: list[tuple[str, tuple[str, ...]]] = [
     (f"{ABLATE} --no-generate --stop-token . --greedy", ("--greedy, --stop-token are not used",)),
     (f"{ABLATE} --greedy --temperature 0.5", ("--temperature is not used with --greedy",)),
     (f"{ABLATE} --edit mean --value-bias keep", ("--value-bias is not used without --edit zero",)),
+    (f"{ABLATE} --no-generate --outcome refusal", ("--outcome refusal is of text", "with --no-generate")),
+    ("sweep --model demo --outcome refusal", ("--outcome refusal is of text", "by a sweep", "headscope ablate")),
+    ("patch --model demo --outcome refusal", ("--outcome refusal is of text", "each head is patched alone")),
+    ("patch --model demo --heads 0:0 --what v --outcome refusal", ("--outcome refusal is of text", "fixed text only")),
     ("patch --model demo --max-tokens 5", ("--max-tokens is not used where each head is patched alone",)),
     ("patch --model demo --heads 0:0,0:1 --each --n-random 5", ("--n-random is not used where each head",)),
     ("patch --model demo --heads 0:0 --what v --samples 2", ("--samples is not used", "fixed text only")),
@@ -322,6 +335,14 @@ RUNS: list[tuple[str, dict[str, bytes | None], tuple[str, ...]]] = [
     ),
     ("run --model demo --prompts anger=m.txt --text-column a", {"m.txt": GOOD_TEXT}, ("file has no columns",)),
     ("attribute --model demo --data-dir d", {"d": None}, ('"gratitude"', "gratitude_prompts.tsv")),
+    # each file its own name: this process keeps what it imported
+    ("run --model demo --outcome tone_a.py:x", {"tone_a.py": b"y = 1\nx = y / 0\n"}, ("ZeroDivisionError", "line 2")),
+    (f"{ABLATE} --outcome tone_b.py:x", {"tone_b.py": b"x = 1\n"}, ("names no outcome", "int")),
+    (
+        f"{ABLATE} --outcome tone_c.py:x",
+        {"tone_c.py": b"def x(texts, prompts):\n    return 1\n"},
+        ('outcome "x" must give one number for each text', "2 numbers"),
+    ),
 ]
 
 SCORE = {

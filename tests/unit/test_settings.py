@@ -19,6 +19,7 @@ from headscope.cli import ablate, attribute, main, patch, run, screen, sweep
 from headscope.cli.commands import OFFERED, command
 from headscope.errors import RequestError
 from headscope.measure.edit_kinds import EDIT_KINDS
+from headscope.measure.outcomes import Outcome
 from headscope.measure.outcomes.keywords import KEYWORD_COUNTING
 from headscope.runs.folder import RESUME, Run
 from headscope.runs.manifest import Request
@@ -30,11 +31,11 @@ from headscope.verbs.patch_pairs import ALIGNMENTS, DIRECTIONS
 from headscope.verbs.screen import QUERIES
 
 COMMANDS = {
-    "run": (run.run, "--negative-control --max-tokens 2"),
+    "run": (run.run, "--negative-control --max-tokens 2 --outcome refusal"),
     "screen": (screen.screen, ""),
-    "ablate": (ablate.ablate, "--heads 0:0"),
-    "sweep": (sweep.sweep, "--negative-control --sets --top-n 5"),
-    "patch": (patch.patch, "--heads 0:0"),
+    "ablate": (ablate.ablate, "--heads 0:0 --outcome refusal"),
+    "sweep": (sweep.sweep, "--negative-control --sets --top-n 5 --outcome first_logit"),
+    "patch": (patch.patch, "--heads 0:0 --outcome refusal"),
     "attribute": (attribute.attribute, ""),
 }
 
@@ -123,6 +124,8 @@ def test_every_option_is_in_the_request_or_declared_not_to_be(
         raise RequestError("seen")
 
     monkeypatch.setattr(Run, "create", create)
+    own = Outcome("first_logit", "nats", lambda logits, _: logits[:, 0])
+    monkeypatch.setattr("headscope.measure.outcomes.choosing.REGISTERED", {own.name: own})
     monkeypatch.chdir(tmp_path)
     function, words = COMMANDS[verb]
     with pytest.raises(SystemExit):

@@ -1,4 +1,4 @@
-"""What is measured: one outcome a file; ``outcome`` registers one's own."""
+"""What is measured: one outcome a file; ``outcome`` registers one's own, ``chosen_outcomes`` finds those asked for."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 from headscope.measure.lexicons import ConceptTokens
 from headscope.measure.outcomes.answers import answer_outcomes
+from headscope.measure.outcomes.choosing import chosen_outcomes
 from headscope.measure.outcomes.divergence import KL
 from headscope.measure.outcomes.log_odds import LogOdds, lexicon_outcomes, log_odds_name
-from headscope.measure.outcomes.outcome import Outcome, chosen_outcomes, outcome
+from headscope.measure.outcomes.outcome import Outcome, outcome
 from headscope.measure.outcomes.perplexity import PERPLEXITY
 from headscope.terms import PRIMARY
 

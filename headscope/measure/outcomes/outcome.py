@@ -166,11 +166,7 @@ def outcome(
     Raises:
         RequestError: the name is not made of small letters, digits and _, or begins like one of headscope's own.
     """
-    if re.fullmatch(r"[a-z][a-z0-9_]*", name) is None or name.startswith(_RESERVED):
-        raise RequestError(
-            f'an outcome cannot be named "{name}"',
-            expected="small letters, digits and _, and none of headscope's own: " + ", ".join(_RESERVED),
-        )
+    check_name(name)
     for what, value, known in (("read_at", read_at, READ_AT), ("scale", scale, SCALES)):
         if value not in known:
             raise RequestError(f'{what} "{value}" does not exist', expected=", ".join(known), where=f"outcome {name}")
@@ -192,22 +188,13 @@ def outcome(
     return register
 
 
-def chosen_outcomes(names: Sequence[str]) -> list[Outcome]:
-    """The registered outcomes of these names, each once, in their order.
-
-    Raises:
-        RequestError: one is not registered, or stands twice.
-    """
-    if len(set(names)) < len(names):
-        raise RequestError("outcomes must be named once each", got=", ".join(names))
-    for name in names:
-        if name not in REGISTERED:
-            raise RequestError(
-                f'outcome "{name}" is not registered',
-                expected=", ".join(REGISTERED) or "an outcome registered before",
-                fix="import the module that registers it: a function under @headscope.outcome(name, unit=...)",
-            )
-    return [REGISTERED[name] for name in names]
+def check_name(name: str) -> None:
+    """Raise RequestError where an outcome of one's own cannot have this name."""
+    if re.fullmatch(r"[a-z][a-z0-9_]*", name) is None or name.startswith(_RESERVED):
+        raise RequestError(
+            f'an outcome cannot be named "{name}"',
+            expected="small letters, digits and _, and none of headscope's own: " + ", ".join(_RESERVED),
+        )
 
 
 def summed_by_row(
