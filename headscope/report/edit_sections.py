@@ -28,13 +28,27 @@ def ablation(run: RunReport) -> Iterator[Block]:
         ]
         yield Table(("setting", "value"), rows, numeric=False)
     readouts = words.listed(list(map(code, facts.readouts)), by="items")
-    same = words("ablation.same_numbers")
+    same = words.sentences(words("ablation.same_numbers"), _noise_of_sampling(run))
     yield Text(words("ablation.readouts", readouts=readouts) + f"\n{same}" if readouts else same)
     for at, one in enumerate(run.sets, start=2):
         yield Heading(f"{run.numbers['ablation']}.{at} {run.teller.set_title(one)}")
         yield cells.comparison_table(one, run.teller)
         if one.primary:
             yield run.say("ablation.rests_on", prompts=one.primary.n_prompts, templates=one.primary.n_templates)
+
+
+def _noise_of_sampling(run: RunReport) -> str:
+    """Whether the samples were enough for the effects on text; empty where nothing is known of it."""
+    noise, words = run.tables.get("sampling"), run.words
+    if noise is None:
+        return ""
+    n_samples, needed = noise["n_samples"].max(), noise["samples_needed"]
+    if noise["sampling_sd"].isna().all():
+        return words("ablation.noise_unknown")
+    if (noise["sampling_sd"].fillna(0) == 0).all():
+        return words("ablation.noise_none")
+    enough = int((needed <= n_samples).sum())
+    return words("ablation.noise", samples=int(n_samples), enough=enough, of=len(noise))
 
 
 def joint(run: RunReport) -> Iterator[Block]:
