@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -38,6 +39,10 @@ def other_tokenizer(folder: Path) -> None:
 
 def other_eos(folder: Path) -> None:
     change(folder / "generation_config.json", eos_token_id=[0, 5])
+
+
+def find_the(text: str) -> int:
+    return len(re.findall(r"\bthe\b", text))
 
 
 def nothing(_: Path) -> None:
@@ -132,3 +137,33 @@ def test_special_tokens_typed_in_prompts_are_told_once_a_class(headscope: Headsc
         assert told[0].startswith("7 prompts of anger hold special tokens")
         assert "anger-001 (<|endoftext|>)" in told[0]
         assert told[0].endswith("and 2 more")
+
+
+def test_an_outcome_of_ones_own_file_is_measured_and_a_changed_word_in_it_is_another_request(
+    small_profile: Path, headscope: Headscope
+) -> None:
+    code = "WORDS = ('the', 'a')\n\n\ndef n_articles(texts, prompts):\n    return [count(text) for text in texts]\n\n\n"
+    code += "def count(text):\n    return sum(word in WORDS for word in text.split())\n"
+    Path("words_of_mine.py").write_text(code)
+    asked = (*WRITE, "--model", "demo", "--profile", small_profile, "--out", "run", "--json", "--samples", "2")
+    own = ("--outcome", "words_of_mine.py:n_articles", "--outcome", "the=regex:\\bthe\\b")
+    ended = headscope(*asked, *own)
+    assert ended.code == 0, ended.err
+    run, template = Run.open("run"), {one.id: one.template for one in load_profile(str(small_profile)).prompts}
+    texts, effects = run.table("texts"), run.table("effects")
+    counts = {"n_articles": lambda text: sum(word in ("the", "a") for word in text.split()), "the": find_the}
+    for name, count in counts.items():
+        [row] = effects[(effects["outcome"] == name) & (effects["edit"] == "mean")].to_dict("records")
+        values = texts.loc[texts["edit"] == "mean", "baseline_text"].map(count)
+        of_templates = values.groupby(texts["prompt_id"].map(template)).mean()  # each prompt has as many samples
+        assert row["baseline_mean"] == pytest.approx(of_templates.mean())
+    asked_of: Any = run.manifest.request.options["outcomes"]
+    assert [one["name"] for one in asked_of] == ["n_articles", "the"]
+    assert asked_of[1]["source"] == {"pattern": "\\bthe\\b"}
+    assert run.manifest.request_sources["own_outcome"] == "command line"
+    again = headscope(*asked, *own)
+    assert again.code == 0
+    Path("words_of_mine.py").write_text(code.replace("'a'", "'an'"))
+    other = headscope(*asked, *own)
+    assert other.code == 2
+    assert "another request" in other.err

@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 
 from headscope.errors import HeadscopeError, RequestError
+from headscope.measure.fingerprints import source_fingerprint
 from headscope.measure.outcomes.outcome import REGISTERED, FloatArray, Outcome, outcome
 from headscope.models.others_errors import first_line
 from headscope.profiles.files import expanded
@@ -47,7 +48,9 @@ def outcome_of_code(asked: str, forms: str) -> Outcome:
     one = _named(module, name, asked)
     source = inspect.getsourcefile(module)
     whole = b"" if source is None else Path(source).read_bytes()
-    both = hashlib.sha256(f"{one.rests_on} {hashlib.sha256(whole).hexdigest()}".encode()).hexdigest()
+    # Of the function itself, not of what it was registered with: that may be this fingerprint already.
+    function = source_fingerprint(f"outcome {one.name}", one.value)
+    both = hashlib.sha256(f"{function} {hashlib.sha256(whole).hexdigest()}".encode()).hexdigest()
     return replace(one, rests_on=both)
 
 
@@ -119,10 +122,17 @@ def _look_in(folder: Path) -> None:
 
 
 def _imported(name: str, file: str | None, before: ModuleType | None) -> ModuleType:
-    """The module ``name``; one that was imported ``before`` is run again, because its file may have changed."""
+    """The module ``name``; one that was imported ``before`` is run again, because its file may have changed.
+
+    What it held and registered before is forgotten: a function may be another now, or gone.
+    """
+    if before is not None:
+        del sys.modules[name]
+        for registered in [one.name for one in REGISTERED.values() if _is_of(one, before)]:
+            del REGISTERED[registered]
     writes_bytecode, sys.dont_write_bytecode = not sys.dont_write_bytecode, True  # nothing is written beside the file
     try:
-        return importlib.import_module(name) if before is None else importlib.reload(before)
+        return importlib.import_module(name)
     except HeadscopeError:  # of the decorator, whose own words say it best
         raise
     except ModuleNotFoundError as error:
@@ -145,7 +155,7 @@ def _imported(name: str, file: str | None, before: ModuleType | None) -> ModuleT
 
 def _named(module: ModuleType, name: str, asked: str) -> Outcome:
     found: Any = getattr(module, name, None)
-    mine = {one.name: one for one in REGISTERED.values() if getattr(one.value, "__module__", "") == module.__name__}
+    mine = {one.name: one for one in REGISTERED.values() if _is_of(one, module)}
     for one in mine.values():
         if one.value is found:
             return one
@@ -161,6 +171,10 @@ def _named(module: ModuleType, name: str, asked: str) -> Outcome:
         got="nothing of that name" if found is None else type(found).__name__,
         where=inspect.getsourcefile(module) or module.__name__,
     )
+
+
+def _is_of(one: Outcome, module: ModuleType) -> bool:
+    return getattr(one.value, "__module__", "") == module.__name__
 
 
 def _of_function(function: FunctionType, name: str, asked: str) -> Outcome:

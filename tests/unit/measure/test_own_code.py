@@ -83,6 +83,22 @@ def test_nothing_is_imported_that_was_not_named(folder: Path) -> None:
     assert "other_outcomes" not in sys.modules
 
 
+@pytest.mark.parametrize("asked", ["some_outcomes.py:n_commas", "some_outcomes:n_commas", "some_outcomes.py:n_vowels"])
+def test_the_same_file_again_is_the_same_request(asked: str) -> None:
+    assert len({str(one(asked).rests_on) for _ in range(3)}) == 1
+
+
+def test_a_changed_function_without_a_decorator_is_the_new_one(folder: Path) -> None:
+    first = one("some_outcomes.py:n_commas")
+    (folder / "some_outcomes.py").write_text(FILE.replace('","', '";"'))
+    second = one("some_outcomes.py:n_commas")
+    assert second.of_texts(["a, b; c; d"], [""]).tolist() == [2]
+    assert first.rests_on != second.rests_on
+    (folder / "some_outcomes.py").write_text("NOTHING = 1\n")
+    with pytest.raises(RequestError, match="nothing of that name"):
+        one("some_outcomes.py:n_commas")
+
+
 def test_a_changed_file_is_run_again_and_is_another_request(folder: Path) -> None:
     first = one("some_outcomes.py:n_vowels")
     (folder / "some_outcomes.py").write_text(FILE.replace("aeiou", "aeiop"))
