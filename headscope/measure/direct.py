@@ -32,7 +32,7 @@ from headscope.measure.logit_places import LogitPlaces
 from headscope.measure.memory import in_halves
 from headscope.measure.outcomes import Outcome
 from headscope.measure.outcomes.outcome import groups_of
-from headscope.measure.outcomes.parted import Parted, Words, words_of
+from headscope.measure.outcomes.parted import Group, Words, words_of
 from headscope.measure.protocols import Progress, Result, Work, here, told
 from headscope.models.batches import batch_of
 from headscope.models.head_model import HeadModel
@@ -157,22 +157,17 @@ class _Passes:
         for readout, concept, index in groups_of(places):
             words = [self.words[concept](places.layouts[p], readout) for p in places.prompts[index]]
             known = np.flatnonzero([one is not None for one in words])
-            if not readout:
-                self._leave_out(found, places.prompts[index[[one is None for one in words]]])
+            if not readout:  # prompts whose outcome is no difference of logits at one place have no scores
+                for values in found.values():
+                    values[places.prompts[index[[one is None for one in words]]]] = np.nan
             if not known.size:
                 continue
-            group = _Group.of([one for one in words if one is not None], index[known], places.prompts[index[known]])
+            group = Group.of([one for one in words if one is not None], index[known], places.prompts[index[known]])
             share = 1.0 / (1 if prompts[0].answers else max(len(one.sequences) for one in self.prompts))
             scores = _GroupScores(self.model, self.residual, states_at, logits, group, share)
             error = max(error, scores.contributions(found))
             scores.effects(found["effect"], prompts, self.states)
         return found, error
-
-    @staticmethod
-    def _leave_out(found: dict[str, FloatArray], prompts: IntArray) -> None:
-        """Prompts whose outcome is no difference of logits at one place have no scores."""
-        for values in found.values():
-            values[prompts] = np.nan
 
 
 def _nothing(model: HeadModel, n: int) -> dict[str, FloatArray]:
@@ -236,40 +231,11 @@ def _read(
     return states, logits.double(), places
 
 
-@dataclass(frozen=True)
-class _Group:
-    """Places of one readout and concept: n of them, and the prompt of each.
-
-    Attributes:
-        ids: the words that are parted at any of them.
-        words: [n or 1, n_ids] which of them each place weighs for.
-        controls: [n or 1, n_ids] and which against.
-    """
-
-    ids: list[int]
-    words: Tensor
-    controls: Tensor
-    places: Tensor
-    owners: IntArray
-
-    @classmethod
-    def of(cls, parted: Sequence[Parted], places: IntArray, owners: IntArray) -> _Group:
-        """``parted``: of each place the words for and against; where all are the same, one row stands for all."""
-        rows = parted[:1] if all(one == parted[0] for one in parted) else parted
-        ids = list(dict.fromkeys(token for one in rows for side in one for token in side))
-        column = {token: i for i, token in enumerate(ids)}
-        sides = torch.zeros(2, len(rows), len(ids), dtype=torch.bool)
-        for r, one in enumerate(rows):
-            for side in (0, 1):
-                sides[side, r, [column[token] for token in one[side]]] = True
-        return cls(ids, sides[0], sides[1], torch.from_numpy(places), owners)
-
-
 class _GroupScores:
     """The scores of a group."""
 
     def __init__(
-        self, model: HeadModel, residual: Residual, states: _StatesAt, logits: Tensor, group: _Group, share: float
+        self, model: HeadModel, residual: Residual, states: _StatesAt, logits: Tensor, group: Group, share: float
     ) -> None:
         self._model, self._residual, self._states, self._share = model, residual, states, share
         self._places, self._owners = group.places.to(model.device), group.owners

@@ -32,13 +32,14 @@ from torch import Tensor
 
 from headscope.errors import RequestError, WorkError
 from headscope.measure.edits import ControlStates
+from headscope.measure.gradient_memory import gradient_batch_tokens
 from headscope.measure.layout import PromptLayout, same_layout
 from headscope.measure.logit_places import LogitPlaces
 from headscope.measure.memory import in_halves
 from headscope.measure.outcomes.outcome import Outcome, check_differentiable, summed_by_row
 from headscope.measure.protocols import Progress, Result, Work, here, told
 from headscope.measure.quadrature import has_sum, radau
-from headscope.models.anatomy import matrix_shapes, probe_ids, vocabulary_size
+from headscope.models.anatomy import probe_ids
 from headscope.models.batches import Batch, batch_of
 from headscope.models.editing import LayerEdit, editing, watching_z
 from headscope.models.head_model import HeadModel
@@ -48,12 +49,7 @@ from headscope.tokens import plan_batches
 FloatArray = npt.NDArray[np.float64]
 ByLayer = Mapping[int, Tensor]
 
-GRADIENT_BYTES = 2**30
-"""Most bytes that one batch may keep for its backward pass, by ``bytes_per_token``."""
-
 _BY_HEAD = ("zero", "mean", "matched", "integrated")
-
-_COPIES = 3  # of a layer's inputs and outputs that autograd keeps: as they are, normed, and inside the activation
 
 
 @dataclass(frozen=True)
@@ -339,23 +335,3 @@ def _checked(model: HeadModel, gradient: Tensor | None) -> Tensor:
             fix="half precision overflows on the way back: load the model with --dtype float32 (or bfloat16)",
         )
     return gradient
-
-
-def gradient_batch_tokens(model: HeadModel, prompts: Sequence[PromptLayout], batch_tokens: int) -> int:
-    """Most tokens of a batch whose backward pass keeps at most ``GRADIENT_BYTES``, and at most ``batch_tokens``."""
-    rows = [row for prompt in prompts for row in prompt.rows]
-    lengths, n_ends = [len(row) for row in rows], max(len(row.paths) for row in rows)
-    by_memory = GRADIENT_BYTES // bytes_per_token(model, max(lengths), n_ends / min(lengths))
-    return max(1, min(batch_tokens, by_memory))
-
-
-def bytes_per_token(model: HeadModel, longest: int, ends_per_token: float) -> int:
-    """About what one token keeps for a backward pass: inputs and outputs of every matrix, attention rows, its logits.
-
-    An estimate from the request alone (never from free memory), so that the batches, and with them the bits, are
-    the same wherever it is asked.
-    """
-    widths = sum(map(sum, matrix_shapes(model.hf)))
-    rows = sum(model.heads_per_layer) * longest
-    logits = int(4 * _COPIES * vocabulary_size(model.hf) * ends_per_token)
-    return model.dtype.itemsize * _COPIES * (widths + rows) + logits

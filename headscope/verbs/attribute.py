@@ -23,7 +23,8 @@ import xarray as xr
 from headscope.errors import ModelError, RequestError
 from headscope.heads import Head, HeadSet, every_head
 from headscope.measure.direct import DirectScores, measure_direct
-from headscope.measure.gradients import FastScores, GradientPasses, check_gradients, gradient_batch_tokens
+from headscope.measure.gradient_memory import gradient_batch_tokens
+from headscope.measure.gradients import FastScores, GradientPasses, check_gradients
 from headscope.measure.layout import PromptLayout
 from headscope.measure.quadrature import has_sum
 from headscope.models.head_model import HeadModel

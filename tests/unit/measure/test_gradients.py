@@ -11,7 +11,8 @@ from headscope.errors import RequestError, WorkError
 from headscope.heads import Head, HeadSet
 from headscope.measure.edits import Arm
 from headscope.measure.forced import ForcedPasses
-from headscope.measure.gradients import FastScores, GradientPasses, bytes_per_token
+from headscope.measure.gradient_memory import bytes_per_token
+from headscope.measure.gradients import FastScores, GradientPasses
 from headscope.measure.layout import same_layout
 from headscope.measure.logit_places import LogitPlaces
 from headscope.measure.outcomes.outcome import summed_by_row
