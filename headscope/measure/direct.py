@@ -39,7 +39,7 @@ from headscope.models.head_model import HeadModel
 from headscope.models.law_rows import tolerance_of
 from headscope.models.residual import Parts, Residual, attention_writes, find_residual, watching_parts
 from headscope.models.running import logits_at
-from headscope.tokens import IntArray, plan_batches
+from headscope.tokens import plan_batches
 
 FloatArray = npt.NDArray[np.float64]
 
