@@ -79,8 +79,13 @@ def build(draft: Draft, bundled: Callable[[], Profile] | None) -> tuple[Profile,
     if draft.drop_duplicates:
         draft = replace(draft, prompts=_once(draft.prompts, notes))
     prompts, origins = _prompts(draft)
-    if not any(prompt.concept == draft.control for prompt in prompts):
-        prompts += _borrowed_controls(draft, _lender(draft, bundled, "control prompts"), notes)
+    controls = [prompt for prompt in prompts if prompt.concept == draft.control]
+    if not controls:
+        why = "no control prompts given"
+        prompts += _borrowed_controls(draft, _lender(draft, bundled, "control prompts"), notes, why)
+    elif draft.tasks and len({prompt.template or prompt.id for prompt in controls}) == 1:
+        why = "all corrupted prompts are of one template, and edits take their values from others"
+        prompts += _borrowed_controls(draft, _lender(draft, bundled, "control prompts"), notes, why)
     if draft.tasks:
         prompts = completed(prompts)
     concepts = {name: _concept(draft, name, bundled, notes) for name in draft.lexicons}
@@ -204,7 +209,7 @@ def _lender(draft: Draft, bundled: Callable[[], Profile] | None, what: str) -> P
     return lender
 
 
-def _borrowed_controls(draft: Draft, lender: Profile, notes: list[str]) -> list[Prompt]:
+def _borrowed_controls(draft: Draft, lender: Profile, notes: list[str], why: str) -> list[Prompt]:
     words = [word for lexicon in draft.lexicons.values() for word in lexicon.words]
     clean = [prompt for prompt in lender.controls if first_word(prompt.text, words) is None]
     if not clean:
@@ -215,7 +220,7 @@ def _borrowed_controls(draft: Draft, lender: Profile, notes: list[str]) -> list[
         )
     left_out = len(lender.controls) - len(clean)
     notes.append(
-        f"no control prompts given: {len(clean)} neutral prompts of the bundled profile {lender.name} serve, unpaired"
+        f"{why}: {len(clean)} neutral prompts of the bundled profile {lender.name} serve, unpaired"
         + (f" ({left_out} hold a lexicon word and are left out)" if left_out else "")
     )
     return [

@@ -37,6 +37,8 @@ def profile_from_files(files: Mapping[str, str | Path], base: Profile, reading: 
             fix="a concept of your own needs a profile: headscope profiles new FOLDER",
         )
     reading = reading or Reading()
+    # A task's corrupted prompts are read with the answers of their clean partners, and go with them.
+    partners = {prompt.pair for prompt in base.prompts if base.has_tasks and prompt.concept in files}
     prompts: list[tuple[str, RawPrompt]] = []
     notes: list[str] = []
     for name in known:
@@ -49,6 +51,7 @@ def profile_from_files(files: Mapping[str, str | Path], base: Profile, reading: 
             prompts += [
                 (name, _as_row(prompt, base.source, is_control=name == base.control))
                 for prompt in base.prompts_of(name)
+                if prompt.id not in partners
             ]
     controls = {raw.row.id for name, raw in prompts if name == base.control}
     kept: list[tuple[str, RawPrompt]] = []
