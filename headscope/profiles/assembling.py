@@ -2,7 +2,8 @@
 
 1. Each row has its class, and gets an id where it has none. Exact repeats are left out where that is asked for; who
    was paired with one is paired with the prompt it repeats.
-2. A row with a corrupted partner makes two prompts, and tasks are completed (``tasks``).
+2. A conversation becomes one text that knows its messages (``conversations``). A row with a corrupted partner makes two
+   prompts, and tasks are completed (``tasks``).
 3. A concept prompt without a span gets the first whole word of its concept's lexicon, unless it is marked implicit.
 4. What the profile leaves open comes from the bundled profile, and a warning says so: control prompts, control
    words, readouts.
@@ -20,8 +21,9 @@ from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from headscope.errors import ProfileError
+from headscope.profiles.conversations import lexicon_span, said, span_of, spans_of
 from headscope.profiles.formats import RawPrompt
-from headscope.profiles.tasks import completed, corrupted_of, places_of
+from headscope.profiles.tasks import completed, corrupted_of
 from headscope.profiles.types import Concept, Lexicon, Profile, Prompt
 from headscope.profiles.validation import check
 from headscope.profiles.words import first_word
@@ -123,6 +125,7 @@ def fingerprint(profile: Profile) -> str:
         "prompts": [
             [prompt.id, prompt.text, prompt.concept, prompt.span, prompt.template, prompt.pair, prompt.implicit]
             + ([list(prompt.spans.items()), prompt.answers, prompt.foils] if prompt.spans or prompt.answers else [])
+            + ([[vars(message) for message in prompt.messages]] if prompt.messages else [])
             for prompt in profile.prompts
         ],
         "readouts": profile.readouts,
@@ -133,17 +136,18 @@ def fingerprint(profile: Profile) -> str:
 
 
 def _once(prompts: Sequence[tuple[str, RawPrompt]], notes: list[str]) -> list[tuple[str, RawPrompt]]:
-    kept: dict[tuple[str, str], RawPrompt] = {}
+    kept: dict[tuple[str, object], RawPrompt] = {}
     now_called: dict[str | None, str] = {}
     left_out: Counter[str] = Counter()
     for name, raw in prompts:
-        first = kept.setdefault((name, raw.row.text), raw)
+        key = name, said(raw.row)
+        first = kept.setdefault(key, raw)
         if first is raw:
             continue
         left_out[name] += 1
         if raw.row.id is not None:
             identifier = raw.row.id if first.row.id is None else first.row.id
-            kept[name, raw.row.text] = replace(first, row=first.row.model_copy(update={"id": identifier}))
+            kept[key] = replace(first, row=first.row.model_copy(update={"id": identifier}))
             now_called[raw.row.id] = identifier
     if left_out:
         by_class = ", ".join(f"{count} of {name}" for name, count in left_out.items())
@@ -163,15 +167,17 @@ def _prompts(draft: Draft) -> tuple[list[Prompt], dict[str, str]]:
     for name, raw in draft.prompts:
         row = raw.row
         identifier = row.id if row.id is not None else _free_id(name, numbers[name], taken)
-        span = None if row.span is None else (row.span[0], row.span[1])
+        text, messages = said(row)
+        bare = Prompt(identifier, text, name, messages=messages)
+        span = span_of(row.span, bare, raw.origin)
         if span is None and not row.implicit and name in draft.lexicons:
-            span = first_word(row.text, draft.lexicons[name].words)
+            span = lexicon_span(bare, draft.lexicons[name].words)
         prompt = Prompt(
-            identifier, row.text, name, span, row.template, row.pair, row.implicit, places_of(row.spans),
-            tuple(row.answers or ()), tuple(row.foils or ()),
+            identifier, text, name, span, row.template, row.pair, row.implicit,
+            spans_of(row.spans, bare, raw.origin), tuple(row.answers or ()), tuple(row.foils or ()), messages,
         )  # fmt: skip
         if row.corrupted is not None:
-            partner = corrupted_of(prompt, row.corrupted, draft.control)
+            partner = corrupted_of(prompt, row.corrupted, draft.control, raw.origin)
             _check_brings_one(raw, name == draft.control)
             partners.append(partner)
             prompt = replace(prompt, pair=partner.id)

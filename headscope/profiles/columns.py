@@ -4,7 +4,8 @@
    it. The class likewise. Capitals do not matter. Where two would do, the file is refused and the option named.
 2. Labels that are numbers name no class: the same number on every row says nothing, different ones could mean
    anything, and are refused.
-3. What is not read is named in a note, and so is every column that was taken under another name than the profile's.
+3. A conversation stands in the column of the text, or in ``messages`` where rows have no text.
+4. What is not read is named in a note, and so is every column that was taken under another name than the profile's.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ from typing import Any, cast
 from headscope.errors import ProfileError
 from headscope.profiles.explaining import SHOWN, describe, some_of
 
-TEXT_NAMES = ("text", "prompt", "sentence", "content", "messages")
+MESSAGES = "messages"
+TEXT_NAMES = ("text", "prompt", "sentence", "content", MESSAGES)
 LABEL_NAMES = ("concept", "label", "emotion")
 _WORDS = ("id", "template", "pair")
 _LISTS = ("answers", "foils")
@@ -27,6 +29,7 @@ _OTHER_NAMES = (*_WORDS, "span", "span_start", "span_end", "implicit", "spans", 
 _ALSO_CALLED = {"answer": "answers", "foil": "foils"}
 _TRUTH = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 _NUMBER = re.compile(r"[+-]?\d+(\.0*)?")
+_CONVERSATION = re.compile(r"\s*\[\s*\{")
 
 
 @dataclass(frozen=True)
@@ -98,6 +101,8 @@ def choose(table: Table, reading: Reading, one_class: str | None) -> Choice:
         raise ProfileError("one column cannot be text and class", got=f'"{text}"', where=table.path)
     by_name |= {name: by_name[also] for also, name in _ALSO_CALLED.items() if also in by_name and name not in by_name}
     others = {name: by_name[name] for name in _OTHER_NAMES if name in by_name and by_name[name] not in (text, label)}
+    if text.casefold() == TEXT_NAMES[0] and not all(_is_there(cells.get(text)) for _, cells in table.records):
+        others |= {MESSAGES: by_name[MESSAGES]} if MESSAGES in by_name else {}
     if ("span_start" in others) != ("span_end" in others):
         both = "both columns span_start and span_end"
         raise ProfileError("file has half a span", expected=both, got=some_of(table.columns), where=table.path)
@@ -116,18 +121,25 @@ def row_of(cells: Mapping[str, Any], choice: Choice, *, is_text: bool, where: st
     """A record as the fields of ``schema.PromptRow``, which checks them.
 
     Raises:
-        ProfileError: several messages, or a cell that is neither text nor what its column asks for.
+        ProfileError: a cell that is neither text nor what its column asks for.
     """
-    row: dict[str, Any] = {"text": _text_of(cells[choice.text], where)} if choice.text in cells else {}
+    row: dict[str, Any] = {}
+    if choice.text in cells and (MESSAGES not in choice.others or _is_there(cells[choice.text])):
+        row = _said(cells[choice.text], where, may_be_json=choice.text.casefold() == MESSAGES)
     fields = choice.others if choice.label is None else {"concept": choice.label, **choice.others}
     for name, column in fields.items():
         value = cells.get(column)
         if value is None or (is_text and not value.strip()):
             continue
+        if name == MESSAGES:
+            row |= _said(value, where, may_be_json=True)
+            continue
         is_number = isinstance(value, int) and not isinstance(value, bool)
         row[name] = str(value) if is_number and name in _WORDS else value
-        if name in _LISTS or (is_text and name == "spans"):
+        if name in _LISTS or (is_text and (name == "spans" or (name == "span" and value.strip().startswith("{")))):
             row[name] = _from_json(value, where)
+        if name == "corrupted":
+            row[name] = _partner(value, where, is_text=is_text)
         if name in _LISTS:
             row[name] = _texts(row[name])
     edges = [row.pop(name, None) for name in ("span_start", "span_end")]
@@ -187,25 +199,34 @@ def _label(table: Table, column: str, one_class: str | None) -> tuple[str | None
     return column, f'the column "{column}" names the class'
 
 
-def _text_of(value: Any, where: str) -> Any:
-    """A text, or that of the one message of a user."""
+def _said(value: Any, where: str, *, may_be_json: bool) -> dict[str, Any]:
+    """A cell that holds a prompt: a text, or messages, which a table of texts writes as JSON."""
+    if may_be_json and isinstance(value, str) and _CONVERSATION.match(value):
+        value = _from_json(value, where)
     if not isinstance(value, list):
-        return value
-    messages = cast("list[Any]", value)
-    message = messages[0] if len(messages) == 1 else None
-    if isinstance(message, dict) and cast("dict[str, Any]", message).get("role") == "user":
-        content = cast("dict[str, Any]", message).get("content")
-        parts = cast("list[Any]", content) if isinstance(content, list) else []
-        if len(parts) == 1 and isinstance(parts[0], dict) and parts[0].get("type") == "text":
-            return parts[0].get("text")
-        return content
-    raise ProfileError(
-        "messages are not one text of a user",
-        expected='[{"role": "user", "content": "…"}]',
-        got=f"{describe(messages)}: {describe(messages[0])}" if messages else describe(messages),
-        where=where,
-        fix="keep the prompt alone: what the model is to answer, and a system prompt, are no part of it",
-    )
+        return {"text": value}
+    return {MESSAGES: [_message(one, where) for one in cast("list[Any]", value)]}
+
+
+def _message(value: Any, where: str) -> dict[str, Any]:
+    """A message; a content that is a list of one text is that text, and what is said to be nothing is left out."""
+    if not isinstance(value, dict):
+        raise ProfileError(
+            "message has the wrong shape", expected='{"role": "user", "content": "…"}', got=describe(value), where=where
+        )
+    message = {key: one for key, one in cast("dict[str, Any]", value).items() if one is not None}
+    parts = cast("list[Any]", message["content"]) if isinstance(message.get("content"), list) else []
+    if len(parts) == 1 and isinstance(parts[0], dict) and parts[0].get("type") == "text":
+        message["content"] = parts[0].get("text")
+    return message
+
+
+def _partner(value: Any, where: str, *, is_text: bool) -> Any:
+    """A corrupted partner: a text, messages, or either with its places."""
+    if isinstance(value, dict) and isinstance(messages := cast("dict[str, Any]", value).get(MESSAGES), list):
+        return value | _said(messages, where, may_be_json=False)
+    found = _said(value, where, may_be_json=is_text)
+    return found if MESSAGES in found else value
 
 
 def _edge(edge: Any, edges: Sequence[Any], where: str) -> int:

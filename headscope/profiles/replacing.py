@@ -9,6 +9,7 @@ from typing import Any
 from headscope.errors import ProfileError
 from headscope.profiles.assembling import Draft, assemble
 from headscope.profiles.columns import Reading
+from headscope.profiles.conversations import as_given
 from headscope.profiles.files import expanded
 from headscope.profiles.formats import RawPrompt
 from headscope.profiles.loading import of_class
@@ -77,8 +78,12 @@ def profile_from_files(files: Mapping[str, str | Path], base: Profile, reading: 
 
 
 def _as_row(prompt: Prompt, origin: str, *, is_control: bool) -> RawPrompt:
-    row: dict[str, Any] = {**vars(prompt), "span": None if prompt.span is None else list(prompt.span)}
-    row["spans"] = {name: list(span) for name, span in prompt.spans.items()} or None
+    row: dict[str, Any] = {**vars(prompt), "span": None if prompt.span is None else as_given(prompt.span, prompt)}
+    row["spans"] = {name: as_given(span, prompt) for name, span in prompt.spans.items()} or None
+    row["messages"] = (
+        [{"role": role, "content": content} for role, content in prompt.turns] if prompt.messages else None
+    )
+    row["text"] = None if prompt.messages else prompt.text
     for name in ("answers", "foils"):  # of a control prompt they are its partner's
         row[name] = None if is_control else list(getattr(prompt, name)) or None
     return RawPrompt(PromptRow.model_validate(row), origin)

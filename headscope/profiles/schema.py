@@ -1,6 +1,7 @@
 """The shape of a profile's files: ``profile.yaml`` and one row of prompts.
 
-These models are the format's definition; ``docs/schema/`` holds the JSON Schemas made from them.
+These models are the format's definition; ``docs/schema/`` holds the JSON Schemas made from them. A prompt is a text,
+or a conversation in its place (``_Said``).
 """
 
 from __future__ import annotations
@@ -8,7 +9,16 @@ from __future__ import annotations
 import unicodedata
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 FORMAT = "headscope-profile/1"
 
@@ -36,29 +46,76 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
-Span = Annotated[list[int], Field(min_length=2, max_length=2)]
+class MessageSpan(_Strict):
+    """A place in a message of a conversation."""
+
+    message: Annotated[int, Field(ge=0)] = Field(description="which message, counted from 0")
+    start: int = Field(description="its first character, counted in the message's content")
+    end: int = Field(description="the character after its last one")
 
 
-class CorruptedText(_Strict):
+Span = Annotated[list[int], Field(min_length=2, max_length=2)] | MessageSpan
+
+
+class MessageRow(_Strict):
+    """One message of a conversation."""
+
+    role: Literal["system", "user", "assistant"]
+    content: Readable = Field(description="what is said; text alone")
+
+
+def _one_conversation(messages: list[MessageRow]) -> list[MessageRow]:
+    roles = [message.role for message in messages]
+    if "system" in roles[1:]:
+        raise ValueError("at most one system message, and it comes first")
+    if roles == ["system"]:
+        raise ValueError("a message of a user or an assistant")
+    return messages
+
+
+Messages = Annotated[list[MessageRow], Field(min_length=1), AfterValidator(_one_conversation)]
+
+
+class _Said(_Strict):
+    """What is put to the model: a text or messages, one of the two."""
+
+    model_config = ConfigDict(json_schema_extra={"oneOf": [{"required": ["text"]}, {"required": ["messages"]}]})
+
+    messages: Messages | None = Field(
+        default=None,
+        description="a conversation in place of the text, rendered by the tokenizer's chat template; where the last "
+        "message is an assistant's, the model goes on with it; one message of a user alone is a plain text",
+    )
+    text: Readable | None = Field(default=None, validate_default=True, description="the prompt as the model sees it")
+
+    @field_validator("text")
+    @classmethod
+    def _one_of_two(cls, text: str | None, info: ValidationInfo) -> str | None:
+        if "messages" in info.data and text is None and info.data["messages"] is None:
+            raise ValueError("this field, or messages in its place")
+        if text is not None and info.data.get("messages") is not None:
+            raise ValueError("no text beside messages, which stand in its place")
+        return text
+
+
+class CorruptedText(_Said):
     """The partner of a task's prompt: the same template, where another answer is right or none."""
 
-    text: Readable = Field(description="the corrupted prompt as the model sees it")
     span: Span | None = Field(default=None, description="the place that matches the clean prompt's span")
     spans: dict[Name, Span] | None = Field(default=None, description="the places that match its named spans")
 
 
-class PromptRow(_Strict):
+class PromptRow(_Said):
     """One line of a JSONL file (or of a CSV file, with ``span_start`` and ``span_end`` for ``span``)."""
 
-    text: Readable = Field(description="the prompt as the model sees it")
     concept: Name | None = Field(
         default=None, description="the class: a concept or the control; may be left out where a file holds one class"
     )
     id: Text | None = Field(default=None, description="unique in the profile; class and number if left out")
     span: Span | None = Field(
         default=None,
-        description="start and end character (end exclusive) of the word that carries the concept; found with "
-        "the lexicon if left out",
+        description="start and end character (end exclusive) of the word that carries the concept, in a conversation "
+        "with its message; found with the lexicon if left out",
     )
     template: Text | None = Field(default=None, description="the frame it was made from; the same id in all classes")
     pair: Text | None = Field(default=None, description="id of the matched control prompt; not on control prompts")

@@ -28,7 +28,13 @@ def task_findings(profile: Profile, origins: Mapping[str, str]) -> Iterator[Find
             if prompt.pair in by_id:
                 yield from _partner(prompt, by_id[prompt.pair], origins.get(prompt.id))
     clean = [prompt for prompt in profile.prompts if prompt.concept in profile.concepts]
-    glued = [prompt.id for prompt in clean if without_space(prompt)]
+    glued = [prompt.id for prompt in clean if profile.goes_on(prompt) and without_space(prompt)]
+    yield from listed(
+        "warning",
+        "have answers that begin with a space, and begin the assistant's turn",
+        [prompt.id for prompt in clean if not profile.goes_on(prompt) and any(
+            one[:1].isspace() for one in prompt.continuations)],
+    )  # fmt: skip
     yield from listed(
         "warning", "have answers that follow the text without a space, so they continue its last word", glued
     )
@@ -97,7 +103,12 @@ def _partner(prompt: Prompt, partner: Prompt, where: str | None) -> Iterator[Fin
 
 
 def without_space(prompt: Prompt) -> bool:
-    """Whether the first continuation goes on with the text's last word, where a space would begin a new one."""
+    """Whether the first continuation goes on with the text's last word, where a space would begin a new one.
+
+    Never behind a user's message: there it begins the assistant's turn.
+    """
+    if prompt.messages and prompt.roles[-1] != "assistant":
+        return False
     return any(one[:1].isalpha() and bool(space_before(one, prompt.text)) for one in prompt.continuations[:1])
 
 

@@ -2,8 +2,8 @@
 
 1. A row's ``corrupted`` is a control prompt of its own: the same template, paired with the clean prompt.
 2. A clean prompt without marked places gets the words in which it differs from its partner: one place for each run of
-   such words (``changed``, or ``changed_1``, ``changed_2``, ...). A partner without places gets those that stand at the
-   same words, where both have the same number of words.
+   such words (``changed``, or ``changed_1``, ``changed_2``, ...), message by message. A partner without places gets
+   those that stand at the same words, where both have the same number of words.
 3. A corrupted prompt is read with the answers and foils of its clean partner.
 """
 
@@ -16,6 +16,7 @@ from itertools import groupby
 import regex
 
 from headscope.errors import ProfileError
+from headscope.profiles.conversations import in_one_part, said, span_of, spans_of
 from headscope.profiles.schema import CorruptedText
 from headscope.profiles.types import Prompt
 
@@ -27,16 +28,16 @@ _WORD = regex.compile(r"\S+")
 _EDGES = "".join(map(chr, (*range(33, 48), *range(58, 65), *range(91, 97), *range(123, 127)))) + "“”‘’…、。"
 
 
-def corrupted_of(clean: Prompt, corrupted: CorruptedText | str, control: str) -> Prompt:
-    """The control prompt that the row of ``clean`` brings along."""
+def corrupted_of(clean: Prompt, corrupted: CorruptedText | str, control: str, where: str) -> Prompt:
+    """The control prompt that the row of ``clean``, which stands at ``where``, brings along.
+
+    Raises:
+        ProfileError: a place of it is in none of its messages.
+    """
     given = CorruptedText(text=corrupted) if isinstance(corrupted, str) else corrupted
-    span = None if given.span is None else (given.span[0], given.span[1])
-    return Prompt(f"{clean.id}-{CONTROL}", given.text, control, span, clean.template, spans=places_of(given.spans))
-
-
-def places_of(spans: Mapping[str, Sequence[int]] | None) -> dict[str, Span]:
-    """Named places as a file gives them, as pairs."""
-    return {name: (span[0], span[1]) for name, span in (spans or {}).items()}
+    text, messages = said(given)
+    bare = Prompt(f"{clean.id}-{CONTROL}", text, control, template=clean.template, messages=messages)
+    return replace(bare, span=span_of(given.span, bare, where), spans=spans_of(given.spans, bare, where))
 
 
 def completed(prompts: Sequence[Prompt]) -> list[Prompt]:
@@ -67,16 +68,30 @@ def _clean(prompt: Prompt, by_id: Mapping[str, Prompt]) -> Prompt:
     partner = by_id.get(prompt.pair or "")
     if prompt.marked or partner is None:
         return prompt
-    return replace(prompt, spans=changed_places(prompt.text, partner.text))
+    return replace(prompt, spans=_changed(prompt, partner))
 
 
 def _partner(prompt: Prompt, clean: Prompt) -> Prompt:
     filled = replace(prompt, answers=clean.answers, foils=clean.foils)
     if prompt.marked:
         return filled
-    places = clean.spans or ({} if clean.span is None else {"": clean.span}) or changed_places(clean.text, prompt.text)
-    moved = {name: at for name, span in places.items() if (at := _moved(span, clean.text, prompt.text)) is not None}
+    places = clean.spans or ({} if clean.span is None else {"": clean.span}) or _changed(clean, prompt)
+    found = {name: _moved(span, clean.text, prompt.text) for name, span in places.items()}
+    moved = {name: span for name, span in found.items() if span is not None and in_one_part(span, prompt)}
     return replace(filled, span=moved.pop("", None), spans=moved)
+
+
+def _changed(prompt: Prompt, other: Prompt) -> dict[str, Span]:
+    """``changed_places`` message by message; none where others speak in ``other``."""
+    if prompt.roles != other.roles:
+        return {}
+    parts = zip(prompt.parts, prompt.turns, other.turns, strict=True)
+    runs = [
+        (part.start + start, part.start + end)
+        for part, (_, mine), (_, theirs) in parts
+        for start, end in _changed_runs(mine, theirs)
+    ]
+    return _named(runs)
 
 
 def changed_places(text: str, other: str) -> dict[str, Span]:
@@ -84,6 +99,14 @@ def changed_places(text: str, other: str) -> dict[str, Span]:
 
     Where the texts have different numbers of words, one run: what is left between the words they begin and end with.
     """
+    return _named(_changed_runs(text, other))
+
+
+def _named(runs: Sequence[Span]) -> dict[str, Span]:
+    return {CHANGED: runs[0]} if len(runs) == 1 else {f"{CHANGED}_{n}": run for n, run in enumerate(runs, start=1)}
+
+
+def _changed_runs(text: str, other: str) -> list[Span]:
     mine, theirs = _words(text), _words(other)
     if len(mine) == len(theirs):
         differs = [text[slice(*one)] != other[slice(*two)] for one, two in zip(mine, theirs, strict=True)]
@@ -96,8 +119,7 @@ def changed_places(text: str, other: str) -> dict[str, Span]:
         n_end = next((i for i, (one, two) in enumerate(backwards) if text[slice(*one)] != other[slice(*two)]), None)
         end = len(mine) - (min(len(mine), len(theirs)) - start if n_end is None else n_end)
         runs = [(mine[start][0], mine[end - 1][1])] if end > start else []
-    bare = [_without_edges(text, run) for run in runs]
-    return {CHANGED: bare[0]} if len(bare) == 1 else {f"{CHANGED}_{n}": run for n, run in enumerate(bare, start=1)}
+    return [_without_edges(text, run) for run in runs]
 
 
 def _words(text: str) -> list[Span]:

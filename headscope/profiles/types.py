@@ -12,12 +12,22 @@ from headscope.errors import RequestError
 
 
 @dataclass(frozen=True)
+class Message:
+    """A turn of a conversation: who speaks (``system``, ``user``, ``assistant``), and where in the prompt's text."""
+
+    role: str
+    start: int
+    end: int
+
+
+@dataclass(frozen=True)
 class Prompt:
     """One text put to the model.
 
     Attributes:
         id: unique in its profile, e.g. ``gratitude-017``.
-        text: the prompt as the model sees it.
+        text: the prompt as the model sees it; of a conversation the contents of its messages, in order, parted by a
+            blank line (the model sees them in the tokenizer's chat template).
         concept: the class it belongs to, a concept's name or the control's.
         span: start and end character of the words that carry the concept (end exclusive); in a control prompt, of
             the neutral words in the same slot; None where no such place is known.
@@ -29,6 +39,8 @@ class Prompt:
         answers: continuations of the text that count as right, as they follow it, a space before them included; a task
             has them, a concept has none. A corrupted prompt is read with those of its clean partner.
         foils: continuations that count as wrong.
+        messages: of a conversation, in order; where the last one is an assistant's, the model goes on with it. Empty
+            for a plain text.
     """
 
     id: str
@@ -41,6 +53,22 @@ class Prompt:
     spans: Mapping[str, tuple[int, int]] = field(default_factory=dict[str, tuple[int, int]], hash=False)
     answers: tuple[str, ...] = ()
     foils: tuple[str, ...] = ()
+    messages: tuple[Message, ...] = ()
+
+    @property
+    def parts(self) -> tuple[Message, ...]:
+        """The messages; a plain text as a user's."""
+        return self.messages or (Message("user", 0, len(self.text)),)
+
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """Who speaks, in order."""
+        return tuple(part.role for part in self.parts)
+
+    @property
+    def turns(self) -> tuple[tuple[str, str], ...]:
+        """Role and content of each message; a plain text as a user's."""
+        return tuple((part.role, self.text[part.start : part.end]) for part in self.parts)
 
     @property
     def marked(self) -> tuple[tuple[int, int], ...]:
@@ -119,6 +147,18 @@ class Profile:
     source: str
     fingerprint: str
     warnings: tuple[str, ...] = ()
+
+    @property
+    def has_messages(self) -> bool:
+        """Whether a prompt is a conversation; then every one stands in the chat template, a plain one as a user's."""
+        return any(prompt.messages for prompt in self.prompts)
+
+    def goes_on(self, prompt: Prompt) -> bool:
+        """Whether what follows a prompt goes on with its last words; else it begins an assistant's turn.
+
+        False says nothing of a run with ``--chat-template``, which a profile does not know of.
+        """
+        return prompt.roles[-1] == "assistant" if self.has_messages else True
 
     @property
     def has_tasks(self) -> bool:

@@ -14,6 +14,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from headscope.errors import ProfileError
+from headscope.profiles.conversations import conversation_findings
 from headscope.profiles.explaining import describe
 from headscope.profiles.files import PROMPT_LIMIT_CHARACTERS
 from headscope.profiles.findings import Finding, Severity, listed
@@ -50,7 +51,8 @@ def check(profile: Profile, origins: Mapping[str, str], *, strict: bool) -> tupl
 
 def find(profile: Profile, origins: Mapping[str, str]) -> Iterator[Finding]:
     """Every finding, errors and warnings in the order of the checks."""
-    for checks in (_names, _texts, _duplicates, _spans, _pairs, _lexicons, _readouts, leaks, _sizes, task_findings):
+    of_all = (_names, _texts, _duplicates, _spans, _pairs, _lexicons, _readouts, leaks, _sizes)
+    for checks in (*of_all, task_findings, conversation_findings):
         yield from checks(profile, origins)
 
 
@@ -94,18 +96,18 @@ def _texts(profile: Profile, origins: Mapping[str, str]) -> Iterator[Finding]:
     yield from listed(
         "warning",
         "end in white space, which is then their last token",
-        [prompt.id for prompt in profile.prompts if prompt.text != prompt.text.rstrip()],
+        [one.id for one in profile.prompts if profile.goes_on(one) and one.text != one.text.rstrip()],
     )
 
 
 def _duplicates(profile: Profile, origins: Mapping[str, str]) -> Iterator[Finding]:
-    seen: dict[str, Prompt] = {}
-    same_words: dict[tuple[str, ...], Prompt] = {}
+    seen: dict[tuple[str, tuple[str, ...]], Prompt] = {}
+    same_words: dict[tuple[tuple[str, ...], ...], Prompt] = {}
     told: set[tuple[str, str]] = set()
     # Of tasks the corrupted prompts may repeat each other, and clean ones: A's partner is often B itself.
     once = [one for one in profile.prompts if not (profile.has_tasks and one.concept == profile.control)]
     for prompt in once:
-        earlier = seen.setdefault(prompt.text, prompt)
+        earlier = seen.setdefault((prompt.text, prompt.roles), prompt)
         if earlier is not prompt:
             drop = ", or --drop-duplicates" if earlier.concept == prompt.concept else ""
             fix = f"remove one, or change what it says{drop}"
@@ -113,7 +115,7 @@ def _duplicates(profile: Profile, origins: Mapping[str, str]) -> Iterator[Findin
             yield _pair_finding("error", "are the same text", earlier, prompt, origins, got=got, fix=fix)
             continue
         folded = folded_words(prompt.text)
-        alike = same_words.setdefault(folded, prompt)
+        alike = same_words.setdefault((folded, prompt.roles), prompt)
         if folded and alike is not prompt:
             told.add((alike.id, prompt.id))
             yield _pair_finding("strict", "differ in case and punctuation only", alike, prompt, origins)

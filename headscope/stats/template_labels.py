@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from headscope.errors import RequestError
+from headscope.profiles.conversations import told_apart
 from headscope.profiles.types import Profile
 from headscope.profiles.words import LETTER, seen
 
@@ -206,10 +207,7 @@ def templates_of(profile: Profile) -> tuple[dict[str, str], tuple[str, ...]]:
     depends on what they are compared with, and a prompt must be the same unit in everything that is said of it.
     """
     prompts = profile.prompts
-    labels = label_templates(
-        [prompt.template for prompt in prompts],
-        [prompt.text for prompt in prompts],
-        spans=[next(iter(prompt.marked), None) for prompt in prompts],
-    )
+    texts, spans = zip(*told_apart(prompts), strict=True) if prompts else ((), ())
+    labels = label_templates([prompt.template for prompt in prompts], texts, spans=spans)
     of = {prompt.id: label for prompt, label in zip(prompts, labels.labels, strict=True)}
     return of, () if labels.warning is None else (labels.warning,)

@@ -13,6 +13,7 @@ import pytest
 
 from headscope.errors import ProfileError
 from headscope.profiles.columns import Reading
+from headscope.profiles.conversations import said
 from headscope.profiles.formats import SUFFIXES, read_prompts
 from headscope.profiles.loading import load_profile
 from headscope.profiles.replacing import profile_from_files
@@ -115,7 +116,7 @@ def test_parquet_is_a_table_like_any_other(tmp_path: Path) -> None:
     assert 'joy.parquet: not read: the column "kept"' in profile.warnings
 
     parquet(pd.DataFrame(USER), tmp_path / "user.parquet")
-    assert [raw.row.text for raw in read_prompts(tmp_path / "user.parquet").rows] == TEXTS
+    assert [said(raw.row) for raw in read_prompts(tmp_path / "user.parquet").rows] == [(text, ()) for text in TEXTS]
 
 
 @pytest.mark.parametrize("damage", ["cut", "no footer", "other bytes", "empty", "numbers", "bytes"])
@@ -217,7 +218,7 @@ def test_files_as_people_have_them_are_read(shared: Path) -> None:
                 read_prompts(path)
             read[path.name] = list(pd.read_csv(path, encoding="cp1252", sep="\t")["text"])  # no tabs: a column
         else:
-            read[path.name] = [raw.row.text for raw in read_prompts(path).rows]
+            read[path.name] = [said(raw.row)[0] for raw in read_prompts(path).rows]
             assert load_profile(path).prompts
     assert len(files) >= 12
     assert {len(texts) for texts in read.values()} == {6}

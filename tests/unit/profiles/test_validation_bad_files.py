@@ -30,6 +30,11 @@ def row(**fields: object) -> str:
     return json.dumps({**GOOD, **fields})
 
 
+def said(*turns: tuple[str, str], **fields: object) -> str:
+    """A row that is a conversation."""
+    return json.dumps({"messages": [{"role": role, "content": content} for role, content in turns], **fields})
+
+
 def lines(*rows: str) -> str:
     return "\n".join(rows)
 
@@ -101,19 +106,70 @@ PROMPT_FILES: dict[str, tuple[str, str | bytes, str]] = {
     "JSONL: labels are truth values": ("p.jsonl", lines(row(label=True), row(text="b", label=False)), "are numbers"),
     "JSONL: a number on some rows": ("p.jsonl", lines(row(label=1), row(text="b")), "are numbers"),
     "JSONL: a label of two words": ("p.jsonl", row(label="great joy"), "concept has the wrong shape"),
-    "JSONL: two messages": (
+    "JSONL: a system message": ("p.jsonl", said(("system", "a")), "a message of a user or an assistant"),
+    "JSONL: a system message later": ("p.jsonl", said(("user", "a"), ("system", "b")), "and it comes first"),
+    "JSONL: two system messages": ("p.jsonl", said(("system", "a"), ("system", "b"), ("user", "c")), "at most one"),
+    "JSONL: an unknown role": ("p.jsonl", said(("user", "a"), ("tool", "b")), "messages[1].role has the wrong shape"),
+    "JSONL: no role": ("p.jsonl", '{"messages": [{"content": "a"}]}', "messages[0].role has the wrong shape"),
+    "JSONL: a message with a name": (
         "p.jsonl",
-        '{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}',
-        "messages are not one text of a user",
+        '{"messages": [{"role": "user", "content": "a", "name": "b"}]}',
+        "messages[0].name has the wrong shape",
     ),
-    "JSONL: a system message": ("p.jsonl", '{"messages": [{"role": "system", "content": "a"}]}', "a list of 1"),
-    "JSONL: no message": ("p.jsonl", '{"messages": []}', "messages are not one text"),
+    "JSONL: no message": ("p.jsonl", '{"messages": []}', "messages has the wrong shape"),
+    "JSONL: messages beside text": (
+        "p.jsonl",
+        lines(row(), row(messages=[{"role": "user", "content": "b"}]), '{"messages": []}'),
+        "no text beside messages",
+    ),
+    "JSONL: empty messages": ("p.jsonl", said(("user", " "), ("assistant", "")), "is empty"),
+    "JSONL: the same messages": ("p.jsonl", lines(*[said(("system", "a"), ("user", "b"))] * 2), "are the same text"),
+    "JSONL: a span of no message": (
+        "p.jsonl",
+        said(("system", "a"), ("user", "glad"), span=[3, 7]),
+        "a place in it names no message",
+    ),
+    "JSONL: a span of message 2 of 2": (
+        "p.jsonl",
+        said(("system", "a"), ("user", "b"), span={"message": 2, "start": 0, "end": 1}),
+        "no message 2",
+    ),
+    "JSONL: a span of message -1": (
+        "p.jsonl",
+        said(("system", "a"), ("user", "b"), span={"message": -1, "start": 0, "end": 1}),
+        "span.message has",
+    ),
+    "JSONL: a span beyond its message": (
+        "p.jsonl",
+        said(("system", "a"), ("user", "glad"), span={"message": 1, "start": 0, "end": 5}),
+        "outside its message 1",
+    ),
+    "JSONL: a span that begins before its message": (
+        "p.jsonl",
+        said(("system", "a"), ("user", "glad"), span={"message": 1, "start": -2, "end": 4}),
+        "outside its message 1",
+    ),
+    "JSONL: half a span in a message": (
+        "p.jsonl",
+        said(("system", "a"), ("user", "glad"), span={"message": 1, "start": 0}),
+        "span.end has the wrong",
+    ),
+    "JSONL: a named span beyond its message": (
+        "p.jsonl",
+        said(("system", "a"), ("user", "glad"), spans={"io": {"message": 0, "start": 0, "end": 2}}),
+        "outside its message 0",
+    ),
+    "JSONL: a span in a message that a text is not": (
+        "p.jsonl",
+        row(span={"message": 1, "start": 0, "end": 1}),
+        "no message 1",
+    ),
     "JSONL: a message that is a number": ("p.jsonl", '{"messages": [7]}', "a number: 7"),
-    "JSONL: a message without content": ("p.jsonl", '{"messages": [{"role": "user"}]}', "text has the wrong shape"),
+    "JSONL: a message without content": ("p.jsonl", '{"messages": [{"role": "user"}]}', "messages[0].content has the"),
     "JSONL: a picture as message": (
         "p.jsonl",
         '{"messages": [{"role": "user", "content": [{"type": "image"}]}]}',
-        "text has the wrong shape",
+        "messages[0].content has the wrong shape",
     ),
     "JSONL: span of one": ("p.jsonl", row(span=[5]), "at least 2 items"),
     "JSONL: span of three": ("p.jsonl", row(span=[5, 9, 10]), "at most 2 items"),
