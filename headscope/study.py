@@ -69,8 +69,12 @@ class Study:
             RequestError: an unknown concept or outcome, or no token fits into a batch.
         """
         (settings,) = grouped("Study", options, StudyOptions.__optional_keys__, StudySettings)
+        if profile.has_messages and settings.chat_template is False:
+            # Conversations need it, and plain prompts stand beside them.
+            settings = replace(settings, chat_template=True)
         self.names = profile.chosen(settings.concepts)
         self._shared = Shared(model, profile, settings)
+        _ = self._shared.encoder.chat  # a template that is not there, or not as asked, is refused at once
         self._shared.outcomes = chosen_outcomes(settings.outcomes)
         self._start(profile, None)
 

@@ -33,7 +33,8 @@ class Shared:
     @cached_property
     def encoder(self) -> Encoder:
         """How texts become tokens."""
-        return encoder_of(self.model, chat_template=self.settings.chat_template)
+        asked = self.settings
+        return encoder_of(self.model, chat_template=asked.chat_template, thinking=asked.thinking)
 
     @cached_property
     def templates(self) -> tuple[dict[str, str], tuple[str, ...]]:

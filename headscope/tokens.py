@@ -1,8 +1,8 @@
 """From text to token ids, from character spans to token positions, and from sequences to rows of a batch.
 
 1. ``Encoder`` turns a prompt into ids: no special tokens but a BOS that headscope itself prepends where the model
-   wants one, so a tokenizer that adds an EOS cannot slip it in. Spans are found by character offsets; where a
-   tokenizer has none, offsets come from decoding ever longer prefixes.
+   wants one, so a tokenizer that adds an EOS cannot slip it in, and those of a chat template. Spans are found by
+   character offsets; where a tokenizer has none, offsets come from decoding ever longer prefixes.
 2. A continuation (a readout) is encoded together with its prompt, never glued on as separate ids, so the boundary is
    tokenized as the model would see it.
 3. ``tree_row`` lays several sequences into one row that shares their common prefixes: a token stands once for each
@@ -22,10 +22,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from headscope.chat import Chat
-from headscope.errors import ProfileError
+from headscope.chat import PLAIN, Chat, Turns
+from headscope.errors import ProfileError, RequestError
+from headscope.profiles.types import Prompt
 from headscope.profiles.words import space_before
-from headscope.vocabulary import special_tokens
+from headscope.vocabulary import encode_with_offsets, special_tokens
 
 IntArray = npt.NDArray[np.int64]
 
@@ -71,13 +72,15 @@ class Encoder:
         bos_token_id: the BOS to prepend, None for none.
         context_length: most tokens the model takes, None where it has no limit.
         chat_template: whether each prompt is wrapped in the tokenizer's chat template as a user's turn; the name of one
-            of several.
+            of several. Conversations need one.
+        thinking: what the template is told of thinking, ``on`` or ``off``; None for nothing.
     """
 
     tokenizer: Any
     bos_token_id: int | None
     context_length: int | None = None
     chat_template: bool | str = False
+    thinking: str | None = None
 
     @cached_property
     def chat(self) -> Chat | None:
@@ -86,26 +89,37 @@ class Encoder:
         Raises:
             RequestError: the tokenizer does not have the template that is asked for.
         """
-        return Chat.of(self.tokenizer, self.chat_template)
+        return Chat.of(self.tokenizer, self.chat_template, self.thinking)
 
-    def encode(self, prompt: str, continuation: str = "", *, name: str = "a prompt") -> Tokens:
-        """Tokens of ``prompt + continuation``.
+    def encode_prompt(self, prompt: Prompt, continuation: str = "") -> Tokens:
+        """Tokens of a prompt, in its chat template where there is one, and of a continuation.
 
-        Args:
-            prompt: the text put to the model.
-            continuation: text that follows it, e.g. a readout as ``continuation`` gives it.
-            name: what to call the prompt in an error.
+        ``continuation``: text that follows it, e.g. an answer, or a readout as ``continuation`` gives it.
 
         Raises:
             ProfileError: the result is empty or longer than the model's context.
+            RequestError: the template does not fit the prompt, or a conversation has none.
         """
-        text = self._placed(prompt)[0] + continuation
-        ids, offsets = _encode_with_offsets(self.tokenizer, text)
+        return self._encoded(prompt.turns, continuation, f"prompt {prompt.id}")
+
+    def encode(self, prompt: str, continuation: str = "", *, name: str = "a prompt") -> Tokens:
+        """Tokens of a text that is no profile's prompt; ``name`` is its name in errors. Raises as ``encode_prompt``."""
+        return self._encoded(((PLAIN[0], prompt),), continuation, name)
+
+    def _encoded(self, turns: Turns, continuation: str, name: str) -> Tokens:
+        text = self._placed(turns)[0] + continuation
+        ids, offsets = encode_with_offsets(self.tokenizer, text)
         n_bos = 0 if self.bos_token_id is None or (ids and ids[0] == self.bos_token_id) else 1
         if n_bos and self.bos_token_id is not None:
             ids, offsets = [self.bos_token_id, *ids], [(0, 0), *offsets]
+        prompt = " / ".join(content for _, content in turns)
         if not ids:
             raise ProfileError(f"{name} holds no token", expected="at least one token", got=repr(prompt))
+        if self.chat is not None and ids[:2] == [self.bos_token_id] * 2:
+            raise RequestError(
+                "the chat template writes the BOS twice", expected="it once, or not at all", got=repr(text[:60]),
+                fix="mend chat_template in the tokenizer's files",
+            )  # fmt: skip
         if self.context_length is not None and len(ids) > self.context_length:
             raise ProfileError(
                 f"{name} is longer than the model's context",
@@ -115,10 +129,16 @@ class Encoder:
             )
         return Tokens(tuple(ids), tuple(offsets), text, n_bos)
 
-    def move_span(self, prompt: str, span: tuple[int, int]) -> tuple[int, int]:
-        """The span of ``prompt`` in the text that ``encode`` gives to the model."""
-        _, shift = self._placed(prompt)
-        return span[0] + shift, span[1] + shift
+    def place_span(self, prompt: Prompt, span: tuple[int, int]) -> tuple[int, int]:
+        """The span of ``prompt.text`` in the text that ``encode_prompt`` gives to the model.
+
+        One that reaches over several messages reaches over what the template says between them.
+        """
+        _, starts = self._placed(prompt.turns)
+        parts = list(zip(prompt.parts, starts, strict=True))
+        first, at_first = next(pair for pair in reversed(parts) if pair[0].start <= span[0])
+        last, at_last = next(pair for pair in reversed(parts) if pair[0].start < max(span[1], 1))
+        return at_first + span[0] - first.start, at_last + min(span[1], last.end) - last.start
 
     def continuation(self, text: str, words: str) -> str:
         """``words`` as they follow ``text``, which is what the model gets: with a space where one parts them.
@@ -141,28 +161,17 @@ class Encoder:
         Empty where the tokenizer would change the context's own last token to make room, so that no continuation of
         the context's ids spells the word.
         """
-        before, _ = _encode_with_offsets(self.tokenizer, context)
-        after, _ = _encode_with_offsets(self.tokenizer, context + word)
+        before, _ = encode_with_offsets(self.tokenizer, context)
+        after, _ = encode_with_offsets(self.tokenizer, context + word)
         return tuple(after[len(before) :]) if after[: len(before)] == before else ()
 
-    def _placed(self, prompt: str) -> tuple[str, int]:
-        return (prompt, 0) if self.chat is None else self.chat.place(prompt)
-
-
-def _encode_with_offsets(tokenizer: Any, text: str) -> tuple[list[int], list[tuple[int, int]]]:
-    if tokenizer.is_fast:
-        encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
-        return list(encoded["input_ids"]), [(int(first), int(last)) for first, last in encoded["offset_mapping"]]
-    ids: list[int] = list(tokenizer(text, add_special_tokens=False)["input_ids"])
-    ends = [_decoded_length(tokenizer, ids[: count + 1], text) for count in range(len(ids))]
-    return ids, list(zip([0, *ends[:-1]], ends, strict=True))
-
-
-def _decoded_length(tokenizer: Any, ids: list[int], text: str) -> int:
-    """How many characters of ``text`` the first ``ids`` spell; an unfinished character belongs to its last byte."""
-    decoded: str = tokenizer.decode(ids, clean_up_tokenization_spaces=False).rstrip("\N{REPLACEMENT CHARACTER}")
-    lead = len(text) - len(text.lstrip())
-    return len(decoded) if text.startswith(decoded) else min(len(text), lead + len(decoded.lstrip()))
+    def _placed(self, turns: Turns) -> tuple[str, tuple[int, ...]]:
+        """The text that the model gets, and where in it each content begins."""
+        if self.chat is not None:
+            return self.chat.place(turns)
+        if len(turns) > 1 or turns[0][0] != PLAIN[0]:
+            raise RequestError("a conversation needs a chat template", fix="add --chat-template")
+        return turns[0][1], (0,)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What a tokenizer knows: its fingerprint, its special tokens, and single tokens named by their text."""
+"""What a tokenizer knows: its fingerprint, special tokens, single tokens named by their text, where tokens stand."""
 
 from __future__ import annotations
 
@@ -92,3 +92,23 @@ def one_token(tokenizer: Any, text: str) -> int:
             fix="name a token: its text as the chat template or tokenizer_config.json writes it",
         )
     return int(ids[0])
+
+
+def encode_with_offsets(tokenizer: Any, text: str) -> tuple[list[int], list[tuple[int, int]]]:
+    """The ids of ``text``, without special tokens of the tokenizer's own, and start and end character of each.
+
+    Where a tokenizer knows no offsets, they come from decoding ever longer beginnings.
+    """
+    if tokenizer.is_fast:
+        encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+        return list(encoded["input_ids"]), [(int(first), int(last)) for first, last in encoded["offset_mapping"]]
+    ids: list[int] = list(tokenizer(text, add_special_tokens=False)["input_ids"])
+    ends = [_decoded_length(tokenizer, ids[: count + 1], text) for count in range(len(ids))]
+    return ids, list(zip([0, *ends[:-1]], ends, strict=True))
+
+
+def _decoded_length(tokenizer: Any, ids: list[int], text: str) -> int:
+    """How many characters of ``text`` the first ``ids`` spell; an unfinished character belongs to its last byte."""
+    decoded: str = tokenizer.decode(ids, clean_up_tokenization_spaces=False).rstrip("\N{REPLACEMENT CHARACTER}")
+    lead = len(text) - len(text.lstrip())
+    return len(decoded) if text.startswith(decoded) else min(len(text), lead + len(decoded.lstrip()))

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 _SOURCES = {"COMMANDLINE": "command line", "ENVIRONMENT": "environment", "DEFAULT": "default", "DEFAULT_MAP": "default"}
 
 PROMPTS = "profile data_dir prompts text_column label_column drop_duplicates"
-TEMPLATE = "chat_template chat_template_name seed"
+TEMPLATE = "chat_template chat_template_name thinking seed"
 LOADING = "batch_tokens memory_budget device device_map dtype bos unchecked tokenizer trust_remote_code"
 WORKERS = "engine workers address resume"
 SAMPLING = "max_tokens temperature top_p samples greedy stop_token"
@@ -197,7 +197,7 @@ class Job:
         offered = self.called.fields
         options = {name: value for group in groups for name, value in request_options(group, offered).items()}
         options |= {"concepts": list(study.names)} if "concepts" in offered else {}
-        return options | {"chat_template": self.template} | settled
+        return options | {"chat_template": study.settings.chat_template} | settled
 
     @property
     def kept(self) -> Keeping:

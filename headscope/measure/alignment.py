@@ -59,8 +59,8 @@ def slot_of(prompt: Prompt, tokens: Tokens, encoder: Encoder) -> Slot | None:
     """The slot of a prompt, from its first marked place to its last; None where none has a visible token."""
     if not prompt.marked:
         return None
-    span = prompt.marked[0][0], max(end for _, end in prompt.marked)
-    found = tokens.of_span(encoder.move_span(prompt.text, span))
+    placed = [encoder.place_span(prompt, span) for span in prompt.marked]
+    found = tokens.of_span((min(start for start, _ in placed), max(end for _, end in placed)))
     return Slot(found[0], found[-1] + 1, len(tokens)) if found else None
 
 

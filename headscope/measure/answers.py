@@ -104,7 +104,7 @@ def answers_of(prompt: Prompt, encoder: Encoder, tokens: Tokens) -> tuple[tuple[
 
 
 def _encoded(prompt: Prompt, encoder: Encoder, tokens: Tokens, text: str) -> Tokens:
-    whole = encoder.encode(prompt.text, text, name=f"prompt {prompt.id}")
+    whole = encoder.encode_prompt(prompt, text)
     if whole.ids[: len(tokens)] != tokens.ids or len(whole) == len(tokens):
         raise ProfileError(
             f"prompt {prompt.id}: the continuation {text!r} changes how the end of the prompt is tokenized",

@@ -84,9 +84,9 @@ def same_layout(one: PromptLayout, other: PromptLayout) -> bool:
     )
 
 
-def encoder_of(model: HeadModel, *, chat_template: bool | str = False) -> Encoder:
+def encoder_of(model: HeadModel, *, chat_template: bool | str = False, thinking: str | None = None) -> Encoder:
     """How this model's texts are turned into tokens."""
-    return Encoder(model.tokenizer, model.bos_token_id, model.context_length, chat_template)
+    return Encoder(model.tokenizer, model.bos_token_id, model.context_length, chat_template, thinking)
 
 
 def special_token_warnings(encoder: Encoder, prompts: Sequence[Prompt]) -> list[str]:
@@ -128,9 +128,9 @@ def _lay_out_one(
     model: HeadModel, prompt: Prompt, readouts: Sequence[str], template: str, encoder: Encoder, *, pack: bool
 ) -> PromptLayout:
     name = f"prompt {prompt.id}"
-    tokens = encoder.encode(prompt.text, name=name)
+    tokens = encoder.encode_prompt(prompt)
     after = [encoder.continuation(tokens.text, readout) for readout in readouts]
-    sequences = tuple(encoder.encode(prompt.text, readout, name=name) for readout in after) or (tokens,)
+    sequences = tuple(encoder.encode_prompt(prompt, readout) for readout in after) or (tokens,)
     for sequence, readout in zip(sequences, readouts, strict=False):
         if sequence.ids[: len(tokens)] != tokens.ids:
             raise ProfileError(

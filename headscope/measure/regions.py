@@ -47,17 +47,16 @@ class Divided:
 
 def divide(encoder: Encoder, prompt: Prompt, readout: str | None) -> Divided:
     """The regions of ``prompt`` (which has a span) with ``readout`` after it; alone for None."""
-    name = f"prompt {prompt.id}"
-    tokens, continuation = encoder.encode(prompt.text, name=name), ""
+    tokens, continuation = encoder.encode_prompt(prompt), ""
     if readout is not None:
         continuation = encoder.continuation(tokens.text, readout)
-        tokens = encoder.encode(prompt.text, continuation, name=name)
+        tokens = encoder.encode_prompt(prompt, continuation)
 
     def tokens_of(start: int, end: int) -> list[int]:
-        return list(tokens.of_span(encoder.move_span(prompt.text, (start, end))))
+        return list(tokens.of_span(encoder.place_span(prompt, (start, end))))
 
     regions = np.full(len(tokens), PROMPT, dtype=np.int8)
-    start = final_punctuation(prompt.text)
+    start = max(final_punctuation(prompt.text), prompt.parts[-1].start)
     regions[tokens_of(start, len(prompt.text))] = PUNCTUATION
     regions[tokens_of(0, start)] = PROMPT
     regions[list(tokens.of_span((len(tokens.text) - len(continuation), len(tokens.text))))] = READOUT

@@ -29,6 +29,7 @@ _NAMES = {
     "text.tokenizer": "tokenizer",
     "text.bos": "BOS",
     "text.chat_template": "chat template",
+    "text.thinking": "thinking",
     "text.stop_tokens": "stop tokens",
 }
 

@@ -37,6 +37,15 @@ class StudySettings:
             python="wrap prompts in the tokenizer's chat template; a text names one of several",
         ),
     ] = False  # fmt: skip
+    thinking: Annotated[
+        str | None,
+        Option(
+            "Tell a chat template that knows it that the model is to think before it answers, or is not to: 'on', "
+            "'off'; left out: as the template has it.",
+            MEASURE, choices=("on", "off"), request="text",
+            python="tell the chat template that the model is to think before it answers (on), or is not to (off)",
+        ),
+    ] = None  # fmt: skip
     pack: Annotated[
         bool,
         Option(

@@ -11,6 +11,7 @@ class StudyOptions(TypedDict, total=False):
 
     concepts: Sequence[str] | str | None
     chat_template: bool | str
+    thinking: str | None
     pack: bool
     seed: int
     batch_tokens: int | None

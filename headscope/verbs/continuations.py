@@ -72,7 +72,7 @@ def sampling_of(study: Study, writing: Writing) -> Sampling:
 def check_texts_fit(study: Study, max_tokens: int, *, controls: bool = False) -> None:
     """Find a prompt with too little room for its continuation before any work is done; see ``check_room``."""
     prompts = [*study.prompts, *(study.profile.controls if controls else ())]
-    lengths = {prompt.id: len(study.encoder.encode(prompt.text, name=f"prompt {prompt.id}")) for prompt in prompts}
+    lengths = {prompt.id: len(study.encoder.encode_prompt(prompt)) for prompt in prompts}
     check_room(study.model, lengths, max_tokens)
 
 
@@ -88,7 +88,7 @@ def check_own_of_texts(study: Study) -> None:
         RequestError: one of them cannot score these.
     """
     for prompt in study.prompts[:1]:
-        before = study.encoder.encode(prompt.text, name=f"prompt {prompt.id}").text
+        before = study.encoder.encode_prompt(prompt).text
         for one in own_of_texts(study):
             scores_of_texts(one, [" It goes on, and ends here.", ""], [before, before])
 

@@ -153,7 +153,7 @@ def _places(encoder: Encoder, task: str, prompts: list[tuple[Prompt, PromptLayou
         )
         if right is None:
             continue
-        at = layout.tokens.of_span(encoder.move_span(prompt.text, right))
+        at = layout.tokens.of_span(encoder.place_span(prompt, right))
         from_end.update([len(layout.tokens) - at[-1]] if at else [])
         order.update([] if wrong is None else [right < wrong])
     n_shown = from_end.total()

@@ -34,9 +34,7 @@ def patchable_concepts(study: Study) -> list[str]:
     """Concepts with a prompt that matches its control token by token, and at least two templates on both sides."""
     profile, encoder, templates = study.profile, study.encoder, study.templates
     by_id = {prompt.id: prompt for prompt in profile.prompts}
-    slots = {
-        one.id: slot_of(one, encoder.encode(one.text, name=f"prompt {one.id}"), encoder) for one in profile.prompts
-    }
+    slots = {one.id: slot_of(one, encoder.encode_prompt(one), encoder) for one in profile.prompts}
 
     def many(name: str) -> bool:
         return len({templates[one.id] for one in profile.prompts_of(name) if slots[one.id] is not None}) > 1

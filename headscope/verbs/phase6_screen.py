@@ -54,7 +54,7 @@ def screen_phase6(study: Study) -> tuple[dict[str, pd.DataFrame], xr.Dataset, di
     probes: list[Probe] = []
     matched: dict[str, bool] = {}
     for prompt in prompts:
-        tokens = encoder.encode(prompt.text, name=f"prompt {prompt.id}")
+        tokens = encoder.encode_prompt(prompt)
         found: tuple[int, ...] = ()
         if prompt.concept != profile.control:
             words = frozenset(screening_words(profile.concepts[prompt.concept]))

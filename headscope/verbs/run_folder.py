@@ -9,7 +9,6 @@ from typing import Any
 import pandas as pd
 import torch
 
-from headscope.chat import Chat
 from headscope.measure.edit_kinds import own_edits
 from headscope.measure.sampling import stop_ids
 from headscope.models.memory_budget import held_tokens, most_written_at_once
@@ -96,9 +95,11 @@ def _text(study: Study, options: Mapping[str, Any]) -> dict[str, Any]:
         "tokenizer": tokenizer_fingerprint(tokenizer),
         "bos": "none" if bos is None else shown_token(tokenizer, bos),
     }
-    chat = Chat.of(tokenizer, chat_template)
+    chat = study.encoder.chat
     if chat is not None:
-        text["chat_template"] = chat.fingerprint()
+        text["chat_template"] = chat.fingerprint({prompt.roles for prompt in study.profile.prompts})
+    if study.settings.thinking is not None:
+        text["thinking"] = study.settings.thinking
     if _writes_text(options):
         named, at_eos = options.get("stop_tokens", ()), options.get("stop_at_eos", True)
         ids = stop_ids(model, at_eos=at_eos, chat_template=chat_template, named=named)
@@ -112,7 +113,7 @@ def _described(study: Study) -> dict[str, Any]:
     first: dict[str, str] = {}
     for name in (*study.names, profile.control):
         for prompt in profile.prompts_of(name)[:1]:
-            tokens = study.encoder.encode(prompt.text, name=f"prompt {prompt.id}")
+            tokens = study.encoder.encode_prompt(prompt)
             bos = str(tokenizer.convert_ids_to_tokens(tokens.ids[0])) if tokens.n_bos else ""
             first[name] = bos + tokens.text
     return {

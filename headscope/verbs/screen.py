@@ -169,7 +169,7 @@ def check_protocol(protocol: str, query: str, *, bos: str, allow_low_coverage: b
 def _examples(study: Study, views: Mapping[str, tuple[View, ...]]) -> Iterator[Example]:
     for prompt in study.prompts:
         view = views[prompt.id][0]
-        tokens = partial(study.encoder.encode, prompt.text, view.continuation)
+        tokens = partial(study.encoder.encode_prompt, prompt, view.continuation)
         template = study.templates[prompt.id]
         yield Example(prompt.id, prompt.concept, template, len(view.ids), tokens, view.span, view.queries)
 

@@ -103,10 +103,10 @@ def views_of(encoder: Encoder, prompts: Sequence[Prompt], profile: Profile, quer
     n_sequences = 0
     for prompt in prompts:
         of_prompt: list[View] = []
-        text = encoder.encode(prompt.text, name=f"prompt {prompt.id}").text
+        text = encoder.encode_prompt(prompt).text
         after = [encoder.continuation(text, readout) for readout in profile.readouts] if query == "readout" else [""]
         for continuation in after:
-            tokens = encoder.encode(prompt.text, continuation, name=f"prompt {prompt.id}")
+            tokens = encoder.encode_prompt(prompt, continuation)
             span = _marked(prompt, tokens, encoder, query)
             ids = np.array(tokens.ids, dtype=np.int32)
             of_prompt.append(View(n_sequences, continuation, ids, span, _queries(len(tokens) - 1, span, query)))
@@ -117,7 +117,7 @@ def views_of(encoder: Encoder, prompts: Sequence[Prompt], profile: Profile, quer
 
 def _marked(prompt: Prompt, tokens: Tokens, encoder: Encoder, query: str) -> tuple[int, ...]:
     """The tokens of all marked places. The token that looks is none of them, where a prompt has other places."""
-    found = {at for span in prompt.marked for at in tokens.of_span(encoder.move_span(prompt.text, span))}
+    found = {at for span in prompt.marked for at in tokens.of_span(encoder.place_span(prompt, span))}
     if query == "last" and len(prompt.marked) > 1:
         found.discard(len(tokens) - 1)
     return tuple(sorted(found))

@@ -8,6 +8,7 @@ from transformers import PreTrainedTokenizerFast
 
 from headscope.chat import Chat
 from headscope.errors import RequestError
+from headscope.profiles.types import Prompt
 from headscope.tokens import Encoder
 
 CHATML = (
@@ -48,7 +49,7 @@ def test_a_prompt_stands_in_the_users_turn_whatever_else_the_template_says(promp
     text, start = slowly(WITH_SYSTEM, prompt)
     tokens = encoder.encode(prompt)
     assert tokens.text == text
-    assert encoder.move_span(prompt, (0, len(prompt))) == (start, start + len(prompt))
+    assert encoder.place_span(Prompt("a", prompt, "joy"), (0, len(prompt))) == (start, start + len(prompt))
     spelled = [tokens.ids[i] for i in tokens.of_span((start, start + len(prompt)))]
     assert encoder.tokenizer.decode(spelled).split() == "".join(prompt.split()).split(), "spaces are in no span"
 

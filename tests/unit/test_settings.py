@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 import headscope as hs
 from headscope import settings
+from headscope.chat import THINKING
 from headscope.cli import ablate, attribute, main, patch, run, screen, sweep
 from headscope.cli.commands import OFFERED, command
 from headscope.errors import RequestError
@@ -101,6 +102,7 @@ def test_words_that_other_rooms_list_are_those_declared() -> None:
         (settings.Patching, "alignment"): ALIGNMENTS,
         (settings.Patching, "directions"): ("both", *DIRECTIONS),
         (settings.Writing, "keyword_counting"): KEYWORD_COUNTING,
+        (settings.StudySettings, "thinking"): THINKING,
     }
     for (group, name), known in choices.items():
         assert declared(group)[name].option.choices == known

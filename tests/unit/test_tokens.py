@@ -8,6 +8,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, 
 from transformers import PreTrainedTokenizerFast
 
 from headscope.errors import ProfileError, RequestError
+from headscope.profiles.types import Prompt
 from headscope.tokens import PADDING_SHARE, Encoder, RowLimits, Tokens, pack_rows, padded, plan_batches, tree_row
 
 TEXTS = ["I am so grateful for the ride.", "Sorry about that, Ann.", "Thank you — merci, 🙂 and ありがとう!"]
@@ -127,7 +128,7 @@ def test_a_chat_template_moves_the_span_along(tokenizer):
     encoder = Encoder(tokenizer, None, chat_template=True)
     text, span = TEXTS[0], (8, 16)
     tokens = encoder.encode(text, " Yes")
-    start, end = encoder.move_span(text, span)
+    start, end = encoder.place_span(Prompt("a", text, "joy"), span)
     assert tokens.text == f"User: {text}\nBot: Yes"
     assert tokens.text[start:end] == "grateful"
 
