@@ -3,7 +3,8 @@
 A few short made-up rows run in a few forms that must agree: alone and padded on either side; cached and not; with
 heads edited and with those heads' rows of W_O taken out; with all heads off and with the attention block reduced to
 its bias; before, inside and after a ``with`` block. Each law records the largest difference it measured, relative to
-the size of what is compared where that exceeds 1. Forms that only save work are no laws: see ``capabilities.py``.
+the size of what is compared where that exceeds 1. Forms that only save work are no laws: see ``capabilities.py``; nor
+is what holds of a chat template: see ``chat_laws.py``.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from headscope.models.anatomy import MODEL_ERRORS, cannot_run, vocabulary_size
 from headscope.models.attention import Attention
 from headscope.models.batches import Batch
 from headscope.models.capabilities import measure_capabilities
+from headscope.models.chat_laws import chat_laws
 from headscope.models.editing import LayerEdit, editing
 from headscope.models.head_model import HeadModel
 from headscope.models.law_report import Law, LawReport, unmeasured
@@ -73,7 +75,7 @@ def check_laws(model: HeadModel) -> LawReport:
     noise = max(law.difference for law in laws if law.name.startswith("padded"))
     near = max(condition * tolerance_of(model, torch.float32), 4 * torch.finfo(model.dtype).eps, 4 * noise)
     capabilities = measure_capabilities(model, rows, min(tolerance, near))
-    model.laws = LawReport((*laws, *capabilities), checked=True)
+    model.laws = LawReport((*laws, *capabilities, *chat_laws(model)), checked=True)
     return model.laws
 
 
