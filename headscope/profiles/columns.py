@@ -136,7 +136,9 @@ def row_of(cells: Mapping[str, Any], choice: Choice, *, is_text: bool, where: st
             continue
         is_number = isinstance(value, int) and not isinstance(value, bool)
         row[name] = str(value) if is_number and name in _WORDS else value
-        if name in _LISTS or (is_text and (name == "spans" or (name == "span" and value.strip().startswith("{")))):
+        if name in _LISTS or (
+            is_text and (name == "spans" or (name == "span" and str(value).lstrip().startswith("{")))
+        ):
             row[name] = _from_json(value, where)
         if name == "corrupted":
             row[name] = _partner(value, where, is_text=is_text)

@@ -21,6 +21,7 @@ from headscope.study import Study
 from headscope.verbs.attribute import attribute
 from headscope.verbs.screen import screen
 from headscope.verbs.sweep import sweep
+from tests.small_tasks import task_profile
 
 TEMPLATE = (
     "{% for m in messages %}### {{ m.role }}: {{ m.content }}\n{% endfor %}"
@@ -64,7 +65,8 @@ def profile_of(change: Callable[[Prompt], Prompt]) -> Profile:
 def written_out(prompt: Prompt, study: Study) -> Prompt:
     """The text that the template makes of a prompt, as a plain one."""
     span = None if prompt.span is None else study.encoder.place_span(prompt, prompt.span)
-    return replace(prompt, text=study.encoder.encode_prompt(prompt).text, span=span, messages=())
+    spans = {name: study.encoder.place_span(prompt, place) for name, place in prompt.spans.items()}
+    return replace(prompt, text=study.encoder.encode_prompt(prompt).text, span=span, spans=spans, messages=())
 
 
 @pytest.mark.parametrize("prefilled", [False, True])
@@ -80,6 +82,38 @@ def test_a_conversation_is_measured_as_the_text_that_its_template_makes_of_it(
         screen, lambda asked: sweep(asked, heads="1:2"), lambda asked: attribute(asked, verify=0),
     ]  # fmt: skip
     for verb in verbs:
+        pd.testing.assert_frame_equal(verb(study).table, verb(plain).table)
+
+
+@pytest.mark.parametrize(("beginning", "answers"), [(None, ("Anna", "Tom")), ("It was", (" Anna", " Tom"))])
+def test_answers_begin_the_assistants_turn_or_go_on_with_its_beginning(
+    model: HeadModel, beginning: str | None, answers: tuple[str, str]
+) -> None:
+    def said(name: str, other: str, verb: str) -> list[dict[str, str]]:
+        question = f"{name} and {other} {verb}. Then {other} gave it to someone. To whom?"
+        turns = [
+            ("system", "Say a name."),
+            ("user", question),
+            *([] if beginning is None else [("assistant", beginning)]),
+        ]
+        return [{"role": role, "content": content} for role, content in turns]
+
+    rows = [
+        {
+            "id": f"p{t}", "template": f"t{t}", "answers": [answers[0]], "foils": [answers[1]],
+            "messages": said("Anna", "Tom", verb), "spans": {"io": {"message": 1, "start": 0, "end": 4}},
+            "corrupted": {"messages": said("Kate", "Tom", verb)},
+        }
+        for t, verb in enumerate(("walked", "sang all day", "ate lunch", "read a book", "slept", "came home late"))
+    ]  # fmt: skip
+    profile = task_profile(rows)
+    study = Study(model, profile)
+    assert [prompt.span_text or prompt.text[slice(*prompt.spans["io"])] for prompt in profile.controls] == ["Kate"] * 6
+    layout = study.layouts[0]
+    assert layout.answers.continuations[0].text == answers[0]
+    assert layout.tokens.text.endswith("### assistant: I" if beginning is None else "### assistant: It was")
+    plain = Study(model, replace(profile, prompts=tuple(written_out(prompt, study) for prompt in profile.prompts)))
+    for verb in (screen, lambda asked: sweep(asked, heads="1:2")):
         pd.testing.assert_frame_equal(verb(study).table, verb(plain).table)
 
 
