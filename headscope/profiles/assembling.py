@@ -85,7 +85,7 @@ def build(draft: Draft, bundled: Callable[[], Profile] | None) -> tuple[Profile,
     if not controls:
         why = "no control prompts given"
         prompts += _borrowed_controls(draft, _lender(draft, bundled, "control prompts"), notes, why)
-    elif draft.tasks and len({prompt.template or prompt.id for prompt in controls}) == 1:
+    elif draft.tasks and bundled is not None and len({prompt.template or prompt.id for prompt in controls}) == 1:
         why = "all corrupted prompts are of one template, and edits take their values from others"
         prompts += _borrowed_controls(draft, _lender(draft, bundled, "control prompts"), notes, why)
     if draft.tasks:
