@@ -120,7 +120,7 @@ class RandomSets:
 class Attributing:
     """Fast scores by gradients."""
 
-    outcome: Annotated[str, Option("What is derived; only lexicon_logodds_nats has a derivative.", MEASURE)] = (
+    outcome: Annotated[str, Option("What is derived: the primary outcome, lexicon_logodds_nats or, of tasks, answer_logodds_nats.", MEASURE)] = (
         "lexicon_logodds_nats"
     )
     steps: Annotated[
