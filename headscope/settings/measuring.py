@@ -120,7 +120,7 @@ class RandomSets:
 class Attributing:
     """Fast scores by gradients."""
 
-    outcome: Annotated[str, Option("What is derived: the primary outcome, lexicon_logodds_nats or, of tasks, answer_logodds_nats.", MEASURE)] = (
+    outcome: Annotated[str, Option("What is derived: the primary outcome, of words or of answers.", MEASURE)] = (
         "lexicon_logodds_nats"
     )
     steps: Annotated[
