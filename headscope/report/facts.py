@@ -98,7 +98,7 @@ def facts_of(facts: Mapping[str, Any], tables: Mapping[str, pd.DataFrame]) -> Ru
     records.append(_mapping(facts.get("record")))
     heads = tuple(n for n in _listed(model.get("heads_per_layer")) if isinstance(n, int)) or _shape_from(tables)
     return RunFacts(
-        model=str(model.get("name") or ""),
+        model=_shown_name(str(model.get("name") or "")),
         n_layers=len(heads),
         heads_per_layer=heads,
         profile=str(profile.get("name") or ""),
@@ -129,6 +129,12 @@ def facts_of(facts: Mapping[str, Any], tables: Mapping[str, pd.DataFrame]) -> Ru
 def _asks_answers(tables: Mapping[str, pd.DataFrame]) -> bool:
     """Whether the run is on tasks: its primary outcome is that of answers."""
     return any(ANSWERS in set(tables[name]["outcome"]) for name in ("assay", "effects") if name in tables)
+
+
+def _shown_name(name: str) -> str:
+    """A model's name as readers know it: of a folder or a file on this machine its last part, a hub's whole."""
+    is_local = PurePath(name).is_absolute() or name.startswith(".") or name.endswith(".gguf")
+    return PurePath(name).name if is_local else name
 
 
 def _count(value: Any) -> int:

@@ -142,7 +142,7 @@ def _special(made: list[Row]) -> None:
 
 def _near_duplicate(made: list[Row]) -> None:
     again = row_of(0, concept=CONCEPTS[0])
-    made.append(again | {key: again[key].replace(NAMES[0], NAMES[1]) for key in ("text", "corrupted")})
+    made.append(again | {key: again[key][:1].swapcase() + again[key][1:] for key in ("text", "corrupted")})
 
 
 def _too_long(made: list[Row]) -> None:
