@@ -222,7 +222,7 @@ def _unpaired_effects(members: Sequence[EffectBlock], family: str, alpha: float)
         edited, baseline = ((arm.means, arm.labels) for arm in arms)
         rows = unpaired_rows(
             edited[0], baseline[0], edited[1], baseline[1], alpha=alpha, family=family, tolerance=block.tolerance,
-            n_simultaneous=n_tests,
+            n_simultaneous=n_tests, vary_alike=False,
         )  # fmt: skip
         rows["n_prompts"], rows["n_templates"] = len(block.templates), len(edited[1])
         means = {"edited_mean": edited[0].mean(axis=0), "baseline_mean": baseline[0].mean(axis=0)}

@@ -1,9 +1,14 @@
-"""Difference of two classes of prompts that are not paired: the Phase 6 study's own comparison.
+"""Difference of two classes of prompts that are not paired: the Phase 6 study's own comparison, and that of two tasks.
 
 The estimate is the plain difference of means over prompts, as the study has it. Its standard error is cluster-robust
 with the CR2 correction, templates that occur in both classes being one cluster; degrees of freedom are Satterthwaite's
 under independent prompts; p and interval come from t. In this two-column design CR2 has a closed form: the residuals
 of class c in cluster g shrink the hat matrix's block to n_cg / N_c, so their sum is divided by sqrt(1 - n_cg / N_c).
+
+The study's degrees of freedom take the two classes to vary alike. Of two tasks that is wrong: a head moves its own task
+by amounts that differ much between templates, and another task hardly. There the classes have variances of their own,
+estimated for each test. Of means of templates that is Welch's t-test where no template is shared, and the paired t-test
+where all are.
 """
 
 from __future__ import annotations
@@ -34,13 +39,15 @@ def unpaired_rows(
     family: str,
     tolerance: float = 1e-6,
     n_simultaneous: int | None = None,
+    vary_alike: bool = True,
 ) -> pd.DataFrame:
     """Mean of ``values`` minus mean of ``controls`` for each test, with CR2 intervals and p-values.
 
     ``values`` is [n_prompts, n_tests] and ``controls`` [n_controls, n_tests]; template ids that both have are one
     cluster, and below six templates in either the rows are descriptive. A |difference| below ``tolerance`` is 0 with
-    p = 1. ``n_simultaneous``: give simultaneous intervals over so many tests too, by Bonferroni. Columns
-    ``effects.ROW_COLUMNS``; ``d_z`` and ``skewness`` are NaN, they belong to paired designs.
+    p = 1. ``n_simultaneous``: give simultaneous intervals over so many tests too, by Bonferroni.
+    ``vary_alike``: the degrees of freedom take both classes to have one variance. Columns ``effects.ROW_COLUMNS``;
+    ``d_z`` and ``skewness`` are NaN, they belong to paired designs.
 
     Raises:
         RequestError: shapes disagree or a value is missing; this comparison has no place for either.
@@ -50,7 +57,7 @@ def unpaired_rows(
         raise RequestError("values and templates do not belong together", expected="one template id for each prompt")
     if np.isnan(concept).any() or np.isnan(control).any():
         raise RequestError("an unpaired comparison has missing values", expected="a value for each prompt and head")
-    estimate, error, df = _difference(concept, control, templates, control_templates)
+    estimate, error, df = _difference(concept, control, templates, control_templates, vary_alike=vary_alike)
     estimate = np.where(np.abs(estimate) < tolerance, 0.0, estimate)
     n_templates = min(len(set(templates)), len(set(control_templates)))
     enough = n_templates >= MIN_TEMPLATES
@@ -62,8 +69,9 @@ def unpaired_rows(
     half_of_all = missing
     if enough and n_simultaneous is not None:
         half_of_all = stats.t.isf(alpha / (2 * n_simultaneous), df) * error
-    size = np.full(n_tests, round(df) + 1 if np.isfinite(df) else 0)
-    critical = np.full(n_tests, stats.t.isf(alpha / (2 * n_tests), df))
+    size = np.where(np.isfinite(df), np.round(df) + 1, 0).astype(np.int64)
+    # Rounded where each test has its own: power is solved for once for each that is distinct.
+    critical = np.asarray(stats.t.isf(alpha / (2 * n_tests), df if vary_alike else np.maximum(size - 1, 1)))
     rows = {
         "estimate": estimate,
         "ci_low": estimate - half,
@@ -86,13 +94,23 @@ def unpaired_rows(
 
 
 def _difference(
-    concept: FloatArray, control: FloatArray, templates: Sequence[str], control_templates: Sequence[str]
-) -> tuple[FloatArray, FloatArray, float]:
-    """Difference of means [n_tests], its CR2 standard error [n_tests], and the degrees of freedom."""
+    concept: FloatArray,
+    control: FloatArray,
+    templates: Sequence[str],
+    control_templates: Sequence[str],
+    *,
+    vary_alike: bool,
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Difference of means, its CR2 standard error, and the degrees of freedom, each [n_tests]."""
     labels, codes = np.unique(np.asarray([*templates, *control_templates], dtype=np.str_), return_inverse=True)
     first, second = codes[: len(templates)], codes[len(templates) :]
     scores = _scores(concept, first, len(labels)) - _scores(control, second, len(labels))
-    df = _satterthwaite_df(first, second, len(labels))
+    df = np.full(concept.shape[1], _satterthwaite_df(first, second, len(labels)))
+    if not vary_alike and min(len(concept), len(control)) > 1:
+        variances = np.stack([concept.var(axis=0, ddof=1), control.var(axis=0, ddof=1)])
+        # Where nothing varies the error is 0 and no quantile is used.
+        varies = variances.max(axis=0) > 0.0
+        df[varies] = _df_of_variances(first, second, len(labels), variances[:, varies])
     return concept.mean(axis=0) - control.mean(axis=0), np.sqrt(np.sum(scores**2, axis=0)), df
 
 
@@ -113,13 +131,35 @@ def _scores(values: FloatArray, codes: NDArray[np.integer], n_clusters: int) -> 
     return sums * factor[:, None] / values.shape[0]
 
 
-def _satterthwaite_df(first: NDArray[np.integer], second: NDArray[np.integer], n_clusters: int) -> float:
-    """tr(Omega)^2 / tr(Omega^2), Omega the covariance of the clusters' scores under independent, equal variances."""
-    omega = np.zeros((n_clusters, n_clusters))
+def _score_covariances(
+    first: NDArray[np.integer], second: NDArray[np.integer], n_clusters: int
+) -> tuple[FloatArray, FloatArray]:
+    """Of each class [n_clusters, n_clusters]: covariance of the scores, prompts being independent, of variance 1."""
+    found: list[FloatArray] = []
     for codes in (first, second):
         count, factor = _leverage_factor(codes, n_clusters)
         weight = factor / len(codes)
         covariance = np.diag(count) - np.outer(count, count) / len(codes)
-        omega += weight[:, None] * covariance * weight[None, :]
+        found.append(weight[:, None] * covariance * weight[None, :])
+    return found[0], found[1]
+
+
+def _satterthwaite_df(first: NDArray[np.integer], second: NDArray[np.integer], n_clusters: int) -> float:
+    """tr(Omega)^2 / tr(Omega^2), Omega the covariance of the clusters' scores under independent, equal variances."""
+    one, two = _score_covariances(first, second, n_clusters)
+    omega = one + two
     denominator = float(np.sum(omega**2))
     return float(np.trace(omega)) ** 2 / denominator if denominator > 0.0 else float("nan")
+
+
+def _df_of_variances(
+    first: NDArray[np.integer], second: NDArray[np.integer], n_clusters: int, variances: FloatArray
+) -> FloatArray:
+    """[n_tests] the same, Omega the sum of the classes' covariances times their ``variances`` [2, n_tests]."""
+    one, two = _score_covariances(first, second, n_clusters)
+    share = variances / variances.max(axis=0)  # only their ratio counts, and squares of tiny ones would vanish
+    trace = share[0] * np.trace(one) + share[1] * np.trace(two)
+    squared = (
+        share[0] ** 2 * np.sum(one**2) + 2 * share[0] * share[1] * np.sum(one * two) + share[1] ** 2 * np.sum(two**2)
+    )
+    return trace**2 / np.where(squared > 0.0, squared, np.nan)

@@ -87,3 +87,36 @@ def test_missing_values_and_wrong_shapes_are_refused():
         unpaired_rows(np.full((1, 1), np.nan), np.zeros((1, 1)), ["a"], ["b"], family="f")
     with pytest.raises(RequestError, match="do not belong together"):
         unpaired_rows(np.zeros((2, 1)), np.zeros((1, 1)), ["a"], ["b"], family="f")
+
+
+def test_classes_that_vary_differently_give_welchs_degrees_of_freedom():
+    rng = np.random.default_rng(5)
+    values, controls = rng.normal(0.5, 1.0, size=(8, 3)), rng.normal(0.0, 0.1, size=(20, 3))
+    labels = [f"a{i}" for i in range(8)], [f"b{i}" for i in range(20)]
+    rows = unpaired_rows(values, controls, *labels, family="f", n_simultaneous=40, vary_alike=False)
+    expected = stats.ttest_ind(values, controls, equal_var=False)
+    np.testing.assert_allclose(rows["p_value"], expected.pvalue, rtol=FLOAT64)
+    for columns, level in ((("ci_low", "ci_high"), 0.95), (("sim_low", "sim_high"), 1 - 0.05 / 40)):
+        ends = expected.confidence_interval(level)
+        np.testing.assert_allclose(rows[columns[0]], ends.low, rtol=FLOAT64)
+        np.testing.assert_allclose(rows[columns[1]], ends.high, rtol=FLOAT64)
+
+
+def test_templates_that_are_all_shared_give_the_paired_test_however_the_classes_vary():
+    rng = np.random.default_rng(6)
+    shared = rng.normal(size=(9, 3))
+    values, controls = shared + rng.normal(0.5, 1.0, size=(9, 3)), 0.1 * shared + rng.normal(0.0, 0.1, size=(9, 3))
+    labels = [f"t{i}" for i in range(9)]
+    rows = unpaired_rows(values, controls, labels, labels, family="f", vary_alike=False)
+    expected = stats.ttest_rel(values, controls)
+    np.testing.assert_allclose(rows["p_value"], expected.pvalue, rtol=FLOAT64)
+    np.testing.assert_allclose(rows["ci_low"], expected.confidence_interval(0.95).low, rtol=FLOAT64)
+
+
+def test_tests_in_which_nothing_varies_have_an_interval_of_one_point():
+    values, controls = np.full((7, 2), [1.0, 0.0]), np.zeros((8, 2))
+    labels = [f"a{i}" for i in range(7)], [f"b{i}" for i in range(8)]
+    rows = unpaired_rows(values, controls, *labels, family="f", n_simultaneous=2, vary_alike=False)
+    assert rows["sim_low"].tolist() == rows["sim_high"].tolist() == [1.0, 0.0]
+    assert rows["p_value"].iloc[0] < 1e-300
+    assert rows["p_value"].iloc[1] == 1.0
