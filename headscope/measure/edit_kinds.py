@@ -2,7 +2,8 @@
 
 - ``zero``: z = 0. ``zero_keep_bias``: z = b_V, what is left when every value vector is zeroed before its bias is added.
 - ``mean``: the mean of z over the control prompts of *other templates* than the prompt's own (leave-template-out), over
-  every token of control prompt + readout. With it a head says what it says on neutral text.
+  every token of control prompt + readout; of a task's control prompt over its own tokens, no answers' beginnings.
+  With it a head says what it says on neutral text.
 - ``position_mean``: the same, at the same distance from the start; beyond the longest control the last distance known.
 - ``resample``: z of one control prompt of another template, drawn once for each prompt from the seed, at the matched
   position: token i of the prompt takes token i of the source (the source's last prompt token where that is shorter), a

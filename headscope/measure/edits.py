@@ -27,7 +27,7 @@ from headscope.models.editing import LayerEdit, editing, value_bias, watching_z
 from headscope.models.head_model import HeadModel
 from headscope.models.running import Stop, run_hidden
 from headscope.random_streams import generator
-from headscope.tokens import plan_batches
+from headscope.tokens import Tokens, plan_batches
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,9 @@ class ControlStates(ArmValues):
     """What each head puts out on the control prompts, as far as the edits need it.
 
     Built in one pass over the control prompts, each followed by each readout. For every control prompt and layer it
-    keeps the sum of z over the tokens of its sequences and, for edits by position, z itself.
+    keeps the sum of z over the tokens of its sequences and, for edits by position, z itself. Of a task's control
+    prompt, whose other sequences are beginnings of answers, its own tokens are summed, each once: how many tokens a
+    tokenizer makes of the answers is no weight of a prompt.
     """
 
     def __init__(
@@ -133,7 +135,7 @@ class ControlStates(ArmValues):
         self._sums = {
             n: np.zeros((len(controls), layer.n_heads, layer.head_size)) for n, layer in model.anatomy.layers.items()
         }
-        self._counts = np.array([sum(map(len, control.sequences)) for control in controls], dtype=np.float64)
+        self._counts = np.array([sum(map(len, _averaged(control))) for control in controls], dtype=np.float64)
         self._sequences: dict[tuple[int, int, int], Array] = {}  # (layer, control, readout) -> [n, H, d]
         self._means: dict[tuple[int, str], Array] = {}
         self._position_means: dict[tuple[int, str], Array] = {}
@@ -168,7 +170,7 @@ class ControlStates(ArmValues):
         for b, (c, r) in enumerate(places):
             control = self._controls[c]
             row = control.rows[r]
-            weights = row.n_sequences_through().astype(np.float64)
+            weights = _weights(control, r)
             total = np.tensordot(weights, values[b, : len(row)].astype(np.float64), axes=(0, 0))
             sums.append((layer, c, total))
             if self._by_token:
@@ -190,7 +192,11 @@ class ControlStates(ArmValues):
         key = layer, prompt.template
         if key not in self._position_means:
             others = set(np.flatnonzero(self._others(prompt)).tolist())
-            states = [state for (at, c, _), state in self._sequences.items() if at == layer and c in others]
+            states = [
+                state
+                for (at, c, sequence), state in self._sequences.items()
+                if at == layer and c in others and sequence < len(_averaged(self._controls[c]))
+            ]
             longest = max(map(len, states))
             sums, counts = np.zeros((longest, *states[0].shape[1:])), np.zeros(longest)
             for state in states:
@@ -220,6 +226,22 @@ class ControlStates(ArmValues):
 
     def _others(self, prompt: PromptLayout) -> npt.NDArray[np.bool_]:
         return np.array([control.template != prompt.template for control in self._controls])
+
+
+def _averaged(control: PromptLayout) -> tuple[Tokens, ...]:
+    """The sequences of a control prompt over whose tokens z is averaged: with each readout; of a task, itself alone."""
+    return control.sequences[:1] if control.answers else control.sequences
+
+
+def _weights(control: PromptLayout, r: int) -> Array:
+    """[T] how often each token of row r counts in the mean."""
+    if not control.answers:
+        return control.rows[r].n_sequences_through().astype(np.float64)
+    weights = np.zeros(len(control.rows[r]))
+    row, tokens = control.prompt_places()
+    if r == row:
+        weights[tokens] = 1.0
+    return weights
 
 
 def _bos_outputs(model: HeadModel) -> dict[int, Array]:

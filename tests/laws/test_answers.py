@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from headscope.heads import Head, HeadSet, every_head
-from headscope.measure.edits import Arm
+from headscope.measure.edits import Arm, places_of
 from headscope.measure.gradients import GradientPasses
 from headscope.models.head_model import HeadModel
 from headscope.models.loading import load_model
@@ -17,7 +17,7 @@ from headscope.terms import ANSWER_ACCURACY, ANSWER_PROB, ANSWERS
 from tests.laws import oracles
 from tests.laws.families import FAMILIES, loaded, make, word_tokenizer
 from tests.small_tasks import log_odds_alone, word_tasks
-from tests.tolerances import FLOAT64, effect_error, nats_error
+from tests.tolerances import FLOAT64, close, effect_error, nats_error
 
 TREES = ("gpt2", "bloom", "mistral")  # learned positions, ALiBi, a window
 
@@ -55,6 +55,27 @@ def test_prompts_alone_say_what_trees_say(family: str) -> None:
     for name in (ANSWERS, ANSWER_PROB):
         np.testing.assert_allclose(packed.baseline[name], apart.baseline[name], rtol=0, atol=3 * effect_error(model))
         np.testing.assert_allclose(packed.edited[name], apart.edited[name], rtol=0, atol=3 * effect_error(model))
+
+
+@pytest.mark.parametrize("pack", [True, False])
+def test_answers_of_more_tokens_give_a_control_prompt_no_more_weight(pack: bool) -> None:
+    """Prompts of other numbers of sequences, and the same prompts with answers of one token: one mean."""
+    model, profile = loaded("gpt2"), word_tasks()
+    short = replace(profile, prompts=tuple(replace(p, answers=(" w50",), foils=(" w55",)) for p in profile.prompts))
+    studies = [Study(model, one, pack=pack) for one in (profile, short)]
+    assert (
+        {len(one.sequences) for one in studies[0].controls} > {1} == {len(one.sequences) for one in studies[1].controls}
+    )
+    of = [study.states(["mean", "position_mean"]) for study in studies]
+    for index, layout in enumerate(studies[1].layouts):
+        places = places_of(layout, 0, layout.n_prompt)
+        for layer, kind in ((layer, kind) for layer in model.anatomy.layers for kind in ("mean", "position_mean")):
+            several, one = (
+                states.values(kind, study.layouts[index], layer, places)
+                for study, states in zip(studies, of, strict=True)
+                if states is not None
+            )
+            assert close(several, one, model)
 
 
 def test_probability_and_accuracy_follow_from_the_same_continuations() -> None:
