@@ -255,14 +255,19 @@ def _dataset(study: Study, comparisons: Sequence[Comparison], alike: Alike, read
 
 
 def _even_shares(comparisons: Sequence[Comparison]) -> FloatArray:
-    """[n] what the marked tokens would get of attention that is even over all but the first token and the query."""
+    """[n] what the marked tokens would get of attention that is even over all but the first token and the query.
 
-    def share(view: View, query: int) -> float:
-        marked = sum(0 < at < query for at in view.span)
-        return marked / (query - 1) if query > 1 else np.nan
+    The mean over the queries that see any other token. NaN where only the first token is marked: what a head spends on
+    it as a sink is not told from what it spends on a marked word.
+    """
 
-    of = [[share(view, query) for view in one.views for query in view.queries] for one in comparisons]
-    return np.array([np.mean(shares) if shares else np.nan for shares in of])
+    def shares(view: View) -> list[float]:
+        if not any(view.span):
+            return []
+        return [sum(0 < at < query for at in view.span) / (query - 1) for query in view.queries if query > 1]
+
+    of = [[share for view in one.views for share in shares(view)] for one in comparisons]
+    return np.array([np.mean(one) if one else np.nan for one in of])
 
 
 def _table(study: Study, comparisons: Sequence[Comparison], values: xr.Dataset, query: str) -> pd.DataFrame:
@@ -288,10 +293,12 @@ def _table(study: Study, comparisons: Sequence[Comparison], values: xr.Dataset, 
                 if kind == EVEN_SPREAD:
                     control = np.broadcast_to(even[mine][:, None], value.shape)
                     if measure == "attention":  # of what is left beside the sink and the query itself
-                        beside = (
+                        sink, itself = (
                             values[name].to_numpy()[mine][:, layer, head] for name in ("sink_share", "self_share")
                         )
-                        control = control * (1.0 - sum(beside))
+                        first_is_marked = np.array([any(0 in view.span for view in comparisons[p].views) for p in mine])
+                        # A marked first token's share stands on both sides: the sink's is no sign of looking.
+                        control = control * (1.0 - sink - itself) + sink * first_is_marked[:, None]
                 if kind == "paired_unequal_per_token":
                     value = value / np.array([comparisons[p].n_span_tokens for p in mine])[:, None]
                     control = control / np.array([comparisons[p].n_control_span_tokens for p in mine])[:, None]
