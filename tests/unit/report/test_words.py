@@ -94,3 +94,12 @@ def test_the_scripts_round_as_python_does(tmp_path: Path) -> None:
     node = Path(executable.__file__).parent / "bin" / "node"
     result = subprocess.run([node, script], capture_output=True, text=True, check=True)
     assert json.loads(result.stdout) == [[number(one), probability(abs(one)), interval(one, one)] for one in values]
+
+
+@pytest.mark.parametrize("language", words.languages())
+def test_sentences_on_tasks_are_whole(language: str) -> None:
+    """Phrases that take the place of others leave no word twice, and no neutral words, which tasks do not have."""
+    texts = [text for _, text in _walk(words.words_of(language, tasks=True).entries, "")]
+    assert [text for text in texts if re.search(r"\b([A-Za-z]+) \1\b", text)] == []
+    attending = [text for path, text in _walk(words.words_of(language, tasks=True).entries, "") if "attending" in path]
+    assert all("in their place" not in text for text in attending)
