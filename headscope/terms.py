@@ -147,6 +147,7 @@ EDITS: dict[str, str] = {
 """Kind of edit -> what stands in the place of a head's output."""
 
 EVEN_SPREAD = "even_spread"
+ATTENTION_OF_EVEN_SPREAD = f"attention_{EVEN_SPREAD}"
 """A kind of control of the screen: what marked places would get if attention were the same on every token. It decides
 of a task's heads: the corrupted partner has a word of the same kind in the same place, which a head looks at alike."""
 

@@ -16,6 +16,7 @@ import xarray as xr
 
 from headscope.stats import FamilyBlock, leave_one_template_out, reliability_table
 from headscope.stats.verdicts import Criteria
+from headscope.terms import ATTENTION_OF_EVEN_SPREAD
 from headscope.verbs.effect_rows import DECIDING_EDIT
 from headscope.verbs.head_order import head_of, single_effects
 from headscope.verbs.result import Result
@@ -57,11 +58,18 @@ def _effect_block(sweep: SweepResult, concept: str) -> FamilyBlock:
 
 
 def _screen_block(values: xr.Dataset, concept: str) -> FamilyBlock:
-    """Differences over the best kind of control that ranks heads; places without a head stay out."""
-    kinds, concepts = values["control"].to_numpy(), values["concept"].to_numpy()
-    best = next((kind for kind in ("paired_equal", "length_matched") if (kinds[concepts == concept] == kind).any()), "")
-    mine = values.isel(prompt=np.flatnonzero((concepts == concept) & (kinds == best)))
-    delta = (mine["attention"] - mine["attention_control"]).stack(address=("layer", "head")).to_numpy()
+    """Differences over what ranks heads, of tasks an even spread, else the best kind of control; places without a head
+    stay out.
+    """
+    kinds, concepts, control = values["control"].to_numpy(), values["concept"].to_numpy(), "attention_control"
+    ranked = concepts == concept
+    if ATTENTION_OF_EVEN_SPREAD in values:
+        control = ATTENTION_OF_EVEN_SPREAD
+    else:
+        found = [kind for kind in ("paired_equal", "length_matched") if (kinds[ranked] == kind).any()]
+        ranked = ranked & (kinds == (found or [""])[0])
+    mine = values.isel(prompt=np.flatnonzero(ranked))
+    delta = (mine["attention"] - mine[control]).stack(address=("layer", "head")).to_numpy()
     delta = delta[:, ~np.isnan(delta).all(axis=0)]
     known = ~np.isnan(delta).any(axis=1)
     templates = [str(t) for t in mine["template"].to_numpy()[known]]

@@ -34,7 +34,7 @@ from headscope.profiles.types import Prompt
 from headscope.stats import ScreenBlock, screen_table
 from headscope.study import Study
 from headscope.tables import TABLES
-from headscope.terms import EVEN_SPREAD
+from headscope.terms import ATTENTION_OF_EVEN_SPREAD, EVEN_SPREAD
 from headscope.verbs.examples import Example, attention_examples
 from headscope.verbs.phase6_screen import screen_phase6
 from headscope.verbs.result import Result, prompt_coords
@@ -244,6 +244,9 @@ def _dataset(study: Study, comparisons: Sequence[Comparison], alike: Alike, read
         attributes = {"unit": UNITS[measure]}
         variables[measure] = (("prompt", "layer", "head"), values[measure], attributes)
         variables[f"{measure}_control"] = (("prompt", "layer", "head"), controls[measure], attributes)
+    if study.profile.has_tasks:
+        even = _attention_of_even_spread(comparisons, values)
+        variables[ATTENTION_OF_EVEN_SPREAD] = (("prompt", "layer", "head"), even, {"unit": UNITS["attention"]})
     return xr.Dataset(
         variables,
         coords=prompt_coords(study, prompts, layer=np.arange(n_layers), head=np.arange(n_heads))
@@ -270,6 +273,14 @@ def _even_shares(comparisons: Sequence[Comparison]) -> FloatArray:
     return np.array([np.mean(one) if one else np.nan for one in of])
 
 
+def _attention_of_even_spread(comparisons: Sequence[Comparison], values: Mapping[str, FloatArray]) -> FloatArray:
+    """[n, L, H] the same of all attention: the even share of what is left beside the sink and the query itself."""
+    sink, itself = values["sink_share"], values["self_share"]
+    first_is_marked = np.array([any(0 in view.span for view in one.views) for one in comparisons])
+    # A marked first token's share stands on both sides: the sink's is no sign of looking.
+    return _even_shares(comparisons)[:, None, None] * (1.0 - sink - itself) + sink * first_is_marked[:, None, None]
+
+
 def _table(study: Study, comparisons: Sequence[Comparison], values: xr.Dataset, query: str) -> pd.DataFrame:
     """The screen table, one family (measure and kind of control) at a time, so that one family's copies are held."""
     heads = every_head(study.model.heads_per_layer)
@@ -290,15 +301,10 @@ def _table(study: Study, comparisons: Sequence[Comparison], values: xr.Dataset, 
                 value = values[measure].to_numpy()[mine][:, layer, head]
                 control = values[f"{measure}_control"].to_numpy()[mine][:, layer, head]
                 unit = UNITS[measure]
-                if kind == EVEN_SPREAD:
+                if kind == EVEN_SPREAD and measure == "attention":
+                    control = values[ATTENTION_OF_EVEN_SPREAD].to_numpy()[mine][:, layer, head]
+                elif kind == EVEN_SPREAD:
                     control = np.broadcast_to(even[mine][:, None], value.shape)
-                    if measure == "attention":  # of what is left beside the sink and the query itself
-                        sink, itself = (
-                            values[name].to_numpy()[mine][:, layer, head] for name in ("sink_share", "self_share")
-                        )
-                        first_is_marked = np.array([any(0 in view.span for view in comparisons[p].views) for p in mine])
-                        # A marked first token's share stands on both sides: the sink's is no sign of looking.
-                        control = control * (1.0 - sink - itself) + sink * first_is_marked[:, None]
                 if kind == "paired_unequal_per_token":
                     value = value / np.array([comparisons[p].n_span_tokens for p in mine])[:, None]
                     control = control / np.array([comparisons[p].n_control_span_tokens for p in mine])[:, None]

@@ -6,6 +6,7 @@ other head, by the whole line: screen, sweep, specificity against the other task
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from headscope.profiles.types import Profile
 from headscope.stats import verdicts as v
 from headscope.study import Study
 from headscope.verbs.rank import rank
+from headscope.verbs.reliability import reliability
 from headscope.verbs.screen import screen
 from headscope.verbs.sweep import sweep
 from headscope.worlds import designs
@@ -136,3 +138,16 @@ def test_specificity_is_the_difference_of_the_two_tasks(judged: dict[str, pd.Dat
     own, other = (mine.loc[(task, "answer_logodds_nats")] for task in ("copying", "mood"))
     assert contrast["estimate"] == pytest.approx(abs(own["estimate"]) - abs(other["estimate"]))
     assert contrast["sim_low"] > 1.0
+
+
+def test_what_would_rank_alike_is_what_ranks(model: HeadModel, profile: Profile) -> None:
+    """Partners of half the prompts have one word more: they rank as before, and so are all told of."""
+    longer = {one.pair for one in profile.prompts if one.pair is not None and int(one.template[-2:]) % 2}
+    longer_ones = tuple(
+        replace(one, text=f"{one.text} {one.text.split()[-1]}") if one.id in longer else one for one in profile.prompts
+    )
+    study = Study(model, replace(profile, prompts=longer_ones))
+    looked, swept = screen(study), sweep(study)
+    assert set(looked.values["control"].to_numpy()) == {"paired_equal", "paired_unequal_per_token"}
+    told = reliability(looked, swept, top_k=1).tables["reliability"]
+    assert set(told[told["by"] == "screen"]["n_templates"]) == {len(COPIED)}
