@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy import stats
 
 from headscope.stats.effects import FamilyTest, effect_rows
 from headscope.stats.tables import class_mean, shaped
@@ -65,12 +66,27 @@ def accuracy_table(
     """One row of the ``accuracy`` table: how often the unedited model answers a task's prompts right.
 
     ``right`` is [n_prompts], 1 or 0, NaN where a prompt has no foils; ``right_on_controls`` [n_controls] the same of
-    the corrupted prompts. The interval is a t-interval of the means of templates.
+    the corrupted prompts. The interval is a t-interval of the means of templates, cut to 0 and 1. Where each template
+    is wholly right, or each wholly wrong, their means have no spread to make one of, and the exact binomial interval
+    of templates (Clopper & Pearson 1934) takes its place.
     """
     how = FamilyTest(family=f"accuracy/{concept}")
     row = effect_rows(np.asarray(right, dtype=np.float64)[:, None], templates, how, seed=seed)
+    row = row.assign(**_within_bounds(row))
     known = ~np.isnan(right_on_controls)
     controls = class_mean(right_on_controls[:, None], control_templates) if known.any() else np.full(1, np.nan)
     note = "descriptive only: fewer than six templates" if row["status"].iloc[0] == "descriptive" else ""
     row = row.assign(concept=concept, unit="share_of_prompts", control_mean=controls, note=note)
     return shaped([row], TABLES["accuracy"].columns)
+
+
+def _within_bounds(row: pd.DataFrame) -> dict[str, float]:
+    """The interval of a share, between 0 and 1; NaN where there is none."""
+    share, n = float(row["estimate"].iloc[0]), int(row["n_templates"].iloc[0])
+    low, high = float(row["ci_low"].iloc[0]), float(row["ci_high"].iloc[0])
+    if np.isnan(low):
+        return {"ci_low": low, "ci_high": high}
+    if share in (0.0, 1.0):
+        exact = stats.binomtest(round(share * n), n).proportion_ci(method="exact")
+        return {"ci_low": float(exact.low), "ci_high": float(exact.high)}
+    return {"ci_low": max(low, 0.0), "ci_high": min(high, 1.0)}

@@ -110,22 +110,17 @@ def _templates_needed(estimate: float, low: float, high: float, n_templates: int
 def _accuracy(part: Study, table: pd.DataFrame, taken: dict[str, str]) -> Iterator[FitRow]:
     """Is an answer above every foil more often than chance would have it? A row a task that has foils.
 
-    Chance: answers among all continuations of a prompt. Where each template is wholly right, or each wholly wrong,
-    their means have no spread to make an interval of, and the exact binomial one of templates (Clopper & Pearson 1934)
-    takes its place.
+    Chance: answers among all continuations of a prompt.
     """
     for row in table.to_dict("records"):
         name, right, n = str(row["concept"]), float(row["estimate"]), int(row["n_templates"])
         chance = _chance(part, name)
-        low, high = (min(1.0, max(0.0, float(row[column]))) for column in ("ci_low", "ci_high"))
+        low, high = float(row["ci_low"]), float(row["ci_high"])
         says = f"an answer is above every foil in {right:.0%} of prompts"
         beside = f"chance {chance:.0%}, over {n} templates{taken[name]}"
-        if math.isnan(float(row["ci_low"])):
+        if math.isnan(low):
             yield FitRow("accuracy", name, "yellow", f"{says}, {beside}", _FEW)
             continue
-        if right in (0.0, 1.0):
-            exact = stats.binomtest(round(right * n), n).proportion_ci(method="exact")
-            low, high = float(exact.low), float(exact.high)
         says += f" [{low:.0%}, {high:.0%}], {beside}"
         if low > chance:
             yield FitRow("accuracy", name, "green", says)
