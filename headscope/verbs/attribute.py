@@ -14,7 +14,7 @@ side for every head measured exactly, outcome ``self_repair_nats``: total - dire
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -25,7 +25,7 @@ from headscope.heads import Head, HeadSet, every_head
 from headscope.measure.direct import DirectScores, measure_direct
 from headscope.measure.gradient_memory import gradient_batch_tokens
 from headscope.measure.gradients import FastScores, GradientPasses, check_gradients
-from headscope.measure.layout import PromptLayout
+from headscope.measure.layout import PromptLayout, same_layout
 from headscope.measure.quadrature import has_sum
 from headscope.models.head_model import HeadModel
 from headscope.random_streams import generator
@@ -109,15 +109,40 @@ def _measured(study: Study, steps: int) -> tuple[FastScores, DirectScores | None
     ).measure(steps=steps, progress=study.progress, work=study.work("gradients", (), prompts, **about))
     if study.profile.has_tasks and not any(one.answers.are_single for one in prompts):
         why = "no direct attribution: this tokenizer makes several tokens of the answers, or there are no foils"
-        return fast, None, [*study.warnings, why]
+        return fast, None, [*study.warnings, *_partly_scored(study, prompts, partners, None), why]
     try:
         direct = measure_direct(
             study.model, prompts, study.log_odds, states=states, batch_tokens=study.batch_tokens,
             progress=study.progress, work=study.work("direct", (), prompts, **about),
         )  # fmt: skip
     except ModelError as refused:
-        return fast, None, [*study.warnings, "no direct attribution: " + " ".join(str(refused).split())]
-    return fast, direct, study.warnings
+        return (
+            fast,
+            None,
+            [
+                *study.warnings,
+                *_partly_scored(study, prompts, partners, None),
+                "no direct attribution: " + " ".join(str(refused).split()),
+            ],
+        )
+    return fast, direct, [*study.warnings, *_partly_scored(study, prompts, partners, direct)]
+
+
+def _partly_scored(
+    study: Study, prompts: Sequence[PromptLayout], partners: Mapping[str, PromptLayout], direct: DirectScores | None
+) -> Iterator[str]:
+    """Which scores rest on some of a task's prompts only, while exact effects are of all."""
+    if not study.profile.has_tasks:
+        return
+    n_single, n = sum(one.answers.are_single for one in prompts), len(prompts)
+    if direct is not None and n_single < n:
+        yield f"direct attribution is of {n_single} of {n} prompts: whose answers and foils are one token each"
+    n_alike = sum(one.id in partners and same_layout(one, partners[one.id]) for one in prompts)
+    if 0 < n_alike < n:
+        yield (
+            f"attribution_patching_matched is of {n_alike} of {n} prompts: whose corrupted partners have tokens at the "
+            "same places"
+        )
 
 
 def fast_score_work(study: Study, steps: int = DEFAULT_STEPS) -> Counted:

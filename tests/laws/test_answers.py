@@ -14,6 +14,7 @@ from headscope.models.head_model import HeadModel
 from headscope.models.loading import load_model
 from headscope.study import Study
 from headscope.terms import ANSWER_ACCURACY, ANSWER_PROB, ANSWERS
+from headscope.verbs.attribute import attribute
 from tests.laws import oracles
 from tests.laws.families import FAMILIES, loaded, make, word_tokenizer
 from tests.small_tasks import log_odds_alone, word_tasks
@@ -93,6 +94,15 @@ def test_probability_and_accuracy_follow_from_the_same_continuations() -> None:
         assert found.baseline[ANSWER_PROB][index] == pytest.approx(sum(np.exp(right)), rel=3 * nats_error(model))
         accuracy = found.baseline[ANSWER_ACCURACY][index]
         assert np.isnan(accuracy) if not wrong else accuracy == float(max(right) > max(wrong))
+
+
+def test_scores_of_some_prompts_say_so() -> None:
+    profile = word_tasks()
+    longer = {one.pair for one in profile.prompts if one.template == "t1"}
+    prompts = tuple(replace(one, text=f"{one.text} w7") if one.id in longer else one for one in profile.prompts)
+    warnings = attribute(Study(loaded("gpt2"), replace(profile, prompts=prompts)), steps=0, verify=0).record["warnings"]
+    assert any("direct attribution is of 4 of 12 prompts" in one for one in warnings)
+    assert any("attribution_patching_matched is of 9 of 12 prompts" in one for one in warnings)
 
 
 @pytest.fixture(scope="module", params=["gpt2", "gpt_neox"])
