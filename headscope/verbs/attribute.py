@@ -86,7 +86,7 @@ def attribute(study: Study, *, outcome: str = PRIMARY, steps: int = DEFAULT_STEP
     swept = sweep(study, heads=str(top_heads(scores, study.names, verify)), edits=("mean", "zero"))
     result = verified(result, swept, seed=study.seed)
     effects = [table for table in (swept.table, result.tables.get("effects")) if table is not None]
-    tables = {**result.tables, "effects": pd.concat(effects, ignore_index=True), "assay": swept.tables["assay"]}
+    tables = {**swept.tables, **result.tables, "effects": pd.concat(effects, ignore_index=True)}
     record = {**result.record, "n_batches_halved": record["n_batches_halved"] + swept.record["n_batches_halved"]}
     return AttributeResult(tables, result.values, record, "scores")
 

@@ -114,7 +114,7 @@ def complete(decided: Decided, edits: Sequence[str], criteria: Criteria) -> Swee
         study, edited, outcomes, family="sweep", confirmatory=DECIDING_EDIT if decided.is_whole else None,
         damage=[*mine, *range(n_heads, len(edited))],
     )  # fmt: skip
-    tables = {"effects": effects_table(blocks, seed=study.seed), "assay": decided.result.tables["assay"]}
+    tables = {**decided.result.tables, "effects": effects_table(blocks, seed=study.seed)}
     record = {**decided.result.record, **facts_of(study, outcomes)}
     result = SweepResult(tables, arrays_of(study, edited, outcomes), record, "effects")
     return _told(result, edits, n_heads - len(mine))

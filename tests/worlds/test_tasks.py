@@ -17,8 +17,10 @@ from headscope.heads import Head
 from headscope.models.head_model import HeadModel
 from headscope.models.loading import load_model
 from headscope.profiles.types import Profile
+from headscope.stats import Criteria
 from headscope.stats import verdicts as v
 from headscope.study import Study
+from headscope.verbs.deciding import complete, decide
 from headscope.verbs.rank import rank
 from headscope.verbs.reliability import reliability
 from headscope.verbs.screen import screen
@@ -151,3 +153,11 @@ def test_what_would_rank_alike_is_what_ranks(model: HeadModel, profile: Profile)
     assert set(looked.values["control"].to_numpy()) == {"paired_equal", "paired_unequal_per_token"}
     told = reliability(looked, swept, top_k=1).tables["reliability"]
     assert set(told[told["by"] == "screen"]["n_templates"]) == {len(COPIED)}
+
+
+def test_accuracy_stays_beside_the_verdicts_of_a_run(
+    model: HeadModel, profile: Profile, judged: dict[str, pd.DataFrame]
+) -> None:
+    decided = complete(decide(Study(model, profile), heads=f"{COPIER},{WRITER}"), ("mean", "zero"), Criteria())
+    pd.testing.assert_frame_equal(decided.tables["accuracy"], judged["accuracy"])
+    assert set(decided.tables["accuracy"]["n_prompts"]) == {len(COPIED)}
