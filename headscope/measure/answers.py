@@ -190,6 +190,8 @@ class Joining:
         """1 where an answer is likelier than every foil, else 0; NaN without foils."""
         joined = self.joined(values)
         (right, has_right), (wrong, has_wrong) = (self.of_side(joined, answers=side) for side in (True, False))
+        if not len(joined):  # of nothing there is no largest, unlike a sum
+            return torch.full(joined.shape[1:], torch.nan, dtype=torch.float64, device=joined.device)
         return torch.where(has_right & has_wrong, (right.amax(0) > wrong.amax(0)).double(), torch.nan)
 
     @cached_property

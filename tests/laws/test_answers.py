@@ -6,8 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from headscope.heads import Head, HeadSet, every_head
+from headscope.measure.answers import NONE, Joining
 from headscope.measure.edits import Arm, places_of
 from headscope.measure.gradients import GradientPasses
 from headscope.models.head_model import HeadModel
@@ -127,3 +129,11 @@ def test_the_integral_of_the_gradients_is_the_effect_of_all_heads(exact_model: H
     rows = [i for i, one in enumerate(study.layouts) if one.concept != study.profile.control]
     error = effect_error(loaded("gpt2"))  # what is measured is read off in float32
     np.testing.assert_allclose(scores.all_edited, whole.change(ANSWERS)[0][rows], rtol=0, atol=error)
+
+
+def test_prompts_without_any_answers_are_neither_right_nor_wrong() -> None:
+    joining = Joining((NONE, NONE))
+    read = torch.zeros((1, 3, 2, 0), dtype=torch.float64)  # one sequence, three arms, two prompts, nothing read
+    for values in (joining.accuracy(read), joining.log_odds(read), joining.probability(read)):
+        assert values.shape == (3, 2)
+        assert values.isnan().all()
