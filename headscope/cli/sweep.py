@@ -43,13 +43,15 @@ def sweep(job: Job, sweeping: Sweeping, sets: Sets, control: NegativeControl, ju
 
     from headscope.verbs.curves import check_curves, curves
     from headscope.verbs.enough_templates import require_verdicts
-    from headscope.verbs.negative_control import negative_control
+    from headscope.verbs.negative_control import check_has_negative_control, negative_control
     from headscope.verbs.rank import rank
     from headscope.verbs.reliability import reliability
     from headscope.verbs.sweep import sweep
 
     if judging.require_verdicts:
         require_verdicts(profile, job.settings.concepts)
+    if control.negative_control:
+        check_has_negative_control(profile)
     _check(sweeping.edits)
     job.refuse_outcomes_of_text("by a sweep, which writes none: headscope ablate and headscope run do")
     criteria = criteria_of(judging)

@@ -33,6 +33,7 @@ from headscope.study import Study
 from headscope.verbs.budget import BUDGETS, choose_budget, why_no_gradients
 from headscope.verbs.continuations import check_own_of_texts, check_texts_fit, sampling_of
 from headscope.verbs.effect_rows import DECIDING_EDIT
+from headscope.verbs.negative_control import check_has_negative_control
 from headscope.verbs.run_folder import begin_run
 from headscope.verbs.run_plan import RunPlan
 from headscope.verbs.run_request import RunRequest
@@ -130,11 +131,8 @@ def _check(study: Study, request: RunRequest) -> str | None:
                 fix=f"--{name.replace('_', '-')} {n_heads}",
             )
     no_gradients = why_no_gradients(study.model, request.budget)
-    if request.negative_control and study.profile.has_tasks:
-        raise RequestError(
-            "a task has no negative control", expected="a profile of concepts, whose words random ones can replace",
-            fix="leave out --negative-control",
-        )  # fmt: skip
+    if request.negative_control:
+        check_has_negative_control(study.profile)
     check_language(*request.languages)
     check_texts_fit(study, request.writing.max_tokens)
     check_share(request.share)

@@ -9,12 +9,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from headscope.errors import RequestError
 from headscope.measure.random_lexicons import with_random_lexicons
+from headscope.profiles.types import Profile
 from headscope.stats import Criteria, judge
 from headscope.study import Study
 from headscope.verbs.deciding import complete, decide
 from headscope.verbs.result import Result
 from headscope.verbs.sweep import sweep
+
+
+def check_has_negative_control(profile: Profile) -> None:
+    """Raise RequestError where there are no words that random ones could replace."""
+    if profile.has_tasks:
+        raise RequestError(
+            "a task has no negative control", expected="a profile of concepts, whose words random ones can replace",
+            fix="leave out --negative-control",
+        )  # fmt: skip
 
 
 def negative_control(
@@ -37,8 +48,10 @@ def negative_control(
         words stand in the record.
 
     Raises:
+        RequestError: the profile holds tasks.
         ProfileError: there are too few words to draw from.
     """
+    check_has_negative_control(study.profile)
     random = with_random_lexicons(study.encoder, study.profile, seed=study.seed)
     reading, rules = study.reading(random), criteria or Criteria()
     every = sweep(reading, heads=heads, edits=edits) if whole else None

@@ -46,6 +46,7 @@ OPTIONS: list[tuple[str, tuple[str, ...]]] = [
     ("screen --model demo --frobnicate", ("No such option: --frobnicate",)),
     ("screen --model demo extra", ("unexpected extra argument", "extra")),
     ("show", ("Missing argument 'RUN'",)),
+    ("sweep --model demo --profile ioi --negative-control", ("a task has no negative control", "--negative-control")),
     ("profiles import tasks.csv", ("Missing option '--out'",)),
     ("profiles import tasks.csv --out p --as mibb", ("mibb", "eap-ig, mib")),
     ("profiles import tasks.csv --out p", ("file does not exist", "tasks.csv")),
