@@ -25,6 +25,7 @@ def ablation(run: RunReport) -> Iterator[Block]:
         rows = [
             [words.named("options", name), Foreign(", ".join(map(str, value)) if isinstance(value, list) else value)]
             for name, value in facts.sampling.items()
+            if not (facts.asks_answers and name == "keyword_counting")  # a task has no keywords
         ]
         yield Table(("setting", "value"), rows, numeric=False)
     readouts = words.listed(list(map(code, facts.readouts)), by="items")

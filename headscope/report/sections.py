@@ -122,7 +122,8 @@ def _assay(run: RunReport) -> Iterator[Block]:
             row = found.accuracy
             ends = f"[{share(row['ci_low'])}, {share(row['ci_high'])}]"
             yield run.say(
-                "assay.accuracy", concept=plain(found.concept), share=share(row["estimate"]), ends=ends,
+                "assay.accuracy_alone" if pd.isna(row["control_mean"]) else "assay.accuracy",
+                concept=plain(found.concept), share=share(row["estimate"]), ends=ends,
                 corrupted=share(row["control_mean"]),
             )  # fmt: skip
 

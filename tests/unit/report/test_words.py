@@ -49,6 +49,17 @@ def test_every_language_has_the_same_entries() -> None:
     assert all(paths[code] == paths["en"] for code in paths)
 
 
+def test_what_is_said_of_tasks_has_no_word_twice_and_counts_no_keywords() -> None:
+    attending = words.words_of("en", tasks=True)("looking.attending", 2, of=16, limit="0.020")
+    assert "than with the same attention on every token" in attending
+    for _, text in _walk(words.words_of("en", tasks=True).entries, ""):
+        assert not re.search(r"\b(\w+) \1\b", text), text
+    for language in ("en", "ja"):
+        told = words.words_of(language, tasks=True)("ablation.same_numbers")
+        assert "eyword" not in told
+        assert "キーワード" not in told
+
+
 def test_a_placeholder_is_known_in_english() -> None:
     english = _entries("en")
     for code in words.languages():
