@@ -67,6 +67,11 @@ def read(table: Table, wanted: Wanted) -> Found:
 def _counterfactual(table: Table, wanted: Wanted) -> str:
     there = [name for name in table.columns if name.endswith(ENDING)]
     asked = wanted.counterfactual
+    if not there:
+        raise ProfileError(
+            "file has no counterfactuals", expected=f"a column whose name ends in {ENDING}",
+            got=some_of(table.columns), where=table.path, fix="--as KIND names another kind; left out: it is found",
+        )  # fmt: skip
     if asked is not None:
         found = [name for name in there if name in (asked, asked + ENDING)]
     else:
@@ -76,7 +81,7 @@ def _counterfactual(table: Table, wanted: Wanted) -> str:
         raise ProfileError(
             "file has several counterfactuals" if asked is None else f'file has no counterfactual "{asked}"',
             expected="the name of one",
-            got=some_of(there) or "none",
+            got=some_of(there),
             where=table.path,
             fix="--counterfactual NAME says which",
         )

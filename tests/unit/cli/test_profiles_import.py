@@ -99,6 +99,7 @@ def test_ids_are_of_the_tokenizer_that_is_named(tmp_path: Path, capsys: pytest.C
         ("CAA", ["--as", "blimp"], "no record of the file can be asked"),
         ("function vectors", ["--frames", "99"], "there are not so many frames"),
         ("MIB ioi", ["--counterfactual", "x"], 'no counterfactual "x"'),
+        ("CAA", ["--as", "mib"], "file has no counterfactuals expected: a column whose name ends in _counterfactual"),
     ],
 )
 def test_a_wrong_request_leaves_nothing(
