@@ -131,7 +131,8 @@ def show(which: _Which) -> None:
     for task in tasks:
         console.say(f"{task.name}: {task.description}".rstrip(": "))
         console.say(f"example: {task.example}")
-        console.say(f"places: {', '.join(f'{place} ({count})' for place, count in task.places.items())}")
+        places = ", ".join(f"{place} ({count})" for place, count in task.places.items())
+        console.say(f"places: {places or 'none'}")
     for readout in loaded.readouts:
         console.say(f'readout: "{readout} ..."')
     for warning in loaded.warnings:

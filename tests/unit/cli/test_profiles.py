@@ -70,3 +70,9 @@ def test_an_example_is_one_line_and_of_a_long_prompt_the_end(tmp_path: Path) -> 
     assert shown.endswith('and\\nthen \\"it\\" is" -> " done" (one of 2)')
     assert len(shown) < SHOWN_CHARACTERS + 60
     assert summarize_tasks(profile)[0].example == shown
+
+
+def test_a_task_without_places_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "facts.jsonl"
+    file.write_text('{"text": "Paris lies in", "answers": [" France"], "foils": [" Spain"]}\n')
+    assert "places: none" in said(capsys, "show", str(file)).splitlines()
