@@ -75,10 +75,9 @@ def assay_of(study: Study, outcomes: ForcedOutcomes) -> pd.DataFrame:
     by_concept = dict(zip(study.profile.concepts, np.moveaxis(study.by_concept(outcomes.baseline), -1, 0), strict=True))
     for name in study.names:
         rows, baseline = study.rows_of(name), by_concept[name]
-        all_controls = mean_of_controls(baseline[[index[layout.id] for layout in study.controls]])
-        controls = [
-            all_controls if (pair := pair_of[study.layouts[i].id]) is None else baseline[index[pair]] for i in rows
-        ]
+        controls_of_all = baseline[[index[layout.id] for layout in study.controls]]
+        unpaired = without_partner(controls_of_all, has_answers=study.profile.has_tasks)
+        controls = [unpaired if (pair := pair_of[study.layouts[i].id]) is None else baseline[index[pair]] for i in rows]
         n_unpaired = sum(pair_of[study.layouts[i].id] is None for i in rows)
         parts.append(
             assay_table(
@@ -89,7 +88,7 @@ def assay_of(study: Study, outcomes: ForcedOutcomes) -> pd.DataFrame:
                 np.array(controls),
                 study.labels_of(rows),
                 seed=study.seed,
-                note=_note(n_unpaired, has_answers=study.profile.has_tasks, of_controls=all_controls),
+                note=_note(n_unpaired, has_answers=study.profile.has_tasks),
             )
         )
     return pd.concat(parts, ignore_index=True)
@@ -112,16 +111,18 @@ def assay_tables(study: Study, outcomes: ForcedOutcomes) -> dict[str, pd.DataFra
     return tables | ({"accuracy": pd.concat(parts, ignore_index=True)} if parts else {})
 
 
-def mean_of_controls(values: FloatArray) -> float:
-    """What a prompt without a partner is compared with; 0 (no preference) where no control has answers to be read."""
-    known = values[~np.isnan(values)]
-    return float(known.mean()) if known.size else 0.0
+def without_partner(controls: FloatArray, *, has_answers: bool) -> float:
+    """What a prompt without a partner is compared with: the mean of all controls.
+
+    Of a task 0, no preference for answers over foils: others' partners are read with others' answers.
+    """
+    return 0.0 if has_answers else float(controls.mean())
 
 
-def _note(n_unpaired: int, *, has_answers: bool, of_controls: float) -> str:
+def _note(n_unpaired: int, *, has_answers: bool) -> str:
     if not n_unpaired:
         return ""
-    if has_answers and of_controls == 0.0:
+    if has_answers:
         return (
             f"{n_unpaired} prompts without a corrupted partner: compared with 0, no preference for answers over foils"
         )

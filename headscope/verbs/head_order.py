@@ -17,7 +17,8 @@ from headscope.errors import RequestError
 from headscope.heads import Head, HeadSet
 from headscope.stats import split_templates
 from headscope.stats.clusters import FloatArray, equal_weight_mean, template_means
-from headscope.verbs.effect_rows import DECIDING_EDIT, mean_of_controls
+from headscope.terms import ANSWERS
+from headscope.verbs.effect_rows import DECIDING_EDIT, without_partner
 from headscope.verbs.sweep import SweepResult
 
 
@@ -91,18 +92,16 @@ def single_effects(sweep: SweepResult, concept: str) -> xr.DataArray:
 
 
 def concept_gaps(sweep: SweepResult, concept: str) -> dict[str, float]:
-    """Prompt id -> concept - control on the primary outcome, no edit; a prompt without pair: the mean of controls."""
+    """Prompt id -> concept - control on the primary outcome, no edit; see ``without_partner``."""
     values = sweep.values
     baseline = values["baseline"].sel(lexicon=concept)
     of_id = {str(i): float(v) for i, v in zip(values["prompt"].to_numpy(), baseline.to_numpy(), strict=True)}
     concepts = [str(c) for c in values["concept"].to_numpy()]
     controls = [of_id[i] for i, c in zip(of_id, concepts, strict=True) if c not in sweep.record["concepts"]]
     pairs = zip(of_id, concepts, (str(p) for p in values["pair"].to_numpy()), strict=True)
-    return {
-        i: of_id[i] - (of_id[pair] if pair else mean_of_controls(np.array(controls)))
-        for i, c, pair in pairs
-        if c == concept
-    }
+    has_answers = bool((sweep.tables["assay"]["outcome"] == ANSWERS).any())
+    unpaired = without_partner(np.array(controls), has_answers=has_answers)
+    return {i: of_id[i] - (of_id[pair] if pair else unpaired) for i, c, pair in pairs if c == concept}
 
 
 def orders_table(both: tuple[Order, Order]) -> pd.DataFrame:

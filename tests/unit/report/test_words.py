@@ -51,7 +51,7 @@ def test_every_language_has_the_same_entries() -> None:
 
 def test_what_is_said_of_tasks_has_no_word_twice_and_counts_no_keywords() -> None:
     attending = words.words_of("en", tasks=True)("looking.attending", 2, of=16, limit="0.020")
-    assert "than with the same attention on every token" in attending
+    assert "than by an even spread over the prompt" in attending
     for _, text in _walk(words.words_of("en", tasks=True).entries, ""):
         assert not re.search(r"\b(\w+) \1\b", text), text
     for language in ("en", "ja"):
