@@ -132,6 +132,10 @@ def page(runs: dict[str, Run], tasks: pd.DataFrame) -> str:
         "",
         *_tasks(tasks),
         "",
+        "Some frames of `successor` and `negation` were written again with this model's answers in view, so their",
+        "figures flatter it. *Shown*: the interval lies above 0. Damage is measured on the corrupted prompts ([why",
+        "that matters](tasks.md#what-is-measured)).",
+        "",
         *(line for name in list(ASKED)[1:] if name in runs for line in _task(name, runs[name])),
     ]
     return "\n".join(lines)
@@ -248,11 +252,10 @@ def _tasks(tasks: pd.DataFrame) -> list[str]:
 
 
 def _task(name: str, run: Run) -> list[str]:
-    minutes = sum(stage.seconds or 0.0 for stage in run.manifest.stages) / 60
     return [
         f"### Which heads does {name} need?",
         "",
-        f"`headscope run --profile {name} --budget fast`, {minutes:.0f} minutes.",
+        f"`headscope run --profile {name} --budget fast`:",
         "",
         *_heads(run, run.table("verdicts")),
         "",
