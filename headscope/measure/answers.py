@@ -60,6 +60,11 @@ class Answers:
         """Whether each is one token and there are foils, so that logits tell the odds."""
         return all(len(one.ids) == 1 for one in self.continuations) and any(not c.is_answer for c in self.continuations)
 
+    @property
+    def begin_alike(self) -> bool:
+        """Whether an answer and a foil have their first token in common, so that the tokens after it decide."""
+        return bool({*self.first_ids(answers=True)} & {*self.first_ids(answers=False)})
+
     def first_ids(self, *, answers: bool) -> tuple[int, ...]:
         """The first tokens of the answers, or of the foils."""
         return tuple(one.ids[0] for one in self.continuations if one.is_answer == answers)
@@ -147,6 +152,16 @@ def read_tokens(
 
 
 NONE = Answers()
+
+
+def facts_of_answers(answers: Sequence[Answers]) -> dict[str, int]:
+    """JSON-able: how many prompts' answers are not told by one token alone."""
+    return {
+        "n_prompts": len(answers),
+        "n_of_several_tokens": sum(any(len(one.ids) > 1 for one in each.continuations) for each in answers),
+        "n_that_begin_like_a_foil": sum(each.begin_alike for each in answers),
+        "n_without_foils": sum(all(one.is_answer for one in each.continuations) for each in answers),
+    }
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ import pandas as pd
 import xarray as xr
 
 from headscope.heads import Head, HeadSet
+from headscope.measure.answers import facts_of_answers
 from headscope.measure.edits import Arm
 from headscope.measure.forced import ForcedOutcomes
 from headscope.measure.outcomes import KL, PERPLEXITY, Outcome
@@ -257,7 +258,10 @@ def arrays_of(study: Study, edits: Sequence[Edited], outcomes: ForcedOutcomes) -
 def facts_of(study: Study, outcomes: ForcedOutcomes) -> dict[str, Any]:
     """JSON-able facts for the manifest."""
     places = study.profile.readouts or ("the last prompt token",)
-    own = {"outcomes": [one.record() for one in study.own_outcomes]} if study.own_outcomes else {}
+    own: dict[str, Any] = {"outcomes": [one.record() for one in study.own_outcomes]} if study.own_outcomes else {}
+    if study.profile.has_tasks:
+        of_tasks = [one.answers for one in study.layouts if one.concept != study.profile.control]
+        own["answers"] = facts_of_answers(of_tasks)
     return own | {
         "concepts": list(study.names),
         "readouts": list(study.profile.readouts),

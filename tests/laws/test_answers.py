@@ -17,6 +17,7 @@ from headscope.models.loading import load_model
 from headscope.study import Study
 from headscope.terms import ANSWER_ACCURACY, ANSWER_PROB, ANSWERS
 from headscope.verbs.attribute import attribute
+from headscope.verbs.effect_rows import facts_of
 from tests.laws import oracles
 from tests.laws.families import FAMILIES, loaded, make, word_tokenizer
 from tests.small_tasks import log_odds_alone, word_tasks
@@ -79,6 +80,13 @@ def test_answers_of_more_tokens_give_a_control_prompt_no_more_weight(pack: bool)
                 if states is not None
             )
             assert close(several, one, model)
+
+
+def test_the_record_says_where_one_token_does_not_tell() -> None:
+    """Of word_tasks a third has answers of one token, a third of several that begin like foils, a third no foils."""
+    study = Study(loaded("gpt2"), word_tasks())
+    told = facts_of(study, study.measure([]))["answers"]
+    assert told == {"n_prompts": 12, "n_of_several_tokens": 8, "n_that_begin_like_a_foil": 4, "n_without_foils": 4}
 
 
 def test_probability_and_accuracy_follow_from_the_same_continuations() -> None:
