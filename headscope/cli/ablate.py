@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from headscope.cli import console
+from headscope.cli import console, results
 from headscope.cli.commands import command
 from headscope.cli.forecasting import print_forecast
 from headscope.cli.job import (
@@ -79,7 +79,7 @@ def ablate(job: Job, ablating: Ablating, texts: Texts, writing: Writing) -> None
         run,
         {"effects": console.records(effects), "output": output and str(output)},
         [
-            ("Does the model show the concept?", run.table("assay"), "assay"),
+            *results.what_it_shows(run),
             (f"Without {heads}", own, "effects"),
         ],
         f"run: {run.path}",

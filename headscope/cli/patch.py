@@ -78,7 +78,7 @@ def patch(job: Job, patched: Patched, patching: Patching, texts: Texts, writing:
 
 def _tables(run: Run, top_n: int) -> Iterator[tuple[str, pd.DataFrame, str | Mapping[str, str]]]:
     patching = run.table("patching")
-    yield "Does the model show the concept?", run.table("assay"), "assay"
+    yield from results.what_it_shows(run)
     yield "Patch − control patch", results.top_patches(patching, top_n), "patching"
     if "texts" in run.tables:
         from headscope.stats.patching import written_patches

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from headscope.cli import console
 from headscope.tables import TABLES
+from headscope.terms import ANSWERS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -51,6 +52,20 @@ def print_rows(title: str, rows: pd.DataFrame, shown: str | Mapping[str, str]) -
     if "name" in headings:
         records = [row | {"name": f"{row['layer']}:{row['head']}"} for row in records]
     console.print_table(title, records, headings)
+
+
+def what_it_shows(run: Run) -> list[tuple[str, pd.DataFrame, str | Mapping[str, str]]]:
+    """What the unedited model shows, as tables to print: of concepts the assay, of tasks also how often it is right."""
+    assay = run.table("assay")
+    if not (assay["outcome"] == ANSWERS).any():
+        return [("Does the model show the concept?", assay, "assay")]
+    titles = {"estimate": "clean − corrupted (nats)", "share_right": "clean above corrupted"}
+    shown: list[tuple[str, pd.DataFrame, str | Mapping[str, str]]] = [
+        ("Does the model do the task?", assay, TABLES["assay"].headings(titles=titles))
+    ]
+    if "accuracy" in run.tables:
+        shown.append(("How often is it right?", run.table("accuracy"), "accuracy"))
+    return shown
 
 
 def written_headings() -> dict[str, str]:

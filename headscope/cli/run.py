@@ -70,7 +70,7 @@ def run(job: Job, settings: RunSettings, judging: Judging, writing: Writing) -> 
         done = results.served(lambda: run(told, request, job.kept, runner=runner, part=part))
     page = done.path / "report.html"
     report = page if page.is_file() else done.path / "report.md"  # a run of before there were pages
-    tables = [("Does the model show the concept?", done.table("assay"), "assay")]
+    tables = results.what_it_shows(done)
     if "ranking" in done.tables:
         ranking = done.table("ranking")
         best = ranking[(ranking["by"] == "effect") & (ranking["rank"] <= _SHOWN)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from headscope.cli import console
+from headscope.cli import console, results
 from headscope.cli.commands import command
 from headscope.cli.forecasting import print_forecast
 from headscope.cli.job import LOADING, PROMPTS, TEMPLATE, WORKERS, Job, check_edits, criteria_of
@@ -81,7 +81,7 @@ def sweep(job: Job, sweeping: Sweeping, sets: Sets, control: NegativeControl, ju
     run = job.serve("sweep", study, job.options(study, sweeping, control, listed, **settled), work)
     ranking = run.table("ranking")
     tables = [
-        ("Does the model show the concept?", run.table("assay"), "assay"),
+        *results.what_it_shows(run),
         ("Heads by the size of their effect", ranking[ranking["rank"] <= listed.top_n], "ranking"),
     ]
     job.tell(run, {"ranking": console.records(ranking)}, tables)

@@ -78,7 +78,9 @@ def test_a_report_on_a_task_speaks_of_tasks(folder: Path, name: str, words: tupl
 
 def test_the_same_command_goes_on_and_other_processes_say_the_same(folder: Path) -> None:
     asked = ("sweep", "--model", "demo", "--profile", folder / "giving.jsonl", "--out")
-    assert type_command(*asked, folder / "alone").code == 0
+    told = type_command(*asked, folder / "alone")
+    assert told.code == 0
+    assert "How often is it right?" in told.out + told.err
     assert type_command(*asked, folder / "many", "--workers", "2").code == 0
     alone, many = (folder / name / "tables" / "effects.csv" for name in ("alone", "many"))
     assert alone.read_bytes() == many.read_bytes()
