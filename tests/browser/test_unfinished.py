@@ -33,7 +33,9 @@ def tables() -> dict[str, pd.DataFrame]:
 def _write(path: Path, tables: dict[str, pd.DataFrame], last: str, status: str) -> None:
     facts = fake_facts(4, 4) | {"status": status, "stages": stages_after(last)}
     facts["record"] = {"sweep": {"not_measured": len(small_heads(tables))}}
-    path.write_text(render_page(tables_after(tables, last), facts, fake_arrays(tables)), encoding="utf-8")
+    whole = path.with_suffix(".new")  # put in its place at once, as a run does: a page that reloads may read it now
+    whole.write_text(render_page(tables_after(tables, last), facts, fake_arrays(tables)), encoding="utf-8")
+    whole.replace(path)
 
 
 def test_it_loads_itself_again_as_it_was_left_and_stops_with_the_run(
