@@ -26,7 +26,7 @@ from headscope.verbs.screen import screen
 from headscope.verbs.sweep import sweep
 from tests.small_tasks import task_profile
 
-N_WORDS, FIRST, LONGEST, N_STEPS = 32, 3, 12, 1500
+N_WORDS, FIRST, LONGEST, N_STEPS = 32, 3, 12, 2500
 N_TEMPLATES = 24
 
 pytestmark = pytest.mark.slow
@@ -87,7 +87,8 @@ def induction_head(model: HeadModel, study: Study) -> Head:
     looked = screen(study)
     attention = looked.values["attention"].mean("prompt").to_numpy()
     layer, head = np.unravel_index(int(attention.argmax()), attention.shape)
-    assert attention[layer, head] > 0.5  # else nothing was learned, and the test says nothing
+    even = 1 / 12  # of the fewest tokens of a prompt, first and last left out
+    assert attention[layer, head] > 4 * even  # else nothing was learned, and the test says nothing
     return Head(int(layer), int(head))
 
 
@@ -104,6 +105,5 @@ def test_copying_names_the_induction_head_and_needs_it(model: HeadModel, profile
     assert first["sim_high"] < 0.0
     others = [head for head in every_head(model.heads_per_layer) if head.layer == shown.layer]
     together = ablate(study, ",".join(map(str, others)), edits=("mean",)).table.set_index("outcome")
-    gap = swept.tables["assay"]["estimate"].iloc[0]
-    assert together.loc[ANSWERS, "estimate"] < -0.5 * gap
+    assert together.loc[ANSWERS, "edited_mean"] < 0.25 * together.loc[ANSWERS, "baseline_mean"]
     assert together.loc[ANSWER_ACCURACY, "edited_mean"] < 0.75  # of two words, half would be guessed right
