@@ -126,17 +126,7 @@ def page(runs: dict[str, Run], tasks: pd.DataFrame) -> str:
         "",
         *_texts(run.table("texts")),
         "",
-        "## Tasks",
-        "",
-        "The bundled tasks, each prompt with answers of its own ([tasks](tasks.md)); nothing is switched off:",
-        "",
-        *_tasks(tasks),
-        "",
-        "Some frames of `successor` and `negation` were written again with this model's answers in view, so their",
-        "figures flatter it. *Shown*: the interval lies above 0. Damage is measured on the corrupted prompts ([why",
-        "that matters](tasks.md#what-is-measured)).",
-        "",
-        *(line for name in list(ASKED)[1:] if name in runs for line in _task(name, runs[name])),
+        *_all_tasks(runs, tasks),
     ]
     return "\n".join(lines)
 
@@ -236,6 +226,22 @@ def _patches(patching: pd.DataFrame | None) -> list[str]:
             f"| {row['concept']} | {row['heads']} | {row['direction']} | {effect} | {row['share_recovered']:+.0%} |"
         )
     return lines
+
+
+def _all_tasks(runs: dict[str, Run], tasks: pd.DataFrame) -> list[str]:
+    return [
+        "## Tasks",
+        "",
+        "The bundled tasks, each prompt with answers of its own ([tasks](tasks.md)); nothing is switched off:",
+        "",
+        *_tasks(tasks),
+        "",
+        "Some frames of `successor` and `negation` were written again with this model's answers in view, so their",
+        "figures flatter it. *Shown*: the interval lies above 0. Damage is measured on the corrupted prompts ([why",
+        "that matters](tasks.md#what-is-measured)).",
+        "",
+        *(line for name in list(ASKED)[1:] if name in runs for line in _task(name, runs[name])),
+    ]
 
 
 def _tasks(tasks: pd.DataFrame) -> list[str]:

@@ -7,7 +7,7 @@ log Σ P(answers) - log Σ P(foils) at the prompt's end, P of a continuation the
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
@@ -49,4 +49,5 @@ def answer_outcomes(layouts: Sequence[PromptLayout]) -> list[Outcome]:
     """The log-odds of prompts' answers, their probability, and whether an answer is likelier than every foil."""
     read = ReadAnswers(max((one.answers.n_slots for one in layouts), default=0))
     rests_on = [[one.id, one.answers.record()] for one in layouts if one.answers]
-    return [Outcome.of(OUTCOMES[name], read, rests_on=rests_on, combine=JoinAnswers(name)) for name in _WAYS]
+    made = [Outcome.of(OUTCOMES[name], read, rests_on=rests_on, combine=JoinAnswers(name)) for name in _WAYS]
+    return [replace(one, differentiable=one.name != ANSWER_ACCURACY) for one in made]
