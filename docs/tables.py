@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from headscope.tables import COLUMNS, TABLES, Table
-from headscope.terms import EDITS, OUTCOMES, ROLES
+from headscope.terms import EDITS, NULLS, OUTCOMES, ROLES, STEERING_EDITS, STEERING_SCOPES, VECTORS
 
 PAGE = Path(__file__).with_name("run_folder.md")
 _BEGIN, _END = "<!-- begin: written by docs/tables.py -->\n", "<!-- end -->\n"
@@ -27,7 +27,11 @@ def section() -> str:
     lines += ["", "| column | what it holds |", "|---|---|"]
     lines += [f"| `{name}` | {column.says} |" for name, column in COLUMNS.items() if column.says]
     outcomes = {f"{name}…" if outcome.is_family else name: outcome.says for name, outcome in OUTCOMES.items()}
-    for title, names in (("outcome", outcomes), ("edit", EDITS), ("role", ROLES)):
+    cells = {
+        "outcome": outcomes, "edit": EDITS | STEERING_EDITS, "role": ROLES, "vector": VECTORS,
+        "scope of a steering edit": STEERING_SCOPES, "null": NULLS,
+    }  # fmt: skip
+    for title, names in cells.items():
         lines += ["", f"| `{title}` | |", "|---|---|"]
         lines += [f"| `{name}` | {says} |" for name, says in names.items()]
     return "\n".join([*lines, "", ""])

@@ -146,11 +146,41 @@ EDITS: dict[str, str] = {
 }
 """Kind of edit -> what stands in the place of a head's output."""
 
+STEERING_EDITS: dict[str, str] = {
+    "scale": "its output times the dose: 0 is `zero`, 1 changes nothing, 2 doubles it",
+    "add": "its output + dose × σ × the unit vector, σ the standard deviation of its output along the vector on "
+    "control prompts",
+}
+"""Kind of edit that turns heads up -> what stands in the place of a head's output."""
+
+VECTORS: dict[str, str] = {
+    "mean_difference": "mean output on the concept's prompts − on their controls",
+    "probe": "weights of a logistic probe that tells the concept's prompts from their controls by the output",
+    "given": "a vector of one's own",
+}
+"""Kind of steering vector of ``add`` -> where it comes from; fitted on other templates than it is used on."""
+
+STEERING_SCOPES: dict[str, str] = {
+    "all": "every token",
+    "from_span": "the concept's words and all that follows",
+    "generated": "what follows the prompt: a readout, new words",
+}
+"""Scope of a steering edit -> the tokens at which it holds; on control text, where damage is read, it holds at every
+token whatever the scope."""
+
+RANDOM_VECTOR, RANDOM_HEADS = "random_vector", "random_heads"
+NULLS: dict[str, str] = {
+    RANDOM_VECTOR: "random vectors of the same norm in the same heads",
+    RANDOM_HEADS: "the same dose in random other heads, of the same layers where there are enough",
+}
+"""What a dose-response is compared with."""
+
 EVEN_SPREAD = "even_spread"
 ATTENTION_OF_EVEN_SPREAD = f"attention_{EVEN_SPREAD}"
 """A kind of control of the screen: what marked places would get if attention were the same on every token. It decides
 of a task's heads: the corrupted partner has a word of the same kind in the same place, which a head looks at alike."""
 
+RESIDUAL = "residual_stream"
 SINGLE, REQUESTED, JOINT_TOP, SUM_OF_SINGLES = "single", "requested", "joint_top", "sum_of_singles"
 TOP_K, BOTTOM_K, KEPT_K, RANDOM_BAND = "top_k", "bottom_k", "kept_k", "random_band"
 LEAVE_ONE_IN, MARGINAL, SMALLEST = "leave_one_in", "marginal", "smallest"
@@ -167,6 +197,7 @@ ROLES: dict[str, str] = {
     LEAVE_ONE_IN: "a top set but for one head, which is put back",
     MARGINAL: "what the removal of that head adds to that of the others",
     SMALLEST: "the smallest set found that removes a share of the concept, a row a half of the templates",
+    RESIDUAL: "no heads: a vector of the same norm added to the residual stream behind their layers",
 }
 """Role of a row of ``effects`` (some of them of ``patching``) -> what its heads are."""
 SET_ROLES = (REQUESTED, JOINT_TOP)

@@ -13,8 +13,8 @@ from headscope.cli import (
     ablate,
     attribute,
     check,
+    circuit,
     compare,
-    export,
     gather,
     patch,
     plot,
@@ -39,7 +39,7 @@ app = typer.Typer(
 )
 for _verb in (
     run, screen, ablate, sweep, patch, attribute, rank, plot, report, show, compare, check, runs, query, gather,
-    export, selfcheck,
+    circuit, selfcheck,
 ):  # fmt: skip
     _name = _verb.__name__.rpartition(".")[2]
     app.command(_name)(getattr(_verb, _name))

@@ -28,7 +28,7 @@ import numpy.typing as npt
 from headscope.errors import RequestError
 from headscope.measure.fingerprints import source_fingerprint
 from headscope.measure.layout import PromptLayout
-from headscope.terms import EDITS
+from headscope.terms import EDITS, RESIDUAL, STEERING_EDITS
 from headscope.tokens import IntArray
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ VariesWith = Literal["nothing", "template", "prompt"]
 
 EDIT_KINDS = tuple(EDITS)
 PATCH_KINDS = ("patch", "control_patch")
+STEERING_KINDS = (*STEERING_EDITS, RESIDUAL)
 
 
 @dataclass(frozen=True)
@@ -109,7 +110,7 @@ def edit_kind(name: str, *, by_token: bool = False, varies_with: VariesWith = "t
     Raises:
         RequestError: the name is not made of small letters, digits and _, or is one of headscope's own.
     """
-    if re.fullmatch(r"[a-z][a-z0-9_]*", name) is None or name in (*EDIT_KINDS, *PATCH_KINDS):
+    if re.fullmatch(r"[a-z][a-z0-9_]*", name) is None or name in (*EDIT_KINDS, *PATCH_KINDS, *STEERING_KINDS):
         raise RequestError(
             f'a kind of edit cannot be named "{name}"',
             expected="small letters, digits and _, and none of headscope's own: " + ", ".join(EDIT_KINDS),

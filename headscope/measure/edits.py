@@ -18,7 +18,7 @@ import torch
 
 from headscope.errors import RequestError, one_of
 from headscope.heads import HeadSet
-from headscope.measure.edit_kinds import KINDS, PATCH_KINDS, Array, EditKind, Places
+from headscope.measure.edit_kinds import KINDS, PATCH_KINDS, STEERING_KINDS, Array, EditKind, Places
 from headscope.measure.layout import PromptLayout
 from headscope.measure.memory import in_halves
 from headscope.measure.protocols import Progress, told
@@ -32,17 +32,25 @@ from headscope.tokens import Tokens, plan_batches
 
 @dataclass(frozen=True)
 class Arm:
-    """One edited copy of the model; of ``PATCH_KINDS`` the values come from ``patches.PatchStates``."""
+    """One edited copy of the model.
+
+    Of ``PATCH_KINDS`` the values come from ``patching.PatchStates``, of ``STEERING_KINDS`` from
+    ``steering.SteerStates``; these have a ``dose`` and the name of a ``vector``.
+    """
 
     heads: HeadSet
     kind: str
+    dose: float | None = None
+    vector: str = ""
 
     def __post_init__(self) -> None:
-        if self.kind not in PATCH_KINDS:
+        if self.kind not in (*PATCH_KINDS, *STEERING_KINDS):
             one_of("edit", self.kind, KINDS)
 
     def __str__(self) -> str:
-        return f"{self.kind}({self.heads})"
+        if self.dose is None:
+            return f"{self.kind}({self.heads})"
+        return f"{self.kind}({self.heads}; {' '.join(filter(None, (self.vector, repr(self.dose))))})"
 
 
 EditRow = tuple[Arm | None, PromptLayout, Places]

@@ -231,6 +231,42 @@ TABLES: dict[str, Table] = {
             titles={"estimate": "difference"},
         ),
         _table(
+            "steering",
+            "effects of turning heads up, dose by dose",
+            "concept target layer head heads role k edit vector scope dose outcome estimate unit baseline_mean "
+            f"edited_mean {_INTERVAL} sim_low sim_high d_z p_value p_max_t q_value mde skewness {_COUNTS} family "
+            "status",
+            "concept target heads role edit vector scope dose outcome",
+            shown="concept heads role vector dose outcome baseline_mean edited_mean estimate "
+            f"{_INTERVAL} p_value status",
+        ),
+        _table(
+            "dose_response",
+            "slopes through the doses, among their nulls, with what they cost",
+            f"concept target layer head heads role k edit vector scope estimate unit {_INTERVAL} sim_low sim_high "
+            "p_value p_random_vectors n_random_vectors p_random_heads n_random_heads layer_matched smallest_dose "
+            f"bounded_dose harmful_dose threshold_nats verdict reason {_COUNTS} family status",
+            "concept target heads role edit vector scope",
+            shown=f"concept heads role vector estimate {_INTERVAL} p_random_vectors p_random_heads smallest_dose "
+            "bounded_dose harmful_dose verdict",
+            titles={"estimate": "slope (nats/σ)"},
+        ),
+        _table(
+            "steering_nulls",
+            "what random vectors and random heads do at the same doses, draw by draw",
+            "concept heads vector null draw drawn dose estimate unit perplexity_ratio",
+            "concept heads vector null draw dose",
+        ),
+        _table(
+            "probes",
+            "whether each head's output tells the concept's prompts from their controls, on templates left out",
+            f"{_PLACE} probe_auroc probe_auroc_low probe_auroc_high probe_accuracy p_value p_max_t q_value "
+            f"shuffled_auroc residual_auroc {_COUNTS} status note",
+            _PLACE,
+            shown="concept name probe_auroc probe_auroc_low probe_auroc_high probe_accuracy q_value shuffled_auroc "
+            "residual_auroc n_templates",
+        ),
+        _table(
             "scores",
             "fast scores of every head, with the exact effect where it was measured",
             f"{_PLACE} measure edit rank estimate unit mean_abs exact_estimate exact_sim_low exact_sim_high {_COUNTS}",

@@ -50,8 +50,8 @@ OPTIONS: list[tuple[str, tuple[str, ...]]] = [
     ("profiles import tasks.csv", ("Missing option '--out'",)),
     ("profiles import tasks.csv --out p --as mibb", ("mibb", "eap-ig, mib")),
     ("profiles import tasks.csv --out p", ("file does not exist", "tasks.csv")),
-    ("export nothing --out c.json", ("nothing",)),
-    ("export nothing --out c.csv", ("ending", ".json")),
+    ("circuit nothing --out c.json", ("nothing",)),
+    ("circuit nothing --out c.csv", ("ending", ".json")),
     # numbers
     (f"{ABLATE} --max-tokens -1", ("'--max-tokens'", "greater than or equal to 1")),
     (f"{ABLATE} --max-tokens 0", ("'--max-tokens'", "greater than or equal to 1")),

@@ -19,7 +19,7 @@ VERBS = (
     "plot",
     "report",
     "show",
-    "export",
+    "circuit",
     "check",
     "selfcheck",
 )

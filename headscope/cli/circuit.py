@@ -1,4 +1,4 @@
-"""``headscope export RUN``: a run's heads as a circuit that other tools read. Reads the folder only."""
+"""``headscope circuit RUN``: a run's heads as a circuit that other tools read. Reads the folder only."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from headscope.settings.groups import CONCEPT, OUTPUT
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Export(OneRun, Json):
+class _Circuit(OneRun, Json):
     out: Annotated[Path, Option("The file to write, .json; one that exists is replaced.", OUTPUT)]
     concept: Annotated[
         str | None, Option("The concept or task of the circuit; left out: the run's only one.", OUTPUT, CONCEPT)
@@ -27,25 +27,25 @@ class _Export(OneRun, Json):
 
 
 @command("run out concept top_n json")
-def export(asked: _Export) -> None:
+def circuit(asked: _Circuit) -> None:
     """Write the heads of a run as MIB's circuit JSON: their scores (the size of each effect) and which are in.
 
     Nodes only: a run measures no edges and no MLPs. Fill in parallel_attn_mlp, which a run does not record.
 
     [bold]Examples[/bold]
 
-    headscope export runs/ioi --out circuit.json
+    headscope circuit runs/ioi --out circuit.json
 
-    headscope export runs/demo --concept gratitude --top-n 10 --out circuit.json
+    headscope circuit runs/demo --concept gratitude --top-n 10 --out circuit.json
     """
     check_outputs(None, asked.out, ".json")
-    from headscope.report.circuit import circuit
+    from headscope.report.circuit import circuit as circuit_of
     from headscope.runs.atomic import write_json_atomic
     from headscope.runs.folder import Run
 
     opened = Run.open(asked.run)
     results.print_unfinished(opened)
-    made = circuit(opened, asked.concept, asked.top_n)
+    made = circuit_of(opened, asked.concept, asked.top_n)
     path = write_json_atomic(asked.out, made)
     n_in = sum(node["in_graph"] for node in made["nodes"].values())
     if asked.json:

@@ -36,15 +36,15 @@ def made(folder: Path, verdicts: list[tuple[str, str, str, float]] | None, **mod
     return folder / "run"
 
 
-def exported(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, str]:
+def written(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, str]:
     with pytest.raises(SystemExit) as left:
-        main(["export", *map(str, words)])
+        main(["circuit", *map(str, words)])
     printed = capsys.readouterr()
     return int(left.value.code or 0), printed.out + printed.err
 
 
 def test_scores_are_sizes_and_carriers_are_in(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    code, told = exported(capsys, made(tmp_path, VERDICTS), "--out", tmp_path / "c.json")
+    code, told = written(capsys, made(tmp_path, VERDICTS), "--out", tmp_path / "c.json")
     assert (code, "2 of 4 heads in the circuit; no edges" in told) == (0, True)
     assert json.loads((tmp_path / "c.json").read_text()) == {
         "cfg": {"n_layers": 2, "n_heads": 2, "parallel_attn_mlp": None, "d_model": 8},
@@ -59,7 +59,7 @@ def test_scores_are_sizes_and_carriers_are_in(tmp_path: Path, capsys: pytest.Cap
 
 
 def test_the_largest_can_be_asked_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    code, told = exported(capsys, made(tmp_path, VERDICTS), "--out", tmp_path / "c.json", "--top-n", 2, "--json")
+    code, told = written(capsys, made(tmp_path, VERDICTS), "--out", tmp_path / "c.json", "--top-n", 2, "--json")
     nodes = json.loads((tmp_path / "c.json").read_text())["nodes"]
     assert code == 0
     assert json.loads(told)["in_graph_count"] == 2
@@ -68,11 +68,11 @@ def test_the_largest_can_be_asked_for(tmp_path: Path, capsys: pytest.CaptureFixt
 
 def test_one_of_several_concepts_must_be_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = made(tmp_path, [*VERDICTS, ("joy", "0:0", NO_EFFECT, 0.25)])
-    assert exported(capsys, run, "--out", tmp_path / "c.json")[0] == 2
+    assert written(capsys, run, "--out", tmp_path / "c.json")[0] == 2
     assert not (tmp_path / "c.json").exists()
-    assert exported(capsys, run, "--out", tmp_path / "c.json", "--concept", "joy")[0] == 0
+    assert written(capsys, run, "--out", tmp_path / "c.json", "--concept", "joy")[0] == 0
     assert json.loads((tmp_path / "c.json").read_text())["nodes"] == {"a0.h0": {"in_graph": False, "score": 0.25}}
-    assert exported(capsys, run, "--out", tmp_path / "d.json", "--concept", "fear")[0] == 2
+    assert written(capsys, run, "--out", tmp_path / "d.json", "--concept", "fear")[0] == 2
 
 
 @pytest.mark.parametrize(
@@ -87,6 +87,6 @@ def test_what_the_format_cannot_hold_is_refused(
     verdicts: list[tuple[str, str, str, float]] | None, model: dict[str, object], file: str, words: str,
     tmp_path: Path, capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
-    code, told = exported(capsys, made(tmp_path, verdicts, **model), "--out", tmp_path / file)
+    code, told = written(capsys, made(tmp_path, verdicts, **model), "--out", tmp_path / file)
     assert (code, words in told) == (2, True)
     assert not (tmp_path / file).exists()
