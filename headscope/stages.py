@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from headscope.measure.edits import Arm, ArmValues
 from headscope.measure.forced import ForcedOutcomes, ForcedPasses, Piece, check_distinct
@@ -59,7 +59,7 @@ class Stage:
         layouts: the prompts.
         arms: the edits; without any only the unedited model runs.
         is_bound: the arms stand for others that are not known yet and cost no more.
-        damages_all: damage is read on every prompt, not on controls alone.
+        damage_on: where damage is read: on controls, on every prompt (all), or nowhere (none).
         states: what the arms put in the place of z; the study's control states by default.
         about: what else the results depend on.
     """
@@ -69,7 +69,7 @@ class Stage:
     layouts: tuple[PromptLayout, ...]
     arms: tuple[Arm, ...]
     is_bound: bool = False
-    damages_all: bool = False
+    damage_on: Literal["controls", "all", "none"] = "controls"
     states: ArmValues | None = None
     about: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
@@ -80,7 +80,8 @@ class Stage:
     @property
     def damaged(self) -> frozenset[str]:
         """Ids of the prompts at whose own tokens damage is read."""
-        return frozenset(layout.id for layout in (self.layouts if self.damages_all else self.study.controls))
+        read = {"controls": self.study.controls, "all": self.layouts, "none": ()}[self.damage_on]
+        return frozenset(layout.id for layout in read)
 
     def passes(self, states: ArmValues | None = None) -> ForcedPasses:
         """The passes over the prompts, ready for the arms that ``states`` serves."""

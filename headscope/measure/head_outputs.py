@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -58,7 +59,13 @@ def places_from(layout: PromptLayout, first: int) -> list[IntArray]:
 
 
 def head_outputs(
-    model: HeadModel, layouts: Sequence[PromptLayout], first: Sequence[int], *, layers: Sequence[int], batch_tokens: int
+    model: HeadModel,
+    layouts: Sequence[PromptLayout],
+    first: Sequence[int],
+    *,
+    layers: Sequence[int],
+    batch_tokens: int,
+    what: Literal["z", "stream"] = "z",
 ) -> HeadOutputs:
     """Run prompts unedited and keep z at their places.
 
@@ -68,6 +75,7 @@ def head_outputs(
         first: of each, position of its first place in the sequence.
         layers: of the heads.
         batch_tokens: most tokens of a batch.
+        what: ``z``, or the residual ``stream`` behind each layer, [..., D] in the place of [..., H, d].
     """
     wanted = sorted(set(layers))
     places = [places_from(layout, start) for layout, start in zip(layouts, first, strict=True)]
@@ -83,7 +91,7 @@ def head_outputs(
         found[layer, *at[index]] = values
 
     rows = [layouts[p].rows[r] for p, r in at]
-    n_halved = watch_rows(model, rows, keep, add, what="z", layers=wanted, batch_tokens=batch_tokens)
+    n_halved = watch_rows(model, rows, keep, add, what=what, layers=wanted, batch_tokens=batch_tokens)
     tokens = {
         layer: [
             np.concatenate([found[layer, p, r] for r in range(len(layout.rows)) if (layer, p, r) in found])

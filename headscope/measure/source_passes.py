@@ -16,6 +16,7 @@ from torch import Tensor
 from headscope.measure.memory import in_halves
 from headscope.models.attention import Attention
 from headscope.models.batches import Batch, batch_of
+from headscope.models.blocks import watching_stream
 from headscope.models.editing import watching_z
 from headscope.models.head_model import HeadModel
 from headscope.models.reading import watching_attention
@@ -39,7 +40,8 @@ def watch_rows(
 ) -> int:
     """Run rows unedited; give ``add``, batch by batch, what ``keep`` takes of each layer.
 
-    ``keep`` sees z or v [B, T, H, d], or patterns [B, H, T, T]; ``add`` is told what was kept when the batch has run.
+    ``keep`` sees z or v [B, T, H, d], patterns [B, H, T, T], or the stream behind the layer [B, T, D];
+    ``add`` is told what was kept when the batch has run.
 
     Returns:
         How many batches were halved because they did not fit into memory.
@@ -68,6 +70,8 @@ def _watching(
 ) -> AbstractContextManager[object]:
     if what == "z":
         return watching_z(model, saw, layers)
+    if what == "stream":
+        return watching_stream(model, saw, layers)
     everywhere = torch.arange(batch.width, device=batch.ids.device).expand(len(batch), -1)
 
     def attended(layer: int, attention: Attention, _: Tensor) -> None:

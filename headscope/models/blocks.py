@@ -9,7 +9,7 @@ a whole one is measured by the load check, for each model; where it is not found
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Generator
+from collections.abc import Callable, Collection, Generator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -74,6 +74,48 @@ def starting_at(model: HeadModel, layer: int, entering: Any) -> Generator[None]:
                     del block.forward
                 else:
                     block.forward = forward
+
+
+@contextmanager
+def watching_stream(
+    model: HeadModel, callback: Callable[[int, Tensor], None], layers: Collection[int]
+) -> Generator[None]:
+    """Call ``callback(layer, stream [B, T, D])`` as each of these blocks gives the residual stream behind it."""
+
+    def watch(layer: int) -> Callable[[nn.Module, Any, Any], None]:
+        return lambda _module, _args, output: callback(layer, _first(_stream(output)))
+
+    with _behind(model, {layer: watch(layer) for layer in layers}):
+        yield
+
+
+@contextmanager
+def adding_to_stream(model: HeadModel, added: Mapping[int, Tensor]) -> Generator[None]:
+    """In passes inside the block, add [B or 1, T or 1, D] to the residual stream behind each of these layers."""
+
+    def add(values: Tensor) -> Callable[[nn.Module, Any, Any], Any]:
+        def hook(_: nn.Module, args: Any, output: Any) -> Any:
+            stream = _first(_stream(output))
+            pushed = stream + values.to(stream)
+            return (pushed, *output[1:]) if isinstance(output, tuple) else pushed
+
+        return hook
+
+    with _behind(model, {layer: add(values) for layer, values in added.items()}):
+        yield
+
+
+@contextmanager
+def _behind(model: HeadModel, hooks: Mapping[int, Callable[..., Any]]) -> Generator[None]:
+    blocks = blocks_of(model) if hooks else []
+    with model.thread.hooks() as added:
+        for layer, hook in hooks.items():
+            added.after(blocks[layer], hook)
+        yield
+
+
+def _first(stream: Any) -> Tensor:
+    return stream[0] if isinstance(stream, tuple) else stream
 
 
 def repeated_rows(entering: Any, times: int) -> Any:

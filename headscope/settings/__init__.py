@@ -11,6 +11,8 @@ from headscope.settings.keywords import (
     PatchingOptions,
     PatchOptions,
     RunOptions,
+    SteeringOptions,
+    SteerOptions,
     StudyOptions,
     WritingOptions,
 )
@@ -26,6 +28,7 @@ from headscope.settings.measuring import (
     Texts,
 )
 from headscope.settings.option import Declared, Option, declared, documented, grouped, keywords, request_options
+from headscope.settings.steering import Steering
 
 __all__ = [
     "AblateOptions",
@@ -44,6 +47,9 @@ __all__ = [
     "RunSettings",
     "Screening",
     "Sets",
+    "SteerOptions",
+    "Steering",
+    "SteeringOptions",
     "StudyOptions",
     "StudySettings",
     "Sweeping",

@@ -61,6 +61,22 @@ class PatchOptions(StudyOptions, PatchingOptions, total=False):
     """Of the study, of writing, and ``Patching``."""
 
 
+class SteeringOptions(WritingOptions, total=False):
+    """Of writing, and ``Steering``."""
+
+    edit: str
+    doses: Sequence[float] | str | None
+    vector: str
+    target: str
+    steering_scope: str
+    each: bool
+    n_random: int
+
+
+class SteerOptions(StudyOptions, SteeringOptions, total=False):
+    """Of the study, of writing, and ``Steering``."""
+
+
 class RunOptions(StudyOptions, WritingOptions, total=False):
     """Of the study, of writing, ``RunSettings`` and ``Keeping``."""
 

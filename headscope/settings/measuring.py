@@ -10,7 +10,7 @@ from headscope.settings.groups import ASKED, CONCEPT, MACHINE, MEASURE, NAMES, O
 from headscope.settings.option import ABOVE_ZERO, BELOW_ONE, SHARE, Option
 from headscope.terms import STAGES
 
-_SPEC = "--heads --head-spec"
+HEADS = "--heads --head-spec"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +68,7 @@ class Sweeping(Edits):
         str,
         Option(
             "Heads to switch off, each alone; '*' is every head, and only then are the tests confirmatory.",
-            MEASURE, _SPEC,
+            MEASURE, HEADS,
         ),
     ] = "*"  # fmt: skip
 
@@ -78,7 +78,7 @@ class Ablating(Edits):
     """Which heads are switched off together, of whose prompts, and whether texts are written."""
 
     heads: Annotated[
-        str, Option('Heads, counted from 0: "1:10", "L1H10", "3:0-5", "7:*", joined by commas.', ASKED, _SPEC)
+        str, Option('Heads, counted from 0: "1:10", "L1H10", "3:0-5", "7:*", joined by commas.', ASKED, HEADS)
     ]
     concept: Annotated[
         str | None,
@@ -144,7 +144,7 @@ class Patched:
         str,
         Option(
             "Heads to patch: '*' is every head, each alone; any other spec is one set, patched together.",
-            MEASURE, _SPEC,
+            MEASURE, HEADS,
         ),
     ] = "*"  # fmt: skip
 

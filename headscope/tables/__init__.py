@@ -168,8 +168,8 @@ TABLES: dict[str, Table] = {
         _table(
             "texts",
             "continuations of both arms",
-            "concept prompt_id sample prompt heads edit direction source_id baseline_text edited_text",
-            "concept prompt_id sample heads edit direction source_id",
+            "concept prompt_id sample prompt heads edit dose direction source_id baseline_text edited_text",
+            "concept prompt_id sample heads edit dose direction source_id",
         ),
         _table(
             "sampling",

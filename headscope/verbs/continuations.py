@@ -7,6 +7,7 @@ outcomes of text that were asked for. How far sampling moves each effect is coun
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -253,6 +254,7 @@ def texts_table(
             "prompt": study.layouts[i].tokens.text,
             "heads": str(arm.heads),
             "edit": arm.kind,
+            "dose": math.nan if arm.dose is None else arm.dose,
             "direction": direction,
             "source_id": source_id(arm, p),
             "baseline_text": baseline,

@@ -62,5 +62,5 @@ def _counted(
         sources = [one.layout for patch in plan.patches for kind in PATCH_KINDS for one in patch.sources[kind]]
         if any(len(given) > 1 for patch in plan.patches for given in patch.sources.values()):
             sources = list({one.id: one for one in sources}.values())
-        stages.append(Stage(f"sources: {where}", study, tuple(sources), (), is_bound=True, damages_all=True).counted())
+        stages.append(Stage(f"sources: {where}", study, tuple(sources), (), is_bound=True, damage_on="all").counted())
     return stages

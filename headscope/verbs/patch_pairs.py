@@ -86,7 +86,7 @@ class PatchPlan:
         arms = tuple(Arm(heads, kind) for kind in PATCH_KINDS for heads in sets)
         about = {"concept": self.concept, "direction": self.direction}
         targets = tuple(patch.target.layout for patch in self.patches)
-        return Stage(name, study, targets, arms, damages_all=True, states=states, about=about)
+        return Stage(name, study, targets, arms, damage_on="all", states=states, about=about)
 
     def record(self) -> dict[str, Any]:
         """How many targets there are, and how many did not match token by token."""

@@ -138,7 +138,7 @@ def test_a_slow_machine_runs_one_piece(study, model, monkeypatch):
 @pytest.mark.parametrize("damages_all", [False, True])
 def test_places_with_logits_are_counted_where_they_are_read(study, model, damages_all):
     arms = [Arm(heads, "zero") for heads in map(model.head_set, ("1:0", "1:1", "3:2"))]
-    stage = replace(study.stage("sweep", arms), damages_all=damages_all)
+    stage = replace(study.stage("sweep", arms), damage_on="all" if damages_all else "controls")
     read = len(study.layouts) * len(study.profile.readouts)
     damaged = stage.layouts if damages_all else study.controls
     read += sum(layout.n_prompt for layout in damaged)

@@ -1,0 +1,230 @@
+"""The vectors of one concept: fitted on its prompts and their controls, drawn at random, or given; by name of an arm.
+
+What heads put out on the prompts is kept once, from the marked words on (``measure.head_outputs``), of every layer,
+because any head may be compared with. A name stands for what one dose adds, by fold of the template that is left out:
+
+- ``mean_difference``, ``probe``: fitted to every head; ``given``: a vector of one's own, for the heads it is given for.
+- ``given of HEADS in OTHERS``: the vectors given for some heads, in their order, in others, whose own σ then counts.
+- ``random N of NAME``: the N-th random vector with the norms of ``NAME``.
+- ``residual_stream of HEADS``: the mean difference of the residual stream behind each layer of the set, as long as what
+  the set's heads write there at one dose.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
+
+import numpy as np
+import numpy.typing as npt
+
+from headscope.errors import ProfileError, RequestError
+from headscope.heads import Head, HeadSet
+from headscope.measure.alignment import slot_of
+from headscope.measure.edits import Arm
+from headscope.measure.head_outputs import head_outputs
+from headscope.measure.layout import PromptLayout
+from headscope.measure.steering import SteeredText, Vectors
+from headscope.models.weights import head_weights
+from headscope.random_streams import generator
+from headscope.stats.steering_vectors import (
+    N_PROBE_FOLDS,
+    Fit,
+    cross_fitted,
+    doses,
+    folds_of,
+    mean_difference,
+    probe_directions,
+    random_like,
+)
+from headscope.study import Study
+from headscope.terms import RESIDUAL
+
+FloatArray = npt.NDArray[np.float64]
+_RANDOM = re.compile(r"random (\d+) of (.+)")
+_ELSEWHERE = re.compile(r"given of (.+) in (.+)")
+
+
+@dataclass(frozen=True)
+class Given:
+    """Vectors of one's own, one [d] for each head of the set, in its order; their length does not matter."""
+
+    heads: HeadSet
+    values: tuple[FloatArray, ...]
+
+
+class ConceptVectors:
+    """The vectors of one concept of a study."""
+
+    def __init__(self, study: Study, concept: str, *, kind: str, given: Given | None = None) -> None:
+        """Find the prompts; what heads put out on them is measured when it is first needed.
+
+        Raises:
+            ProfileError: one of the classes has fewer than two templates.
+        """
+        self.study, self.concept, self.kind, self._given = study, concept, kind, given
+        rows = study.rows_of(concept)
+        pairs = {study.pair_of[study.layouts[i].id] for i in rows} - {None}
+        controls = study.rows_of(study.profile.control)
+        self.control_rows = [i for i in controls if study.layouts[i].id in pairs] or controls
+        self.concept_rows = rows
+        self.layouts = [study.layouts[i] for i in (*rows, *self.control_rows)]
+        self._is_concept = np.arange(len(self.layouts)) < len(rows)
+        for name, of_class in ((concept, rows), (study.profile.control, self.control_rows)):
+            if (n := len(set(study.labels_of(of_class)))) < 2:
+                raise ProfileError(
+                    f"a steering vector of {concept} cannot be fitted on other templates than it is used on",
+                    expected=f"at least two templates of {name}",
+                    got=str(n),
+                    fix="add prompts of other templates",
+                )
+        self.templates = [layout.template for layout in self.layouts]
+        self._by_layer: dict[tuple[str, int], FloatArray] = {}
+
+    @cached_property
+    def folds(self) -> dict[str, int]:
+        """Template -> its fold, of every template of the study, so that any of its prompts can be steered."""
+        every = sorted({layout.template for layout in self.study.layouts})
+        return folds_of(every, N_PROBE_FOLDS if self.kind == "probe" else None)
+
+    @cached_property
+    def texts(self) -> dict[str, SteeredText]:
+        """Prompt id -> where steering holds in it, for every prompt of the study."""
+        layouts = self.study.layouts
+        return {one.id: SteeredText(self.folds[one.template], self._first(one)) for one in layouts}
+
+    def _first(self, layout: PromptLayout) -> int:
+        prompts = {prompt.id: prompt for prompt in self.study.profile.prompts}
+        slot = slot_of(prompts[layout.id], layout.tokens, self.study.encoder)
+        return layout.tokens.n_bos if slot is None else slot.first
+
+    @cached_property
+    def _z(self) -> tuple[dict[int, FloatArray], dict[int, list[npt.NDArray[np.float32]]]]:
+        """Layer -> means [n_prompts, H, d]; layer -> of each control prompt [n_places, H, d]."""
+        study = self.study
+        first = [self.texts[layout.id].first for layout in self.layouts]
+        outputs = head_outputs(
+            study.model, self.layouts, first,
+            layers=list(study.model.anatomy.layers), batch_tokens=study.batch_tokens,
+        )  # fmt: skip
+        study.n_halved += outputs.n_halved
+        controls = {layer: one[len(self.concept_rows) :] for layer, one in outputs.tokens.items()}
+        return outputs.means, controls
+
+    # --- by name -----------------------------------------------------------------------------------------------------
+
+    def vectors(self, arms: Sequence[Arm]) -> dict[str, Vectors]:
+        """What one dose adds under each arm's vector, in the layers of its heads.
+
+        Raises:
+            RequestError: a vector has no length in a head that is to be steered.
+        """
+        layers: dict[str, set[int]] = {}
+        for arm in arms:
+            layers.setdefault(arm.vector, set()).update(head.layer for head in arm.heads)
+        return {name: self._named(name, sorted(wanted)) for name, wanted in layers.items() if name}
+
+    def check_length(self, heads: HeadSet, name: str) -> None:
+        """Raise RequestError where the vector has no length in one of the heads."""
+        for head in heads:
+            if not self._of_layer(name, head.layer)[:, head.head].any(axis=-1).all():
+                raise RequestError(
+                    f"the vector {name} of {self.concept} has no length in head {head}",
+                    expected="an output that differs between the concept's prompts and their controls, and varies",
+                    got="a vector of zeros in one of the folds",
+                    fix="steer other heads, or give a vector (--vector FILE)",
+                )
+
+    def _named(self, name: str, layers: Sequence[int]) -> Vectors:
+        if name.startswith(RESIDUAL):
+            heads = self.study.model.head_set(name.partition(" of ")[2])
+            return self._residual(heads, layers)
+        return {layer: self._of_layer(name, layer) for layer in layers}
+
+    def _of_layer(self, name: str, layer: int) -> FloatArray:
+        """[n_folds, H, d] what one dose adds to z in each head."""
+        if (name, layer) not in self._by_layer:
+            drawn = _RANDOM.fullmatch(name)
+            if drawn is not None:
+                like = self._of_layer(drawn[2], layer)
+                rng = generator(self.study.seed, "random_vector", self.concept, int(drawn[1]), layer)
+                return random_like(like, rng)  # not kept: there are many
+            self._by_layer[name, layer] = self._dose(self._directions(name, layer), layer)
+        return self._by_layer[name, layer]
+
+    def _directions(self, name: str, layer: int) -> FloatArray:
+        means, n_folds = self._z[0][layer], max(self.folds.values()) + 1
+        if name.startswith("given") and self._given is not None:
+            directions = np.zeros((n_folds, *means.shape[1:]))
+            for head, value in self._placed(name, self._given):
+                if head.layer == layer:
+                    _check_size(value, means.shape[2], head)
+                    directions[:, head.head] = value
+            return directions
+        fit: Fit = partial(probe_directions, seed=self.study.seed) if name == "probe" else mean_difference
+        return cross_fitted(fit, means, self._is_concept, self.templates, self.folds)
+
+    def _placed(self, name: str, given: Given) -> list[tuple[Head, FloatArray]]:
+        """Each head that a given vector is put into, and the vector."""
+        own = dict(zip(given.heads, given.values, strict=True))
+        elsewhere = _ELSEWHERE.fullmatch(name)
+        if elsewhere is None:
+            return list(own.items())
+        tested, others = (self.study.model.head_set(spec) for spec in elsewhere.groups())
+        return [(other, own[head]) for head, other in zip(tested, others, strict=True)]
+
+    def _dose(self, directions: FloatArray, layer: int) -> FloatArray:
+        return doses(directions, self._z[1][layer], self.templates[len(self.concept_rows) :], self.folds)
+
+    def _residual(self, heads: HeadSet, layers: Sequence[int]) -> Vectors:
+        streams = self._streams
+        pushed: dict[int, FloatArray] = {}
+        for layer in layers:
+            direction = cross_fitted(mean_difference, streams[layer], self._is_concept, self.templates, self.folds)
+            length = np.linalg.norm(direction, axis=-1, keepdims=True)
+            units = np.divide(direction, length, out=np.zeros_like(direction), where=length > 0.0)
+            pushed[layer] = self._written_norm(heads, layer)[:, None] * units
+        return pushed
+
+    def _written_norm(self, heads: HeadSet, layer: int) -> FloatArray:
+        """[n_folds] norm of what the set's heads of a layer write into the residual stream at one dose."""
+        weights = head_weights(self.study.model.anatomy.layers[layer])[0].double().cpu().numpy()
+        mine = [head.head for head in heads if head.layer == layer]
+        pushed = self._of_layer(self.kind, layer)[:, mine]
+        return np.linalg.norm(np.einsum("fhd,hdD->fD", pushed, weights[mine]), axis=-1)
+
+    @cached_property
+    def _streams(self) -> dict[int, FloatArray]:
+        """Layer -> [n_prompts, D] mean over each prompt's places of the residual stream behind it."""
+        study, first = self.study, [self.texts[layout.id].first for layout in self.layouts]
+        outputs = head_outputs(
+            study.model, self.layouts, first, what="stream",
+            layers=list(study.model.anatomy.layers), batch_tokens=study.batch_tokens,
+        )  # fmt: skip
+        study.n_halved += outputs.n_halved
+        return outputs.means
+
+    def in_place_of(self, tested: HeadSet, others: HeadSet) -> str:
+        """The name of the vector of heads that are steered in the place of tested ones."""
+        return f"given of {tested} in {others}" if self.kind == "given" else self.kind
+
+
+def random_vector(i: int, name: str) -> str:
+    """The name of the i-th random vector as long as another."""
+    return f"random {i} of {name}"
+
+
+def residual_of(heads: HeadSet) -> str:
+    """The name of the vector in the residual stream that a set is compared with."""
+    return f"{RESIDUAL} of {heads}"
+
+
+def _check_size(value: FloatArray, head_size: int, head: Head) -> None:
+    if value.shape != (head_size,) or not np.isfinite(value).all() or not value.any():
+        raise RequestError(
+            f"the vector given for head {head} cannot be added to its output",
+            expected=f"{head_size} finite numbers, not all 0",
+            got=f"shape {value.shape}, {int(np.isfinite(value).sum())} finite, {int((value != 0).sum())} not 0",
+        )
