@@ -211,7 +211,7 @@ def gather(
     evidence: list[Evidence] = []
     for r in deciding.to_dict("records"):
         place, key = _place(r), (str(r["concept"]), str(r["heads"]))
-        deviation, n_family = _spread(r, rules.alpha)
+        deviation, n_family = spread(r, rules.alpha)
         evidence.append(
             Evidence(
                 concept=key[0],
@@ -269,12 +269,12 @@ def _attention(screen: pd.DataFrame | None, rules: Criteria) -> dict[tuple[str, 
     for r in attending(screen, rules.minimum_attention_share, query=rules.query).to_dict("records"):
         found[str(r["concept"]), f"{r['layer']}:{r['head']}"] = Attention(
             str(r["answer"]), str(r["measure"]), float(r["estimate"]), float(r["sim_low"]), float(r["sim_high"]),
-            *_spread(r, rules.alpha), int(r["n_templates"]),
+            *spread(r, rules.alpha), int(r["n_templates"]),
         )  # fmt: skip
     return found
 
 
-def _spread(row: Mapping[Hashable, Any], alpha: float) -> tuple[float, float]:
+def spread(row: Mapping[Hashable, Any], alpha: float) -> tuple[float, float]:
     """Standard deviation over templates and the effective size of the family, read back from the two intervals."""
     n, low, high = int(row["n_templates"]), float(row["ci_low"]), float(row["ci_high"])
     joint = (float(row["sim_high"]) - float(row["sim_low"])) / 2

@@ -9,6 +9,9 @@
 5. Sets may be tried one by one, in random order, until ``ENOUGH_REACHING`` of them reach the tested one; with n tried
    p = ENOUGH_REACHING / n then, which is valid (Besag & Clifford 1991, Biometrika 78, 301-304): a set that is like
    random ones shows so after few.
+6. A large p says only that random ones were not exceeded. That many of them reach the tested one is shown where the
+   lower 95 % limit of their share is above a level (Clopper & Pearson 1934; at a search that stopped too, because the
+   number tried is then negative binomial, with the same tail).
 """
 
 from __future__ import annotations
@@ -22,11 +25,13 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 from numpy.typing import NDArray
+from scipy import special
 
 from headscope.errors import RequestError
 from headscope.heads import Head, HeadSet, every_head
 from headscope.random_streams import generator
 from headscope.tables import TABLES
+from headscope.terms import ALPHA
 
 MIN_MATCHED_SETS = 100
 ENOUGH_REACHING = 10
@@ -48,6 +53,35 @@ class RandomSets:
     layer_matched: bool
     n_possible: int
     note: str
+
+
+@dataclass(frozen=True)
+class Placed:
+    """Where a number lies among what random ones give.
+
+    Attributes:
+        n_tried: random ones that were tried.
+        n_reaching: those at least as large in magnitude.
+        p_value: see ``place_among``.
+        floor: the smallest p that could have come out.
+        share_low: lower one-sided 95 % limit of the share of random ones that reach it.
+    """
+
+    n_tried: int
+    n_reaching: int
+    p_value: float
+    floor: float
+    share_low: float
+
+    @property
+    def exceeds(self) -> bool:
+        """The tested one is larger than random ones are; False where nothing was tried."""
+        return self.p_value <= ALPHA
+
+    @property
+    def is_like_random(self) -> bool:
+        """More random ones than ``ALPHA`` are shown to reach it; False where that is merely not ruled out."""
+        return self.share_low > ALPHA
 
 
 def draw_disjoint_sets(
@@ -151,6 +185,34 @@ def percentile_among(estimate: float, null_estimates: Float[NDArray[np.floating]
     if len(reaching) == 0:
         return math.nan
     return 100.0 * (1.0 - (int(reaching.sum()) + 1) / (len(reaching) + 1))
+
+
+def place_among(
+    estimate: float, null: Sequence[float] | NDArray[np.floating], *, n_planned: int, stopped: bool = False
+) -> Placed:
+    """Where a number lies among those of random ones, tried in the order given; two-sided.
+
+    p = (b + 1) / (n + 1) with b of n reaching it, or ``ENOUGH_REACHING`` / n where the search ``stopped``; NaN without
+    any. ``n_planned``: how many would have been tried at most.
+
+    Raises:
+        RequestError: a number is missing, not as many were tried as planned, or the search stopped elsewhere than at
+            the one with which ``ENOUGH_REACHING`` reach it.
+    """
+    tried = np.asarray(null, dtype=np.float64)
+    expected = n_to_try(estimate, tried) if stopped else n_planned
+    if tried.shape != (expected,):
+        raise RequestError(
+            "not every random one has an effect",
+            expected=f"up to the one with which {ENOUGH_REACHING} reach {estimate:g}" if stopped else f"{n_planned}",
+            got=f"{tried.shape}",
+        )
+    n, b = len(tried), int(_reaching(estimate, tried).sum())
+    if n == 0:
+        return Placed(0, 0, math.nan, math.nan, math.nan)
+    p = ENOUGH_REACHING / n if stopped else (b + 1) / (n + 1)
+    low = 0.0 if b == 0 else float(special.betaincinv(b, n - b + 1, ALPHA))
+    return Placed(n, b, p, 1.0 / (n_planned + 1), low)
 
 
 def _reaching(estimate: float, null: NDArray[np.float64]) -> NDArray[np.bool_]:

@@ -153,6 +153,11 @@ def patching_table(blocks: Sequence[EffectBlock], *, seed: int, alpha: float = 0
     return _tested(blocks, TABLES["patching"].columns, seed, alpha)
 
 
+def steering_table(blocks: Sequence[EffectBlock], *, seed: int, alpha: float = 0.05) -> pd.DataFrame:
+    """The ``steering`` table, made as ``effects_table`` is; see ``dosing.steering_blocks``."""
+    return _tested(blocks, TABLES["steering"].columns, seed, alpha)
+
+
 def _tested(blocks: Sequence[EffectBlock], columns: Sequence[str], seed: int, alpha: float) -> pd.DataFrame:
     parts: list[pd.DataFrame] = []
     for family, members in _by_family(blocks):

@@ -107,7 +107,7 @@ def _decide(item: Evidence, rules: Criteria) -> tuple[str, str, float]:
     effect = _effect_words(item)
     if item.answer == "undecided":
         needed = _needed_for_effect(item, rules)
-        return UNDECIDED, f"{effect}; {_needed_words(needed)}", needed
+        return UNDECIDED, f"{effect}; {needed_words(needed)}", needed
     if item.answer == "no effect":
         looks = _attention_words(item, rules)
         if item.attention.answer == YES:
@@ -123,7 +123,7 @@ def _decide(item: Evidence, rules: Criteria) -> tuple[str, str, float]:
     if not item.damage.bounded(rules.max_perplexity_ratio):
         needed = item.damage.templates_needed(rules.max_perplexity_ratio, rules.alpha)
         harm = f"{item.damage}: harm over {rules.max_perplexity_ratio:g} is neither shown nor ruled out"
-        return DAMAGE_UNBOUNDED, f"{effect}; {harm}; {_needed_words(needed)}", needed
+        return DAMAGE_UNBOUNDED, f"{effect}; {harm}; {needed_words(needed)}", needed
     if item.answer == "raises":
         return SUPPRESSOR, effect, math.nan
     if item.is_set:
@@ -185,7 +185,8 @@ def _effect_words(item: Evidence) -> str:
     )
 
 
-def _needed_words(needed: float) -> str:
+def needed_words(needed: float) -> str:
+    """How many templates would decide, as a clause; NaN where no number would."""
     if math.isfinite(needed):
         return f"about {needed:.0f} templates would decide"
     return "no number of templates would decide: the estimate lies on the limit"
@@ -217,7 +218,7 @@ def _attention_words(item: Evidence, rules: Criteria) -> str:
     )
     if looks.n_templates < item.n_templates:
         text += f", on {looks.n_templates} of {item.n_templates} templates"
-    return text if looks.answer in start else f"{text}, {_needed_words(_needed_for_attention(item, rules))}"
+    return text if looks.answer in start else f"{text}, {needed_words(_needed_for_attention(item, rules))}"
 
 
 def _reading_words(item: Evidence) -> str:
