@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from headscope.api import patch as patch
     from headscope.api import run as run
     from headscope.api import screen as screen
+    from headscope.api import steer as steer
     from headscope.api import sweep as sweep
     from headscope.heads import Head as Head
     from headscope.heads import HeadSet as HeadSet
@@ -55,6 +56,7 @@ _HOME = {
     "patch": "headscope.api",
     "rank": "headscope.verbs.rank",
     "screen": "headscope.api",
+    "steer": "headscope.api",
     "sweep": "headscope.api",
     "run": "headscope.api",
     "Study": "headscope.api",

@@ -30,6 +30,9 @@ from headscope.settings import (
     RunSettings,
     Screening,
     Sets,
+    Steering,
+    SteeringOptions,
+    SteerOptions,
     StudyOptions,
     StudySettings,
     Sweeping,
@@ -49,6 +52,7 @@ from headscope.verbs import fitness as _fitness
 from headscope.verbs import patch as _patch
 from headscope.verbs import regions as _regions
 from headscope.verbs import screen as _screen
+from headscope.verbs import steer as _steer
 from headscope.verbs import sweep as _sweep
 from headscope.verbs.continuations import sampling_of
 from headscope.verbs.run_request import RunRequest
@@ -93,6 +97,22 @@ class Study(_Study):
         request, writing = grouped("patch", options, allowed, _patch.PatchRequest, Writing)
         sampling_of(self, writing)
         return _patch.patch(self, heads, request, writing=writing if generate else None)
+
+    @documented(Steering, Texts, Writing)
+    def steer(
+        self,
+        heads: _steer.HeadsOf,
+        *,
+        generate: bool = True,
+        given: _steer.Given | None = None,
+        criteria: Criteria | None = None,
+        **options: Unpack[SteeringOptions],
+    ) -> _steer.SteerResult:
+        """Effect and cost of turning heads up, by dose; see ``verbs.steer.steer``."""
+        allowed = SteeringOptions.__optional_keys__
+        request, writing = grouped("steer", options, allowed, _steer.SteerRequest, Writing)
+        sampling_of(self, writing)
+        return _steer.steer(self, heads, request, given=given, writing=writing if generate else None, criteria=criteria)
 
 
 @documented(Screening, StudySettings)
@@ -157,6 +177,22 @@ def patch(
     """Effect of patching heads between concept prompts and their controls; see ``verbs.patch.patch``."""
     study, rest = _parted(options)
     return Study(model, profile, **study).patch(heads, generate=generate, **rest)
+
+
+@documented(Steering, Texts, Writing, StudySettings)
+def steer(
+    model: HeadModel,
+    profile: Profile,
+    heads: _steer.HeadsOf,
+    *,
+    generate: bool = True,
+    given: _steer.Given | None = None,
+    criteria: Criteria | None = None,
+    **options: Unpack[SteerOptions],
+) -> _steer.SteerResult:
+    """Effect and cost of turning heads up, by dose; see ``verbs.steer.steer``."""
+    study, rest = _parted(options)
+    return Study(model, profile, **study).steer(heads, generate=generate, given=given, criteria=criteria, **rest)
 
 
 @documented(Attributing, StudySettings)

@@ -27,6 +27,7 @@ from headscope.cli import (
     screen,
     selfcheck,
     show,
+    steer,
     sweep,
 )
 from headscope.cli.exits import DEBUG, run_and_exit
@@ -38,7 +39,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for _verb in (
-    run, screen, ablate, sweep, patch, attribute, rank, plot, report, show, compare, check, runs, query, gather,
+    run, screen, ablate, sweep, patch, steer, attribute, rank, plot, report, show, compare, check, runs, query, gather,
     circuit, selfcheck,
 ):  # fmt: skip
     _name = _verb.__name__.rpartition(".")[2]

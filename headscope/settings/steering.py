@@ -28,9 +28,9 @@ class Steering(RandomSets):
         Sequence[float] | str | None,
         Option(
             "Doses, joined by commas: of 'add' in σ, of 'scale' factors; negative ones turn the concept down. "
-            "Default: 1,2,4,8 and 0,2,4.",
+            "Default: 2,4,8 and 0,2,4.",
             MEASURE, typed=str | None,
-            python="of 'add' in σ, of 'scale' factors; by default 1, 2, 4, 8 and 0, 2, 4",
+            python="of 'add' in σ, of 'scale' factors; by default 2, 4, 8 and 0, 2, 4",
         ),
     ] = None  # fmt: skip
     vector: Annotated[

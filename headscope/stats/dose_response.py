@@ -115,8 +115,15 @@ def _judged(
         for dose in one.doses
     ]  # fmt: skip
     mean = float(class_mean(one.slopes()[:, None], one.templates)[0])
-    placed = {name: place_among(mean, null.slopes, n_planned=null.n_planned, stopped=null.stopped)
-              for name, null in one.null_slopes.items()}  # fmt: skip
+    placed = {
+        name: place_among(
+            mean if null.own_slope is None else null.own_slope,
+            null.slopes,
+            n_planned=null.n_planned,
+            stopped=null.stopped,
+        )
+        for name, null in one.null_slopes.items()
+    }
     nobody = Placed(0, 0, math.nan, math.nan, math.nan)
     vectors, heads = (placed.get(name, nobody) for name in (RANDOM_VECTOR, RANDOM_HEADS))
     is_task = any(r is not None and r["outcome"] == ANSWERS for r in found.values())

@@ -64,6 +64,7 @@ class NullSlopes:
         stopped: whether the search ended at the one with which ``nulls.ENOUGH_REACHING`` reach the tested slope.
         layer_matched: of random heads, whether they lie in the layers of the tested ones.
         note: a sentence for the reason; empty where there is nothing to say.
+        own_slope: the tested slope on the prompts on which the null was tried; None where these are all.
     """
 
     slopes: Sequence[float]
@@ -71,6 +72,7 @@ class NullSlopes:
     stopped: bool = False
     layer_matched: bool = False
     note: str = ""
+    own_slope: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

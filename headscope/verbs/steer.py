@@ -1,4 +1,4 @@
-"""What happens when heads are turned up? Effect and cost by dose, beside random vectors, other heads, the residual stream.
+"""What happens when heads are turned up? Effect and cost by dose, beside random vectors, other heads, the stream.
 
 1. Each set of heads is steered at every dose: ``add`` moves z along a vector fitted on other templates than it is used
    on, by doses in σ (``stats.steering_vectors``); ``scale`` multiplies z. The prompts are the concept's controls, into
@@ -10,15 +10,15 @@
 4. The same norm put into the residual stream behind the set's layers, the field's habit, is a comparison.
 5. One set is also let to write: baseline and every dose from the same random numbers.
 
-Every row is exploratory: the confirmatory family is the sweep's. Sources: Li et al. 2023 (arXiv:2306.03341); Izawa et al.
-2026 (arXiv:2603.13249).
+Every row is exploratory: the confirmatory family is the sweep's. Sources: Li et al. 2023 (arXiv:2306.03341); Izawa et
+al. 2026 (arXiv:2603.13249).
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -34,14 +34,13 @@ from headscope.measure.sampling import Sampling
 from headscope.models.anatomy import block_list
 from headscope.settings import Steering, Writing
 from headscope.stats import Criteria, EffectBlock
+from headscope.stats.dose_response import dose_response_table
 from headscope.stats.dosing import (
     NEUTRAL_DOSES,
     DoseResponse,
     NullDraws,
     NullSlopes,
     SteeredOutcome,
-    dose_response_table,
-    mean_slope,
     steering_blocks,
     steering_nulls_table,
     steering_table,
@@ -54,15 +53,15 @@ from headscope.verbs.result import Result, prompt_coords
 from headscope.verbs.steer_passes import Dosage, SteeredConcept
 from headscope.verbs.steer_vectors import ConceptVectors, Given
 
-DEFAULT_DOSES: dict[str, tuple[float, ...]] = {"add": (1.0, 2.0, 4.0, 8.0), "scale": (0.0, 2.0, 4.0)}
+DEFAULT_DOSES: dict[str, tuple[float, ...]] = {"add": (2.0, 4.0, 8.0), "scale": (0.0, 2.0, 4.0)}
 HeadsOf = str | HeadSet | Mapping[str, HeadSet]
 
 
 class SteerResult(Result):
     """``tables``: dose_response, steering, steering_nulls, assay; texts where one set was let to write.
 
-    ``values``: ``baseline`` (prompt, lexicon), and ``steered_<concept>`` (edit, prompt, lexicon); NaN where a prompt was
-    not steered.
+    ``values``: ``baseline`` (prompt, lexicon), and ``steered_<concept>`` (edit, prompt, lexicon); NaN where a prompt
+    was not steered.
     """
 
 
@@ -168,8 +167,9 @@ def steer(
     found = _Found(outcomes=[unedited])
     for name, one in concepts.items():
         _steer_concept(one, sets[name], tables["assay"], study, found)
+    rules = criteria or Criteria()
     table = steering_table(found.blocks, seed=study.seed)
-    _nulls(found, concepts, sets, table, request.n_random)
+    _nulls(found, concepts, sets, table, rules, request.n_random)
     record: dict[str, Any] = facts_of(study, unedited) | {
         "heads": {name: [str(each) for each in of] for name, of in sets.items()},
         **vars(request), "doses": list(request.dosage.doses),
@@ -182,9 +182,13 @@ def steer(
         record |= writing_facts(study, sampling, scorer)
         found.warnings += open_end(study)
         tables["texts"] = pd.concat(found.texts, ignore_index=True)
-    rules = criteria or Criteria()
     response = dose_response_table(found.responses, table, rules, seed=study.seed)
-    tables = {"dose_response": response, "steering": table, "steering_nulls": steering_nulls_table(found.draws), **tables}
+    tables = {
+        "dose_response": response,
+        "steering": table,
+        "steering_nulls": steering_nulls_table(found.draws),
+        **tables,
+    }
     record |= {
         "criteria": vars(rules), "warnings": [*study.warnings, *dict.fromkeys(found.warnings)],
         "n_forward_tokens": sum(one.n_forward_tokens for one in found.outcomes),
@@ -254,8 +258,8 @@ def _steer_concept(
             DoseResponse(
                 **about, **test, target=one.target, doses=one.dosage.doses, deltas=change[at : at + n_doses].T,
                 templates=one.templates, gap_nats=float(row["estimate"]), shown=bool(row["shown"]),
-            )  # fmt: skip
-        )
+            )
+        )  # fmt: skip
     arms_by_prompt = np.full((len(arms), len(whole.layouts), len(whole.profile.concepts)), np.nan)
     arms_by_prompt[:, one.rows] = whole.by_concept(outcomes.edited, one.rows)
     found.arrays[f"steered_{one.concept}"] = ((f"edit_{one.concept}", "prompt", "lexicon"), arms_by_prompt)
@@ -276,46 +280,35 @@ def _test(arm: Arm) -> dict[str, Any]:
 
 def _nulls(
     found: _Found, concepts: Mapping[str, SteeredConcept], sets: Mapping[str, Sequence[HeadSet]], table: pd.DataFrame,
-    n_random: int,
+    rules: Criteria, n_random: int,
 ) -> None:  # fmt: skip
     """Nulls of every set with an effect beyond δ at some dose; put beside the responses."""
     for i, response in enumerate(found.responses):
-        if response.role == RESIDUAL or not _moves(response, table):
+        if response.role == RESIDUAL or not _moves(response, table, rules):
             continue
         one = concepts[response.concept]
         heads = next(each for each in sets[response.concept] if str(each) == response.heads)
-        slope = mean_slope(response.deltas, response.doses, response.templates, neutral=response.neutral)
-        nulls = one.nulls(heads, slope, n_random)
+        nulls = one.nulls(heads, np.asarray(response.deltas, dtype=np.float64), n_random)
         slopes: dict[str, NullSlopes] = {name: null for name, (null, _) in nulls.items()}
-        found.responses[i] = replace_nulls(response, slopes)
+        found.responses[i] = replace(response, null_slopes=slopes)
         found.draws += [draws for _, draws in nulls.values() if len(draws.drawn)]
 
 
-def replace_nulls(response: DoseResponse, nulls: Mapping[str, NullSlopes]) -> DoseResponse:
-    """The response among its nulls."""
-    from dataclasses import replace
-
-    return replace(response, null_slopes=nulls)
-
-
-def _moves(response: DoseResponse, table: pd.DataFrame) -> bool:
+def _moves(response: DoseResponse, table: pd.DataFrame, rules: Criteria) -> bool:
     """Whether some dose has a simultaneous interval beyond the smallest effect that matters; there is none below six
     templates."""
     rows = table[
         (table["concept"] == response.concept) & (table["heads"] == response.heads) & (table["role"] == response.role)
         & table["outcome"].isin(PRIMARIES) & (table["target"] == response.target)
     ]  # fmt: skip
-    limit = Criteria().threshold_nats(response.gap_nats)
+    limit = rules.threshold_nats(response.gap_nats)
     return bool(((rows["sim_low"] > limit) | (rows["sim_high"] < -limit)).any())
 
 
 def _write(one: SteeredConcept, heads: HeadSet, sampling: Sampling, scorer: SentimentScorer, found: _Found) -> None:
     """The steered prompts go on at every dose: blocks of every score, texts."""
     arms = one.arms(heads, one.own_vector())
-    from dataclasses import replace
-
-    stage = replace(one.stage("steered_texts", arms), states=one.states(arms))
-    written = continued(stage, one.rows, sampling, scorer)
+    written = continued(one.served(one.stage("steered_texts", arms)), one.rows, sampling, scorer)
     one.study.n_halved += written.n_halved
     about: dict[str, Any] = {
         "concept": one.concept, "edit": one.dosage.edit, "vector": one.own_vector(), "scope": one.dosage.scope,

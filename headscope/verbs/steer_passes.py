@@ -4,13 +4,16 @@
    they are the control prompts and edited everywhere, damage is read in the same passes; else control text is run once
    more, edited at every token.
 2. Random vectors, then random other heads, at the same doses, ``_AT_ONCE`` draws at a time, until enough of them reach
-   the set's slope (``stats.nulls``) or all have run. What they cost is read of the first of them only.
+   the set's slope (``stats.nulls``) or all have run. They run on the first prompt of each template, where the set's
+   slope is taken anew for this comparison: half the work or less, and the template is the unit anyway. What they cost
+   is read of the first draws only. Where random vectors reach the set, other heads are not asked: the verdict stands.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -23,9 +26,9 @@ from headscope.random_streams import generator
 from headscope.stages import Stage
 from headscope.stats.clusters import equal_weight_mean, template_means
 from headscope.stats.dosing import NEUTRAL_DOSES, NullDraws, NullSlopes, mean_slope
-from headscope.stats.nulls import draw_disjoint_sets, n_to_try
+from headscope.stats.nulls import ENOUGH_REACHING, draw_disjoint_sets, n_to_try
 from headscope.study import Study
-from headscope.terms import PERPLEXITY_RATIO, RANDOM_HEADS, RANDOM_VECTOR, RESIDUAL
+from headscope.terms import ALPHA, PERPLEXITY_RATIO, RANDOM_HEADS, RANDOM_VECTOR, RESIDUAL
 from headscope.verbs.steer_vectors import ConceptVectors, random_vector, residual_of
 
 FloatArray = npt.NDArray[np.float64]
@@ -61,6 +64,8 @@ class SteeredConcept:
         self.control_templates = study.labels_of(vectors.control_rows)
         self.outcome = study.log_odds[self.concept].name
 
+        self._first = list({template: p for p, template in reversed(list(enumerate(self.templates)))}.values())[::-1]
+
     @property
     def target(self) -> str:
         """The class of prompts that is steered."""
@@ -83,40 +88,60 @@ class SteeredConcept:
         """The name of the vector that sets are steered along; empty where they are scaled."""
         return self.vectors.kind if self.dosage.edit == "add" else ""
 
-    def stage(self, name: str, arms: Sequence[Arm], *, damage: bool = False, bound: bool = False) -> Stage:
-        """The arms on the steered prompts, or on control text edited at every token; without states, to be counted."""
-        rows = self.vectors.control_rows if damage else self.rows
+    def stage(self, name: str, arms: Sequence[Arm], *, bound: bool = False) -> Stage:
+        """The arms on the prompts that are steered; without states, to be counted."""
+        read = "controls" if self.at_once else "none"
+        return self._stage(name, arms, self.rows, self.dosage.scope, read, bound=bound)
+
+    def damage_stage(self, arms: Sequence[Arm]) -> Stage:
+        """The arms on control text, edited at every token."""
+        return self._stage("steered control text", arms, self.vectors.control_rows, "all", "controls")
+
+    def null_stage(self, arms: Sequence[Arm], *, damage: bool = False, bound: bool = False) -> Stage:
+        """Arms of nulls on the first prompt of each template; ``damage``: with what they cost."""
+        rows = [self.rows[p] for p in self._first]
+        read = "controls" if damage and self.at_once else "none"
+        return self._stage("steering nulls", arms, rows, self.dosage.scope, read, bound=bound)
+
+    def _stage(
+        self, name: str, arms: Sequence[Arm], rows: Sequence[int], scope: str,
+        damage_on: Literal["controls", "none"], *, bound: bool = False,
+    ) -> Stage:  # fmt: skip
         return Stage(
             name, self.study, tuple(self.study.layouts[i] for i in rows), tuple(arms), is_bound=bound,
-            damage_on="controls" if damage or self.at_once else "none",
-            about={"concept": self.concept, "target": self.target, "scope": "all" if damage else self.dosage.scope},
+            damage_on=damage_on, about={"concept": self.concept, "target": self.target, "scope": scope},
         )  # fmt: skip
 
-    def states(self, arms: Sequence[Arm], *, damage: bool = False) -> SteerStates:
-        """What the arms put in the place of z."""
-        scope = "all" if damage else self.dosage.scope
-        return SteerStates(self.study.model, self.vectors.vectors(arms), self.vectors.texts, scope=scope)
+    def served(self, stage: Stage) -> Stage:
+        """The stage with what its arms put in the place of z."""
+        vectors, texts = self.vectors.vectors(stage.arms), self.vectors.texts
+        return replace(stage, states=SteerStates(self.study.model, vectors, texts, scope=stage.about["scope"]))
 
     def measure(self, name: str, arms: Sequence[Arm]) -> ForcedOutcomes:
         """Run the arms on the prompts that are steered."""
-        return _served(self.stage(name, arms), self.states(arms)).run()
+        return self.served(self.stage(name, arms)).run()
 
     def measure_damage(self, arms: Sequence[Arm], steered: ForcedOutcomes) -> ForcedOutcomes:
         """What the arms do to control text: in ``steered`` already, or run now."""
         if self.at_once:
             return steered
-        return _served(self.stage("steered control text", arms, damage=True), self.states(arms, damage=True)).run()
+        return self.served(self.damage_stage(arms)).run()
 
     # --- nulls -------------------------------------------------------------------------------------------------------
 
-    def nulls(self, heads: HeadSet, slope: float, n_random: int) -> dict[str, tuple[NullSlopes, NullDraws]]:
-        """Random vectors in the same heads (of ``add``), and the same doses in random other heads."""
+    def nulls(self, heads: HeadSet, deltas: FloatArray, n_random: int) -> dict[str, tuple[NullSlopes, NullDraws]]:
+        """Random vectors in the same heads (of ``add``), and the same doses in random other heads.
+
+        ``deltas``: [n_prompts, n_doses] of the set itself.
+        """
         found: dict[str, tuple[NullSlopes, NullDraws]] = {}
-        own = self.own_vector()
+        own, slope = self.own_vector(), self._slope(deltas[self._first])
         if own:
             names = [random_vector(i, own) for i in range(n_random)]
             one = self._tried(RANDOM_VECTOR, heads, slope, names, lambda name: self.arms(heads, name))
-            found[RANDOM_VECTOR] = NullSlopes(one[0], n_random, stopped=one[1]), one[2]
+            found[RANDOM_VECTOR] = NullSlopes(one[0], n_random, stopped=one[1], own_slope=slope), one[2]
+            if one[1] and ENOUGH_REACHING / len(one[0]) > ALPHA:
+                return found
         sets = draw_disjoint_sets(
             self.study.model.heads_per_layer, heads, n_sets=n_random, seed=self.study.seed, name=self.concept
         )
@@ -126,7 +151,9 @@ class SteeredConcept:
             RANDOM_HEADS, heads, slope, list(drawn),
             lambda spec: self.arms(drawn[spec], own and self.vectors.in_place_of(heads, drawn[spec])),
         )  # fmt: skip
-        slopes = NullSlopes(one[0], len(drawn), stopped=one[1], layer_matched=sets.layer_matched, note=sets.note)
+        slopes = NullSlopes(
+            one[0], len(drawn), stopped=one[1], layer_matched=sets.layer_matched, note=sets.note, own_slope=slope
+        )
         found[RANDOM_HEADS] = slopes, one[2]
         return found
 
@@ -140,12 +167,12 @@ class SteeredConcept:
         quiet = SteeredConcept(self.study.silent(), self.vectors, self.dosage)
         for start in range(0, len(names), _AT_ONCE):
             arms = [arm for name in names[start : start + _AT_ONCE] for arm in arms_of(name)]
-            outcomes = quiet.measure("steering nulls", arms)
-            deltas = outcomes.change(self.outcome).reshape(-1, n_doses, len(self.rows))
-            neutral = NEUTRAL_DOSES[self.dosage.edit]
-            slopes += [mean_slope(one.T, self.dosage.doses, self.templates, neutral=neutral) for one in deltas]
-            effects += [_means(one, self.templates) for one in deltas]
-            ratios += self._ratios(quiet.measure_damage(arms, outcomes), n_doses) if not start else []
+            outcomes = quiet.served(quiet.null_stage(arms, damage=not start)).run()
+            deltas = outcomes.change(self.outcome).reshape(-1, n_doses, len(self._first))
+            slopes += [self._slope(one.T) for one in deltas]
+            effects += [_means(one, [self.templates[p] for p in self._first]) for one in deltas]
+            if not start:
+                ratios += self._ratios(quiet.measure_damage(arms, outcomes), n_doses)
             enough = n_to_try(slope, slopes)
             if progress is not None:
                 progress(stage_name, len(names) if enough is not None else len(slopes), len(names))
@@ -162,14 +189,16 @@ class SteeredConcept:
         )  # fmt: skip
         return slopes, stopped, draws
 
+    def _slope(self, deltas: FloatArray) -> float:
+        """The mean slope of [n_templates, n_doses], the first prompt of each template."""
+        neutral, templates = NEUTRAL_DOSES[self.dosage.edit], [self.templates[p] for p in self._first]
+        return mean_slope(deltas, self.dosage.doses, templates, neutral=neutral)
+
     def _ratios(self, outcomes: ForcedOutcomes, n_doses: int) -> list[FloatArray]:
         """For each draw the perplexity ratio of control text at each dose."""
-        logs = outcomes.change(PERPLEXITY_RATIO).reshape(-1, n_doses, outcomes.change(PERPLEXITY_RATIO).shape[1])
-        return [np.exp(_means(one, self.control_templates)) for one in logs]
-
-
-def _served(stage: Stage, states: SteerStates) -> Stage:
-    return replace(stage, states=states)
+        logs = outcomes.change(PERPLEXITY_RATIO)
+        templates = [self.templates[p] for p in self._first] if self.at_once else self.control_templates
+        return [np.exp(_means(one, templates)) for one in logs.reshape(-1, n_doses, logs.shape[1])]
 
 
 def _means(values: FloatArray, templates: Sequence[str]) -> FloatArray:

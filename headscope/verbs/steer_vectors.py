@@ -12,10 +12,12 @@ because any head may be compared with. A name stands for what one dose adds, by 
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -27,11 +29,11 @@ from headscope.measure.edits import Arm
 from headscope.measure.head_outputs import head_outputs
 from headscope.measure.layout import PromptLayout
 from headscope.measure.steering import SteeredText, Vectors
+from headscope.models.head_model import HeadModel
 from headscope.models.weights import head_weights
 from headscope.random_streams import generator
 from headscope.stats.steering_vectors import (
     N_PROBE_FOLDS,
-    Fit,
     cross_fitted,
     doses,
     folds_of,
@@ -53,6 +55,14 @@ class Given:
 
     heads: HeadSet
     values: tuple[FloatArray, ...]
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of heads and values."""
+        content = hashlib.sha256(str(self.heads).encode())
+        for value in self.values:
+            content.update(np.ascontiguousarray(value, dtype=np.float64).tobytes())
+        return content.hexdigest()
 
 
 class ConceptVectors:
@@ -163,8 +173,21 @@ class ConceptVectors:
                     _check_size(value, means.shape[2], head)
                     directions[:, head.head] = value
             return directions
-        fit: Fit = partial(probe_directions, seed=self.study.seed) if name == "probe" else mean_difference
-        return cross_fitted(fit, means, self._is_concept, self.templates, self.folds)
+        return cross_fitted(self._fit, means, self._is_concept, self.templates, self.folds)
+
+    def whole(self, layer: int) -> FloatArray:
+        """[H, d] what one dose adds to z, fitted on every template: for text that is none of the profile's."""
+        if self.kind == "given":
+            directions = self._directions(self.kind, layer)[0]
+        else:
+            directions = self._fit(self._z[0][layer], self._is_concept, self.templates)
+        tokens, templates = self._z[1][layer], self.templates[len(self.concept_rows) :]
+        return doses(directions[None], tokens, templates, None)[0]
+
+    def _fit(self, means: FloatArray, is_concept: npt.NDArray[np.bool_], templates: Sequence[str]) -> FloatArray:
+        if self.kind == "probe":
+            return probe_directions(means, is_concept, templates, seed=self.study.seed)
+        return mean_difference(means, is_concept, templates)
 
     def _placed(self, name: str, given: Given) -> list[tuple[Head, FloatArray]]:
         """Each head that a given vector is put into, and the vector."""
@@ -219,6 +242,31 @@ def random_vector(i: int, name: str) -> str:
 def residual_of(heads: HeadSet) -> str:
     """The name of the vector in the residual stream that a set is compared with."""
     return f"{RESIDUAL} of {heads}"
+
+
+def read_vectors(path: Path, heads: HeadSet, model: HeadModel) -> Given:
+    """Vectors of one's own from a .npy file: [heads in the set, d] in the set's order, or [d] for one head.
+
+    Raises:
+        RequestError: no such file, not an array, or not a vector for each head.
+    """
+    try:
+        values = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise RequestError(
+            "the file of vectors cannot be read", expected="a .npy file of numbers", got=str(error), where=str(path)
+        ) from None
+    table = np.atleast_2d(values) if isinstance(values, np.ndarray) else np.zeros((0, 0))
+    if table.ndim != 2 or len(table) != len(heads) or not np.issubdtype(table.dtype, np.number):
+        raise RequestError(
+            "the file of vectors has not one for each head",
+            expected=f"[{len(heads)}, head size], in the order {heads}", got=str(list(np.shape(values))),
+            where=str(path),
+        )  # fmt: skip
+    given = tuple(np.asarray(row, dtype=np.float64) for row in table)
+    for head, value in zip(heads, given, strict=True):
+        _check_size(value, model.anatomy.layers[head.layer].head_size, head)
+    return Given(heads, given)
 
 
 def _check_size(value: FloatArray, head_size: int, head: Head) -> None:
