@@ -59,12 +59,13 @@ class HeadSet:
         return cls(ordered)
 
     @classmethod
-    def parse(cls, spec: str, heads_per_layer: Sequence[int]) -> HeadSet:
+    def parse(cls, spec: str, heads_per_layer: Sequence[int], where: str | None = None) -> HeadSet:
         """Read a spec against a model's shape.
 
         Args:
             spec: e.g. ``"1:10,3:2"``; the grammar is in the module's docstring. White space is ignored.
             heads_per_layer: number of heads of each layer.
+            where: it stands, for messages; None: on the command line, or in a call.
 
         Raises:
             RequestError: the spec is malformed, a head stands twice, or a head does not exist in this model.
@@ -72,7 +73,7 @@ class HeadSet:
         text = re.sub(r"\s+", "", spec)
         if text == "*":
             return cls(every_head(heads_per_layer))
-        return cls.of(head for item in text.split(",") for head in _parse_item(item, spec, heads_per_layer))
+        return cls.of(head for item in text.split(",") for head in _parse_item(item, spec, heads_per_layer, where))
 
     def __str__(self) -> str:
         return ",".join(map(str, self.heads))
@@ -97,37 +98,41 @@ def every_head(heads_per_layer: Sequence[int]) -> tuple[Head, ...]:
     return tuple(Head(layer, head) for layer, count in enumerate(heads_per_layer) for head in range(count))
 
 
-def _parse_item(item: str, spec: str, heads_per_layer: Sequence[int]) -> Iterator[Head]:
+def _parse_item(item: str, spec: str, heads_per_layer: Sequence[int], where: str | None) -> Iterator[Head]:
     match = _ITEM.match(item)
     if match is None:
-        raise RequestError(f'head spec "{spec}" is malformed', expected=_GRAMMAR, got=f'"{item}"')
+        raise RequestError(f'head spec "{spec}" is malformed', expected=_GRAMMAR, got=f'"{item}"', where=where)
     layer = int(match["layer"] or match["named_layer"])
     heads = match["heads"] or match["named_head"]
     n_layers = len(heads_per_layer)
     if layer >= n_layers:
-        raise _no_such_head(item, heads_per_layer)
+        raise _no_such_head(item, heads_per_layer, where)
     if heads_per_layer[layer] == 0:
         raise RequestError(
             f"layer {layer} has no attention heads",
             expected=f"one of layers {', '.join(str(n) for n, count in enumerate(heads_per_layer) if count)}",
             got=item,
+            where=where,
         )
     if heads == "*":
         first, last = 0, heads_per_layer[layer] - 1
     else:
         first, last = int(heads.split("-")[0]), int(heads.split("-")[-1])
     if last < first:
-        raise RequestError(f'head range "{item}" runs backwards', expected=f'"{layer}:{last}-{first}"', got=f'"{item}"')
+        raise RequestError(
+            f'head range "{item}" runs backwards', expected=f'"{layer}:{last}-{first}"', got=f'"{item}"', where=where
+        )
     if last >= heads_per_layer[layer]:
-        raise _no_such_head(item, heads_per_layer)
+        raise _no_such_head(item, heads_per_layer, where)
     yield from (Head(layer, head) for head in range(first, last + 1))
 
 
-def _no_such_head(item: str, heads_per_layer: Sequence[int]) -> RequestError:
+def _no_such_head(item: str, heads_per_layer: Sequence[int], where: str | None) -> RequestError:
     n_layers, counts = len(heads_per_layer), sorted(set(heads_per_layer) - {0})
     n_heads = str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
     return RequestError(
         f"model has {n_layers} layers of {n_heads} heads; {item} does not exist",
         expected=f"layers 0-{n_layers - 1}, heads 0-{max(counts) - 1}",
         got=item,
+        where=where,
     )

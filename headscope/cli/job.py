@@ -179,11 +179,16 @@ class Job:
         """The model, asked the profile; ``concepts`` by default those of the options.
 
         Raises:
-            RequestError: before the model is loaded: no such engine, Ray is not installed, or no such outcome.
+            RequestError: before the model is loaded: no such engine, Ray is not installed, no such outcome, or a file
+                of heads that names none.
             ModelError, LawError: see ``load_model``.
         """
+        from headscope.runs.head_files import rows_of
         from headscope.study import Study
 
+        rows = rows_of(str(self.called.context.params.get("heads", "")))
+        if len({row.spec for row in rows}) < len(rows) and not self.printed.quiet:
+            console.note("the file names some heads in several rows; each is taken once")
         _ = self._runner_for
         asked = self.settings.concepts if concepts is None else concepts
         own = [one.name for one in self.own_outcomes]

@@ -18,6 +18,7 @@ from headscope.models.interface import own_implementation
 from headscope.models.law_report import LawReport
 from headscope.models.one_thread import OneThread, thread_of
 from headscope.models.weights import norm_factors
+from headscope.runs.head_files import read_heads
 from headscope.tokens import RowLimits
 
 
@@ -119,8 +120,12 @@ class HeadModel:
         return own_implementation(self.hf)
 
     def head_set(self, spec: str) -> HeadSet:
-        """Read a head spec against this model, e.g. ``"1:10,3:2"``; RequestError where a head does not exist."""
-        return HeadSet.parse(spec, self.heads_per_layer)
+        """Read a head spec against this model, e.g. ``"1:10,3:2"``, or the heads of a file, ``"@circuit.json"``.
+
+        Raises:
+            RequestError: a head does not exist, or see ``runs.head_files.read_heads``.
+        """
+        return read_heads(spec, self.heads_per_layer)
 
     @contextmanager
     def edit(self, *edits: Edit) -> Generator[PreTrainedModel]:

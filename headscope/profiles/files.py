@@ -66,8 +66,8 @@ def inside(folder: Path, name: str) -> Path:
     return resolved
 
 
-def read_text(path: Path, limit_bytes: int = PROMPT_FILE_LIMIT_BYTES) -> str:
-    """The text of a UTF-8 file, without its byte order mark.
+def read_text(path: Path, limit_bytes: int = PROMPT_FILE_LIMIT_BYTES, expected: str = "at least one prompt") -> str:
+    """The text of a UTF-8 file, without its byte order mark; ``expected`` is what an empty one lacks.
 
     Raises:
         ProfileError: missing, not a plain file, not readable, larger than ``limit_bytes``, empty, or not UTF-8.
@@ -78,7 +78,7 @@ def read_text(path: Path, limit_bytes: int = PROMPT_FILE_LIMIT_BYTES) -> str:
             raise _not_utf8(path, f"{encoding} (its byte order mark says so)", encoding)
     data = data.removeprefix(codecs.BOM_UTF8)
     if not data.strip():
-        raise ProfileError("file is empty", expected="at least one prompt", where=str(path))
+        raise ProfileError("file is empty", expected=expected, where=str(path))
     if b"\0" in data[:4096]:
         raise _not_utf8(path, "zero bytes, as in UTF-16 or a binary file", "UTF-16")
     try:

@@ -11,6 +11,7 @@ from headscope.settings.option import ABOVE_ZERO, BELOW_ONE, SHARE, Option
 from headscope.terms import STAGES
 
 HEADS = "--heads --head-spec"
+OF_FILE = " @FILE: those of a table, a list or a circuit."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +68,7 @@ class Sweeping(Edits):
     heads: Annotated[
         str,
         Option(
-            "Heads to switch off, each alone; '*' is every head, and only then are the tests confirmatory.",
+            "Heads to switch off, each alone; '*' is every head, and only then are the tests confirmatory." + OF_FILE,
             MEASURE, HEADS,
         ),
     ] = "*"  # fmt: skip
@@ -78,7 +79,8 @@ class Ablating(Edits):
     """Which heads are switched off together, of whose prompts, and whether texts are written."""
 
     heads: Annotated[
-        str, Option('Heads, counted from 0: "1:10", "L1H10", "3:0-5", "7:*", joined by commas.', ASKED, HEADS)
+        str,
+        Option('Heads, counted from 0: "1:10", "L1H10", "3:0-5", "7:*", joined by commas.' + OF_FILE, ASKED, HEADS),
     ]
     concept: Annotated[
         str | None,
@@ -143,7 +145,7 @@ class Patched:
     heads: Annotated[
         str,
         Option(
-            "Heads to patch: '*' is every head, each alone; any other spec is one set, patched together.",
+            "Heads to patch: '*' is every head, each alone; any other spec is one set, patched together." + OF_FILE,
             MEASURE, HEADS,
         ),
     ] = "*"  # fmt: skip

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated
 
 from headscope.settings.groups import ASKED, MEASURE, NAMES
-from headscope.settings.measuring import HEADS, RandomSets
+from headscope.settings.measuring import HEADS, OF_FILE, RandomSets
 from headscope.settings.option import Option
 from headscope.terms import STEERING_EDITS, STEERING_SCOPES
 
@@ -66,7 +66,7 @@ class Steered:
     """Which heads are steered."""
 
     heads: Annotated[
-        str | None, Option('Heads to steer: "1:10", "3:0-5", joined by commas; or --from RUN.', ASKED, HEADS)
+        str | None, Option('Heads to steer: "1:10", "3:0-5", joined by commas; or --from RUN.' + OF_FILE, ASKED, HEADS)
     ] = None
     from_run: Annotated[
         Path | None,

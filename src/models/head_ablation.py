@@ -21,7 +21,6 @@ from headscope.cli.commands import Called, command, one_of
 from headscope.cli.exits import run_and_exit
 from headscope.cli.inputs import check_outputs, read_profile
 from headscope.cli.job import load, reading_of, refuse_unused, refuse_unused_sampling
-from headscope.heads import HeadSet
 from headscope.settings import Ablating, Loading, Option, StudySettings, Writing
 from headscope.settings.command_line import Asked
 
@@ -73,7 +72,7 @@ def head_ablation(
 
     one_of("edit", edit, EDIT_KINDS)
     model = load(asked.model, loading)
-    chosen = HeadSet.parse(ablating.heads, model.heads_per_layer)
+    chosen = model.head_set(ablating.heads)
     path = ablation.output or ablation_path(asked.profile, asked.model, emotion, chosen)
     check_outputs(None, path, ".pkl", ".json")
     with console.progress() as progress:

@@ -17,6 +17,7 @@ with atheris.instrument_imports(include=["headscope.heads", "headscope.profiles"
     from headscope.profiles.importing.registry import importer_for
     from headscope.profiles.importing.sources import read_source
     from headscope.profiles.loading import load_profile
+    from headscope.runs.head_files import read_heads
     from headscope.runs.manifest import read_manifest
     from headscope.runs.phase6 import read_head_scores
     from headscope.runs.safe_pickle import plain_pickle
@@ -51,6 +52,14 @@ def _tasks(data: bytes) -> None:
     import_rows(table, importer_for(table, None), Wanted(lambda token: f" w{token}", n_shots=2), name=name)
 
 
+def _head_file(data: bytes) -> None:
+    suffix = ("txt", "csv", "tsv", "json", "jsonl")[data[0] % 5] if data else "txt"
+    file = _file(data[1:], f"heads.{suffix}")
+    for choice in ("", "?concept=a", "?top=1", "?top=1&sort=score"):
+        with suppress(RequestError):
+            read_heads(f"@{file}{choice}", (4, 3))
+
+
 def _planted(data: bytes) -> None:
     if data[:1] == b"L":
         raise KeyError("the planted fault")
@@ -59,6 +68,7 @@ def _planted(data: bytes) -> None:
 READERS = {
     "planted": _planted,
     "heads": lambda data: HeadSet.parse(data.decode("utf-8", "replace"), (4, 3)),
+    "head_file": _head_file,
     "profile": _profile,
     "tasks": _tasks,
     "manifest": lambda data: read_manifest(_file(data, "manifest.json")),

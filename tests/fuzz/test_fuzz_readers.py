@@ -23,6 +23,14 @@ HEAD_SCORES = {"model": "m", "layers": 1, "heads_per_layer": 1, "scores": []}
 ROW = b"concept,heads,k,outcome,estimate,percentile,floor,n_random,layer_matched,note\na,0:0,1,o,1,2,3,4,true,\n"
 SEEDS: dict[str, list[bytes]] = {
     "heads": [b"1:10", b"L1H2", b"3:0-2,1:*", b"*"],
+    "head_file": [
+        b"0# movers\n1:0, L0H2\n3.1\n",
+        b"1concept,layer,head,rank,score\na,1,0,1,0.5\nb,0,2,2,-1\n",
+        b"2heads\tverdict\n1:0\tcarrier\n",
+        b'3[[1, 0], "L0H2", {"layer": 1, "head": 1}]',
+        b'3{"nodes": {"a1.h0": {"in_graph": true, "score": 1}, "m0": false}}',
+        b'4{"layer": 1, "head": 0}\n',
+    ],
     "profile": [
         b'0{"prompts": ["a"]}',
         b'0[{"prompt": "a", "label": 1}]',
