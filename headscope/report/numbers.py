@@ -37,6 +37,13 @@ def number(value: Any) -> str:
     return f"{quantity:.1e}".replace("-", MINUS)
 
 
+def fixed(value: Any, decimals: int, *, signed: bool = False) -> str:
+    """A quantity with so many decimals, for columns that are read beside published ones: ``0.3404``, ``—``."""
+    quantity = as_float(value)
+    text = f"{quantity:{'+' if signed else ''}.{decimals}f}"
+    return text.replace("-", MINUS) if isfinite(quantity) else number(quantity)
+
+
 def count(value: Any) -> str:
     """A whole number, e.g. ``432``; ``—`` where it is missing."""
     quantity = as_float(value)

@@ -1,4 +1,4 @@
-"""The study's three commands, as its users type them, on the bundled model and on a local folder."""
+"""The study's commands, as its users type them, on the bundled model and on a local folder."""
 
 from __future__ import annotations
 
@@ -148,6 +148,32 @@ def test_published_figures_stand_beside_measured_ones_and_differ_for_another_mod
     assert "384 are not in" in printed.splitlines()[-1]
 
 
+def test_the_report_is_written_from_what_the_three_commands_wrote(work: Path) -> None:
+    scores = "results/baseline/alignment/head_scores_demo.json"
+    ablation = "results/baseline/patching/head_ablation/demo_gratitude_1_2.pkl"
+    asked = (
+        "--profile", "baseline", "--head-scores", scores, "--ablation-file", ablation,
+        "--plots-dir", "results/baseline/plots/heads", "--output", "docs/report/phase6_head_screening_report.md",
+    )  # fmt: skip
+    first = _done(work, "src.reporting.phase6_report", *asked)
+    path = work / "docs/report/phase6_head_screening_report.md"
+    assert "docs/report/phase6_head_screening_report.md" in first.out
+    japanese = path.read_text(encoding="utf-8")
+    assert "## 10. 考察" in japanese
+    for link in re.findall(r"!\[[^]]*\]\(([^)]*)\)", japanese):
+        assert (path.parent / link).is_file()
+    assert japanese.count("![") == 3
+    totals = read_ablation(work / ablation)
+    arms = (totals.baseline_metrics, totals.ablation_metrics)
+    assert " → ".join(str(arm.keyword_counts["gratitude"].total) for arm in arms) in japanese
+    _done(work, "src.reporting.phase6_report", *asked, "--language", "en")
+    assert "## 10. Discussion" in path.read_text(encoding="utf-8")
+    path.write_text("# My own words\n")
+    refused = _run(work, "src.reporting.phase6_report", *asked)
+    assert (refused.code, "did not write" in refused.err) == (2, True)
+    assert path.read_text() == "# My own words\n"
+
+
 @pytest.mark.oracle
 def test_the_three_commands_run_word_for_word(shared: Path, tmp_path: Path) -> None:
     """As they stand in the study's page; `gpt2` is a folder of that name here, a GPT-2 that has a head 1:10."""
@@ -190,6 +216,26 @@ def test_the_published_figures_agree_with_the_studys_file(work: Path, shared: Pa
     study = shared / "reference" / "phase6" / "head_scores_gpt2.json"
     printed = _done(work, "src.analysis.compare_published", "--head-scores", str(study), "--tolerance", "1e-6").out
     assert printed.splitlines()[-1].startswith("432 of 432 figures of gpt2 agree")
+
+
+@pytest.mark.oracle
+def test_the_report_on_the_studys_scores_has_its_published_heads(shared: Path, tmp_path: Path) -> None:
+    study = str(shared / "reference" / "phase6" / "head_scores_gpt2.json")
+    _done(tmp_path, "src.reporting.phase6_report", "--head-scores", study, "--output", "r.md", "--language", "en")
+    report = (tmp_path / "r.md").read_text(encoding="utf-8")
+    page = (shared / "phase6.md").read_text(encoding="utf-8")
+    [listed] = re.findall(r"Gratitude top-10: (.*?)\. Anger top", page)
+    published = re.findall(r"(\d+):(\d+) (\.\d+) \((\.\d+)/(\.\d+)\)", listed)
+    rows = re.findall(r"\| (\d+) \| L(\d+)H(\d+) \| (\S+) \| (\S+) \| (\S+) \|", report.partition("### gratitude")[2])
+    assert len(published) == 10
+    for rank, (figures, row) in enumerate(zip(published, rows, strict=False), start=1):
+        assert row[:3] == (str(rank), *figures[:2])
+        # Half of the last decimal of the report, and of the page.
+        assert list(map(float, row[3:])) == pytest.approx(list(map(float, figures[2:])), abs=0.5e-4 + 0.5e-6)
+    overall = re.findall(r"\| \d \| L(\d+)H(\d+) \| (\S+) \|\n", report.partition("## 7.")[2].partition("## 8.")[0])
+    assert overall[:3] == [("1", "10", "0.1195"), ("3", "2", "0.1097"), ("1", "11", "0.0788")]
+    assert "no interval" in report
+    assert "no rank shows that a head causes anything" in report
 
 
 @pytest.mark.oracle
@@ -259,6 +305,9 @@ def test_a_named_file_goes_before_the_data_folder_which_goes_before_the_profile(
         ("src.models.head_ablation", ("--model", "demo", "--head-spec", "1:2", "--emotion", "joy"), '"joy"'),
         ("src.visualization.head_plots", (), "nothing to draw"),
         ("src.analysis.compare_published", ("--head-scores", "gone.json"), "gone.json"),
+        ("src.reporting.phase6_report", ("--head-scores", "gone.json"), "gone.json"),
+        ("src.reporting.phase6_report", ("--head-scores", "s.json", "--output", "r.html"), ".md"),
+        ("src.reporting.phase6_report", ("--head-scores", "s.json", "--language", "fr"), "fr"),
     ],
 )
 def test_a_wrong_request_is_refused(module: str, arguments: tuple[str, ...], word: str, tmp_path: Path) -> None:

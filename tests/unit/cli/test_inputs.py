@@ -20,6 +20,7 @@ from headscope.profiles.columns import Reading
 from headscope.runs.folder import Run
 from src.analysis import head_screening
 from src.models import head_ablation
+from src.reporting import phase6_report
 from src.visualization import head_plots
 
 
@@ -81,7 +82,7 @@ def _commands(of: typer.Typer) -> Iterator[Callable[..., Any]]:
 
 def test_every_option_that_may_be_a_path_expands_a_leading_tilde() -> None:
     """No shell expands it in ``--out=~/x``. A law over all options, so that a new one cannot be forgotten."""
-    apps = (app, head_screening.app, head_ablation.app, head_plots.app)
+    apps = (app, head_screening.app, head_ablation.app, head_plots.app, phase6_report.app)
     seen: set[str] = set()
     for command in (command for each in apps for command in _commands(each)):
         for name, hint in typing.get_type_hints(command, include_extras=True).items():
