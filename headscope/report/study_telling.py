@@ -104,7 +104,8 @@ def _changed(report: StudyReport, one: AblationRead) -> str:
     own += [each for each in one.tested if each.outcome == f"keyword_count_{each.concept}"]
     told += [_against_chance(report, each) for each in own if not isnan(each.ci_low + each.ci_high)]
     told += [] if one.tested else [say("discussion.untested")]
-    told += [say("discussion.counted")] if one.about.keyword_counting in (None, "phase6") else []
+    counting = {"phase6": "discussion.counted", None: "discussion.uncounted"}.get(one.about.keyword_counting, "")
+    told += [say(counting)] if counting else []
     scores = (before.sentiment, after.sentiment)
     told += [say("discussion.silent")] if all(each.mean == 0 and each.std == 0 for each in scores) else []
     return words.sentences(*told)

@@ -98,7 +98,10 @@ def test_the_studys_ablation_has_no_interval_and_says_so(tmp_path: Path) -> None
     assert "The file holds no test of these differences." in section(told, 10)
     assert "does not say its seed" in section(told, 12)
     assert "edit: not in the file" in section(told, 4)
+    assert "does not say how keywords were counted" in section(told, 10)
     assert "95 %" not in told
+    counted = report(tmp_path, scores(), ablation(keyword_counting="phase6"))
+    assert "Keywords that stand in the prompts are counted" in section(counted, 10)
 
 
 @pytest.mark.parametrize(("low", "high", "shown"), [(-2.0, 1.0, False), (-2.0, -0.5, True), (-2.0, 0.0, False)])
