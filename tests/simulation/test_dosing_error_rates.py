@@ -3,7 +3,7 @@
 A request is ten heads at three doses of ``add`` on 12 templates of one prompt, with two random nulls and the control
 text's perplexity, judged exactly as ``headscope steer`` judges it. ``verdicts`` makes many and counts words. What makes
 each case hard is the one requirement that it does not truly meet, all others being met with ease: so each rule alone
-keeps its error rate. The ordinary suite makes 30 requests a case with wide bounds, the long form 600.
+keeps its error rate. The ordinary suite makes 30 requests a case with wide bounds, the long form 400.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from headscope.stats.nulls import n_to_try
 from headscope.stats.tables import EffectBlock
 from headscope.terms import PERPLEXITY_RATIO, PRIMARY, RANDOM_HEADS, RANDOM_VECTOR
 
-SHORT, LONG = 30, 600
+SHORT, LONG = 30, 400
 DOSES = (1.0, 2.0, 4.0)
 N_HEADS, N_TEMPLATES, N_NULLS = 10, 12, 100
 DELTA = 0.05

@@ -48,6 +48,7 @@ CASES = {
     "too small everywhere": ({"doses": (dose(1, 0.01), dose(2, 0.04))}, words.NO_EFFECT_THAT_MATTERS),
     "one dose may be large enough": ({"doses": (dose(1, 0.01), dose(2, 0.08))}, UNDECIDED),
     "up, then down": ({"doses": (dose(1, 0.4), dose(2, -0.4))}, words.NOT_ONE_WAY),
+    "up, then down, slope open": ({"doses": (dose(1, 0.4), dose(2, -0.4)), "low": -0.1}, words.NOT_ONE_WAY),
     "up at both ends": ({"doses": (dose(-1, 0.4), dose(1, 0.4))}, words.NOT_ONE_WAY),
     "slope against the dose": ({"low": -0.2, "high": -0.1}, words.NOT_ONE_WAY),
     "slope open": ({"low": -0.1}, UNDECIDED),
