@@ -8,6 +8,7 @@ No picture touches matplotlib's global state. Those of several panels have a fun
 
 from headscope.plots.ablation_comparison import ablation_comparison, ablation_comparison_figure
 from headscope.plots.curves import curves, curves_figure
+from headscope.plots.dose_response import dose_response, dose_response_figure
 from headscope.plots.effect_heatmap import effect_heatmap, effect_heatmap_figure
 from headscope.plots.fast_vs_exact import fast_vs_exact
 from headscope.plots.forest import forest
@@ -22,6 +23,8 @@ __all__ = [
     "ablation_comparison_figure",
     "curves",
     "curves_figure",
+    "dose_response",
+    "dose_response_figure",
     "effect_heatmap",
     "effect_heatmap_figure",
     "fast_vs_exact",

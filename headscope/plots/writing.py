@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 from headscope.plots import style
 from headscope.plots.ablation_comparison import ablation_comparison_figure, compared_outcomes
 from headscope.plots.curves import curve_rows, curves_figure
+from headscope.plots.dose_response import dose_response_figure
 from headscope.plots.effect_heatmap import effect_heatmap_figure
 from headscope.plots.fast_vs_exact import both_ways, fast_vs_exact
 from headscope.plots.forest import forest
@@ -26,6 +27,7 @@ from headscope.plots.naming import plot_name
 from headscope.plots.patch_heatmap import lone_patches, patch_heatmap_figure
 from headscope.plots.screening_vs_effect import screening_vs_effect
 from headscope.plots.selecting import OVERALL, beside, concepts_of, head_sets, lone_effects, screen_rows
+from headscope.plots.steered import steered_of
 from headscope.plots.top_heads import top_heads
 from headscope.terms import SET_ROLES
 
@@ -33,7 +35,9 @@ if TYPE_CHECKING:
     from headscope.runs.folder import Run
 
 KINDS = ("png", "svg")
-_TABLES = ("screen", "effects", "verdicts", "scores", "patching")
+_TABLES = (
+    "screen", "effects", "verdicts", "scores", "patching", "steering", "dose_response", "steering_nulls",
+)  # fmt: skip
 
 Plot = tuple[str, Callable[[], Figure | Axes]]
 
@@ -60,7 +64,7 @@ def write_plots(run: Run, top_n: int = 20, kinds: Sequence[str] = KINDS) -> list
 
 def undrawn_labels(run: Run) -> str:
     """A sentence that names the concepts no font at hand can draw; empty where all can be drawn."""
-    tables = [run.table(name) for name in ("screen", "effects", "patching") if name in run.tables]
+    tables = [run.table(name) for name in ("screen", "effects", "patching", "steering") if name in run.tables]
     missing = style.undrawn(dict.fromkeys(name for table in tables for name in concepts_of(table)))
     if not missing:
         return ""
@@ -74,7 +78,8 @@ def plots_of(tables: Mapping[str, pd.DataFrame], model: str | None, top_n: int =
     """(file name without extension, a function that draws it) of every picture that ``tables`` allow.
 
     Args:
-        tables: any of ``screen``, ``effects``, ``verdicts``, ``scores``, ``patching``.
+        tables: any of ``screen``, ``effects``, ``verdicts``, ``scores``, ``patching``, ``steering``, ``dose_response``,
+            ``steering_nulls``.
         model: the model's name for the file names; None leaves it out.
         top_n: as in ``write_plots``.
     """
@@ -92,6 +97,8 @@ def plots_of(tables: Mapping[str, pd.DataFrame], model: str | None, top_n: int =
         yield named("screening_vs_effect"), lambda: screening_vs_effect(screen, effects, tables.get("verdicts"))
     if len(scores) and len(both_ways(scores)):
         yield named("fast_vs_exact"), lambda: fast_vs_exact(scores)
+    for concept in dict.fromkeys(one.concept for one in steered_of(tables)):
+        yield named("dose_response", concept=concept), partial(dose_response_figure, tables, concept=concept)
 
 
 def _screen_plots(screen: pd.DataFrame, named: Callable[..., str], top_n: int) -> Iterator[Plot]:
