@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
+from headscope.report.document import Block
+from headscope.report.escaping import plain
 from headscope.report.findings import CARRIERS
+from headscope.report.numbers import number
+from headscope.report.run_report import RunReport
+from headscope.report.telling import head_names
 from headscope.stats.verdicts import NO_VERDICT
 
 
@@ -48,3 +53,25 @@ def control_of(tables: Mapping[str, pd.DataFrame]) -> NegativeControl | None:
         n_beyond=int(beyond.sum()),
         largest=max(table.to_dict("records"), key=lambda row: abs(row["estimate"])),
     )
+
+
+def control(run: RunReport) -> Iterator[Block]:
+    """What the negative control showed; nothing where there is none."""
+    shown, words = control_of(run.tables), run.words
+    if shown is None:
+        return
+    told = words(
+        "control.told",
+        shown.n_concepts,
+        shown=shown.n_shown,
+        beyond=shown.n_beyond,
+        intervals=shown.n_intervals,
+        size=number(shown.largest["estimate"]),
+        low=number(shown.largest["sim_low"]),
+        high=number(shown.largest["sim_high"]),
+        heads=head_names(str(shown.largest["heads"])),
+        concept=plain(shown.largest["concept"]),
+    )
+    told = words.sentences(told, words("control.moved") if shown.n_beyond else "")
+    about = {"carriers": shown.n_carriers, "tests": shown.n_tests, "told": told}
+    yield run.say("control.screened" if shown.screened else "control.unscreened", shown.n_concepts, **about)

@@ -15,6 +15,7 @@ MISSING = "—"
 MINUS = "−"
 _STEPS = ((1000.0, 0), (10.0, 1), (1.0, 2), (0.0005, 3))
 _SMALLEST_P = 0.001
+_NEAR_ONE = (0.8, 1.25)
 
 
 def as_float(value: Any) -> float:
@@ -69,6 +70,19 @@ def equation(name: str, value: Any) -> str:
     """A p or q for a sentence: ``p = 0.012``, ``q < 0.001``."""
     text = probability(value)
     return f"{name} {text}" if text.startswith("<") else f"{name} = {text}"
+
+
+def ratio(value: Any) -> str:
+    """A ratio whose distance from 1 matters: three decimals where it is near, ``1.043``, else as any number."""
+    quantity = as_float(value)
+    return f"{quantity:.3f}" if _NEAR_ONE[0] < quantity < _NEAR_ONE[1] else number(quantity)
+
+
+def ratio_interval(low: Any, high: Any) -> str:
+    """``[0.998, 1.051]``, or ``—`` where an end is missing."""
+    if isnan(as_float(low)) or isnan(as_float(high)):
+        return MISSING
+    return f"[{ratio(low)}, {ratio(high)}]"
 
 
 def share(value: Any) -> str:

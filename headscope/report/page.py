@@ -22,17 +22,18 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from headscope.report.document import Section
-from headscope.report.findings import ConceptFindings
+from headscope.report.headlines import headlines
 from headscope.report.html import as_it_is, blocks_html, section_html, sentence
 from headscope.report.page_data import page_data
+from headscope.report.page_steering import steering_data
 from headscope.report.progress import is_told, state
 from headscope.report.run_report import RunContent, RunReport, content_of
 from headscope.report.sections import measured_of, sections_of, warnings_of
 from headscope.report.words import Words, languages
 
 _SCRIPTS = (
-    "format.js", "state.js", "map.js", "heatmaps.js", "charts.js", "card.js", "data_table.js", "tables.js",
-    "refresh.js", "main.js",
+    "format.js", "state.js", "map.js", "heatmaps.js", "charts.js", "steering.js", "card.js", "data_table.js",
+    "tables.js", "refresh.js", "main.js",
 )  # fmt: skip
 _SCRIPT_WORDS = (
     "page",
@@ -54,6 +55,7 @@ PARTS = {
     "looking": ("fast", "repair"),
     "sets": ("joint", "growing"),
     "patching": ("patching", "patch_agreement", "dissociation"),
+    "steering": ("steering", "steering_doses", "steering_texts"),
     "tables": ("reliability",),
     "method": ("purpose", "judged", "control", "discussion", "assay", "coverage", "notes", "commands"),
 }
@@ -97,6 +99,7 @@ def page_of(
     known, findings = content.facts, content.findings
     sections = {code: {section.key: section for section in of} for code, of in sections_in.items()}
     data = page_data(content, arrays, [run.words for run in runs])
+    data["steering"] = steering_data(content, [run.words for run in runs])
     data["language"] = first.code
     data["words"] = {run.words.code: {key: run.words.entries[key] for key in _SCRIPT_WORDS} for run in runs}
     data["measured"] = {run.words.code: measured_of(run) for run in runs}
@@ -123,7 +126,7 @@ def page_of(
             meta=each(_meta),
             notices=each(_notices),
             headlines=each(_headlines),
-            fine=each(lambda run: sentence(run.words("page.fine"))),
+            fine=each(lambda run: sentence(run.words("page.fine_steering" if content.only_steers else "page.fine"))),
             languages=[(run.words.code, run.words("name")) for run in runs],
             has_predictions="scores" in content.tables and (bool(data["predicted"]) or not known.awaits("sweep")),
             progress=each(lambda run: _progress(sections[run.words.code], run.words)) if is_told(known) else None,
@@ -139,7 +142,7 @@ def page_of(
 
 def _part(keys: Sequence[str], sections: Mapping[str, Section], words: Words) -> Markup:
     told = [sections[key] for key in keys if key in sections]
-    bare = keys[0] == "patching"
+    bare = keys[0] in ("patching", "steering")
     return Markup("").join(
         (blocks_html if bare and at == 0 else section_html)(one, words) for at, one in enumerate(told)
     )
@@ -148,7 +151,7 @@ def _part(keys: Sequence[str], sections: Mapping[str, Section], words: Words) ->
 def _heading(run: RunReport) -> Markup:
     concepts = run.words("intro.concepts_by").join(found.concept for found in run.findings)
     shown = {"model": run.facts.model, "concepts": concepts or run.words("intro.the_concepts")}
-    around = Markup.escape(run.words("intro.title", model="\0model\0", concepts="\0concepts\0"))
+    around = Markup.escape(run.words(run.title, model="\0model\0", concepts="\0concepts\0"))
     for name, text in shown.items():
         around = around.replace(f"\0{name}\0", Markup("<em>{}</em>").format(text))
     return around
@@ -184,7 +187,7 @@ def _progress(sections: Mapping[str, Section], words: Words) -> Markup:
 
 
 def _empty_parts(content: RunContent, data: Mapping[str, Any]) -> set[str]:
-    """The parts of the page that have nothing to show yet, because the stage that fills them is still open."""
+    """The parts of the page that have nothing to show: what another run measures, or a stage that is still open."""
     looked = any(one["kind"] in ("screen", "effect", "patch", "score") for one in data["measures"])
     waiting = {
         "heads": ("screen", looked),
@@ -194,11 +197,14 @@ def _empty_parts(content: RunContent, data: Mapping[str, Any]) -> set[str]:
         "texts": ("texts", data["texts"]),
         "tables": ("screen", looked),
     }
-    return {part for part, (stage, filled) in waiting.items() if not filled and content.facts.awaits(stage)}
+    without = {part for part, (stage, filled) in waiting.items() if not filled and content.facts.awaits(stage)}
+    if content.only_steers:
+        return {*without, *waiting}  # all that is to be seen stands in the part on steering
+    return without if content.steered else {*without, "steering"}
 
 
 def _headlines(run: RunReport) -> Markup:
-    told = [(_tone(found), sentence(run.teller.headline(found))) for found in run.findings]
+    told = [(tone, sentence(text)) for tone, text in headlines(run)]
     told = told or [("unknown", Markup.escape(run.words("intro.no_result")))]
     articles = [Markup('<article class="headline {}"><p>{}</p></article>').format(tone, text) for tone, text in told]
     return Markup('<div class="headlines">{}</div>').format(Markup("").join(articles))
@@ -225,13 +231,6 @@ def embedded(data: Any) -> Markup:
 def plotly_script() -> str:
     """Plotly's script, from its package."""
     return resources.files(plotly).joinpath("package_data", "plotly.min.js").read_text("utf-8")
-
-
-def _tone(found: ConceptFindings) -> str:
-    """How a concept's headline is marked: ``found``, ``none``, or ``unknown`` where nothing may be said."""
-    if found.assay_shown is False or not found.has_verdicts:
-        return "unknown"
-    return "found" if found.carriers else "none"
 
 
 def _own(name: str) -> str:

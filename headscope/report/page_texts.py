@@ -15,6 +15,8 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from headscope.terms import STEERING_EDITS
+
 _WORDS = re.compile(r"\s+|[^\W_]+|.", re.S)
 _LONGEST_COMPARED = 4000
 """Continuations of more characters are shown without marks: comparing them takes time that grows with the square."""
@@ -48,17 +50,18 @@ def _changed(removed: str, added: str) -> list[list[str]]:
 
 
 def texts_of(tables: Mapping[str, pd.DataFrame]) -> list[dict[str, Any]]:
-    """Continuations of both arms, each with its difference."""
+    """Continuations of both arms where heads were taken away or patched, each with its difference."""
     texts = tables.get("texts")
     if texts is None:
         return []
+    without = texts[~texts["edit"].isin(list(STEERING_EDITS))]  # those steered stand in the part on steering
     return [
         {
             **{name: str(row[name]) for name in ("concept", "prompt_id", "heads", "edit", "direction", "prompt")},
             "sample": int(row["sample"]),
             "pieces": difference(str(row["baseline_text"]), str(row["edited_text"])),
         }
-        for row in texts.to_dict("records")
+        for row in without.to_dict("records")
     ]
 
 

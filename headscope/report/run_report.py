@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from headscope.plots.steered import Steered, steered_of
 from headscope.report.document import Heading, Text
 from headscope.report.escaping import plain
 from headscope.report.facts import RunFacts, facts_of
@@ -36,6 +37,18 @@ class RunContent:
             return pd.DataFrame({"concept": []})
         verdicts = self.tables.get("verdicts")
         return rank_heads(self.tables.get("screen"), effects, verdicts, top_n=None, by="effect")
+
+    @cached_property
+    def steered(self) -> list[Steered]:
+        """Every head or set that was turned up."""
+        return steered_of(self.tables)
+
+    @property
+    def only_steers(self) -> bool:
+        """Whether turning heads up is all that the run did."""
+        return bool(self.steered) and not any(
+            name in self.tables for name in ("screen", "effects", "patching", "scores")
+        )
 
     @property
     def n_swept(self) -> int:
@@ -85,6 +98,11 @@ class RunReport:
     def sets(self) -> list[SetFindings]:
         """Every set of heads that was edited together."""
         return [one for found in self.findings for one in found.sets]
+
+    @property
+    def title(self) -> str:
+        """The key of the words that name the report."""
+        return "intro.steering_title" if self.content.only_steers else "intro.title"
 
     @property
     def smallest_share(self) -> float:

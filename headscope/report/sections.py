@@ -11,8 +11,8 @@ from dataclasses import replace
 
 import pandas as pd
 
-from headscope.report import cells, edit_sections, fast_cells
-from headscope.report.control import control_of
+from headscope.report import cells, edit_sections, fast_cells, steering_sections
+from headscope.report.control import control
 from headscope.report.document import (
     Block,
     Cell,
@@ -28,10 +28,10 @@ from headscope.report.document import (
     Verbatim,
 )
 from headscope.report.escaping import code, plain
+from headscope.report.headlines import headlines
 from headscope.report.numbers import number, share
 from headscope.report.progress import STAGE_OF_SECTION, STAGE_OF_TABLE, is_told, progress, state
 from headscope.report.run_report import RunReport
-from headscope.report.telling import head_names
 from headscope.stats.ranking import OVERALL
 
 EXPECTED_TABLES = (
@@ -42,7 +42,7 @@ REMAKE = "headscope plot RUN --force\nheadscope report RUN --force"
 
 def _intro(run: RunReport) -> Iterator[Block]:
     words, facts = run.words, run.facts
-    told = [run.teller.headline(found) for found in run.findings]
+    told = [text for _, text in headlines(run)]
     yield run.say("intro.result", text=" ".join(told) or words("intro.no_result"))
     text = words("intro.model", model=code(facts.model))
     text += words("intro.size", layers=facts.n_layers, heads=facts.n_heads) if facts.n_layers else ""
@@ -62,9 +62,8 @@ def warnings_of(run: RunReport) -> Iterator[Text]:
     if run.facts.protocol == "phase6":
         yield Text(run.words("intro.phase6"), quoted=True)
     known = {stage.name for stage in run.facts.stages if not stage.done}
-    lacking = [
-        code(name) for name in EXPECTED_TABLES if name not in run.tables and STAGE_OF_TABLE.get(name) not in known
-    ]
+    expected = ("assay", "dose_response") if run.content.only_steers else EXPECTED_TABLES
+    lacking = [code(name) for name in expected if name not in run.tables and STAGE_OF_TABLE.get(name) not in known]
     if lacking:
         tables = run.words.listed(lacking, by="items")
         yield Text(run.words("intro.lacking", len(lacking), tables=tables), quoted=True)
@@ -223,31 +222,12 @@ def measured_of(run: RunReport) -> str:
     return run.words("judged.measured", n=swept - lacking, of=swept) if 0 < lacking <= swept else ""
 
 
-def _control(run: RunReport) -> Iterator[Block]:
-    control, words = control_of(run.tables), run.words
-    if control is None:
-        return
-    told = words(
-        "control.told",
-        control.n_concepts,
-        shown=control.n_shown,
-        beyond=control.n_beyond,
-        intervals=control.n_intervals,
-        size=number(control.largest["estimate"]),
-        low=number(control.largest["sim_low"]),
-        high=number(control.largest["sim_high"]),
-        heads=head_names(str(control.largest["heads"])),
-        concept=plain(control.largest["concept"]),
-    )
-    told = words.sentences(told, words("control.moved") if control.n_beyond else "")
-    about = {"carriers": control.n_carriers, "tests": control.n_tests, "told": told}
-    yield run.say("control.screened" if control.screened else "control.unscreened", control.n_concepts, **about)
-
-
 def _pictures(run: RunReport) -> Iterator[Block]:
-    for path in run.facts.figures:
+    elsewhere = steering_sections.pictures_of(run) if run.content.steered else []
+    figures = [path for path in run.facts.figures if path not in elsewhere]
+    for path in figures:
         yield Picture(path, run.words.figure(path))
-    yield Space() if run.facts.figures else run.say("pictures.none")
+    yield Space() if figures else run.say("pictures.none")
 
 
 def _discussion(run: RunReport) -> Iterator[Block]:
@@ -266,8 +246,10 @@ def n_confirmatory(tables: Mapping[str, pd.DataFrame]) -> int:
 def _notes(run: RunReport) -> Iterator[Block]:
     n_tests, facts = n_confirmatory(run.tables), run.facts
     keys = ["confirmatory"] if n_tests else [] if facts.awaits("sweep") else ["exploratory"]
-    keys += ["attention"] if facts.awaits("sweep") else ["attention", "repair"]
-    keys += ["templates"] if facts.awaits("verdicts") else ["off_data", "templates"]
+    if not run.content.only_steers:
+        keys += ["attention"] if facts.awaits("sweep") else ["attention", "repair"]
+        keys += [] if facts.awaits("verdicts") else ["off_data"]
+    keys += ["templates"]
     keys += ["detectable", "absent"]
     keys += ["phase6"] if facts.protocol == "phase6" else []
     keys += ["bundled"] if facts.bundled else []
@@ -291,7 +273,7 @@ SECTIONS: dict[str, tuple[Tell, dict[str, Tell]]] = {
     "ranking": (_ranking, {"reliability": _reliability}),
     "layers": (_layers, {}),
     "beside": (_beside, {"fast": _fast, "repair": _repair}),
-    "judged": (_judged, {"control": _control}),
+    "judged": (_judged, {"control": control}),
     "pictures": (_pictures, {}),
     "discussion": (_discussion, {}),
     "patching": (
@@ -302,28 +284,35 @@ SECTIONS: dict[str, tuple[Tell, dict[str, Tell]]] = {
             "dissociation": edit_sections.dissociation,
         },
     ),
+    "steering": (
+        steering_sections.steering,
+        {"steering_doses": steering_sections.doses, "steering_texts": steering_sections.texts},
+    ),
     "notes": (_notes, {}),
 }
 """The numbered sections by the key of their words, each with its parts."""
-NUMBERS = {key: number for number, key in enumerate(SECTIONS, start=1)}
 _SHOWING = (Table, Picture)
 _ONLY_WITH_SETS = ("joint", "growing", "examples")
 _ONLY_WITH_PATCHES = ("patch_texts", "patch_agreement", "dissociation")
+_OF_STEERING = ("artifacts", "commands", "coverage", "assay", "steering", "notes")
+"""What the report of a run says that only turned heads up: the rest is about what it did not do."""
 
 
 def sections_of(run: RunReport) -> Iterator[Section]:
     """Every section of the report on a run, in order; parts that have nothing to say are left out."""
-    run = replace(run, numbers=NUMBERS)
+    keys = _keys_of(run)
+    run = replace(run, numbers={key: number for number, key in enumerate(keys, start=1)})
     concepts = [plain(found.concept) for found in run.findings]
     named = run.words("intro.concepts_by").join(concepts) or run.words("intro.the_concepts")
-    title = run.words("intro.title", model=plain(run.facts.model), concepts=named)
+    title = run.words(run.title, model=plain(run.facts.model), concepts=named)
     yield Section("intro", title, 1, list(_intro(run)))
     if is_told(run.facts):
         yield Section("progress", run.words("progress.title"), 2, list(progress(run)))
-    for key, (tell, parts) in SECTIONS.items():
+    for key in keys:
+        tell, parts = SECTIONS[key]
         blocks = list(tell(run))
         if not _awaited(key, blocks, run):
-            yield Section(key, f"{NUMBERS[key]}. {run.words(f'{key}.title')}", 2, blocks)
+            yield Section(key, f"{run.numbers[key]}. {run.words(f'{key}.title')}", 2, blocks)
         patched = any(isinstance(block, Table) for block in blocks)
         for part, tell_part in parts.items():
             if (part in _ONLY_WITH_SETS and not run.sets) or (part in _ONLY_WITH_PATCHES and not patched):
@@ -332,6 +321,13 @@ def sections_of(run: RunReport) -> Iterator[Section]:
             if blocks and not _awaited(part, blocks, run):
                 part_title = run.words.entries[part].get("title", "")
                 yield Section(part, str(part_title), 3, blocks)
+
+
+def _keys_of(run: RunReport) -> list[str]:
+    """The sections that the run has, in order: a run that steers nothing has no section on steering."""
+    if run.content.only_steers:
+        return [key for key in _OF_STEERING if key != "coverage" or key in run.tables]
+    return [key for key in SECTIONS if key != "steering" or run.content.steered]
 
 
 def _awaited(key: str, blocks: list[Block], run: RunReport) -> bool:

@@ -37,6 +37,7 @@ requestAnimationFrame(() =>
     drawPredicted();
     drawForest();
     drawCurves();
+    drawSteering();
     startSets();
     startTexts();
     startTables();
