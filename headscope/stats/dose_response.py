@@ -131,11 +131,12 @@ def _judged(
         edit=one.edit, noun="task" if is_task else "concept", shown=one.shown, n_templates=int(row["n_templates"]),
         slope=float(row["estimate"]), low=float(row["sim_low"]), high=float(row["sim_high"]),
         threshold=threshold, doses=tuple(doses), random_vectors=vectors, random_heads=heads,
-        null_notes={name: null.note for name, null in one.null_slopes.items()},
+        p_vector=one.p_vector, null_notes={name: null.note for name, null in one.null_slopes.items()},
     )  # fmt: skip
     verdict, reason = ("", "") if one.role == RESIDUAL else decide(item, rules)
     matched = one.null_slopes.get(RANDOM_HEADS)
     return {
+        "p_vector": math.nan if one.p_vector is None else one.p_vector,
         "p_random_vectors": vectors.p_value, "n_random_vectors": vectors.n_tried,
         "p_random_heads": heads.p_value, "n_random_heads": heads.n_tried,
         "layer_matched": matched is not None and matched.layer_matched,

@@ -9,11 +9,14 @@ larger doses raise the concept and smaller ones lower it, down where it is the o
 4. *undecided*: no dose's interval lies beyond ±δ.
 5. *undecided (not one way)*: some dose moves the concept one way beyond δ, another dose, or the slope, the other way.
 6. *undecided*: the slope's simultaneous interval includes 0, or no judged dose is beyond δ.
-7. *moved by any push*: more than 5 % of random vectors are shown to have as large a slope (lower limit of their share);
+7. *undecided (vector)*: the vector that was fitted is not shown to hold on templates left out
+   (``steering_vectors.holds_elsewhere``). A vector fitted to noise exceeds random ones too often, because a head's
+   noise lies where the model heeds it; but it holds elsewhere in 5 % of cases only.
+8. *moved by any push*: more than 5 % of random vectors are shown to have as large a slope (lower limit of their share);
    *any heads do it*: of random other heads. ``scale`` has no random vectors.
-8. *undecided*: the slope is not beyond those of 95 % of random vectors, and of random other heads; too few were tried;
+9. *undecided*: the slope is not beyond those of 95 % of random vectors, and of random other heads; too few were tried;
    or they were not measured.
-9. *steers*, or where it lowers the concept *turns it down*: at a dose beyond δ damage is bounded, and at every smaller
+10. *steers*, or where it lowers the concept *turns it down*: at a dose beyond δ damage is bounded, and at every smaller
    judged dose. *steers, at a cost*, *turns it down, at a cost*: at every judged dose beyond δ harm is shown.
    Else *undecided (damage not bounded)*.
 
@@ -43,6 +46,7 @@ ANY_PUSH = "moved by any push"
 ANY_HEADS = "any heads do it"
 NO_EFFECT_THAT_MATTERS = "no effect that matters"
 NOT_ONE_WAY = "undecided (not one way)"
+NO_VECTOR = "undecided (vector)"
 
 _UNITS = {"add": " σ", "scale": " times"}
 _PLURAL = {RANDOM_VECTOR: "random vectors", RANDOM_HEADS: "random other heads"}
@@ -116,6 +120,8 @@ class DoseEvidence:
         doses: in any order.
         random_vectors: where the slope lies among theirs.
         random_heads: where it lies among those of other heads.
+        p_vector: of the vector, that it holds on templates left out; NaN where that could not be tested; None where
+            nothing was fitted.
         null_notes: a name of ``terms.NULLS`` -> a sentence about it, may be empty.
     """
 
@@ -130,6 +136,7 @@ class DoseEvidence:
     doses: tuple[DoseEffect, ...]
     random_vectors: Placed
     random_heads: Placed
+    p_vector: float | None = None
     null_notes: Mapping[str, str] = field(default_factory=dict[str, str])
 
     @property
@@ -179,7 +186,7 @@ def decide(item: DoseEvidence, rules: Criteria) -> tuple[str, str]:
         shown = f"the model does not show this {item.noun} on these prompts"
         lack = "the assay is missing" if item.shown is None else shown
         return NO_VERDICT, f"{lack}, so no head can be said to steer it"
-    return _without_effect(item) or _not_of_these_heads(item) or _by_cost(item, rules)
+    return _without_effect(item) or _not_elsewhere(item) or _not_of_these_heads(item) or _by_cost(item, rules)
 
 
 def _without_effect(item: DoseEvidence) -> tuple[str, str] | None:
@@ -209,8 +216,18 @@ def _without_effect(item: DoseEvidence) -> tuple[str, str] | None:
     return None
 
 
+def _not_elsewhere(item: DoseEvidence) -> tuple[str, str] | None:
+    """Rule 7; None where the vector holds on templates left out, or was not fitted."""
+    if item.p_vector is None or item.p_vector <= ALPHA:
+        return None
+    words = "that the vector holds on templates left out is not shown"
+    if math.isnan(item.p_vector):
+        return NO_VECTOR, f"{_effect_words(item)}; {words}: no template has prompts of the {item.noun} and controls"
+    return NO_VECTOR, f"{_effect_words(item)}; {words}: p = {item.p_vector:.2g}"
+
+
 def _not_of_these_heads(item: DoseEvidence) -> tuple[str, str] | None:
-    """Rules 7 and 8; None where the slope is beyond those of all nulls."""
+    """Rules 8 and 9; None where the slope is beyond those of all nulls."""
     effect = _effect_words(item)
     for name, verdict in ((RANDOM_VECTOR, ANY_PUSH), (RANDOM_HEADS, ANY_HEADS)):
         placed = item.nulls().get(name)
@@ -231,7 +248,7 @@ def _not_of_these_heads(item: DoseEvidence) -> tuple[str, str] | None:
 
 
 def _by_cost(item: DoseEvidence, rules: Criteria) -> tuple[str, str]:
-    """Rule 9."""
+    """Rule 10."""
     tolerated, unit = rules.max_perplexity_ratio, _UNITS[item.edit]
     beyond = [one for one in item.judged if one.way(item.threshold)]
     effect = f"{_effect_words(item)}; {_null_words(item)}"

@@ -95,6 +95,7 @@ class DoseResponse:
         templates: template id of each prompt.
         gap_nats: the model's own gap between concept and controls; NaN where not known.
         shown: whether the unedited model shows the concept; None where that was not asked.
+        p_vector: see ``dose_verdicts.DoseEvidence``.
         null_slopes: a name of ``terms.NULLS`` -> its slopes; what is not there was not measured.
 
     Raises:
@@ -117,6 +118,7 @@ class DoseResponse:
     head: int | None = None
     gap_nats: float = math.nan
     shown: bool | None = None
+    p_vector: float | None = None
     null_slopes: Mapping[str, NullSlopes] = field(default_factory=dict[str, NullSlopes])
 
     def __post_init__(self) -> None:

@@ -5,7 +5,9 @@ than it is used on.
    prompts less that on their controls, each template weighted alike.
 2. One dose is σ times the vector's direction: σ is the standard deviation of z along it over the tokens of the control
    prompts of the other templates.
-3. A random vector has, in every head and fold, the norm of the vector it is compared with; its direction is drawn
+3. That a fitted vector is more than noise is a claim of its own: the differences of templates left out must lie along
+   the vector fitted to the others (``holds_elsewhere``). Chance is what swapping the labels of a template does.
+4. A random vector has, in every head and fold, the norm of the vector it is compared with; its direction is drawn
    evenly from all of them, once for all folds.
 
 Sources: Marks & Tegmark 2023 (arXiv:2310.06824), mean differences; Li et al. 2023 (arXiv:2306.03341), doses in σ.
@@ -13,6 +15,7 @@ Sources: Marks & Tegmark 2023 (arXiv:2310.06824), mean differences; Li et al. 20
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
@@ -24,6 +27,7 @@ from headscope.stats.probes import fit_probe
 FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
 N_PROBE_FOLDS = 5
+_ALL_SIGNS_UP_TO = 12
 Fit = Callable[[FloatArray, BoolArray, Sequence[str]], FloatArray]
 """(means [n, H, d], is_concept [n], templates [n]) -> directions [H, d]."""
 
@@ -100,6 +104,47 @@ def doses(
     square = np.einsum("fhd,fhde,fhe->fh", units, second, units) / count[:, None]
     variance = np.maximum(square - mean**2, 0.0) * (count / np.maximum(count - 1.0, 1.0))[:, None]
     return np.sqrt(variance)[..., None] * units
+
+
+def template_differences(means: FloatArray, is_concept: BoolArray, templates: Sequence[str]) -> FloatArray:
+    """[n_templates, ...] concept − control of every template that has prompts of both; ``means`` [n_prompts, ...]."""
+    labels = np.array(templates)
+    both = sorted(set(labels[is_concept]) & set(labels[~is_concept]))
+    found = [
+        means[is_concept & (labels == t)].mean(axis=0) - means[~is_concept & (labels == t)].mean(axis=0) for t in both
+    ]
+    return np.array(found).reshape(len(both), *means.shape[1:])
+
+
+def holds_elsewhere(differences: FloatArray, rng: np.random.Generator, *, n_flips: int = 9999) -> float:
+    """One-sided p that each template's difference lies along those of the other templates; NaN below two templates.
+
+    The statistic is the sum over pairs of templates of the products of their differences, heads weighted alike. A
+    template whose labels are swapped changes sign, so under no difference all signs are as likely; up to 12 templates
+    all of them are tried, else ``n_flips`` random ones, the observed among them.
+
+    Args:
+        differences: [n_templates, k, d], concept − control, of each head of the set.
+        rng: of the random signs.
+        n_flips: random signs.
+    """
+    n = len(differences)
+    if n < 2:
+        return math.nan
+    gram = np.einsum("tkd,skd->kts", differences, differences)
+    traces = np.trace(gram, axis1=1, axis2=2)
+    pairs = np.divide(gram, traces[:, None, None], out=np.zeros_like(gram), where=traces[:, None, None] > 0.0).sum(
+        axis=0
+    )
+    np.fill_diagonal(pairs, 0.0)
+    if n <= _ALL_SIGNS_UP_TO:
+        signs = 1.0 - 2.0 * ((np.arange(2**n)[:, None] >> np.arange(n)) & 1)  # the first row is as observed
+    else:
+        signs = np.concatenate([np.ones((1, n)), rng.choice((-1.0, 1.0), size=(n_flips, n))])
+    values = np.einsum("fi,ij,fj->f", signs, pairs, signs, optimize=True)
+    # What rounding leaves of equal sums counts as equal: they are sums of n² terms of float64.
+    reach = values[0] - np.abs(pairs).sum() * n**2 * np.finfo(np.float64).eps
+    return float((values >= reach).mean())
 
 
 def random_like(vectors: FloatArray, rng: np.random.Generator) -> FloatArray:

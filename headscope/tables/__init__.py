@@ -244,11 +244,11 @@ TABLES: dict[str, Table] = {
             "dose_response",
             "slopes through the doses, among their nulls, with what they cost",
             f"concept target layer head heads role k edit vector scope estimate unit {_INTERVAL} sim_low sim_high "
-            "p_value p_random_vectors n_random_vectors p_random_heads n_random_heads layer_matched smallest_dose "
-            f"bounded_dose harmful_dose threshold_nats verdict reason {_COUNTS} family status",
+            "p_value p_vector p_random_vectors n_random_vectors p_random_heads n_random_heads layer_matched "
+            f"smallest_dose bounded_dose harmful_dose threshold_nats verdict reason {_COUNTS} family status",
             "concept target heads role edit vector scope",
-            shown=f"concept heads role vector estimate {_INTERVAL} p_random_vectors p_random_heads smallest_dose "
-            "bounded_dose harmful_dose verdict",
+            shown=f"concept heads role vector estimate {_INTERVAL} p_vector p_random_vectors p_random_heads "
+            "smallest_dose bounded_dose harmful_dose verdict",
             titles={"estimate": "slope (nats/σ)"},
         ),
         _table(

@@ -202,6 +202,8 @@ _COLUMNS: tuple[tuple[str, Kind, str, str, str, str], ...] = (
      "steering vector: `mean_difference`, `probe`, `given`; of `scale` empty"),
     ("dose", "float", "σ", "dose (σ)", "用量 (σ)",
      "in standard deviations of the head's output along the vector on control prompts; of `scale` a factor"),
+    ("p_vector", "float", "", "p, vector", "p（ベクトル）",
+     "that the fitted vector holds on templates left out, by swapping labels; empty where none was fitted"),
     ("p_random_vectors", "float", "", "p, random vectors", "p（ランダムベクトル）",
      "of the slope among random vectors'"),
     ("n_random_vectors", "int", "vectors", "random vectors", "ランダムベクトル", "that were tried"),

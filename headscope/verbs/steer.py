@@ -254,10 +254,12 @@ def _steer_concept(
     n_doses, change = len(one.dosage.doses), outcomes.change(one.outcome)
     for at in range(0, len(arms), n_doses):
         test = {key: value for key, value in tests[at].items() if key != "dose"}
+        p_vector = None if test["role"] == RESIDUAL else one.vectors.p_holds(arms[at].heads)
         found.responses.append(
             DoseResponse(
                 **about, **test, target=one.target, doses=one.dosage.doses, deltas=change[at : at + n_doses].T,
-                templates=one.templates, gap_nats=float(row["estimate"]), shown=bool(row["shown"]),
+                templates=one.templates, p_vector=p_vector,
+                gap_nats=float(row["estimate"]), shown=bool(row["shown"]),
             )
         )  # fmt: skip
     arms_by_prompt = np.full((len(arms), len(whole.layouts), len(whole.profile.concepts)), np.nan)

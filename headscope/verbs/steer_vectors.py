@@ -37,9 +37,11 @@ from headscope.stats.steering_vectors import (
     cross_fitted,
     doses,
     folds_of,
+    holds_elsewhere,
     mean_difference,
     probe_directions,
     random_like,
+    template_differences,
 )
 from headscope.study import Study
 from headscope.terms import RESIDUAL
@@ -146,6 +148,18 @@ class ConceptVectors:
                     got="a vector of zeros in one of the folds",
                     fix="steer other heads, or give a vector (--vector FILE)",
                 )
+
+    def p_holds(self, heads: HeadSet) -> float | None:
+        """See ``steering_vectors.holds_elsewhere``; None where no vector is fitted."""
+        if self.kind in ("", "given"):
+            return None
+        layers = {layer: self._z[0][layer] for layer in {head.layer for head in heads}}
+        values = [
+            template_differences(layers[head.layer][:, head.head], self._is_concept, self.templates) for head in heads
+        ]
+        rng = generator(self.study.seed, "swapped_labels", self.concept, str(heads))
+        padded = [np.pad(one, ((0, 0), (0, max(v.shape[1] for v in values) - one.shape[1]))) for one in values]
+        return holds_elsewhere(np.stack(padded, axis=1), rng)
 
     def _named(self, name: str, layers: Sequence[int]) -> Vectors:
         if name.startswith(RESIDUAL):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from headscope import api
-from headscope.terms import PERPLEXITY_RATIO, PRIMARY, RANDOM_HEADS, RANDOM_VECTOR, RESIDUAL
+from headscope.terms import PRIMARY, RANDOM_HEADS, RANDOM_VECTOR, RESIDUAL
 from headscope.verbs.steer_vectors import ConceptVectors
 from headscope.worlds.catalog import worlds
 from headscope.worlds.texts import make_profile
@@ -74,10 +74,12 @@ def test_its_slope_is_the_designed_one_and_beyond_random_vectors(raised, concept
     assert random["estimate"].abs().max() < nats
     # a random direction among HEAD_SIZE has a share of 1/sqrt(32) of the writer's on average
     assert random["estimate"].abs().mean() < 0.3 * nats
-    others = nulls[(nulls["null"] == RANDOM_HEADS) & (nulls["dose"] == whole)]
-    assert len(others) == 15  # every other head of the 16
-    assert row["p_random_heads"] > 0.05  # and so no p-value of single heads can be small here
-    assert row["verdict"].startswith("undecided")
+    assert row["p_random_vectors"] == pytest.approx(1 / 41)
+    assert row["p_vector"] < 0.001
+    # Every other head of the 16: with 15 of them no p is below 1/16, and so none of a single head can be small here.
+    assert len(nulls[(nulls["null"] == RANDOM_HEADS) & (nulls["dose"] == whole)]) == 15
+    assert row["p_random_heads"] >= 1 / 16
+    assert not row["verdict"].startswith("steers")
 
 
 def test_a_decoys_vector_does_nothing(model):
@@ -86,25 +88,6 @@ def test_a_decoys_vector_does_nothing(model):
     (row,) = result.table[result.table["role"] == "single"].to_dict("records")
     assert row["verdict"] == "no effect that matters"
     assert row["n_random_vectors"] == 0  # no verdict asks for them
-
-
-def test_two_writers_together_steer_each_as_alone_and_what_they_cost_is_bounded(model):
-    result = steer(model, make_profile(), {"gratitude": model.head_set("1:2,2:0")}, concepts="gratitude", doses="20,40")
-    both, alone = (
-        rows_of(one, role)["estimate"]
-        for one, role in (
-            (result, "requested"),
-            (steer(model, make_profile(), "1:2", concepts="gratitude", doses="20,40", each=True), "single"),
-        )
-    )
-    # 2:0 writes anger alone: its mean difference between gratitude and controls is no vector of gratitude.
-    assert np.allclose(both, alone, rtol=0.05)
-    ratio = rows_of(result, "requested", PERPLEXITY_RATIO)
-    assert (ratio["ci_high"] < 1.05).all()
-    (row,) = result.table[result.table["role"] == "requested"].to_dict("records")
-    assert row["verdict"] == "steers"
-    assert row["p_random_vectors"] <= 0.05
-    assert row["p_random_heads"] <= 0.05
 
 
 def test_the_residual_stream_is_pushed_as_far_as_the_heads_push_it(model):
