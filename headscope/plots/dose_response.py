@@ -41,7 +41,28 @@ _NULLS = {
 _ASIDE = 0.012
 """How far beside their dose the draws of a null stand, as a share of the range of doses."""
 _BOUND = Criteria().max_perplexity_ratio
-_RATIOS = (1.0, _BOUND, 1.02, 1.2, 2.0, 5.0, 1.1, 1.5, 10.0, 100.0, 1.01, 1.03, 1.04, 1000.0, 3.0)
+_RATIOS = (
+    1.0,
+    _BOUND,
+    1.02,
+    1.2,
+    2.0,
+    5.0,
+    1.1,
+    1.5,
+    10.0,
+    100.0,
+    1.01,
+    1.03,
+    1.04,
+    1000.0,
+    3.0,
+    0.95,
+    0.9,
+    0.8,
+    0.5,
+    0.98,
+)
 """Marks of the axis of damage; of two that would stand too close the one named first."""
 _LARGEST_RATIO, _CLOSEST = 1000.0, 0.085
 

@@ -1,6 +1,6 @@
 // Steering: what each dose brings against what it costs.
 const STEER_BOUND = 1.05;
-const STEER_TICKS = [0.95, 1, STEER_BOUND, 1.5, 6, 51, 501]; // of even distance
+const STEER_TICKS = [0.5, 0.95, 1, STEER_BOUND, 1.5, 6, 51, 501]; // of even distance
 
 // As in the picture: ratios are linear from 1 as far as the bound, and logarithmic beyond it.
 function damagePlace(ratio) {
