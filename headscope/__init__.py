@@ -25,9 +25,12 @@ if TYPE_CHECKING:
     from headscope.heads import HeadSet as HeadSet
     from headscope.measure.edit_kinds import edit_kind as edit_kind
     from headscope.measure.outcomes import outcome as outcome
+    from headscope.models.edit_files import load_edit as load_edit
     from headscope.models.editing import HeadEdit as HeadEdit
+    from headscope.models.editing import add as add
     from headscope.models.editing import mean as mean
     from headscope.models.editing import replace as replace
+    from headscope.models.editing import scale as scale
     from headscope.models.editing import zero as zero
     from headscope.models.loading import load_model as load_model
     from headscope.profiles.loading import load_profile as load_profile
@@ -44,8 +47,11 @@ _HOME = {
     "HeadEdit": "headscope.models.editing",
     "edit_kind": "headscope.measure.edit_kinds",
     "outcome": "headscope.measure.outcomes",
+    "add": "headscope.models.editing",
+    "load_edit": "headscope.models.edit_files",
     "mean": "headscope.models.editing",
     "replace": "headscope.models.editing",
+    "scale": "headscope.models.editing",
     "zero": "headscope.models.editing",
     "load_model": "headscope.models.loading",
     "load_profile": "headscope.profiles.loading",

@@ -49,6 +49,7 @@ from headscope.verbs import ablate as _ablate
 from headscope.verbs import attribute as _attribute
 from headscope.verbs import curves as _curves
 from headscope.verbs import fitness as _fitness
+from headscope.verbs import making_edits as _making_edits
 from headscope.verbs import patch as _patch
 from headscope.verbs import regions as _regions
 from headscope.verbs import screen as _screen
@@ -66,6 +67,7 @@ class Study(_Study):
     attribute = _attribute.attribute
     curves = _curves.curves
     attention_by_region = _regions.attention_by_region
+    edit = _making_edits.edit
 
     @documented(Ablating, Texts, Writing)
     def ablate(

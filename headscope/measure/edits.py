@@ -195,6 +195,10 @@ class ControlStates(ArmValues):
             self._means[key] = (self._sums[layer][others].sum(axis=0) / self._counts[others].sum())[None]
         return self._means[key]
 
+    def mean_of_all(self, layer: int) -> Array:
+        """[H, d] mean of z over all control prompts, none left out: of an edit that is handed over and not tested."""
+        return self._sums[layer].sum(axis=0) / self._counts.sum()
+
     def position_mean(self, prompt: PromptLayout, layer: int) -> Array:
         """[T, H, d] the same by distance from the start, up to the longest control."""
         key = layer, prompt.template

@@ -9,20 +9,22 @@ model's own tensor sees the edit.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from headscope.errors import ModelError, RequestError
+from headscope.errors import RequestError, one_of
 from headscope.heads import Head
-from headscope.models.anatomy import LayerAnatomy, has_weight_matrix, probe_ids
+from headscope.models.anatomy import LayerAnatomy
+from headscope.models.edit_format import EditRecord
 from headscope.models.head_model import HeadModel
-from headscope.models.reading import watching_attention
+from headscope.models.value_biases import value_bias as value_bias
 
 
 @dataclass(frozen=True)
@@ -149,6 +151,8 @@ def _check_rows(given: Tensor, z: Tensor, what: str, layer: int) -> None:
 # --- what a user writes -------------------------------------------------------------------------------------------
 
 Values = Tensor | Sequence[Any] | Mapping[Any, Any]
+HEAD_EDITS = ("zero", "scale", "mean", "replace", "add")
+_WITH_VALUES = ("mean", "replace", "add")
 
 
 @dataclass(frozen=True)
@@ -157,53 +161,100 @@ class HeadEdit:
 
     Attributes:
         heads: the spec, e.g. ``"1:10,3:2"``.
-        kind: ``zero``, ``mean`` or ``replace``; the last two put given values in place of z.
-        values: [heads in the set, d] in the set's sorted order, or a mapping from head (``"1:10"``, ``(1, 10)``, Head)
-            to [d]; None for ``zero``.
+        kind: ``zero``; ``scale``: z times ``factor``; ``mean`` and ``replace``: given values in place of z; ``add``: z
+            plus a given vector.
+        values: [heads in the set, d] in the set's sorted order and in z's own units, or a mapping from head
+            (``"1:10"``, ``(1, 10)``, Head) to [d]; None for ``zero`` and ``scale``.
         value_bias: for ``zero``: ``"zero"`` sets z to 0, ``"keep"`` to b_V (TransformerLens' convention).
+        factor: of ``scale``; 1 for every other kind.
+        about: where it came from, as JSON can hold it; kept with it in a file.
+        only_for: fingerprint of the model that it belongs to; None for any.
+
+    Raises:
+        RequestError: the kind does not exist, the factor is not finite, or a kind has what it has no use for.
     """
 
     heads: str
-    kind: Literal["zero", "mean", "replace"]
+    kind: Literal["zero", "scale", "mean", "replace", "add"]
     values: Values | None = None
     value_bias: Literal["zero", "keep"] = "zero"
+    factor: float = 1.0
+    about: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    only_for: str | None = None
+
+    def __post_init__(self) -> None:
+        one_of("edit", self.kind, HEAD_EDITS)
+        one_of("value_bias", self.value_bias, ("zero", "keep"))
+        if not math.isfinite(self.factor):
+            raise RequestError("the factor is not a finite number", expected="e.g. 2.0", got=str(self.factor))
+        if (self.values is not None) != (self.kind in _WITH_VALUES):
+            wanted = "[heads in the set, d], or a mapping from head to [d]" if self.values is None else "none"
+            raise RequestError(f'the edit "{self.kind}" has other values than it needs', expected=wanted)
 
     def on(self, model: HeadModel) -> AbstractContextManager[HeadModel]:
         """The model edited inside the block, as ``model.edit`` enters it."""
         return editing(model, self.layer_edits(model))
 
     def layer_edits(self, model: HeadModel) -> dict[int, LayerEdit]:
-        """The edit of each layer of ``model``; RequestError where a head does not exist or a value does not fit."""
-        heads = model.head_set(self.heads)
-        by_head = None if self.values is None else _values_by_head(self.values, tuple(heads))
+        """The edit of each layer of ``model``.
+
+        Raises:
+            RequestError: the edit belongs to another model, a head does not exist, or a value does not fit.
+        """
+        values = self.values_on(model)
+        gain = {"zero": 0.0, "mean": 0.0, "replace": 0.0, "add": 1.0, "scale": self.factor}[self.kind]
         edits: dict[int, LayerEdit] = {}
-        for head in heads:
+        for head in model.head_set(self.heads):
             anatomy = model.anatomy.layers[head.layer]
             H, d = anatomy.n_heads, anatomy.head_size
-            keeps = self.kind == "zero" and self.value_bias == "keep"
-            has_value = keeps or by_head is not None
             if head.layer not in edits:
-                value = torch.zeros(1, 1, H, d, device=model.device) if has_value else None
+                value = torch.zeros(1, 1, H, d, device=model.device) if values else None
                 edits[head.layer] = LayerEdit(torch.ones(1, 1, H, device=model.device), value)
             edit = edits[head.layer]
-            edit.gain[..., head.head] = 0.0
+            edit.gain[..., head.head] = gain
             if isinstance(edit.value, Tensor):
-                given = value_bias(model, head.layer)[head.head] if by_head is None else by_head[head]
-                if tuple(given.shape) != (d,):
-                    raise RequestError(
-                        f"the value for head {head} has the wrong shape",
-                        expected=f"({d},)",
-                        got=str(tuple(given.shape)),
-                    )
-                edit.value[:, :, head.head] = given.to(edit.value)
+                edit.value[:, :, head.head] = values[head].to(edit.value)
         return edits
+
+    def values_on(self, model: HeadModel) -> dict[Head, Tensor]:
+        """[d] of each head that is put in z's place or added to it; empty where the edit is a factor alone."""
+        if self.only_for not in (None, model.fingerprint):
+            raise RequestError(
+                "the edit was made on another model",
+                expected=f"fingerprint {str(self.only_for)[:12]}",
+                got=f"{model.fingerprint[:12]} ({model.name})",
+                fix="use it on its own model, or read it with load_edit(path, any_model=True)",
+            )
+        heads = tuple(model.head_set(self.heads))
+        if self.kind == "zero" and self.value_bias == "keep":
+            return {head: value_bias(model, head.layer)[head.head] for head in heads}
+        values = {} if self.values is None else _values_by_head(self.values, heads)
+        for head, value in values.items():
+            _check_value(head, value, model.anatomy.layers[head.layer].head_size, adds=self.kind == "add")
+        return values
+
+    def record(self, model: HeadModel) -> EditRecord:
+        """What ``model.save_edit`` writes; RequestError where the edit does not fit the model."""
+        values = {} if self.values is None else self.values_on(model)
+        return EditRecord(
+            heads=tuple(map(str, model.head_set(self.heads))),
+            kind=self.kind,
+            factor=self.factor,
+            value_bias=self.value_bias,
+            model={"name": model.name, "family": model.hf.config.model_type, "fingerprint": model.fingerprint},
+            about=self.about,
+            values={str(head): value.detach().cpu() for head, value in values.items()},
+        )
 
 
 def zero(heads: str, *, value_bias: Literal["zero", "keep"] = "zero") -> HeadEdit:
     """Heads switched off: z = 0, or z = b_V with ``value_bias="keep"`` (what TransformerLens leaves)."""
-    if value_bias not in ("zero", "keep"):
-        raise RequestError(f'value_bias "{value_bias}" does not exist', expected='"zero" or "keep"')
     return HeadEdit(heads, "zero", value_bias=value_bias)
+
+
+def scale(heads: str, factor: float) -> HeadEdit:
+    """Heads whose z is multiplied by ``factor``: 0 is ``zero``, 1 changes nothing, 2 doubles what they write."""
+    return HeadEdit(heads, "scale", factor=float(factor))
 
 
 def replace(heads: str, values: Values) -> HeadEdit:
@@ -214,6 +265,27 @@ def replace(heads: str, values: Values) -> HeadEdit:
 def mean(heads: str, values: Values) -> HeadEdit:
     """Heads whose z is its mean over some reference text, given as in ``replace``."""
     return HeadEdit(heads, "mean", values)
+
+
+def add(heads: str, values: Values) -> HeadEdit:
+    """Heads to whose z ``values`` are added everywhere, in z's own units, given as in ``replace``."""
+    return HeadEdit(heads, "add", values)
+
+
+def _check_value(head: Head, value: Tensor, d: int, *, adds: bool) -> None:
+    """RequestError where a value is no vector of its head, is not finite, or adds nothing."""
+    if tuple(value.shape) != (d,):
+        raise RequestError(
+            f"the value for head {head} has the wrong shape", expected=f"({d},)", got=str(tuple(value.shape))
+        )
+    if not bool(torch.isfinite(value).all()):
+        raise RequestError(f"the value for head {head} is not finite", expected="finite numbers")
+    if adds and not bool(value.any()):
+        raise RequestError(
+            f"the vector for head {head} has zero length, so adding it changes nothing",
+            expected="a vector that is not 0 everywhere",
+            fix="leave the head out",
+        )
 
 
 def _values_by_head(values: Values, heads: tuple[Head, ...]) -> dict[Head, Tensor]:
@@ -244,47 +316,3 @@ def _head_name(key: object) -> str:
         return f"{layer}:{head}"
     text = str(key)
     return text if ":" in text else ":".join(text.upper().removeprefix("L").split("H"))
-
-
-def value_bias(model: HeadModel, layer: int) -> Float[Tensor, "H d_v"]:
-    """What z is when every value vector is 0 before its bias; zeros where the model has no value bias.
-
-    TransformerLens' zero edit: it folds the value bias into the output bias, so a head whose values it zeroes still
-    leaves b_V in z. Found by running the model with zeros in place of the input of every weight matrix inside its
-    attention modules: what arrives as values is the bias.
-
-    Raises:
-        ModelError: the values then differ between tokens, so the model has no such constant.
-    """
-    if model.value_biases is None:
-        model.value_biases = _all_value_biases(model)
-    return model.value_biases[layer]
-
-
-@torch.no_grad()
-def _all_value_biases(model: HeadModel) -> dict[int, Float[Tensor, "_ _"]]:
-    found: dict[int, Tensor] = {}
-
-    def saw(layer: int, attention: object, _: Tensor) -> None:
-        value: Tensor = attention.value  # type: ignore[attr-defined]
-        first = value[0, :, 0]
-        if not torch.equal(value, first[None, :, None].expand_as(value)):
-            raise ModelError(
-                "the model's values depend on the token even without input, so it has no value bias to keep",
-                where=model.anatomy.layers[layer].name,
-                fix='use value_bias="zero"',
-            )
-        n_heads = model.anatomy.layers[layer].n_heads
-        found[layer] = first.repeat_interleave(n_heads // first.shape[0], dim=0).detach().clone()
-
-    def zero_input(_: nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        return (torch.zeros_like(args[0]), *args[1:])
-
-    ids = probe_ids(model.hf)
-    with watching_attention(model, saw, (ids.shape[0], ids.shape[1])), model.thread.hooks() as hooks:
-        for layer in model.anatomy.layers.values():
-            for module in layer.attention.modules():
-                if module is not layer.projection and has_weight_matrix(module):
-                    hooks.before(module, zero_input)
-        model.hf.base_model(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False)
-    return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import torch
@@ -14,6 +15,7 @@ from transformers import PreTrainedModel
 
 from headscope.heads import HeadSet
 from headscope.models.anatomy import Anatomy, embedding_weight
+from headscope.models.edit_format import EditRecord, write_record
 from headscope.models.interface import own_implementation
 from headscope.models.law_report import LawReport
 from headscope.models.one_thread import OneThread, thread_of
@@ -27,6 +29,14 @@ class Edit(Protocol):
 
     def on(self, model: HeadModel) -> AbstractContextManager[object]:
         """The model edited inside the block."""
+        ...
+
+
+class Recorded(Protocol):
+    """What ``HeadModel.save_edit`` takes: an edit that can say all that it does, such as ``editing.zero("1:10")``."""
+
+    def record(self, model: HeadModel) -> EditRecord:
+        """What a file of the edit holds."""
         ...
 
 
@@ -61,6 +71,7 @@ class HeadModel:
         gguf: of a GGUF file its name, how many weights it stores in each type, and the type they were unpacked to; None
             for every other model.
         tokenizer_name: of a tokenizer that was named; None for the checkpoint's own, or one handed over.
+        checkpoint: the folder whose weights these are as they lie there; None of a GGUF file, with an adapter, or live.
         tokens_beyond: added tokens of the tokenizer for which the model has no embedding, by id.
     """
 
@@ -85,6 +96,7 @@ class HeadModel:
     adapter: dict[str, Any] | None = None
     gguf: dict[str, Any] | None = None
     tokenizer_name: str | None = None
+    checkpoint: Path | None = field(default=None, repr=False)
     tokens_beyond: dict[int, str] = field(default_factory=dict, repr=False)
     factors: dict[int, Tensor] = field(default_factory=dict, repr=False)
     value_biases: dict[int, Tensor] | None = field(default=None, repr=False)
@@ -140,6 +152,14 @@ class HeadModel:
             for edit in edits:
                 stack.enter_context(edit.on(self))
             yield self.hf
+
+    def save_edit(self, path: str | Path, edit: Recorded) -> Path:
+        """Write an edit of this model to a .safetensors file, for ``load_edit``; the path written.
+
+        Raises:
+            RequestError: the edit does not fit the model, or the file cannot be written.
+        """
+        return write_record(path, edit.record(self))
 
     def norm_factor(self, layer: int) -> Float32[Tensor, "H d_v d_v"]:
         """R of a layer's output projection (see ``weights.norm_factors``), computed once."""

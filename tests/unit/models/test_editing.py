@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor
@@ -9,7 +11,18 @@ from torch import Tensor
 from headscope.errors import RequestError
 from headscope.heads import Head
 from headscope.models.batches import Batch
-from headscope.models.editing import HeadEdit, LayerEdit, editing, mean, replace, value_bias, watching_z, zero
+from headscope.models.editing import (
+    HeadEdit,
+    LayerEdit,
+    add,
+    editing,
+    mean,
+    replace,
+    scale,
+    value_bias,
+    watching_z,
+    zero,
+)
 from headscope.models.head_model import HeadModel
 from headscope.models.loading import load_model
 from headscope.models.running import logits_at, run_hidden
@@ -195,3 +208,68 @@ def test_an_unknown_value_bias_or_layer_is_an_error(gpt2: HeadModel) -> None:
         zero("0:1", value_bias="drop")  # type: ignore[arg-type]
     with pytest.raises(RequestError, match="layer 7"), editing(gpt2, {7: LayerEdit(torch.ones(1, 1, 4))}):
         pass
+
+
+def test_scale_0_is_zero_and_scale_1_is_nothing_bit_for_bit(gpt2: HeadModel, batch: Batch) -> None:
+    heads, plain = "0:1,2:*", last_logits(gpt2, batch)
+    with gpt2.edit(scale(heads, 0.0)):
+        off = last_logits(gpt2, batch)
+    with gpt2.edit(zero(heads)):
+        assert torch.equal(last_logits(gpt2, batch), off)
+    with gpt2.edit(scale(heads, 1.0)):
+        assert torch.equal(last_logits(gpt2, batch), plain)
+    assert not torch.equal(off, plain)
+
+
+def test_scale_2_twice_is_scale_4_bit_for_bit(gpt2: HeadModel, batch: Batch) -> None:
+    with gpt2.edit(scale("1:2", 2.0), scale("1:2", 2.0)):
+        twice = last_logits(gpt2, batch)
+    with gpt2.edit(scale("1:2", 4.0)):
+        assert torch.equal(last_logits(gpt2, batch), twice)
+    assert not torch.equal(twice, last_logits(gpt2, batch))
+
+
+def test_scale_and_add_change_these_heads_and_no_others(gpt2: HeadModel, batch: Batch) -> None:
+    vector, plain = torch.linspace(-1.0, 1.0, 8), z_of(gpt2, batch)
+    scaled, added = z_of(gpt2, batch, scale("0:1", -1.5)), z_of(gpt2, batch, add("0:1", {"0:1": vector}))
+    assert torch.equal(scaled[0][:, :, 1], plain[0][:, :, 1] * -1.5)
+    assert torch.equal(added[0][:, :, 1], plain[0][:, :, 1] + vector)
+    for edited in (scaled, added):
+        assert torch.equal(edited[0][:, :, [0, 2, 3]], plain[0][:, :, [0, 2, 3]])
+
+
+@pytest.mark.parametrize("factor", [float("nan"), float("inf"), -float("inf")])
+def test_a_factor_that_is_not_finite_is_refused(factor: float) -> None:
+    with pytest.raises(RequestError, match="not a finite number"):
+        scale("0:1", factor)
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        (torch.zeros(1, 8), "zero length"),
+        (torch.full((1, 8), torch.nan), "not finite"),
+        (torch.ones(1, 7), "wrong shape"),
+        (torch.ones(2, 8), "do not fit the set"),
+        (torch.ones(8), "do not fit the set"),
+        ({"0:2": torch.ones(8)}, "do not name the heads"),
+    ],
+)
+def test_a_vector_that_adds_nothing_or_does_not_fit_is_refused(gpt2: HeadModel, values: Any, words: str) -> None:
+    hooks = n_hooks(gpt2)
+    with pytest.raises(RequestError, match=words), gpt2.edit(add("0:1", values)):
+        pass
+    assert n_hooks(gpt2) == hooks
+
+
+def test_an_edit_has_the_values_that_its_kind_needs_and_no_others() -> None:
+    kind: Any
+    for kind in ("mean", "replace", "add"):
+        with pytest.raises(RequestError, match="other values than it needs"):
+            HeadEdit("0:1", kind)
+    for kind in ("zero", "scale"):
+        with pytest.raises(RequestError, match="expected: none"):
+            HeadEdit("0:1", kind, torch.ones(1, 8))
+    kind = "double"
+    with pytest.raises(RequestError, match='edit "double" does not exist'):
+        HeadEdit("0:1", kind)
