@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from headscope.models.editing import replace as replace
     from headscope.models.editing import scale as scale
     from headscope.models.editing import zero as zero
+    from headscope.models.exporting import export as export
     from headscope.models.loading import load_model as load_model
     from headscope.profiles.loading import load_profile as load_profile
     from headscope.report.showing import show as show
@@ -53,6 +54,7 @@ _HOME = {
     "replace": "headscope.models.editing",
     "scale": "headscope.models.editing",
     "zero": "headscope.models.editing",
+    "export": "headscope.models.exporting",
     "load_model": "headscope.models.loading",
     "load_profile": "headscope.profiles.loading",
     "ablate": "headscope.api",

@@ -15,6 +15,8 @@ from headscope.cli import (
     check,
     circuit,
     compare,
+    edits,
+    export,
     gather,
     patch,
     plot,
@@ -40,11 +42,12 @@ app = typer.Typer(
 )
 for _verb in (
     run, screen, ablate, sweep, patch, steer, attribute, rank, plot, report, show, compare, check, runs, query, gather,
-    circuit, selfcheck,
+    circuit, export, selfcheck,
 ):  # fmt: skip
     _name = _verb.__name__.rpartition(".")[2]
     app.command(_name)(getattr(_verb, _name))
 app.add_typer(profiles.app, name="profiles")
+app.add_typer(edits.app, name="edits")
 
 
 def _print_version(wanted: bool) -> None:

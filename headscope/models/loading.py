@@ -113,6 +113,7 @@ class _Source:
     adapter: dict[str, Any] | None
     commit: str | None = None
     gguf: dict[str, Any] | None = None
+    checkpoint: Path | None = None
 
 
 def _loaded(model: Any, loading: _Loading) -> HeadModel:
@@ -151,6 +152,7 @@ def _loaded(model: Any, loading: _Loading) -> HeadModel:
         adapter=source.adapter,
         gguf=source.gguf,
         tokenizer_name=tokenizer_name,
+        checkpoint=source.checkpoint,
         tokens_beyond=beyond,
         memory_budget_bytes=budget_bytes,
     )
@@ -183,7 +185,8 @@ def _from_checkpoint(name: str, loading: _Loading, place: torch.device) -> _Sour
     gguf = None if file is None else gguf_record(file, hf.dtype)
     if file is not None and loading.tokenizer is None:
         notes += notes_on_tokenizer(file)
-    return _Source(hf, tokenizer, checkpoint.name, checkpoint.source, notes, adapter, checkpoint.commit, gguf)
+    folder = checkpoint.path.absolute() if file is None and adapter is None else None
+    return _Source(hf, tokenizer, checkpoint.name, checkpoint.source, notes, adapter, checkpoint.commit, gguf, folder)
 
 
 def _from_live(model: Any, loading: _Loading) -> _Source:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from headscope.models.checkpoints import find_checkpoint
 from headscope.runs.manifest import SCHEMA_VERSION, Manifest, Request
 from headscope.tables import TABLES
+from tests.end_to_end import bad_edits_table
 from tests.unit.profiles.test_validation_bad_files import PROMPT_FILES, YAMLS
 
 ABLATE = "ablate --model demo --heads 0:0"
@@ -465,4 +466,6 @@ def table() -> dict[str, Wrong]:
         rows[f"run folder {number}: {typed}"] = Wrong(tuple(shlex.split(typed)), words, files)
     for case, (files, words) in CHECKPOINTS.items():
         rows[f"checkpoint: {case}"] = Wrong(("screen", "--model", "./m"), words, files)
+    for case, (typed, words, files) in bad_edits_table.rows().items():
+        rows[case] = Wrong(tuple(shlex.split(typed)), words, files)
     return rows

@@ -20,6 +20,7 @@ VERBS = (
     "report",
     "show",
     "circuit",
+    "export",
     "check",
     "selfcheck",
 )
@@ -31,6 +32,7 @@ PROFILE_VERBS = (
     "profiles check",
     "profiles import",
 )
+EDIT_VERBS = ("edits save", "edits show")
 
 
 def _help(words: list[str], capsys: pytest.CaptureFixture[str]) -> str:
@@ -42,11 +44,11 @@ def _help(words: list[str], capsys: pytest.CaptureFixture[str]) -> str:
 
 def test_the_first_help_names_every_verb(capsys: pytest.CaptureFixture[str]) -> None:
     text = _help([], capsys)
-    for verb in (*VERBS, "profiles"):
+    for verb in (*VERBS, "profiles", "edits"):
         assert re.search(rf"^│ {verb} +\S", text, re.MULTILINE), verb
 
 
-@pytest.mark.parametrize("verb", [*VERBS, *PROFILE_VERBS])
+@pytest.mark.parametrize("verb", [*VERBS, *PROFILE_VERBS, *EDIT_VERBS])
 def test_a_verb_has_two_examples_to_paste(
     verb: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
