@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,6 +16,7 @@ from headscope.errors import RequestError
 from headscope.settings import Option
 from headscope.settings.command_line import Json
 from headscope.settings.groups import ASKED, MEASURE, OUTPUT
+from headscope.settings.measuring import HEADS, OF_FILE
 
 if TYPE_CHECKING:
     from headscope.models.editing import HeadEdit
@@ -33,9 +34,7 @@ class Edited:
 
     heads: Annotated[
         str | None,
-        Option(
-            'Heads, counted from 0: "1:10", "L1H10", "3:0-5", "7:*", joined by commas.', ASKED, "--heads --head-spec"
-        ),
+        Option('Heads, counted from 0: "1:10", "L1H10", "3:0-5", "7:*", joined by commas.' + OF_FILE, ASKED, HEADS),
     ] = None
     edit: Annotated[
         str | None,
@@ -82,7 +81,7 @@ def save(job: Job, edited: Edited, file: _File) -> None:
     if job.printed.json:
         console.print_json({"file": str(path), **edit.record(model).facts()})
         return
-    console.say(f"{path}: {edit.kind} of {model.head_set(edit.heads)}")
+    console.say(f"{path}: {edit.kind} of {edit.heads}")
 
 
 @app.command("show")
@@ -108,7 +107,7 @@ def show(shown: _Shown) -> None:
         return
     what = f"{record.kind} by {record.factor:g}" if record.kind == "scale" else record.kind
     kept = ", value bias kept" if record.value_bias == "keep" else ""
-    console.say(f"{shown.file}: {what}{kept}, of {len(rows)} heads, at all positions")
+    console.say(f"{shown.file}: {what}{kept}, of {len(rows)} {'head' if len(rows) == 1 else 'heads'}, at all positions")
     console.say(f"model: {record.model['name']}, fingerprint {record.model['fingerprint'][:12]}")
     for name, value in sorted(record.about.items()):
         console.say(f"{name}: {value}")
@@ -133,13 +132,16 @@ def made(job: Job, edited: Edited) -> tuple[HeadModel, HeadEdit]:
     check_kind(edited.edit, factor=edited.factor, has_values=has_values, may_take_mean=True)
     values = None if edited.values is None else read_values(edited.values)
     about: dict[str, Any] = {} if edited.note is None else {"note": edited.note}
+    if edited.heads.startswith("@"):
+        about["heads_from"] = edited.heads
     if edited.edit == "mean" and not has_values:
         study = job.study(job.profile())
         return study.model, edit(study, edited.heads, kind="mean", **about)
     job.refuse(FROM_PROMPTS.split(), "where no mean over control prompts is taken")
     if edited.values is not None:
         about["values"] = f"from {edited.values.name}"
-    head_edit_asked = head_edit(edited.heads, edited.edit, factor=edited.factor, values=values, about=about)
+    asked = head_edit(edited.heads, edited.edit, factor=edited.factor, values=values, about=about)
     model = load(job.asked.model, job.loading)
-    head_edit_asked.layer_edits(model)
-    return model, head_edit_asked
+    asked = replace(asked, heads=str(model.head_set(edited.heads)))  # not the file that named them
+    asked.layer_edits(model)
+    return model, asked

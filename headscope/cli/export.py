@@ -63,6 +63,6 @@ def export(job: Job, edited: Edited, asked: _Exported) -> None:
     for setting in facts["settings_turned_on"]:
         console.say(f"config.json: {setting} is now true, to make room for a bias")
     console.say(
-        f"loaded anew, its logits lie within {facts['largest_difference']:.1e} of the edited model's "
-        f"({facts['tolerance']:.1e} is allowed)"
+        f"loaded anew, its logits differ from the edited model's by at most {facts['largest_difference']:.1e} of the "
+        f"largest ({facts['tolerance']:.1e} is allowed)"
     )

@@ -72,10 +72,11 @@ def edit(
         "profile_fingerprint": study.profile.fingerprint,
         "concepts": list(study.names),
     }
+    chosen = study.model.head_set(str(heads))
     if kind == "mean" and values is None:
-        values = _means(study, study.model.head_set(str(heads)))
+        values = _means(study, chosen)
         facts["values"] = f"mean of z over all {len(study.controls)} control prompts"
-    made = head_edit(str(heads), kind, factor=factor, values=values, about=facts | about)
+    made = head_edit(str(chosen), kind, factor=factor, values=values, about=facts | about)
     made.layer_edits(study.model)
     return made
 
