@@ -63,7 +63,7 @@ def cases() -> Iterator[Any]:
             yield pytest.param(family, kind, marks=[pytest.mark.slow] if slow else [], id=f"{family}-{kind}")
 
 
-@pytest.mark.parametrize(("family", "kind"), cases())
+@pytest.mark.parametrize(("family", "kind"), list(cases()))
 def test_a_plain_load_of_the_exported_model_is_the_model_under_the_edit(family: str, kind: str, tmp_path: Path) -> None:
     model, edit = loaded(family), edit_of(family, kind)
     if kind not in FOLDED_ALWAYS and room(family) == NO_ROOM:
