@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from headscope.api import sweep as sweep
     from headscope.heads import Head as Head
     from headscope.heads import HeadSet as HeadSet
+    from headscope.measure.benchmarks import eval_model as eval_model
     from headscope.measure.edit_kinds import edit_kind as edit_kind
     from headscope.measure.outcomes import outcome as outcome
     from headscope.models.edit_files import load_edit as load_edit
@@ -47,6 +48,7 @@ _HOME = {
     "HeadSet": "headscope.heads",
     "HeadEdit": "headscope.models.editing",
     "edit_kind": "headscope.measure.edit_kinds",
+    "eval_model": "headscope.measure.benchmarks",
     "outcome": "headscope.measure.outcomes",
     "add": "headscope.models.editing",
     "load_edit": "headscope.models.edit_files",

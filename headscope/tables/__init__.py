@@ -267,6 +267,21 @@ TABLES: dict[str, Table] = {
             "residual_auroc n_templates",
         ),
         _table(
+            "evaluation",
+            "benchmarks with and without an edit, paired by item",
+            f"heads edit task metric estimate unit baseline_mean edited_mean {_INTERVAL} p_value q_value n_items "
+            "n_only_baseline_right n_only_edited_right note",
+            "heads edit task metric",
+            shown=f"task metric n_items baseline_mean edited_mean estimate {_INTERVAL} p_value q_value "
+            "n_only_baseline_right n_only_edited_right note",
+        ),
+        _table(
+            "evaluation_items",
+            "the same, item by item",
+            "task metric doc_id doc_hash baseline edited",
+            "task metric doc_id",
+        ),
+        _table(
             "scores",
             "fast scores of every head, with the exact effect where it was measured",
             f"{_PLACE} measure edit rank estimate unit mean_abs exact_estimate exact_sim_low exact_sim_high {_COUNTS}",

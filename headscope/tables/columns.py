@@ -231,6 +231,17 @@ _COLUMNS: tuple[tuple[str, Kind, str, str, str, str], ...] = (
      "AUROC of probes of as many random coordinates of the residual stream that enters the layer, mean"),
     ("recall", "float", "share", "recall", "再現率", "causal heads among those measured exactly"),
     ("recall_low", "float", "share", "at least", "下限", "lower 95 % limit"),
+    ("task", "text", "", "task", "タスク", "of the benchmark"),
+    ("metric", "text", "", "metric", "評価指標",
+     "of the task; behind a comma lm-eval's filter, where it is not `none`"),
+    ("n_items", "int", "items", "items", "項目数", "that have a number in both arms"),
+    ("n_only_baseline_right", "int", "items", "right only unedited", "編集前のみ正答",
+     "of a metric of 0 and 1: items that the edited model alone has wrong"),
+    ("n_only_edited_right", "int", "items", "right only edited", "編集後のみ正答", "the other way about"),
+    ("doc_id", "int", "", "item", "項目", "number of the item within its task, from 0"),
+    ("doc_hash", "text", "", "item's hash", "項目のハッシュ", "first 16 digits of the SHA-256 of the item"),
+    ("baseline", "float", "of the metric", "unedited", "編集前", "of the item"),
+    ("edited", "float", "of the metric", "edited", "編集後", "of the item"),
 )  # fmt: skip
 
 COLUMNS: dict[str, Column] = {
