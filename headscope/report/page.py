@@ -57,7 +57,7 @@ PARTS = {
     "patching": ("patching", "patch_agreement", "dissociation"),
     "steering": ("steering", "steering_doses", "steering_texts"),
     "tables": ("reliability",),
-    "method": ("purpose", "judged", "control", "discussion", "assay", "coverage", "notes", "commands"),
+    "method": ("evaluation", "purpose", "judged", "control", "discussion", "assay", "coverage", "notes", "commands"),
 }
 """The report's sections that stand in each part of the page, beside its pictures."""
 

@@ -28,6 +28,7 @@ from headscope.report.document import (
     Verbatim,
 )
 from headscope.report.escaping import code, plain
+from headscope.report.evaluation_sections import evaluation_sections
 from headscope.report.headlines import headlines
 from headscope.report.numbers import number, share
 from headscope.report.progress import STAGE_OF_SECTION, STAGE_OF_TABLE, is_told, progress, state
@@ -300,6 +301,9 @@ _OF_STEERING = ("artifacts", "commands", "coverage", "assay", "steering", "notes
 
 def sections_of(run: RunReport) -> Iterator[Section]:
     """Every section of the report on a run, in order; parts that have nothing to say are left out."""
+    if "evaluation" in run.tables:
+        yield from evaluation_sections(run, {"artifacts": _artifacts, "commands": _commands})
+        return
     keys = _keys_of(run)
     run = replace(run, numbers={key: number for number, key in enumerate(keys, start=1)})
     concepts = [plain(found.concept) for found in run.findings]

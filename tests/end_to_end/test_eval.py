@@ -94,6 +94,10 @@ def test_the_command_prints_a_paired_difference_and_keeps_it_with_its_items(head
     record: Any = run.manifest.record["eval"]
     assert record["n_fewshot"] == {"choices": 0, "texts": 0}
     assert run.manifest.request.options["task_identity"] == record["tasks"]
+    assert headscope("report", "run", "--language", "en").code == 0
+    report = Path("run", "report.md").read_text(encoding="utf-8")
+    assert report.startswith("# Benchmarks of demo")
+    assert "fewer than 6 items" in report
     again = headscope(*words, "--heads", "*", "--out", "again")
     assert again.code == 0
     for name in ("evaluation", "evaluation_items"):

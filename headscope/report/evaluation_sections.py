@@ -1,0 +1,51 @@
+"""The report of a run that asked benchmarks: one table, with what it says in a sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+
+from headscope.report.document import Block, Foreign, Section, Table, Text
+from headscope.report.escaping import code, plain
+from headscope.report.numbers import count, interval, number, probability
+from headscope.report.run_report import RunReport
+
+Tell = Callable[[RunReport], Iterator[Block]]
+
+
+def evaluation_sections(run: RunReport, others: Mapping[str, Tell]) -> Iterator[Section]:
+    """The whole report: what was asked, the benchmarks, then ``others`` by the key of their words."""
+    words, rows = run.words, run.tables["evaluation"]
+    about = words(
+        "evaluation.asked", model=code(run.facts.model), heads=code(rows["heads"].iloc[0]),
+        edit=code(rows["edit"].iloc[0]), seed=plain(run.facts.seed),
+    )  # fmt: skip
+    yield Section("intro", words("evaluation.report", model=plain(run.facts.model)), 1, [Text(about)])
+    yield Section("evaluation", words("evaluation.title"), 2, list(_evaluation(run)))
+    for key, tell in others.items():
+        yield Section(key, words(f"{key}.title"), 2, list(tell(run)))
+
+
+def _evaluation(run: RunReport) -> Iterator[Block]:
+    table = Table(
+        ("task", "metric", "items", "baseline", "edited_score", "delta", "ci", "p", "q", "only_baseline", "only_edited")
+    )
+    for row in run.tables["evaluation"].to_dict("records"):
+        why = Foreign(row["note"]) if str(row["note"]) else ""
+        missing = interval(row["ci_low"], row["ci_high"]) == interval(None, None)
+        table.rows.append(
+            [
+                Foreign(row["task"]),
+                Foreign(row["metric"]),
+                count(row["n_items"]),
+                number(row["baseline_mean"]),
+                number(row["edited_mean"]),
+                number(row["estimate"]),
+                table.missing(why) if missing else interval(row["ci_low"], row["ci_high"]),
+                probability(row["p_value"]),
+                probability(row["q_value"]),
+                count(row["n_only_baseline_right"]),
+                count(row["n_only_edited_right"]),
+            ]
+        )
+    yield table
+    yield run.say("evaluation.about")
