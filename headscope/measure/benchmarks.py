@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from headscope.errors import RequestError
+from headscope.errors import RequestError, WorkError
 from headscope.models.head_model import HeadModel
 
 if TYPE_CHECKING:
@@ -67,6 +67,7 @@ class Benchmarks:
 
         Raises:
             RequestError: lm-eval refuses the request.
+            WorkError: a batch does not fit into memory.
         """
         from lm_eval import evaluator
         from lm_eval.defaults import DEFAULT_OTHER_SEED, DEFAULT_RANDOM_SEED
@@ -94,6 +95,10 @@ class Benchmarks:
                     fewshot_as_multiturn=True,
                     confirm_run_unsafe_code=self.unsafe_code,
                 )
+        except torch.OutOfMemoryError as error:
+            raise WorkError(
+                "memory ran out", got=_first_line(error), fix=f"a --batch-size below {lm.batch_size}"
+            ) from error
         except (ValueError, AssertionError) as error:
             # With these it says what cannot be asked: too few examples, no room for what is to be written.
             raise RequestError("lm-eval refuses the request", got=_first_line(error)) from error

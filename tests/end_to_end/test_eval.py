@@ -13,6 +13,8 @@ import pytest
 from scipy import stats
 
 import headscope as hs
+from headscope.cli import eval as eval_command
+from headscope.cli.commands import OFFERED
 from headscope.heads import Head
 from headscope.measure.benchmarks import find_benchmarks
 from headscope.models.loading import load_model
@@ -94,6 +96,9 @@ def test_the_command_prints_a_paired_difference_and_keeps_it_with_its_items(head
     record: Any = run.manifest.record["eval"]
     assert record["n_fewshot"] == {"choices": 0, "texts": 0}
     assert run.manifest.request.options["task_identity"] == record["tasks"]
+    for each in getattr(eval_command.eval, OFFERED):
+        if each.option.request == "options":
+            assert each.field in run.manifest.request.options, each.field
     assert headscope("report", "run", "--language", "en").code == 0
     report = Path("run", "report.md").read_text(encoding="utf-8")
     assert report.startswith("# Benchmarks of demo")

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 import headscope as hs
-from headscope.errors import RequestError
+from headscope.errors import RequestError, WorkError
 from headscope.measure import benchmarks
 from headscope.models.head_model import HeadModel
 from headscope.models.pretrained import join_activations
@@ -162,3 +162,23 @@ def test_tasks_that_cannot_be_asked_are_refused_with_what_is_needed(folder: Path
         benchmarks.find_benchmarks("texts", tmp_path / "none")
     with pytest.raises(RequestError, match="no task is named"):
         benchmarks.find_benchmarks(" , ", folder)
+
+
+def test_whole_texts_are_read_after_one_bos_however_texts_begin(model: HeadModel, folder: Path) -> None:
+    found = benchmarks.find_benchmarks("rolling", folder, limit=2)
+    given = [found.run(hs.eval_model(model, bos=bos))["samples"]["rolling"] for bos in ("auto", "always", "never")]
+    first, *others = ([sample["resps"] for sample in samples] for samples in given)
+    assert all(other == first for other in others)
+
+
+def test_a_batch_that_does_not_fit_is_told_with_what_to_change(
+    model: HeadModel, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lm = hs.eval_model(model, batch_size=4)
+
+    def full(*_: Any, **__: Any) -> None:
+        raise torch.OutOfMemoryError("no room")
+
+    monkeypatch.setattr(lm, "_model_call", full)
+    with pytest.raises(WorkError, match="--batch-size below 4"):
+        benchmarks.find_benchmarks("choices", folder, limit=2).run(lm)
