@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from headscope.api import check_profile as check_profile
     from headscope.api import curves as curves
     from headscope.api import patch as patch
+    from headscope.api import probe as probe
     from headscope.api import run as run
     from headscope.api import screen as screen
     from headscope.api import steer as steer
@@ -64,6 +65,7 @@ _HOME = {
     "check_profile": "headscope.api",
     "curves": "headscope.api",
     "patch": "headscope.api",
+    "probe": "headscope.api",
     "rank": "headscope.verbs.rank",
     "screen": "headscope.api",
     "steer": "headscope.api",

@@ -51,6 +51,7 @@ from headscope.verbs import curves as _curves
 from headscope.verbs import fitness as _fitness
 from headscope.verbs import making_edits as _making_edits
 from headscope.verbs import patch as _patch
+from headscope.verbs import probe as _probe
 from headscope.verbs import regions as _regions
 from headscope.verbs import screen as _screen
 from headscope.verbs import steer as _steer
@@ -66,6 +67,7 @@ class Study(_Study):
     sweep = _sweep.sweep
     attribute = _attribute.attribute
     curves = _curves.curves
+    probe = _probe.probe
     attention_by_region = _regions.attention_by_region
     edit = _making_edits.edit
 
@@ -231,6 +233,12 @@ def curves(
 def attention_by_region(model: HeadModel, profile: Profile, **study: Unpack[StudyOptions]) -> _regions.RegionsResult:
     """Shares of attention at the readouts by region of the text; see ``verbs.regions.attention_by_region``."""
     return _regions.attention_by_region(Study(model, profile, **study))
+
+
+@documented(StudySettings)
+def probe(model: HeadModel, profile: Profile, **study: Unpack[StudyOptions]) -> _probe.ProbeResult:
+    """Whether each head's output tells the concept on templates left out; see ``verbs.probe.probe``."""
+    return _probe.probe(Study(model, profile, **study))
 
 
 @documented(StudySettings)

@@ -21,6 +21,7 @@ from headscope.cli import (
     gather,
     patch,
     plot,
+    probe,
     profiles,
     query,
     rank,
@@ -42,8 +43,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for _verb in (
-    run, screen, ablate, sweep, patch, steer, attribute, eval, rank, plot, report, show, compare, check, runs, query,
-    gather, circuit, export, selfcheck,
+    run, screen, ablate, sweep, patch, steer, probe, attribute, eval, rank, plot, report, show, compare, check, runs,
+    query, gather, circuit, export, selfcheck,
 ):  # fmt: skip
     _name = _verb.__name__.rpartition(".")[2]
     app.command(_name)(getattr(_verb, _name))

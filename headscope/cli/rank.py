@@ -41,7 +41,7 @@ def rank(order: _Order, judging: Judging, keeping: Keeping, printed: Printed) ->
     if order.by is not None:
         one_of("order", order.by, ("screen", "effect"))
     with Run.open(order.run, write=True, force=keeping.force) as opened:
-        wanted = ("screen", "effects", "assay", "attention_by_region")
+        wanted = ("screen", "effects", "assay", "attention_by_region", "probes")
         tables = {name: opened.table(name) for name in wanted if name in opened.tables}
         if not {"screen", "effects"} & set(tables):
             raise RequestError(
@@ -52,6 +52,7 @@ def rank(order: _Order, judging: Judging, keeping: Keeping, printed: Printed) ->
             tables.get("effects"),
             assay=tables.get("assay"),
             regions=tables.get("attention_by_region"),
+            probes=tables.get("probes"),
             top_n=printed.top_n,
             by=cast("By | None", order.by),
             signed=order.signed,

@@ -90,6 +90,13 @@ def top_screen(screen: pd.DataFrame, top_n: int) -> pd.DataFrame:
     )
 
 
+def top_probes(probes: pd.DataFrame, top_n: int) -> pd.DataFrame:
+    """The ``top_n`` rows of each concept with the largest AUROC."""
+    order = probes["probe_auroc"].sort_values(ascending=False, kind="stable").index
+    best = probes.loc[order].groupby("concept", sort=False).head(top_n)
+    return best.sort_values("concept", key=_in_order(probes), kind="stable")
+
+
 def top_patches(patching: pd.DataFrame, top_n: int) -> pd.DataFrame:
     """For each concept and direction the ``top_n`` patches that move its log-odds most against the control patch."""
     from headscope.stats.patching import primary_patches

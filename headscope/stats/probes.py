@@ -32,6 +32,7 @@ STRENGTHS = (0.001, 0.01, 0.1, 1.0)
 MOST_FOLDS = 5
 LARGEST_GRADIENT = 1e-9
 """Of the mean loss, where a fit ends; Newton's steps square the error, so the last one costs next to nothing."""
+_BOTH = 3  # a template with prompts of both classes, 1 + 2
 _TIE = 1e-6  # relative; losses this close count as equal: what is left of the fits' own error is below it
 _MOST_ITERATIONS = 200
 
@@ -127,9 +128,9 @@ def folds_of(templates: Sequence[str], is_concept: BoolArray, *, seed: int) -> I
     order = generator(seed, "probe_folds").permutation(n)
     kinds = has[0].astype(int) + 2 * has[1]
     fold_of = np.empty(n, dtype=np.int64)
-    for kind in (3, 1, 2):
+    for kind in (_BOTH, 1, 2):
         mine = order[kinds[order] == kind]
-        fold_of[mine] = np.arange(len(mine)) % n_folds
+        fold_of[mine] = (np.arange(len(mine)) + (0 if kind == _BOTH else np.sum(kinds == _BOTH))) % n_folds
     return fold_of[codes]
 
 

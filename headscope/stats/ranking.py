@@ -4,7 +4,8 @@ Rankings read tables, not arrays, so they can be made again from a run folder. T
 every row carries the screening difference and the causal effect where both were measured. ``overall`` is the mean over
 concepts of the signed score, as in the Phase 6 study. ``by |score|`` or signed: a signed ranking by screen starts at
 the largest positive difference, a signed ranking by effect at the most negative one, because removing a head that
-carries a concept lowers it.
+carries a concept lowers it. Beside both stands, where heads were probed, whether the concept can be read off a head's
+output: a head may know without doing.
 """
 
 from __future__ import annotations
@@ -16,11 +17,12 @@ import pandas as pd
 
 from headscope.errors import RequestError
 from headscope.tables import TABLES
-from headscope.terms import AGREEING_EDIT, DECIDING_EDIT, EVEN_SPREAD, PRIMARIES, REQUESTED, SINGLE
+from headscope.terms import AGREEING_EDIT, ALPHA, DECIDING_EDIT, EVEN_SPREAD, PRIMARIES, REQUESTED, SINGLE
 
 OVERALL = "overall"
 _CONTROLS = (EVEN_SPREAD, "paired_equal", "length_matched", "phase6_unpaired")
 _KEYS = ["concept", "layer", "head"]
+_NO_EFFECT = ("no effect", "attends only")
 
 By = Literal["screen", "effect"]
 
@@ -77,6 +79,7 @@ def rank_heads(
     verdicts: pd.DataFrame | None = None,
     *,
     top_n: int | None = 10,
+    probes: pd.DataFrame | None = None,
     by: By = "screen",
     signed: bool = False,
     measure: str = "attention",
@@ -88,6 +91,7 @@ def rank_heads(
         effects: ``effects`` table; may be None where ``by`` is ``screen``.
         verdicts: ``verdicts`` table; its single-head verdicts are shown beside the ranks.
         top_n: heads for each concept; None is all.
+        probes: ``probes`` table, shown beside the ranks; None where none was made.
         by: rank by screening difference or by causal effect.
         signed: keep the sign instead of ranking by magnitude; see the module's docstring for the direction.
         measure: screening measure that ranks.
@@ -99,7 +103,7 @@ def rank_heads(
         raise RequestError("a ranking of no heads was asked for", expected="top_n >= 1", got=f"{top_n}")
     if by not in ("screen", "effect"):
         raise RequestError(f'heads cannot be ranked by "{by}"', expected="screen or effect")
-    table = _beside(screen, effects, verdicts, measure)
+    table = _beside(screen, effects, verdicts, measure, probes)
     column = "screen_delta" if by == "screen" else "effect_estimate"
     table = table[table[column].notna()]
     if table.empty:
@@ -120,6 +124,19 @@ def rank_heads(
         ordered = ordered.assign(rank=np.arange(1, len(ordered) + 1))
         ranked.append(ordered if top_n is None else ordered.head(top_n))
     return pd.concat(ranked, ignore_index=True)[TABLES["ranking"].columns].astype({"layer": "Int64", "head": "Int64"})
+
+
+def knowing_not_acting(probes: pd.DataFrame, verdicts: pd.DataFrame) -> pd.DataFrame:
+    """The rows of ``probes`` whose head tells the concept and whose removal is shown to change nothing, best first.
+
+    It tells where p over all heads is at most ``ALPHA``; nothing changes by the verdicts ``no effect`` and ``attends
+    only``, never where they are undecided.
+    """
+    idle = verdicts[verdicts["verdict"].isin(_NO_EFFECT) & ~verdicts["heads"].str.contains(",")]
+    named = set(zip(idle["concept"], idle["heads"], strict=True))
+    told = probes[probes["p_max_t"] <= ALPHA]
+    is_idle = [(c, f"{n}:{h}") in named for c, n, h in zip(told["concept"], told["layer"], told["head"], strict=True)]
+    return told[is_idle].sort_values("probe_auroc", ascending=False, kind="stable")
 
 
 def layer_table(
@@ -158,9 +175,13 @@ def layer_table(
 
 
 def _beside(
-    screen: pd.DataFrame | None, effects: pd.DataFrame | None, verdicts: pd.DataFrame | None, measure: str
+    screen: pd.DataFrame | None,
+    effects: pd.DataFrame | None,
+    verdicts: pd.DataFrame | None,
+    measure: str,
+    probes: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
-    """One row a concept and head with both kinds of evidence."""
+    """One row a concept and head with every kind of evidence."""
     parts: list[pd.DataFrame] = []
     if screen is not None:
         names = {"estimate": "screen_delta", "ci_low": "screen_ci_low", "ci_high": "screen_ci_high"}
@@ -175,6 +196,8 @@ def _beside(
     )
     zeroed = single_effects(effects, edit=AGREEING_EDIT)
     parts.append(zeroed[[*_KEYS, "estimate"]].rename(columns={"estimate": "effect_zero_estimate"}))
+    if probes is not None:
+        parts.append(probes.rename(columns={"p_max_t": "probe_p_max_t"})[[*_KEYS, "probe_auroc", "probe_p_max_t"]])
     if verdicts is not None and len(verdicts):
         alone = verdicts[~verdicts["heads"].str.contains(",")]
         place = alone["heads"].str.split(":", expand=True).astype("Int64")

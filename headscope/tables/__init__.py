@@ -150,10 +150,12 @@ TABLES: dict[str, Table] = {
             "ranking",
             "top heads for each concept and overall",
             "concept rank layer head score by screen_delta screen_ci_low screen_ci_high screen_q value_weighted_delta "
-            "effect_estimate effect_ci_low effect_ci_high effect_p_max_t effect_zero_estimate verdict",
+            "effect_estimate effect_ci_low effect_ci_high effect_p_max_t effect_zero_estimate probe_auroc "
+            "probe_p_max_t verdict",
             f"{_PLACE} by",
             derived=True,
-            shown="concept by rank name screen_delta screen_q effect_estimate effect_ci_low effect_ci_high verdict",
+            shown="concept by rank name screen_delta screen_q effect_estimate effect_ci_low effect_ci_high "
+            "probe_auroc verdict",
         ),
         _table(
             "layers",

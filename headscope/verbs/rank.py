@@ -23,6 +23,7 @@ def rank(
     *,
     assay: pd.DataFrame | None = None,
     regions: pd.DataFrame | None = None,
+    probes: pd.DataFrame | None = None,
     top_n: int | None = 10,
     by: By | None = None,
     signed: bool = False,
@@ -35,6 +36,7 @@ def rank(
         effects: result or table of ``sweep`` or ``ablate``; None where none was made.
         assay: the assay table that belongs to ``effects``; taken from the result where one is given.
         regions: table ``attention_by_region``, whose shares the verdicts' reasons name; None where it was not made.
+        probes: table ``probes``, shown beside the ranks; None where it was not made.
         top_n: heads for each concept and overall; None for all.
         by: ``screen`` or ``effect``; None ranks by each that was measured, one after the other.
         signed: keep the sign instead of ranking by magnitude.
@@ -53,7 +55,10 @@ def rank(
     measured: dict[By, pd.DataFrame | None] = {"screen": looked, "effect": done}
     orders: list[By] = [kind for kind, table in measured.items() if table is not None] if by is None else [by]
     ranking = pd.concat(
-        [rank_heads(looked, done, tables.get("verdicts"), top_n=top_n, by=order, signed=signed) for order in orders],
+        [
+            rank_heads(looked, done, tables.get("verdicts"), top_n=top_n, probes=probes, by=order, signed=signed)
+            for order in orders
+        ],
         ignore_index=True,
     )
     answers = attending(looked, used.minimum_attention_share, query=used.query)
