@@ -216,8 +216,9 @@ readout without the query, the first token (BOS where there is one), the query i
 REGIONS = tuple(REGION_WORDS)
 
 STAGES = (
-    "assay", "screen", "scores", "sweep", "verdicts", "texts", "nulls", "patching", "curves", "negative_control",
+    "assay", "screen", "probes", "scores", "sweep", "verdicts", "texts", "nulls", "patching", "curves",
+    "negative_control",
 )  # fmt: skip
-"""Of a whole run, in the order of their value: does the model show the concept, where do heads look, what would their
-removal do by gradients, what does it do, what is each head to the concept, what does the model say without the top
-heads, random sets beside them, patching, growing sets, random words as concepts."""
+"""Of a whole run, in the order of their value: does the model show the concept, where do heads look, what can be read
+off them, what would their removal do by gradients, what does it do, what is each head to the concept, what does the
+model say without the top heads, random sets beside them, patching, growing sets, random words as concepts."""

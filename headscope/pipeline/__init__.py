@@ -4,13 +4,14 @@ The stages, in the order of their value (``terms.STAGES``); after each the folde
 
 1. Assay: does the model show the concept at all? It runs every prompt unedited.
 2. Screen: where heads look, and by region of the text where they read.
-3. Fast scores of every head by gradients.
-4. Sweep: the deciding edit of each head alone, every head (budget ``exact``) or the top of the fast scores and as many
+3. Probes: off which heads' output the concept can be read.
+4. Fast scores of every head by gradients.
+5. Sweep: the deciding edit of each head alone, every head (budget ``exact``) or the top of the fast scores and as many
    random ones (``fast``). Then, where it can matter, the agreeing edit and damage; the verdicts (``verbs.deciding``).
-5. For each concept the top heads together, chosen on one half of the templates and measured on the other, with text
+6. For each concept the top heads together, chosen on one half of the templates and measured on the other, with text
    written by both arms; then random sets of the same size.
-6. Patching of the heads that removal or a fast score names, and of as many random ones; curves of growing sets.
-7. Pictures and the last report, from the run folder alone.
+7. Patching of the heads that removal or a fast score names, and of as many random ones; curves of growing sets.
+8. Pictures and the last report, from the run folder alone.
 
 With ``complete`` every stage measures all it can. All of it is one study: templates, prompts, lexicons and what heads
 put out on control prompts are found once.
@@ -34,6 +35,7 @@ from headscope.verbs.budget import BUDGETS, choose_budget, why_no_gradients
 from headscope.verbs.continuations import check_own_of_texts, check_texts_fit, sampling_of
 from headscope.verbs.effect_rows import DECIDING_EDIT
 from headscope.verbs.negative_control import check_has_negative_control
+from headscope.verbs.probe import why_no_probes
 from headscope.verbs.run_folder import begin_run
 from headscope.verbs.run_plan import RunPlan
 from headscope.verbs.run_request import RunRequest
@@ -105,6 +107,7 @@ def _left_out(study: Study, request: RunRequest, no_gradients: str | None) -> di
     is_marked = any(prompt.marked for prompt in study.prompts)
     why = {
         "screen": "" if is_marked or not study.profile.has_tasks else "the prompts have no marked places to look at",
+        "probes": why_no_probes(study),
         "scores": "gradients do not pass through the model" if no_gradients is not None else "",
         "patching": "" if request.patching else "--no-patch",
         "curves": "" if request.sets else "--budget fast" if request.budget == "fast" else "--no-sets",

@@ -34,6 +34,7 @@ from headscope.verbs.joint import ChosenSet, choose_top, joint
 from headscope.verbs.negative_control import negative_control
 from headscope.verbs.patch import PatchRequest, patch
 from headscope.verbs.patch_pairs import patchable_concepts
+from headscope.verbs.probe import probe
 from headscope.verbs.rank import rank
 from headscope.verbs.regions import attention_by_region
 from headscope.verbs.reliability import reliability
@@ -69,6 +70,7 @@ class Line:
         stages: Mapping[str, Callable[[], None]] = {
             "assay": self._assay,
             "screen": self._screen,
+            "probes": self._probes,
             "scores": self._scores,
             "sweep": self._sweep,
             "verdicts": self._verdicts,
@@ -117,6 +119,9 @@ class Line:
             self._here, query=str(request.query), allow_low_coverage=request.allow_low_coverage
         )
         self._results["regions"] = attention_by_region(self._here)
+
+    def _probes(self) -> None:
+        self._results["probe"] = probe(self._here)
 
     def _scores(self) -> None:
         request, study = self._request, self._study
@@ -272,12 +277,13 @@ class Line:
                 screened, swept, top_k=request.top_k, seed=self._study.seed, criteria=request.criteria
             )
         measured = [result.tables["effects"] for result in results.values() if "effects" in result.tables]
-        regions = results.get("regions")
+        regions, probed = results.get("regions"), results.get("probe")
         told["rank"] = rank(
             screened,
             pd.concat(measured, ignore_index=True) if measured else None,
             assay=swept.tables["assay"] if swept is not None and judged else None,
             regions=None if regions is None else regions.table,
+            probes=None if probed is None else probed.table,
             top_n=request.top_n, criteria=request.criteria,
         )  # fmt: skip
         return told

@@ -209,9 +209,10 @@ def beside_table(ranked: pd.DataFrame, concept: str, teller: Teller, top_n: int 
         of(interval, ci="effect_ci_low effect_ci_high"),
         of(probability, p_max_t="effect_p_max_t"),
         or_why(number, effect_zero="effect_zero_estimate"),
+        of(number, probe_auroc="probe_auroc"),
         of(judged, verdict="verdict"),
     )
-    return table.without_empty("effect_zero", "verdict")
+    return table.without_empty("effect_zero", "probe_auroc", "verdict")
 
 
 def verdict_counts(findings: Sequence[ConceptFindings], teller: Teller) -> Table:

@@ -245,7 +245,7 @@ def _rows(
 
 def _concepts(tables: Mapping[str, pd.DataFrame]) -> list[str]:
     names: dict[str, None] = {}
-    for table in ("coverage", "screen", "assay", "effects", "patching", "scores", "steering"):
+    for table in ("coverage", "screen", "assay", "effects", "patching", "scores", "steering", "probes"):
         if table in tables:
             rows = tables[table]
             on_concepts = rows[~rows["outcome"].isin(DAMAGE_OUTCOMES)] if table == "effects" else rows

@@ -52,7 +52,7 @@ _HIDDEN = Markup(" hidden")
 REFRESH_SECONDS = 20
 """After so many seconds the page of a run that goes on loads itself again."""
 PARTS = {
-    "looking": ("fast", "repair"),
+    "looking": ("knows", "fast", "repair"),
     "sets": ("joint", "growing"),
     "patching": ("patching", "patch_agreement", "dissociation"),
     "steering": ("steering", "steering_doses", "steering_texts"),

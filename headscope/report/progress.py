@@ -20,6 +20,7 @@ from headscope.report.words import Words
 STAGE_OF_TABLE = {
     "assay": "assay",
     **dict.fromkeys(("coverage", "screen", "attention_by_region", "ranking", "layers"), "screen"),
+    "probes": "probes",
     **dict.fromkeys(("scores", "components"), "scores"),
     **dict.fromkeys(("effects", "agreement"), "sweep"),
     "verdicts": "verdicts",
@@ -32,7 +33,7 @@ STAGE_OF_TABLE = {
 STAGE_OF_SECTION = {
     "coverage": "screen", "assay": "assay", "screening": "screen", "ablation": "texts", "joint": "texts",
     "growing": "curves", "examples": "texts", "ranking": "screen", "layers": "screen", "beside": "sweep",
-    "fast": "sweep", "judged": "verdicts", "patching": "patching",
+    "knows": "probes", "fast": "sweep", "judged": "verdicts", "patching": "patching",
 }  # fmt: skip
 """Section of the report -> the stage without which it has nothing to show."""
 _UNITS = (("seconds", 1, 90.0), ("minutes", 60, 90.0 * 60), ("hours", 3600, inf))

@@ -36,7 +36,8 @@ class RunContent:
         if single_effects(effects).empty:
             return pd.DataFrame({"concept": []})
         verdicts = self.tables.get("verdicts")
-        return rank_heads(self.tables.get("screen"), effects, verdicts, top_n=None, by="effect")
+        screen, probes = self.tables.get("screen"), self.tables.get("probes")
+        return rank_heads(screen, effects, verdicts, top_n=None, probes=probes, by="effect")
 
     @cached_property
     def steered(self) -> list[Steered]:

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import pandas as pd
 
-from headscope.report import cells, edit_sections, fast_cells, steering_sections
+from headscope.report import cells, edit_sections, fast_cells, probe_cells, steering_sections
 from headscope.report.control import control
 from headscope.report.document import (
     Block,
@@ -273,7 +273,7 @@ SECTIONS: dict[str, tuple[Tell, dict[str, Tell]]] = {
     ),
     "ranking": (_ranking, {"reliability": _reliability}),
     "layers": (_layers, {}),
-    "beside": (_beside, {"fast": _fast, "repair": _repair}),
+    "beside": (_beside, {"knows": probe_cells.knows, "fast": _fast, "repair": _repair}),
     "judged": (_judged, {"control": control}),
     "pictures": (_pictures, {}),
     "discussion": (_discussion, {}),

@@ -135,7 +135,8 @@ def knowing_not_acting(probes: pd.DataFrame, verdicts: pd.DataFrame) -> pd.DataF
     idle = verdicts[verdicts["verdict"].isin(_NO_EFFECT) & ~verdicts["heads"].str.contains(",")]
     named = set(zip(idle["concept"], idle["heads"], strict=True))
     told = probes[probes["p_max_t"] <= ALPHA]
-    is_idle = [(c, f"{n}:{h}") in named for c, n, h in zip(told["concept"], told["layer"], told["head"], strict=True)]
+    heads = zip(told["concept"], told["layer"], told["head"], strict=True)
+    is_idle = np.array([(concept, f"{layer}:{head}") in named for concept, layer, head in heads], dtype=np.bool_)
     return told[is_idle].sort_values("probe_auroc", ascending=False, kind="stable")
 
 

@@ -23,6 +23,7 @@ from headscope.verbs.effect_rows import LOWEST_SET
 from headscope.verbs.forecast_patch import patch_stages
 from headscope.verbs.joint import random_set_stage
 from headscope.verbs.patch_pairs import patchable_concepts
+from headscope.verbs.probe import why_no_probes
 from headscope.verbs.run_request import RunRequest
 from headscope.verbs.sweep import sweep_stages
 
@@ -55,6 +56,7 @@ class RunPlan:
         parts: dict[str, Sequence[Counted]] = {
             "assay": [unedited],
             "screen": [unedited, unedited],  # as many tokens, about, for the screen and once more by region
+            "probes": [] if why_no_probes(study) else [unedited],
             "scores": [fast_score_work(study, request.steps)] if self.with_scores else [],
             "sweep": self._sweep(),
             "verdicts": self._completing(),

@@ -96,7 +96,7 @@ OPTIONS: list[tuple[str, tuple[str, ...]]] = [
     ("screen --model demo --query first", ('query "first" does not exist', "last, after, self")),
     ("run --model demo --query first", ('query "first" does not exist',)),
     ("run --model demo --budget some", ('budget "some" does not exist', "exact, fast")),
-    ("run --model demo --until tomorrow", ('until "tomorrow" does not exist', "assay, screen, scores, sweep")),
+    ("run --model demo --until tomorrow", ('until "tomorrow" does not exist', "assay, screen, probes, scores, sweep")),
     ("run --model demo --time soon", ("--time is no time", "such as 2h, 30m or 1h30m")),
     ("run --model demo --time 0m", ("--time is no time", "0m")),
     ("run --model demo --no-patch --until patching", ('stage "patching" does not exist', "nulls, curves")),

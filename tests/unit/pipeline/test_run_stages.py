@@ -45,7 +45,7 @@ def test_a_finished_run_has_done_every_stage_that_was_not_left_out(whole):
     assert "How far this run is" not in (whole.path / "report.md").read_text()
 
 
-@pytest.mark.parametrize("until", ["screen", "verdicts"])
+@pytest.mark.parametrize("until", ["screen", "probes", "verdicts"])
 def test_a_run_that_was_to_stop_is_readable_and_the_same_request_goes_on_to_the_same_bytes(
     whole, model, profile, tmp_path, until
 ):

@@ -20,6 +20,7 @@ from headscope.stats.attending import attending
 from headscope.stats.ranking import layer_table, rank_heads
 from headscope.stats.verdicts import judge
 from headscope.terms import REGIONS
+from tests.unit.report.fake_probes import fake_probes
 
 CONCEPTS = ("gratitude", "anger", "apology")
 N_TEMPLATES = 35
@@ -85,7 +86,8 @@ def fake_tables(
     assay = _assay(concepts)
     regions = _regions(latent)
     verdicts = judge(effects, screen, assay, regions=regions)
-    ranking = [rank_heads(screen, effects, verdicts, by=by) for by in ("screen", "effect")]
+    probes = fake_probes(n_layers, n_heads, concepts, n_prompts=N_PROMPTS, n_templates=N_TEMPLATES)
+    ranking = [rank_heads(screen, effects, verdicts, probes=probes, by=by) for by in ("screen", "effect")]
     return {
         "coverage": _coverage(concepts),
         "screen": screen,
@@ -94,6 +96,7 @@ def fake_tables(
         "ranking": pd.concat(ranking, ignore_index=True),
         "layers": layer_table(screen, effects, answers=attending(screen, 0.02)),
         "attention_by_region": regions,
+        "probes": probes,
         "verdicts": verdicts,
         "texts": _texts(concepts, effects),
         "nulls": _nulls(effects),

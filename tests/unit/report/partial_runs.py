@@ -15,10 +15,11 @@ import pandas as pd
 from headscope.stats.ranking import single_effects
 from headscope.terms import DAMAGE_OUTCOMES, DECIDING_EDIT, SINGLE
 
-STAGES = ("assay", "screen", "scores", "sweep", "verdicts", "texts", "nulls", "patching", "curves")
+STAGES = ("assay", "screen", "probes", "scores", "sweep", "verdicts", "texts", "nulls", "patching", "curves")
 _ADDED = {
     "assay": ("assay",),
     "screen": ("screen", "coverage", "attention_by_region", "ranking", "layers"),
+    "probes": ("probes",),
     "scores": ("scores", "components"),
     "sweep": ("effects", "agreement"),
     "verdicts": ("verdicts",),
@@ -52,6 +53,8 @@ def tables_after(tables: Mapping[str, pd.DataFrame], last: str) -> dict[str, pd.
         kept["scores"] = kept["scores"].assign(**dict.fromkeys(exact, np.nan))
     if "ranking" in kept:
         kept["ranking"] = _ranking_after(kept["ranking"], small, swept=swept, judged=judged)
+        if "probes" not in done:
+            kept["ranking"][["probe_auroc", "probe_p_max_t"]] = np.nan
     if "layers" in kept and not swept:
         missing = {"effect_sum": np.nan, "effect_min": np.nan, "effect_min_head": pd.NA}
         kept["layers"] = kept["layers"].assign(**missing)

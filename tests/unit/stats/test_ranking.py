@@ -9,7 +9,7 @@ import pytest
 from headscope.errors import RequestError
 from headscope.heads import Head
 from headscope.stats.agreement import auroc, rank_correlation, score_agreement, screen_agreement
-from headscope.stats.ranking import layer_table, primary_screen, rank_heads, single_effects
+from headscope.stats.ranking import knowing_not_acting, layer_table, primary_screen, rank_heads, single_effects
 from headscope.tables import TABLES
 
 
@@ -125,6 +125,37 @@ def test_verdicts_stand_beside_single_heads():
     table = rank_heads(SCREEN, EFFECTS, verdicts).set_index(["concept", "layer", "head"])
     assert table.at[("anger", 0, 0), "verdict"] == "carrier"
     assert pd.isna(table.at[("anger", 1, 0), "verdict"])
+
+
+def probe_rows(p_of: dict[Head, float]) -> pd.DataFrame:
+    rows = [
+        {"concept": "joy", "layer": head.layer, "head": head.head, "probe_auroc": 1.0 - p, "p_max_t": p}
+        for head, p in p_of.items()
+    ]
+    return pd.DataFrame(rows, columns=TABLES["probes"].columns)
+
+
+def test_probes_stand_beside_single_heads_and_change_no_order():
+    screen = screen_rows("joy", {Head(0, 0): 0.3, Head(0, 1): 0.1})
+    probes = probe_rows({Head(0, 1): 0.01})
+    ranking = rank_heads(screen, probes=probes).query("concept == 'joy'").set_index("head")
+    assert ranking.index.tolist() == rank_heads(screen).query("concept == 'joy'")["head"].tolist()
+    assert ranking.loc[1, "probe_auroc"] == 0.99
+    assert ranking.loc[1, "probe_p_max_t"] == 0.01
+    assert np.isnan(ranking.loc[0, "probe_auroc"])
+
+
+def test_heads_that_know_and_do_not_act_are_told_only_where_no_effect_is_shown():
+    heads = {Head(0, n): 0.01 for n in range(4)} | {Head(0, 4): 0.06}
+    said = ["no effect", "undecided", "attends only", "carrier", "no effect"]
+    alone = [{"concept": "joy", "heads": str(head), "verdict": one} for head, one in zip(heads, said, strict=True)]
+    others = [
+        {"concept": "joy", "heads": "0:1,0:3", "verdict": "no effect"},
+        {"concept": "anger", "heads": "0:1", "verdict": "no effect"},
+    ]
+    idle = knowing_not_acting(probe_rows(heads), pd.DataFrame([*alone, *others]))
+    assert idle["head"].tolist() == [0, 2]
+    assert knowing_not_acting(probe_rows(heads), pd.DataFrame(others)).empty
 
 
 def test_nothing_to_rank_is_an_error():
