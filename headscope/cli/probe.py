@@ -22,9 +22,10 @@ def probe(job: Job) -> None:
     job.check_outputs()
     profile = job.profile()
 
-    from headscope.verbs.probe import probe
+    from headscope.verbs.probe import check_can_be_probed, probe
 
     study = job.study(profile)
+    check_can_be_probed(study)
     run = job.serve("probe", study, job.options(study), lambda served: {"probe": probe(served)})
     top = results.top_probes(run.table("probes"), job.printed.top_n)
     job.tell(

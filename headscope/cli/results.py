@@ -91,9 +91,9 @@ def top_screen(screen: pd.DataFrame, top_n: int) -> pd.DataFrame:
 
 
 def top_probes(probes: pd.DataFrame, top_n: int) -> pd.DataFrame:
-    """The ``top_n`` rows of each concept with the largest AUROC."""
-    order = probes["probe_auroc"].sort_values(ascending=False, kind="stable").index
-    best = probes.loc[order].groupby("concept", sort=False).head(top_n)
+    """The ``top_n`` rows of each concept with the largest AUROC, then accuracy."""
+    best = probes.sort_values(["probe_auroc", "probe_accuracy"], ascending=False, kind="stable")
+    best = best.groupby("concept", sort=False).head(top_n)
     return best.sort_values("concept", key=_in_order(probes), kind="stable")
 
 

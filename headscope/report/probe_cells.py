@@ -44,8 +44,8 @@ def knows(run: RunReport) -> Iterator[Block]:
 
 
 def probe_table(rows: pd.DataFrame) -> Table:
-    """The heads of one concept with the largest AUROC."""
-    best = rows.sort_values("probe_auroc", ascending=False, kind="stable").head(_TOP_N)
+    """The heads of one concept with the largest AUROC, then accuracy."""
+    best = rows.sort_values(["probe_auroc", "probe_accuracy"], ascending=False, kind="stable").head(_TOP_N)
     table = table_of(
         records(best),
         of(head_at, head="layer head"),

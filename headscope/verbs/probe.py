@@ -46,16 +46,9 @@ def probe(study: Study) -> ProbeResult:
         study: what is asked of which model.
 
     Raises:
-        ProfileError: there are no controls.
-        RequestError: a class has fewer than two templates.
+        RequestError: there are no controls, or a class has fewer than two templates.
     """
-    if why := why_no_probes(study):
-        raise RequestError(
-            "a probe cannot be tried on templates left out",
-            expected=f"prompts of at least {FEWEST_TEMPLATES} templates of each class",
-            got=why,
-            fix="give more templates in the profile",
-        )
+    check_can_be_probed(study)
     model, layouts = study.model, study.layouts
     first, everywhere = first_places(study)
     means = prompt_means(model, layouts, first, batch_tokens=study.batch_tokens, progress=study.progress)
@@ -70,6 +63,17 @@ def probe(study: Study) -> ProbeResult:
         "n_batches_halved": means.n_halved, "warnings": warnings,
     }  # fmt: skip
     return ProbeResult({"probes": pd.concat(tables, ignore_index=True)}, xr.Dataset(), record, "probes")
+
+
+def check_can_be_probed(study: Study) -> None:
+    """Raise RequestError where no probe can be tried on templates left out."""
+    if why := why_no_probes(study):
+        raise RequestError(
+            "a probe cannot be tried on templates left out",
+            expected=f"prompts of at least {FEWEST_TEMPLATES} templates of each class",
+            got=why,
+            fix="give more templates in the profile",
+        )
 
 
 def why_no_probes(study: Study) -> str:
