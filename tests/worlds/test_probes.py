@@ -1,4 +1,4 @@
-"""Off the head that writes the concept it can be read, and off the decoy that only looks at it: knowing is not doing."""
+"""The head that writes the concept and the decoy that only looks at it can both be read: knowing is not doing."""
 
 from __future__ import annotations
 
