@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,11 +13,12 @@ from headscope.cli import console
 from headscope.cli.commands import command
 from headscope.cli.inputs import check_outputs
 from headscope.cli.job import LOADING, PROMPTS, Job, load
-from headscope.errors import RequestError
+from headscope.errors import RequestError, one_of
 from headscope.settings import Option
 from headscope.settings.command_line import Json
 from headscope.settings.groups import ASKED, MEASURE, OUTPUT
 from headscope.settings.measuring import HEADS, OF_FILE
+from headscope.terms import FITTED_VECTORS
 
 if TYPE_CHECKING:
     from headscope.models.editing import HeadEdit
@@ -24,8 +26,8 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="Save an edit of heads to a file, or show one.")
 
-FROM_PROMPTS = f"{PROMPTS} chat_template chat_template_name thinking"
-"""Options that only a mean over control prompts uses."""
+FROM_PROMPTS = f"{PROMPTS} concept chat_template chat_template_name thinking"
+"""Options that only a mean over control prompts, or a concept's vector, uses."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +42,7 @@ class Edited:
         str | None,
         Option(
             "What becomes of a head's output: 'zero'; 'scale', times --factor; 'mean', that of the profile's control "
-            "prompts, or 'replace', by --values; 'add', plus --values.",
+            "prompts, or 'replace', by --values; 'add', plus --values, or plus --dose of a concept's --vector.",
             MEASURE,
         ),
     ] = None  # fmt: skip
@@ -49,6 +51,11 @@ class Edited:
         Path | None,
         Option("With --edit mean, replace or add: a vector for each head, in a .npy or .safetensors file.", MEASURE),
     ] = None
+    vector: Annotated[
+        str | None,
+        Option("With --edit add: 'mean_difference' or 'probe', fitted to --concept of the profile.", MEASURE),
+    ] = None
+    dose: Annotated[float | None, Option("With --vector: how far, in σ, as headscope steer has it.", MEASURE)] = None
     note: Annotated[str | None, Option("How the heads were found; kept with the edit.", OUTPUT)] = None
 
 
@@ -63,7 +70,7 @@ class _Shown(Json):
 
 
 @app.command("save")
-@command(f"model heads edit factor values note {FROM_PROMPTS} {LOADING} out json")
+@command(f"model heads edit factor values vector dose note {FROM_PROMPTS} {LOADING} out json")
 def save(job: Job, edited: Edited, file: _File) -> None:
     """Save an edit of heads as a file: values, heads, kind, the model's fingerprint, where it came from.
 
@@ -74,6 +81,9 @@ def save(job: Job, edited: Edited, file: _File) -> None:
     headscope edits save --model demo --heads "1:2" --edit zero --out off.safetensors
 
     headscope edits save --model demo --profile baseline --heads "1:2" --edit mean --out mean.safetensors
+
+    headscope edits save --model demo --heads 3:3 --edit add --vector mean_difference --dose 4 --concept gratitude
+    --out up.safetensors
     """
     check_outputs(None, file.out, ".safetensors")
     model, edit = made(job, edited)
@@ -129,7 +139,9 @@ def made(job: Job, edited: Edited) -> tuple[HeadModel, HeadEdit]:
             "no edit is asked for", expected='--heads "1:10" and --edit zero, scale, mean, replace or add'
         )
     has_values = edited.values is not None
-    check_kind(edited.edit, factor=edited.factor, has_values=has_values, may_take_mean=True)
+    _check_vector(edited, job.settings.concepts)
+    has_some = has_values or edited.vector is not None
+    check_kind(edited.edit, factor=edited.factor, has_values=has_some, may_take_mean=True)
     values = None if edited.values is None else read_values(edited.values)
     about: dict[str, Any] = {} if edited.note is None else {"note": edited.note}
     if edited.heads.startswith("@"):
@@ -137,7 +149,13 @@ def made(job: Job, edited: Edited) -> tuple[HeadModel, HeadEdit]:
     if edited.edit == "mean" and not has_values:
         study = job.study(job.profile())
         return study.model, edit(study, edited.heads, kind="mean", **about)
-    job.refuse(FROM_PROMPTS.split(), "where no mean over control prompts is taken")
+    if edited.vector is not None and edited.dose is not None:
+        from headscope.verbs.steer import steering_edit
+
+        study = job.study(job.profile())
+        (concept,) = study.names
+        return study.model, steering_edit(study, edited.heads, concept, edited.dose, vector=edited.vector, **about)
+    job.refuse(FROM_PROMPTS.split(), "where no mean over control prompts is taken, and no vector fitted")
     if edited.values is not None:
         about["values"] = f"from {edited.values.name}"
     asked = head_edit(edited.heads, edited.edit, factor=edited.factor, values=values, about=about)
@@ -145,3 +163,16 @@ def made(job: Job, edited: Edited) -> tuple[HeadModel, HeadEdit]:
     asked = replace(asked, heads=str(model.head_set(edited.heads)))  # not the file that named them
     asked.layer_edits(model)
     return model, asked
+
+
+def _check_vector(edited: Edited, concepts: Sequence[str] | str | None) -> None:
+    """Raise RequestError where --vector and what belongs to it do not fit together."""
+    if (edited.vector is None) != (edited.dose is None):
+        raise RequestError("a vector needs a dose, and a dose a vector", expected="--vector and --dose, or neither")
+    if edited.vector is None:
+        return
+    one_of("vector", edited.vector, FITTED_VECTORS)
+    if edited.edit != "add" or edited.values is not None:
+        raise RequestError("--vector is of --edit add without --values", fix="leave one of them out")
+    if concepts is None or len(concepts) != 1:
+        raise RequestError("a vector is fitted to one concept", expected="--concept NAME, once")

@@ -26,7 +26,7 @@ class _Exported:
     ] = False
 
 
-@command(f"model heads edit factor values edit_file any_model note {FROM_PROMPTS} {LOADING} out json")
+@command(f"model heads edit factor values vector dose edit_file any_model note {FROM_PROMPTS} {LOADING} out json")
 def export(job: Job, edited: Edited, asked: _Exported) -> None:
     """Write a Hugging Face checkpoint with an edit of heads folded into its weights, for plain transformers.
 
@@ -50,7 +50,7 @@ def export(job: Job, edited: Edited, asked: _Exported) -> None:
     else:
         from headscope.models.edit_files import load_edit
 
-        names = ("heads", "edit", "factor", "values", "note", *FROM_PROMPTS.split())
+        names = ("heads", "edit", "factor", "values", "vector", "dose", "note", *FROM_PROMPTS.split())
         job.refuse(names, "with --edit-file, which says it all")
         edit = load_edit(asked.edit_file, any_model=asked.any_model)
         model = load(job.asked.model, job.loading)

@@ -24,7 +24,7 @@ from headscope.cli.job import (
 from headscope.errors import RequestError
 from headscope.settings import Judging, Steering, Texts, Writing
 from headscope.settings.steering import Steered
-from headscope.terms import VECTORS
+from headscope.terms import FITTED_VECTORS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -61,10 +61,10 @@ def steer(job: Job, steered: Steered, steering: Steering, judging: Judging, text
         job.refuse_outcomes_of_text(why.partition(",")[0])
     if steering.edit == "scale":
         job.refuse(("vector",), "with --edit scale, which needs none")
-    own = steering.vector if steering.vector not in VECTORS else None
+    own = steering.vector if steering.vector not in FITTED_VECTORS else None
     if own is not None and not Path(own).is_file():
         raise RequestError(
-            f'the vector "{own}" does not exist', expected=f"{', '.join(list(VECTORS)[:2])}, or a file", got=own
+            f'the vector "{own}" does not exist', expected=f"{', '.join(FITTED_VECTORS)}, or a file", got=own
         )
 
     from headscope.verbs.steer import SteerRequest, steer

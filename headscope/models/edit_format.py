@@ -8,6 +8,7 @@ Numbers are kept in the type they came in, bit for bit.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import re
@@ -53,6 +54,15 @@ class EditRecord:
     about: Mapping[str, Any]
     values: Mapping[str, Tensor]
     headscope: str = __version__
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of what it does: heads, kind, factor, values."""
+        content = hashlib.sha256(f"{self.heads} {self.kind} {self.factor!r} {self.value_bias}".encode())
+        for head in self.heads:
+            if head in self.values:
+                content.update(self.values[head].float().contiguous().numpy().tobytes())
+        return content.hexdigest()
 
     def facts(self) -> dict[str, Any]:
         """All but the values, JSON-able: what stands in the file's metadata."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 from headscope.settings.groups import ASKED, MACHINE, MEASURE
+from headscope.settings.measuring import HEADS, OF_FILE
 from headscope.settings.option import Option
 
 EVALUATION_EDITS = ("zero", "mean", "scale")
@@ -17,10 +18,15 @@ class Evaluating:
     """Which heads are edited, and what the model is then asked."""
 
     heads: Annotated[
-        str,
-        Option('Heads, counted from 0: "1:10", "L1H10", "3:0-5", "7:*", joined by commas.', ASKED,
-               "--heads --head-spec"),
-    ]  # fmt: skip
+        str | None,
+        Option(
+            'Heads, counted from 0: "1:10", "L1H10", "3:0-5", "7:*", joined by commas; or --edit-file.' + OF_FILE,
+            ASKED, HEADS,
+        ),
+    ] = None  # fmt: skip
+    edit_file: Annotated[
+        Path | None, Option("A file of headscope edits save, in place of --heads and --edit.", ASKED, request="")
+    ] = None
     tasks: Annotated[
         str,
         Option("Tasks, groups or tags of lm-evaluation-harness, joined by commas.", ASKED, metavar="NAME[,NAME]"),
@@ -29,11 +35,11 @@ class Evaluating:
         str,
         Option(
             "What takes the place of a head's output: 'zero', its 'mean' over the profile's control prompts, or "
-            "'scale', the output times --dose.",
+            "'scale', the output times --factor.",
             MEASURE, choices=EVALUATION_EDITS,
         ),
     ] = "zero"  # fmt: skip
-    dose: Annotated[float | None, Option("With --edit scale: the factor; 1 changes nothing.", MEASURE)] = None
+    factor: Annotated[float | None, Option("With --edit scale: 0 switches off, 1 changes nothing.", MEASURE)] = None
     include_path: Annotated[
         Path | None,
         Option(

@@ -11,20 +11,16 @@ from __future__ import annotations
 import math
 import numbers
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import torch
 import xarray as xr
 
-from headscope.errors import RequestError, one_of
-from headscope.heads import HeadSet
+from headscope.errors import RequestError
 from headscope.measure.benchmarks import Benchmarks, eval_model, require_lm_eval
-from headscope.models.editing import LayerEdit, editing, mean, zero
 from headscope.models.head_model import HeadModel
-from headscope.settings.evaluating import EVALUATION_EDITS, Evaluating
+from headscope.settings.evaluating import Evaluating
 from headscope.stats.paired_items import PairedItems, evaluation_table, items_table
 from headscope.study import Study
 from headscope.verbs.result import Result
@@ -36,66 +32,22 @@ class EvaluationResult(Result):
     """``tables``: evaluation, evaluation_items."""
 
 
-@dataclass(frozen=True)
-class _Scaled:
-    """A head's output times a factor."""
-
-    heads: HeadSet
-    factor: float
-
-    def on(self, model: HeadModel) -> AbstractContextManager[HeadModel]:
-        edits: dict[int, LayerEdit] = {}
-        for layer in sorted({head.layer for head in self.heads}):
-            gain = torch.ones((1, 1, model.heads_per_layer[layer]), device=model.device)
-            gain[..., [head.head for head in self.heads if head.layer == layer]] = self.factor
-            edits[layer] = LayerEdit(gain)
-        return editing(model, edits)
-
-
-def check_edit(edit: str, dose: float | None) -> None:
-    """Raise RequestError where there is no such edit, or its dose is missing, of no use or no number."""
-    one_of("edit", edit, EVALUATION_EDITS)
-    if (edit == "scale") != (dose is not None):
-        raise RequestError(
-            "the factor is missing" if edit == "scale" else f"--dose is not used with --edit {edit}",
-            expected="--dose with --edit scale, and with no other edit",
-            got="none" if dose is None else f"{dose:g}",
-        )
-    if dose is not None and not math.isfinite(dose):
-        raise RequestError("the factor is no number", expected="a finite number", got=f"{dose}")
-
-
-def edit_of(study: Study, heads: HeadSet, edit: str, dose: float | None) -> Any:
-    """What ``model.edit`` enters. An edit that was saved to a file is one more branch here.
-
-    ``mean`` is over all control prompts of the profile: a benchmark's items are none of its templates.
-    """
-    check_edit(edit, dose)
-    if edit == "scale" and dose is not None:
-        return _Scaled(heads, dose)
-    if edit == "zero":
-        return zero(str(heads))
-    states = study.states(["mean"])
-    assert states is not None  # noqa: S101 - a mean needs controls, so they are there
-    anywhere = replace(study.controls[0], template="")  # labels are never empty: no control is left out
-    values = {str(head): states.mean(anywhere, head.layer)[0, head.head] for head in heads}
-    return mean(str(heads), values)
-
-
-def evaluate(study: Study, benchmarks: Benchmarks, asked: Evaluating, *, bos: str = "auto") -> EvaluationResult:
+def evaluate(
+    study: Study, benchmarks: Benchmarks, asked: Evaluating, edit: HeadEdit, *, bos: str = "auto"
+) -> EvaluationResult:
     """Scores with and without the edit, paired by item.
 
     Args:
-        study: the model, and the profile whose control prompts give means.
+        study: the model.
         benchmarks: the tasks (``measure.benchmarks.find_benchmarks``).
-        asked: heads, edit, batch size.
+        asked: batch size, and how many items.
+        edit: of the heads (``making_edits.edit``, or one of a file).
         bos: how texts begin, see ``measure.benchmarks.eval_model``.
 
     Raises:
-        RequestError: no such head or edit, or lm-eval refuses the request.
+        RequestError: the edit does not fit the model, or lm-eval refuses the request.
     """
-    model, heads = study.model, study.model.head_set(asked.heads)
-    edit = edit_of(study, heads, asked.edit, asked.dose)
+    model, heads = study.model, study.model.head_set(edit.heads)
     benchmarks = replace(benchmarks, chat_template=study.settings.chat_template)
     given: list[Mapping[str, Any]] = []
     for stage, entered in (("unedited", None), ("edited", edit)):
@@ -106,7 +58,7 @@ def evaluate(study: Study, benchmarks: Benchmarks, asked: Evaluating, *, bos: st
     scores = [one for task in sorted(baseline["samples"]) for one in paired_items(task, baseline, edited)]
     if not scores:
         raise RequestError("the tasks have no metric that is a number", got=", ".join(benchmarks.names))
-    named = asked.edit if asked.dose is None else f"{asked.edit} {asked.dose:g}"
+    named = f"{edit.kind} {edit.factor:g}" if edit.kind == "scale" else edit.kind
     tables = {
         "evaluation": evaluation_table(scores, heads=str(heads), edit=named, seed=study.seed),
         "evaluation_items": items_table(scores),
@@ -114,6 +66,7 @@ def evaluate(study: Study, benchmarks: Benchmarks, asked: Evaluating, *, bos: st
     record = {
         "heads": str(heads),
         "edit": named,
+        "edit_from": {key: str(value) for key, value in edit.about.items()},
         "lm_eval": require_lm_eval(),
         "tasks": benchmarks.identity,
         "n_fewshot": dict(baseline["n-shot"]),

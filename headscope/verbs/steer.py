@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 import xarray as xr
 
 from headscope.errors import RequestError
@@ -32,6 +33,7 @@ from headscope.measure.forced import ForcedOutcomes
 from headscope.measure.outcomes.sentiment import SentimentScorer
 from headscope.measure.sampling import Sampling
 from headscope.models.anatomy import block_list
+from headscope.models.editing import HeadEdit
 from headscope.settings import Steering, Writing
 from headscope.stats import Criteria, EffectBlock
 from headscope.stats.dose_response import dose_response_table
@@ -49,6 +51,7 @@ from headscope.study import Study
 from headscope.terms import PRIMARIES, REQUESTED, RESIDUAL, SINGLE, VECTORS
 from headscope.verbs.continuations import continued, open_end, sampling_of, scorer_of, texts_table, writing_facts
 from headscope.verbs.effect_rows import assay_tables, facts_of
+from headscope.verbs.making_edits import edit
 from headscope.verbs.result import Result, prompt_coords
 from headscope.verbs.steer_passes import Dosage, SteeredConcept
 from headscope.verbs.steer_vectors import ConceptVectors, Given
@@ -196,6 +199,29 @@ def steer(
         "n_batches_halved": study.n_halved + sum(one.study.n_halved for one in concepts.values()),
     }  # fmt: skip
     return SteerResult(tables, _arrays(study, unedited, found), record, "dose_response")
+
+
+def steering_edit(
+    study: Study, heads: str | HeadSet, concept: str, dose: float, *, vector: str = "mean_difference",
+    given: Given | None = None, **about: Any,
+) -> HeadEdit:  # fmt: skip
+    """The edit ``add`` of a dose for any text: its vectors are fitted on every template, so it is not tested by them.
+
+    ``about``: facts on how the heads were found, kept with the edit.
+
+    Raises:
+        RequestError: the dose is not finite or 0, the vector does not exist, or it has no length in one of the heads.
+        ProfileError: too few templates.
+    """
+    (dose,) = parse_doses([dose], "add")
+    request = SteerRequest(vector=vector)
+    chosen = study.model.head_set(heads) if isinstance(heads, str) else heads
+    vectors = vectors_of(study.only(concept), concept, request, given)
+    vectors.check_length(chosen, request.vector)
+    by_layer = {layer: vectors.whole(layer) for layer in {head.layer for head in chosen}}
+    values = {str(head): torch.from_numpy(dose * by_layer[head.layer][head.head]).float() for head in chosen}
+    facts = {"concept": concept, "vector": vector, "dose": dose, "values": "dose × σ × unit vector, of every template"}
+    return edit(study, chosen, kind="add", values=values, **facts, **about)
 
 
 def sets_of(study: Study, heads: HeadsOf, request: Steering) -> dict[str, list[HeadSet]]:

@@ -112,7 +112,7 @@ def test_the_command_prints_a_paired_difference_and_keeps_it_with_its_items(head
 
 def test_an_edit_that_changes_nothing_changes_no_item(headscope: Type, tasks: Path) -> None:
     words = ("eval", "--model", "demo", "--tasks", "choices", "--include-path", tasks, "--json")
-    done = headscope(*words, "--heads", "*", "--edit", "scale", "--dose", 1, "--out", "same")
+    done = headscope(*words, "--heads", "*", "--edit", "scale", "--factor", 1, "--out", "same")
     [row] = done.json["evaluation"]
     assert (row["estimate"], row["p_value"], row["edit"]) == (0.0, 1.0, "scale 1")
     items = Run.open("same").table("evaluation_items")
@@ -120,7 +120,7 @@ def test_an_edit_that_changes_nothing_changes_no_item(headscope: Type, tasks: Pa
     # Twice an output of nothing is what zero leaves.
     halves = [
         headscope(*words, "--heads", "1:2", *edit, "--out", f"out{i}").json["evaluation"][0]["edited_mean"]
-        for i, edit in enumerate((("--edit", "scale", "--dose", 0), ("--edit", "zero")))
+        for i, edit in enumerate((("--edit", "scale", "--factor", 0), ("--edit", "zero")))
     ]
     assert halves[0] == halves[1]
 
@@ -130,9 +130,11 @@ def test_an_edit_that_changes_nothing_changes_no_item(headscope: Type, tasks: Pa
     [
         ("--tasks choicse --heads 0:0", r'task "choicse" does not exist(?s:.*)near to it: choices'),
         ("--tasks choices --heads 9:9", "head"),
-        ("--tasks choices --heads 0:0 --edit scale", "the factor is missing"),
-        ("--tasks choices --heads 0:0 --dose 2", "--dose is not used with --edit zero"),
-        ("--tasks choices --heads 0:0 --edit scale --dose nan", "the factor is no number"),
+        ("--tasks choices --heads 0:0 --edit scale", "a factor belongs to the edit scale"),
+        ("--tasks choices --heads 0:0 --factor 2", "a factor belongs to the edit scale"),
+        ("--tasks choices --heads 0:0 --edit scale --factor nan", "not a finite number"),
+        ("--tasks choices", "--edit-file"),
+        ("--tasks choices --heads 0:0 --edit-file off.safetensors", "--edit-file, which says it all"),
         ("--tasks choices --heads 0:0 --profile emotions", "--profile is not used with --edit zero"),
     ],
 )

@@ -11,7 +11,7 @@ from headscope.heads import HeadSet
 from headscope.models.editing import watching_z
 from headscope.models.head_model import HeadModel
 from headscope.study import Study
-from headscope.verbs.evaluate import edit_of
+from headscope.verbs.making_edits import edit as edit_of
 from tests.small_world import small_model, small_profile
 from tests.tolerances import close
 
@@ -34,7 +34,7 @@ def output_of(model: HeadModel, ids: list[int], layer: int) -> torch.Tensor:
 def test_a_mean_is_over_every_token_of_every_control_prompt_with_each_readout(model: HeadModel) -> None:
     study = Study(model, small_profile())
     chosen = model.head_set(HEADS)
-    edit = edit_of(study, chosen, "mean", None)
+    edit = edit_of(study, chosen, kind="mean")
     for head in chosen:
         outputs = [
             output_of(model, list(sequence.ids), head.layer)[:, head.head]
@@ -52,7 +52,7 @@ def test_scaling_by_0_is_zero_and_by_1_is_nothing_to_the_bit(model: HeadModel) -
             return model.hf(ids).logits
 
     def scaled(factor: float, heads: HeadSet) -> torch.Tensor:
-        return logits(edit_of(study, heads, "scale", factor))
+        return logits(edit_of(study, heads, kind="scale", factor=factor))
 
     heads = model.head_set(HEADS)
     assert torch.equal(scaled(1.0, heads), logits())
