@@ -12,8 +12,8 @@ from headscope.settings.evaluating import Evaluating
 
 
 @command(
-    f"model heads edit_file tasks edit factor include_path limit num_fewshot {PROMPTS} chat_template chat_template_name seed "
-    f"batch_size confirm_unsafe_code {LOADING} out json quiet"
+    f"model heads edit_file tasks edit factor include_path limit num_fewshot {PROMPTS} chat_template "
+    f"chat_template_name seed batch_size confirm_unsafe_code {LOADING} out json quiet"
 )
 def eval(job: Job, evaluating: Evaluating) -> None:  # noqa: A001 - the verb's name
     """Run tasks of lm-evaluation-harness with and without an edit, on the same model, paired item by item.

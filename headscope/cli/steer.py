@@ -127,12 +127,13 @@ def _heads(study: Study, steered: Steered) -> dict[str, HeadSet]:
 
 
 def _given(study: Study, path: str, heads: Mapping[str, HeadSet]) -> Given:
-    from headscope.verbs.steer_vectors import read_vectors
+    from headscope.models.edit_values import read_values
+    from headscope.verbs.steer_vectors import given_vectors
 
     sets = set(heads.values())
     if len(sets) > 1:
         raise RequestError("a file of vectors is for one set of heads", fix="give --heads, or one concept (--concept)")
-    return read_vectors(Path(path), sets.pop(), study.model)
+    return given_vectors(sets.pop(), read_values(path), study.model)
 
 
 def _tables(run: Run) -> Iterator[tuple[str, pd.DataFrame, str | Mapping[str, str]]]:

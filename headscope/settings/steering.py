@@ -37,7 +37,7 @@ class Steering(RandomSets):
         str,
         Option(
             "Along what: 'mean_difference' (concept − control), 'probe' (weights of a logistic probe), or a file with "
-            "a vector for each head: .npy [heads, head size], or what 'headscope edits save' wrote.",
+            "a vector for each head: .npy [heads, head size], or .safetensors by head.",
             MEASURE,
         ),
     ] = "mean_difference"

@@ -19,6 +19,7 @@ import xarray as xr
 
 from headscope.errors import RequestError
 from headscope.measure.benchmarks import Benchmarks, eval_model, require_lm_eval
+from headscope.models.editing import HeadEdit
 from headscope.models.head_model import HeadModel
 from headscope.settings.evaluating import Evaluating
 from headscope.stats.paired_items import PairedItems, evaluation_table, items_table

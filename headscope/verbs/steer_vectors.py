@@ -17,7 +17,6 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +28,7 @@ from headscope.measure.edits import Arm
 from headscope.measure.head_outputs import head_outputs
 from headscope.measure.layout import PromptLayout
 from headscope.measure.steering import SteeredText, Vectors
+from headscope.models.editing import Values, add
 from headscope.models.head_model import HeadModel
 from headscope.models.weights import head_weights
 from headscope.random_streams import generator
@@ -183,8 +183,13 @@ class ConceptVectors:
         if name.startswith("given") and self._given is not None:
             directions = np.zeros((n_folds, *means.shape[1:]))
             for head, value in self._placed(name, self._given):
+                if head.layer == layer and len(value) != means.shape[2]:
+                    raise RequestError(
+                        f"a given vector cannot be tried in head {head}, which is of another size",
+                        expected=f"{means.shape[2]} numbers", got=str(len(value)),
+                        fix="steer along mean_difference, which every head has of its own",
+                    )  # fmt: skip
                 if head.layer == layer:
-                    _check_size(value, means.shape[2], head)
                     directions[:, head.head] = value
             return directions
         return cross_fitted(self._fit, means, self._is_concept, self.templates, self.folds)
@@ -258,35 +263,11 @@ def residual_of(heads: HeadSet) -> str:
     return f"{RESIDUAL} of {heads}"
 
 
-def read_vectors(path: Path, heads: HeadSet, model: HeadModel) -> Given:
-    """Vectors of one's own from a .npy file: [heads in the set, d] in the set's order, or [d] for one head.
+def given_vectors(heads: HeadSet, values: Values, model: HeadModel) -> Given:
+    """Vectors of one's own: [heads in the set, d] in the set's order, or a mapping from head to [d].
 
     Raises:
-        RequestError: no such file, not an array, or not a vector for each head.
+        RequestError: not one for each head, of another size, not finite, or without length.
     """
-    try:
-        values = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise RequestError(
-            "the file of vectors cannot be read", expected="a .npy file of numbers", got=str(error), where=str(path)
-        ) from None
-    table = np.atleast_2d(values) if isinstance(values, np.ndarray) else np.zeros((0, 0))
-    if table.ndim != 2 or len(table) != len(heads) or not np.issubdtype(table.dtype, np.number):
-        raise RequestError(
-            "the file of vectors has not one for each head",
-            expected=f"[{len(heads)}, head size], in the order {heads}", got=str(list(np.shape(values))),
-            where=str(path),
-        )  # fmt: skip
-    given = tuple(np.asarray(row, dtype=np.float64) for row in table)
-    for head, value in zip(heads, given, strict=True):
-        _check_size(value, model.anatomy.layers[head.layer].head_size, head)
-    return Given(heads, given)
-
-
-def _check_size(value: FloatArray, head_size: int, head: Head) -> None:
-    if value.shape != (head_size,) or not np.isfinite(value).all() or not value.any():
-        raise RequestError(
-            f"the vector given for head {head} cannot be added to its output",
-            expected=f"{head_size} finite numbers, not all 0",
-            got=f"shape {value.shape}, {int(np.isfinite(value).sum())} finite, {int((value != 0).sum())} not 0",
-        )
+    by_head = add(str(heads), values).values_on(model)
+    return Given(heads, tuple(by_head[head].double().cpu().numpy() for head in heads))
