@@ -14,15 +14,35 @@ Tell = Callable[[RunReport], Iterator[Block]]
 
 def evaluation_sections(run: RunReport, others: Mapping[str, Tell]) -> Iterator[Section]:
     """The whole report: what was asked, the benchmarks, then ``others`` by the key of their words."""
-    words, rows = run.words, run.tables["evaluation"]
-    about = words(
-        "evaluation.asked", model=code(run.facts.model), heads=code(rows["heads"].iloc[0]),
-        edit=code(rows["edit"].iloc[0]), seed=plain(run.facts.seed),
-    )  # fmt: skip
-    yield Section("intro", words("evaluation.report", model=plain(run.facts.model)), 1, [Text(about)])
+    words = run.words
+    yield Section("intro", words("evaluation.report", model=plain(run.facts.model)), 1, [Text(asked(run))])
     yield Section("evaluation", words("evaluation.title"), 2, list(_evaluation(run)))
     for key, tell in others.items():
         yield Section(key, words(f"{key}.title"), 2, list(tell(run)))
+
+
+def benchmarks(run: RunReport, most: int) -> list[str]:
+    """What was asked, and the first rows in a sentence each."""
+    words, rows = run.words, run.tables["evaluation"]
+    told = [
+        words(
+            "evaluation.told" if row["p_value"] == row["p_value"] else "evaluation.told_alone",
+            task=plain(row["task"]), metric=plain(row["metric"]), baseline=number(row["baseline_mean"]),
+            edited=number(row["edited_mean"]), delta=number(row["estimate"]),
+            ends=interval(row["ci_low"], row["ci_high"]), p=probability(row["p_value"]), items=count(row["n_items"]),
+        )
+        for row in rows.head(most).to_dict("records")
+    ]  # fmt: skip
+    return [asked(run), *told]
+
+
+def asked(run: RunReport) -> str:
+    """Which model was asked, with which edit of which heads."""
+    rows = run.tables["evaluation"]
+    return run.words(
+        "evaluation.asked", model=code(run.facts.model), heads=code(rows["heads"].iloc[0]),
+        edit=code(rows["edit"].iloc[0]), seed=plain(run.facts.seed),
+    )  # fmt: skip
 
 
 def _evaluation(run: RunReport) -> Iterator[Block]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from headscope.report.evaluation_sections import benchmarks
 from headscope.report.findings import ConceptFindings
 from headscope.report.run_report import RunReport
 from headscope.report.steering_sections import strongest, told_of
@@ -14,6 +15,8 @@ def headlines(run: RunReport) -> list[tuple[str, str]]:
 
     A tone is ``found``, ``none``, or ``unknown`` where nothing may be said.
     """
+    if run.content.asks_benchmarks:
+        return [("unknown", text) for text in benchmarks(run, _TOLD)]
     if not run.content.only_steers:
         return [(_tone(found), run.teller.headline(found)) for found in run.findings]
     return [told for found in run.findings for told in _of_steering(run, found)]

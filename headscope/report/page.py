@@ -198,6 +198,8 @@ def _empty_parts(content: RunContent, data: Mapping[str, Any]) -> set[str]:
         "tables": ("screen", looked),
     }
     without = {part for part, (stage, filled) in waiting.items() if not filled and content.facts.awaits(stage)}
+    if content.asks_benchmarks:
+        return {*waiting, "steering"}  # all that is to be seen stands in the part on the method
     if content.only_steers:
         return {*without, *waiting}  # all that is to be seen stands in the part on steering
     return without if content.steered else {*without, "steering"}

@@ -45,6 +45,11 @@ class RunContent:
         return steered_of(self.tables)
 
     @property
+    def asks_benchmarks(self) -> bool:
+        """Whether the run asked benchmarks, and nothing else."""
+        return "evaluation" in self.tables
+
+    @property
     def only_steers(self) -> bool:
         """Whether turning heads up is all that the run did."""
         return bool(self.steered) and not any(
@@ -103,6 +108,8 @@ class RunReport:
     @property
     def title(self) -> str:
         """The key of the words that name the report."""
+        if self.content.asks_benchmarks:
+            return "evaluation.report"
         return "intro.steering_title" if self.content.only_steers else "intro.title"
 
     @property

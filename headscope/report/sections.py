@@ -64,6 +64,7 @@ def warnings_of(run: RunReport) -> Iterator[Text]:
         yield Text(run.words("intro.phase6"), quoted=True)
     known = {stage.name for stage in run.facts.stages if not stage.done}
     expected = ("assay", "dose_response") if run.content.only_steers else EXPECTED_TABLES
+    expected = () if run.content.asks_benchmarks else expected
     lacking = [code(name) for name in expected if name not in run.tables and STAGE_OF_TABLE.get(name) not in known]
     if lacking:
         tables = run.words.listed(lacking, by="items")
@@ -301,7 +302,7 @@ _OF_STEERING = ("artifacts", "commands", "coverage", "assay", "steering", "notes
 
 def sections_of(run: RunReport) -> Iterator[Section]:
     """Every section of the report on a run, in order; parts that have nothing to say are left out."""
-    if "evaluation" in run.tables:
+    if run.content.asks_benchmarks:
         yield from evaluation_sections(run, {"artifacts": _artifacts, "commands": _commands})
         return
     keys = _keys_of(run)
