@@ -352,6 +352,7 @@ def _texts(concepts: Sequence[str], effects: pd.DataFrame) -> pd.DataFrame:
                 "heads": chosen["heads"],
                 "edit": "mean",
                 "direction": "",
+                "dose": float("nan"),
                 "source_id": "",
                 "baseline_text": f" and told her about my {concept} at once.",
                 "edited_text": " and told her about the weather\nat once.",
