@@ -22,6 +22,7 @@ from headscope.runs.folder import Run
 from headscope.settings.evaluating import Evaluating
 from headscope.study import Study
 from headscope.verbs.evaluate import evaluate
+from headscope.verbs.making_edits import edit as edit_of
 from headscope.worlds import designs
 from headscope.worlds.hand_set import make_model
 from headscope.worlds.texts import COPIED, FRAMES, make_profile, make_tokenizer
@@ -58,7 +59,9 @@ def test_a_head_that_copies_names_is_missed_by_a_benchmark_of_names_and_a_decoy_
     with offline(tmp_path / "cache"):
         found = find_benchmarks("names", tmp_path / "tasks")
         results = {
-            (heads, edit): evaluate(study, found, Evaluating(heads=heads, tasks="names", edit=edit), bos="always")
+            (heads, edit): evaluate(
+                study, found, Evaluating(tasks="names"), edit_of(study, heads, kind=edit), bos="always"
+            )
             for heads, edit in ((COPIER, "zero"), (COPIER, "mean"), (DECOY, "zero"))
         }
     for edit in ("zero", "mean"):
