@@ -18,6 +18,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from headscope.errors import RequestError
 from headscope.heads import HeadSet
 from headscope.measure.edits import Arm
 from headscope.measure.forced import ForcedOutcomes
@@ -57,6 +58,17 @@ class SteeredConcept:
     """One concept's prompts under steering."""
 
     def __init__(self, study: Study, vectors: ConceptVectors, dosage: Dosage) -> None:
+        """Find the prompts.
+
+        Raises:
+            RequestError: only what follows a prompt is to be steered, and nothing does.
+        """
+        if dosage.scope == "generated" and not study.profile.readouts:
+            raise RequestError(
+                f'profile "{study.profile.name}" has no readouts, so in fixed text the outcome is read at the end of '
+                "the prompt, before any token that would be steered",
+                expected="readouts in profile.yaml, or the scope all or from_span", got="--scope generated",
+            )  # fmt: skip
         self.study, self.vectors, self.dosage = study, vectors, dosage
         self.concept = vectors.concept
         self.rows = vectors.control_rows if dosage.target == "control" else vectors.concept_rows

@@ -1,7 +1,8 @@
 """The vectors of one concept: fitted on its prompts and their controls, drawn at random, or given; by name of an arm.
 
 What heads put out on the prompts is kept once, from the marked words on (``measure.head_outputs``), of every layer,
-because any head may be compared with. A name stands for what one dose adds, by fold of the template that is left out:
+because any head may be compared with. Where one of the prompts has no marked words, every token of every one counts
+instead: two classes read at different places would differ by the places. A name stands for what one dose adds, by fold of the template that is left out:
 
 - ``mean_difference``, ``probe``: fitted to every head; ``given``: a vector of one's own, for the heads it is given for.
 - ``given of HEADS in OTHERS``: the vectors given for some heads, in their order, in others, whose own σ then counts.
@@ -23,7 +24,7 @@ import numpy.typing as npt
 
 from headscope.errors import ProfileError, RequestError
 from headscope.heads import Head, HeadSet
-from headscope.measure.alignment import slot_of
+from headscope.measure.alignment import Slot, slot_of
 from headscope.measure.edits import Arm
 from headscope.measure.head_outputs import head_outputs
 from headscope.measure.layout import PromptLayout
@@ -108,17 +109,26 @@ class ConceptVectors:
         return {one.id: SteeredText(self.folds[one.template], self._first(one)) for one in layouts}
 
     def _first(self, layout: PromptLayout) -> int:
-        prompts = {prompt.id: prompt for prompt in self.study.profile.prompts}
-        slot = slot_of(prompts[layout.id], layout.tokens, self.study.encoder)
+        slot = self._slot(layout)
         return layout.tokens.n_bos if slot is None else slot.first
+
+    def _slot(self, layout: PromptLayout) -> Slot | None:
+        prompts = {prompt.id: prompt for prompt in self.study.profile.prompts}
+        return slot_of(prompts[layout.id], layout.tokens, self.study.encoder)
+
+    @cached_property
+    def fitted_from(self) -> list[int]:
+        """[n_prompts] position of the first token that counts of each prompt that vectors are fitted to."""
+        if any(self._slot(layout) is None for layout in self.layouts):
+            return [layout.tokens.n_bos for layout in self.layouts]
+        return [self._first(layout) for layout in self.layouts]
 
     @cached_property
     def _z(self) -> tuple[dict[int, FloatArray], dict[int, list[npt.NDArray[np.float32]]]]:
         """Layer -> means [n_prompts, H, d]; layer -> of each control prompt [n_places, H, d]."""
         study = self.study
-        first = [self.texts[layout.id].first for layout in self.layouts]
         outputs = head_outputs(
-            study.model, self.layouts, first,
+            study.model, self.layouts, self.fitted_from,
             layers=list(study.model.anatomy.layers), batch_tokens=study.batch_tokens,
         )  # fmt: skip
         study.n_halved += outputs.n_halved
@@ -240,9 +250,9 @@ class ConceptVectors:
     @cached_property
     def _streams(self) -> dict[int, FloatArray]:
         """Layer -> [n_prompts, D] mean over each prompt's places of the residual stream behind it."""
-        study, first = self.study, [self.texts[layout.id].first for layout in self.layouts]
+        study = self.study
         outputs = head_outputs(
-            study.model, self.layouts, first, what="stream",
+            study.model, self.layouts, self.fitted_from, what="stream",
             layers=list(study.model.anatomy.layers), batch_tokens=study.batch_tokens,
         )  # fmt: skip
         study.n_halved += outputs.n_halved
