@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from headscope.plots.selecting import numbers, require_columns
-from headscope.terms import DAMAGE_OUTCOMES, PERPLEXITY_RATIO, PRIMARIES, RESIDUAL
+from headscope.terms import DAMAGE_OUTCOMES, KL, PERPLEXITY_RATIO, PRIMARIES, RESIDUAL
 
 _SETTINGS = ["concept", "target", "heads", "edit", "vector", "scope"]
 _OF_DOSE = ("estimate", "ci_low", "ci_high", "sim_low", "sim_high", "n_prompts", "n_templates")
@@ -25,8 +25,10 @@ class Steered:
 
     Attributes:
         doses: a row a dose, ascending: ``dose``; ``estimate`` (nats), ``ci_low`` .. ``sim_high`` of the primary
-            outcome; ``ratio``, ``ratio_low``, ``ratio_high``, the perplexity ratio of control text, NaN where it was
-            not measured.
+            outcome; ``ratio``, ``ratio_low``, ``ratio_high``, the perplexity ratio of control text, and ``kl``, its
+            divergence in nats per token, NaN where they were not measured.
+        others: what the same doses do to other concepts' log-odds: ``concept``, ``dose``, ``estimate`` (nats),
+            ``ci_low``, ``ci_high``; no rows for a task, or where there are no others.
         slope: its row of ``dose_response``; empty where there is none.
         residual: the same doses in the residual stream, as ``doses``; no rows where they were not tried.
         residual_slope: as ``slope``.
@@ -40,6 +42,7 @@ class Steered:
     vector: str
     scope: str
     doses: pd.DataFrame
+    others: pd.DataFrame
     slope: Mapping[Any, Any]
     residual: pd.DataFrame
     residual_slope: Mapping[Any, Any]
@@ -99,6 +102,7 @@ def steered_of(tables: Mapping[str, pd.DataFrame]) -> list[Steered]:
             Steered(
                 **one,
                 doses=_by_dose(mine),
+                others=_others(mine),
                 slope=_first(_matching(slopes, one, of_heads=True)),
                 residual=_by_dose(residual),
                 residual_slope=_first(_matching(slopes, one, of_heads=False)),
@@ -122,14 +126,24 @@ def _matching(table: pd.DataFrame, one: Mapping[str, str], *, of_heads: bool) ->
 
 def _by_dose(rows: pd.DataFrame) -> pd.DataFrame:
     if rows.empty:
-        return pd.DataFrame(columns=["dose", *_OF_DOSE, "ratio", "ratio_low", "ratio_high"], dtype=float)
+        return pd.DataFrame(columns=["dose", *_OF_DOSE, "ratio", "ratio_low", "ratio_high", "kl"], dtype=float)
     effects = rows[rows["outcome"].isin(PRIMARIES)].drop_duplicates("dose").sort_values("dose", kind="stable")
     table = pd.DataFrame({name: numbers(effects, name) for name in ("dose", *_OF_DOSE)})
-    damage = rows[rows["outcome"] == PERPLEXITY_RATIO].drop_duplicates("dose").set_index("dose")
-    for name, column in (("ratio", "estimate"), ("ratio_low", "ci_low"), ("ratio_high", "ci_high")):
+    for name, outcome, column in (
+        ("ratio", PERPLEXITY_RATIO, "estimate"), ("ratio_low", PERPLEXITY_RATIO, "ci_low"),
+        ("ratio_high", PERPLEXITY_RATIO, "ci_high"), ("kl", KL, "estimate"),
+    ):  # fmt: skip
+        damage = rows[rows["outcome"] == outcome].drop_duplicates("dose").set_index("dose")
         known = dict(zip(damage.index.astype(float), numbers(damage, column), strict=True))
         table[name] = [known.get(dose, np.nan) for dose in table["dose"]]
     return table
+
+
+def _others(rows: pd.DataFrame) -> pd.DataFrame:
+    names = ("dose", "estimate", "ci_low", "ci_high")
+    mine = rows[rows["outcome"].astype(str).str.startswith(tuple(f"{name}:" for name in PRIMARIES))]
+    concepts = [str(name).partition(":")[2] for name in mine["outcome"]]
+    return pd.DataFrame({"concept": concepts, **{name: numbers(mine, name) for name in names}})
 
 
 def _first(rows: pd.DataFrame) -> Mapping[Any, Any]:

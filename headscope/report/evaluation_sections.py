@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from typing import Any
 
 from headscope.report.document import Block, Foreign, Section, Table, Text
 from headscope.report.escaping import code, plain
 from headscope.report.numbers import count, interval, number, probability
 from headscope.report.run_report import RunReport
+from headscope.stats.paired_items import LOWER_IS_BETTER
 
 Tell = Callable[[RunReport], Iterator[Block]]
 
@@ -27,8 +29,8 @@ def benchmarks(run: RunReport, most: int) -> list[str]:
     told = [
         words(
             "evaluation.told" if row["p_value"] == row["p_value"] else "evaluation.told_alone",
-            task=plain(row["task"]), metric=plain(row["metric"]), baseline=number(row["baseline_mean"]),
-            edited=number(row["edited_mean"]), delta=number(row["estimate"]),
+            task=plain(row["task"]), metric=plain(row["metric"]) + _lower(run, row),
+            baseline=number(row["baseline_mean"]), edited=number(row["edited_mean"]), delta=number(row["estimate"]),
             ends=interval(row["ci_low"], row["ci_high"]), p=probability(row["p_value"]), items=count(row["n_items"]),
         )
         for row in rows.head(most).to_dict("records")
@@ -45,6 +47,11 @@ def asked(run: RunReport) -> str:
     )  # fmt: skip
 
 
+def _lower(run: RunReport, row: Mapping[Hashable, Any]) -> str:
+    """Says of a metric of which less is better that it is one."""
+    return run.words("evaluation.lower") if str(row["note"]).startswith(LOWER_IS_BETTER) else ""
+
+
 def _evaluation(run: RunReport) -> Iterator[Block]:
     table = Table(
         ("task", "metric", "items", "baseline", "edited_score", "delta", "ci", "p", "q", "only_baseline", "only_edited")
@@ -55,7 +62,7 @@ def _evaluation(run: RunReport) -> Iterator[Block]:
         table.rows.append(
             [
                 Foreign(row["task"]),
-                Foreign(row["metric"]),
+                (Foreign(row["metric"]), _lower(run, row)),
                 count(row["n_items"]),
                 number(row["baseline_mean"]),
                 number(row["edited_mean"]),

@@ -19,7 +19,7 @@ _NAMED = 10
 
 
 def knows(run: RunReport) -> Iterator[Block]:
-    """For each concept the heads that tell it best, and those that tell it and whose removal changes nothing."""
+    """For each concept the heads that tell it best, and those that tell it and whose removal matters not."""
     probes = run.tables.get("probes")
     if probes is None:
         return

@@ -103,11 +103,12 @@ def dose_table(one: Steered, words: Words) -> Table:
         of(number, effect="estimate"),
         of(interval, sim_ci="sim_low sim_high"),
         of(_ratio, ratio="ratio ratio_low ratio_high"),
+        of(number, kl="kl"),
         of(str, random_vectors=RANDOM_VECTOR, random_heads=RANDOM_HEADS),
         of(number, stream_effect="stream_estimate"),
         of(ratio, stream_ratio="stream_ratio"),
     )
-    return table.without_empty("random_vectors", "random_heads", "stream_effect", "stream_ratio")
+    return table.without_empty("kl", "random_vectors", "random_heads", "stream_effect", "stream_ratio")
 
 
 def _drawn(one: Steered, null: str, dose: float) -> str:

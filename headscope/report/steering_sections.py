@@ -7,7 +7,7 @@ they cost, and where its slope lies among random vectors and random heads, with 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from math import isnan
+from math import isclose, isnan
 
 import numpy as np
 
@@ -22,6 +22,7 @@ from headscope.report.steering_cells import dose_row, dose_words, way_of
 from headscope.report.telling import head_names
 from headscope.report.words import Words
 from headscope.stats.evidence import Criteria
+from headscope.stats.nulls import ENOUGH_REACHING
 
 MOST_TOLD = 6
 PICTURE = "dose_response"
@@ -95,7 +96,8 @@ def told_of(run: RunReport, one: Steered, *, briefly: bool = False) -> str:
     """One head or set in a few sentences, with intervals and p-values; ``briefly`` its verdict and effect alone."""
     words = run.words
     verdict = str(one.slope.get("verdict") or "no verdict")
-    told = [words("steering.verdict", verdict=_inline(words.named("verdicts", verdict))), _effect(run, one)]
+    told = [words("steering.verdict", verdict=_inline(words.named("verdicts", verdict)))]
+    told += [_effect(run, one), _others(run, one)]
     told += [] if briefly else [_harm(run, one), _slope(run, one)]
     return words("glue.named", name=_named(run, one, around="**"), text=words.sentences(*told))
 
@@ -124,6 +126,24 @@ def _effect(run: RunReport, one: Steered) -> str:
     return words("steering.window", last=_sized(run, one, bounded), **about)
 
 
+def _others(run: RunReport, one: Steered) -> str:
+    """What the dose told last, at which there is an effect, does to other concepts, the largest first."""
+    smallest, bounded = (as_float(one.slope.get(name)) for name in ("smallest_dose", "bounded_dose"))
+    is_beyond = abs(bounded - one.unedited) >= abs(smallest - one.unedited)  # False where one is NaN
+    dose = bounded if is_beyond else smallest
+    rows = one.others[one.others["dose"] == dose].sort_values("estimate", key=np.abs, ascending=False, kind="stable")
+    if rows.empty:
+        return ""
+    told = [
+        run.words(
+            "steering.of_other", concept=plain(row["concept"]), size=number(row["estimate"]), ends=_ends(run, row)
+        )
+        for row in rows.to_dict("records")
+    ]
+    others = run.words.listed(told, MOST_TOLD, by="items")
+    return run.words("steering.others", dose=dose_words(dose, one.edit, run.words), others=others)
+
+
 def _harm(run: RunReport, one: Steered) -> str:
     harmful = as_float(one.slope.get("harmful_dose"))
     if isnan(harmful):
@@ -136,19 +156,23 @@ def _slope(run: RunReport, one: Steered) -> str:
     words, row = run.words, one.slope
     if not row:
         return ""
-    nulls: list[str] = []
+    holds, nulls = as_float(row.get("p_vector")), list[str]()
     for name in ("random_vectors", "random_heads"):
         p_value, drawn = as_float(row.get(f"p_{name}")), as_float(row.get(f"n_{name}"))
         if not isnan(p_value) and drawn > 0:
-            about = {"p": equation("p", p_value), "drawn": count(drawn), "floor": number(1.0 / (drawn + 1.0))}
-            nulls.append(words(f"steering.{name}", **about))
+            about = {"p": equation("p", p_value), "drawn": count(drawn)}
+            if isclose(p_value * drawn, ENOUGH_REACHING):  # the search stopped: see ``stats.nulls``
+                nulls.append(words(f"steering.{name}_reach", reaching=count(ENOUGH_REACHING), **about))
+            else:
+                nulls.append(words(f"steering.{name}", floor=number(1.0 / (drawn + 1.0)), **about))
+    vector = [] if isnan(holds) else [words("steering.holds", p=equation("p", holds))]
     return words(
         "steering.slope_of",
         slope=number(row["estimate"]),
         unit=words("steering.per_factor" if one.edit == "scale" else "steering.per_sigma"),
         ends=_ends(run, row),
         templates=count(row.get("n_templates")),
-        nulls=words.listed(nulls) if nulls else words("steering.no_nulls"),
+        nulls=words.listed(vector + (nulls or [words("steering.no_nulls")])),
     )
 
 

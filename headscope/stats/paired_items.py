@@ -28,6 +28,8 @@ from headscope.tables import TABLES
 
 MIN_ITEMS = 6  # as of templates: 2 / 2^5 = .0625
 _LEVEL = 0.05
+LOWER_IS_BETTER = "lower is better"
+"""Begins the note of such a metric, of which a positive difference is a loss."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,7 @@ def _row(one: PairedItems, seed: int) -> dict[str, object]:
         "ci_low": math.nan, "ci_high": math.nan, "p_value": math.nan,
         "n_only_baseline_right": None, "n_only_edited_right": None,
     }  # fmt: skip
-    notes = ["lower is better"] if one.lower_is_better else []
+    notes = [LOWER_IS_BETTER] if one.lower_is_better else []
     if not one.is_mean:
         notes.append("the score is of all items together, not their mean: no interval and no test")
     elif n < MIN_ITEMS:
@@ -101,6 +103,7 @@ def _row(one: PairedItems, seed: int) -> dict[str, object]:
         row["estimate"] = float(differences.mean())
         if one.is_binary:
             lost, won = int((differences < 0).sum()), int((differences > 0).sum())
+            lost, won = (won, lost) if one.lower_is_better else (lost, won)  # right is 0 then
             row |= {"unit": "share", "n_only_baseline_right": lost, "n_only_edited_right": won}
         if n >= MIN_ITEMS:
             tested = _binary(differences) if one.is_binary else _numbers(differences, one, seed)

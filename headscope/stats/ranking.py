@@ -127,10 +127,10 @@ def rank_heads(
 
 
 def knowing_not_acting(probes: pd.DataFrame, verdicts: pd.DataFrame) -> pd.DataFrame:
-    """The rows of ``probes`` whose head tells the concept and whose removal is shown to change nothing, best first.
+    """The rows of ``probes`` whose head tells the concept and whose removal is shown to matter less than δ, best first.
 
-    It tells where p over all heads is at most ``ALPHA``; nothing changes by the verdicts ``no effect`` and ``attends
-    only``, never where they are undecided.
+    It tells where p over all heads is at most ``ALPHA``; removal matters less by the verdicts ``no effect`` and
+    ``attends only``, never where they are undecided.
     """
     idle = verdicts[verdicts["verdict"].isin(_NO_EFFECT) & ~verdicts["heads"].str.contains(",")]
     named = set(zip(idle["concept"], idle["heads"], strict=True))

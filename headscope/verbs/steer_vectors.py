@@ -2,7 +2,9 @@
 
 What heads put out on the prompts is kept once, from the marked words on (``measure.head_outputs``), of every layer,
 because any head may be compared with. Where one of the prompts has no marked words, every token of every one counts
-instead: two classes read at different places would differ by the places. A name stands for what one dose adds, by fold of the template that is left out:
+instead: two classes read at different places would differ by the places.
+
+A name stands for what one dose adds, by fold of the template that is left out:
 
 - ``mean_difference``, ``probe``: fitted to every head; ``given``: a vector of one's own, for the heads it is given for.
 - ``given of HEADS in OTHERS``: the vectors given for some heads, in their order, in others, whose own σ then counts.

@@ -66,6 +66,31 @@ def test_what_a_reviewer_asks_for_is_said(tables: dict[str, pd.DataFrame]) -> No
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
+def test_a_verdict_stands_beside_what_the_dose_does_to_other_concepts(language: str) -> None:
+    rows = curve_rows("anger", "1:2", gain=0.3, cost=0.0001)
+    mine = [row for row in rows if row["outcome"] == "lexicon_logodds_nats"]
+    other = [row | {"outcome": "lexicon_logodds_nats:joy", "estimate": row["estimate"] * 0.9} for row in mine]
+    ends = {"sim_low": float("nan"), "sim_high": float("nan")}
+    found = one_head([*rows, *(row | ends for row in other)], verdict="steers")
+    told = section_of(render_markdown(found, fake_facts(), language), language).split("\n|")[0]
+    last = next(row for row in other if row["dose"] == 8.0)
+    assert f"joy {number(last['estimate'])} nats" in told
+    assert interval(last["ci_low"], last["ci_high"]) in told
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_smallest_p_is_told_only_of_a_search_that_ran_to_its_end(language: str) -> None:
+    """One that stopped at the tenth of 16 could have reached a smaller p than 1 / 17."""
+    rows = curve_rows("anger", "1:2", gain=0.3, cost=0.0001)
+    stopped = one_head(rows, p_vector=0.001, p_random_vectors=10 / 16, n_random_vectors=16)
+    told = section_of(render_markdown(stopped, fake_facts(), language), language).split("\n|")[0]
+    words = words_of(language)
+    assert words("steering.random_vectors_reach", p="p = 0.625", reaching="10", drawn="16") in told
+    assert number(1 / 17) not in told
+    assert words("steering.holds", p="p = 0.001") in told
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
 def test_a_run_that_steers_nothing_is_told_as_before(language: str) -> None:
     report = render_markdown(fake_tables(), fake_facts(), language)
     assert words_of(language)("steering.title") not in report

@@ -46,6 +46,12 @@ def test_a_metric_of_0_and_1_has_mcnemars_p_which_is_that_of_all_sign_flips() ->
         assert row["ci_low"] <= row["estimate"] <= row["ci_high"]
 
 
+def test_right_is_0_where_lower_is_better() -> None:
+    row = row_of(scored([1, 1, 1, 0, 0, 0], [0, 0, 1, 0, 0, 1], lower_is_better=True))
+    assert (row["n_only_baseline_right"], row["n_only_edited_right"]) == (1, 2)
+    assert row["note"] == "lower is better"
+
+
 def test_any_other_metric_has_students_interval_and_the_p_of_all_sign_flips() -> None:
     rng = np.random.default_rng(6)
     before, after = rng.normal(size=9), rng.normal(0.5, size=9)

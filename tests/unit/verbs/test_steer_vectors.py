@@ -24,7 +24,7 @@ def test_places_of_two_classes_make_no_vector() -> None:
     others = [one for one in profile.prompts if one.concept not in (concept, profile.control)]
     study = hs.Study(model, replace(profile, prompts=(*mine, *same, *(replace(one, pair=None) for one in others))))
     vectors = ConceptVectors(study.only(concept), concept, kind="mean_difference")
-    for means in vectors._z[0].values():
+    for means in vectors._z[0].values():  # pyright: ignore[reportPrivateUsage]
         n = len(vectors.concept_rows)
         error = tolerance_of(model) * np.abs(means).max()
         np.testing.assert_allclose(means[:n].mean(axis=0), means[n:].mean(axis=0), rtol=0, atol=error)
