@@ -44,21 +44,28 @@ def _command(run: Run) -> str:
         f"runs/{Path(word).name}" if before == "--out" else word
         for before, word in zip(["", *words], words, strict=False)
     ]
-    return "headscope " + shlex.join(words)
+    return shlex.join(words)
 
 
 def _doses(response: pd.DataFrame, steering: pd.DataFrame) -> list[str]:
-    lines = ["| what is pushed | dose | effect (nats) | perplexity ratio of control text | KL (nats a token) |"]
-    lines += ["|---|--:|--:|--:|--:|"]
+    titles = ("what is pushed", "dose", "effect (nats)", "other concepts (nats)", "perplexity ratio of control text")
+    lines = ["| " + " | ".join([*titles, "KL (nats a token)"]) + " |", "|---|--:|--:|--:|--:|--:|"]
     for one in response.to_dict("records"):
         mine = steering[(steering["heads"] == one["heads"]) & (steering["role"] == one["role"])]
         for dose, rows in mine.groupby("dose"):
             of = {row["outcome"]: row for row in rows.to_dict("records")}
             effect = next(of[name] for name in PRIMARIES if name in of)
             what = "residual stream" if one["role"] == RESIDUAL else one["heads"]
-            cells = [what, f"{dose:g}", _with_ends(effect, "+.2f"), _with_ends(of[PERPLEXITY_RATIO], ".3f")]
+            others = [f"{name.partition(':')[2]} {row['estimate']:+.2f}" for name, row in of.items() if _of_other(name)]
+            cells = [what, f"{dose:g}", _with_ends(effect, "+.2f"), ", ".join(others)]
+            cells.append(_with_ends(of[PERPLEXITY_RATIO], ".3f"))
             lines.append("| " + " | ".join([*cells, f"{of[KL]['estimate']:.3f}"]) + " |")
     return lines
+
+
+def _of_other(outcome: str) -> bool:
+    own, _, other = outcome.partition(":")
+    return own in PRIMARIES and bool(other)
 
 
 def _with_ends(row: dict[object, object], form: str) -> str:
@@ -88,7 +95,8 @@ def keep(name: str, run: Run) -> None:
     """The small tables and the figure of a run beside the page."""
     (KEPT / name).mkdir(parents=True, exist_ok=True)
     steering = run.table("steering")
-    kept = steering[steering["outcome"].isin([*PRIMARIES, PERPLEXITY_RATIO, KL])]
+    asked = steering["outcome"].isin([*PRIMARIES, PERPLEXITY_RATIO, KL])
+    kept = steering[asked | steering["outcome"].map(_of_other)]
     run.table("dose_response").to_csv(KEPT / name / "dose_response.csv", index=False)
     kept.to_csv(KEPT / name / "steering.csv", index=False)
     (figure,) = sorted((run.path / "plots").glob("dose_response_*.png"))

@@ -150,7 +150,8 @@ def dose_sentence(row: Mapping[Hashable, Any], steering: pd.DataFrame) -> str:
     """What a row of ``dose_response`` says, as a sentence without its end; "" for the residual stream.
 
     Where there is an effect that is these heads': between which doses the concept rises or falls by how much, at no
-    shown cost (the doses up to ``bounded_dose``) or at a cost. Else the verdict and its reason.
+    shown cost (the doses up to ``bounded_dose``) or at a cost; where a dose asked for in between has no such effect, at
+    which doses. Else the verdict and its reason.
 
     Args:
         row: of ``dose_response``.
@@ -171,8 +172,11 @@ def dose_sentence(row: Mapping[Hashable, Any], steering: pd.DataFrame) -> str:
         beyond &= x * side <= (float(row["bounded_dose"]) - neutral) * side
     found = steering[beyond].sort_values("dose", key=lambda dose: (dose - neutral).abs())
     doses, sizes = [f"{dose:g}" for dose in found["dose"]], found["estimate"].abs()
+    far = (found["dose"] - neutral).abs()
+    n_asked = int((mine & (x * side > 0) & x.abs().between(far.min(), far.max())).sum())
     unit = "times" if row["edit"] == "scale" else "sigma"
-    where = f"at {doses[0]} {unit}" if len(doses) == 1 else f"between {doses[0]} and {doses[-1]} {unit}"
+    is_gapless = len(doses) > 1 and n_asked == len(doses)
+    where = f"between {doses[0]} and {doses[-1]} {unit}" if is_gapless else f"at {' and '.join(doses)} {unit}"
     least, most = f"{sizes.min():.2g}", f"{sizes.max():.2g}"
     size = least if least == most else f"{least} to {most}"
     noun = "task" if (found["outcome"] == ANSWERS).any() else "concept"

@@ -121,7 +121,8 @@ def holds_elsewhere(differences: FloatArray, rng: np.random.Generator, *, n_flip
 
     The statistic is the sum over pairs of templates of the products of their differences, heads weighted alike. A
     template whose labels are swapped changes sign, so under no difference all signs are as likely; up to 12 templates
-    all of them are tried, else ``n_flips`` random ones, the observed among them.
+    all of them are tried, else ``n_flips`` random ones, the observed among them. Exact where a template has as many
+    prompts of both classes; else only where outputs lie evenly about their mean.
 
     Args:
         differences: [n_templates, k, d], concept − control, of each head of the set.

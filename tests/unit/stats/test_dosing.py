@@ -226,6 +226,9 @@ def test_sentences():
     assert (
         dose_sentence(row, steering) == "between 1 and 2 sigma the concept rises by 0.3 to 0.61 nats at no shown cost"
     )
+    gap = steering.copy()
+    gap.loc[(gap["outcome"] == PRIMARY) & (gap["dose"] == 2.0), ["sim_low", "sim_high"]] = -1.0, 1.0
+    assert dose_sentence({**row, "bounded_dose": 4.0}, gap).startswith("at 1 and 4 sigma the concept rises")
     costly = steering[(steering["outcome"] != PRIMARY) | (steering["dose"] == 4.0)]
     last = [replace(responses[0], doses=ASKED[2:], deltas=responses[0].deltas[:, 2:])]
     row = dose_response_table(last, costly, seed=0).to_dict("records")[0]
