@@ -11,7 +11,9 @@ from headscope.cli.job import LOADING, PROMPTS, TEMPLATE, Job
 def probe(job: Job) -> None:
     """What can be read off every head: a probe of its output, on templates left out, against shuffled labels.
 
-    A head may know without doing: whether anything changes without it, `headscope sweep` says.
+    Templates left out share their words: a head that only passes these on can be read as well, and the AUROC of the
+    residual stream says how far anything in its layer could. A head may know without doing: whether anything changes
+    without it, `headscope sweep` says.
 
     [bold]Examples[/bold]
 
@@ -31,6 +33,6 @@ def probe(job: Job) -> None:
     job.tell(
         run,
         {"top": console.records(top)},
-        [(f"The {job.printed.top_n} heads of each concept that tell it best", top, "probes")],
+        [(f"The {job.printed.top_n} heads that tell each concept, or its words, best", top, "probes")],
         f"run: {run.path}",
     )

@@ -29,7 +29,7 @@ from headscope.stats.clusters import equal_weight_mean, template_means
 from headscope.stats.dosing import NEUTRAL_DOSES, NullDraws, NullSlopes, mean_slope
 from headscope.stats.nulls import ENOUGH_REACHING, draw_disjoint_sets, n_to_try
 from headscope.study import Study
-from headscope.terms import ALPHA, PERPLEXITY_RATIO, RANDOM_HEADS, RANDOM_VECTOR, RESIDUAL
+from headscope.terms import ALPHA, ANSWERS, PERPLEXITY_RATIO, RANDOM_HEADS, RANDOM_VECTOR, RESIDUAL
 from headscope.verbs.steer_vectors import ConceptVectors, random_vector, residual_of
 
 FloatArray = npt.NDArray[np.float64]
@@ -61,7 +61,8 @@ class SteeredConcept:
         """Find the prompts.
 
         Raises:
-            RequestError: only what follows a prompt is to be steered, and nothing does.
+            RequestError: only what follows a prompt is to be steered, and nothing does; or a task's control prompts are
+                to be, and are nobody's partners, so there are no answers to read them with.
         """
         if dosage.scope == "generated" and not study.profile.readouts:
             raise RequestError(
@@ -72,6 +73,14 @@ class SteeredConcept:
         self.study, self.vectors, self.dosage = study, vectors, dosage
         self.concept = vectors.concept
         self.rows = vectors.control_rows if dosage.target == "control" else vectors.concept_rows
+        if study.primary == ANSWERS and not any(study.layouts[i].answers for i in self.rows):
+            raise RequestError(
+                f"the control prompts of {self.concept} belong to none of its prompts, so there are no answers to read "
+                "them with when they are steered",
+                expected="corrupted prompts in the profile, or the task's own prompts as the target",
+                got=f"--target {dosage.target}",
+                fix="--target concept",
+            )
         self.templates = study.labels_of(self.rows)
         self.control_templates = study.labels_of(vectors.control_rows)
         self.outcome = study.log_odds[self.concept].name

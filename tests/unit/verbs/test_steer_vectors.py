@@ -30,6 +30,15 @@ def test_places_of_two_classes_make_no_vector() -> None:
         np.testing.assert_allclose(means[:n].mean(axis=0), means[n:].mean(axis=0), rtol=0, atol=error)
 
 
+def test_a_task_without_partners_has_no_answers_to_read_its_controls_with() -> None:
+    profile = load_profile("agreement")
+    alone = [replace(one, pair=None) for one in profile.prompts if one.concept != profile.control]
+    others = list(load_profile("baseline").controls)
+    unpaired = replace(profile, prompts=(*alone, *(replace(one, concept=profile.control) for one in others)))
+    with pytest.raises(RequestError, match="no answers to read"):
+        hs.steer(hs.load_model("demo"), unpaired, "3:3", generate=False)
+
+
 def test_what_follows_the_prompt_cannot_be_steered_where_nothing_does() -> None:
     """The effect would be 0 by construction, and be called none."""
     model, profile = hs.load_model("demo"), load_profile("agreement")
