@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from headscope.report.evaluation_sections import benchmarks
 from headscope.report.findings import ConceptFindings
+from headscope.report.probe_cells import best_read
 from headscope.report.run_report import RunReport
 from headscope.report.steering_sections import strongest, told_of
 
@@ -12,11 +13,14 @@ _TOLD = 3
 
 def headlines(run: RunReport) -> list[tuple[str, str]]:
     """What was found on each concept, with its tone; of a run that only steers, what turning up each head or set did.
+    Of a run that only probes, off which head each concept can be read.
 
     A tone is ``found``, ``none``, or ``unknown`` where nothing may be said.
     """
     if run.content.asks_benchmarks:
         return [("unknown", text) for text in benchmarks(run, _TOLD)]
+    if run.content.only_probes:
+        return [("unknown", best_read(run, found.concept)) for found in run.findings]
     if not run.content.only_steers:
         return [(_tone(found), run.teller.headline(found)) for found in run.findings]
     return [told for found in run.findings for told in _of_steering(run, found)]

@@ -43,11 +43,35 @@ def knows(run: RunReport) -> Iterator[Block]:
             )
 
 
+def best_read(run: RunReport, concept: str) -> str:
+    """Off which head a concept can be read best, and off how many beyond shuffled labels, in sentences."""
+    words, probes = run.words, run.tables["probes"]
+    rows = probes[probes["concept"] == concept]
+    best = records(_best(rows))[0]
+    low, high = best["probe_auroc_low"], best["probe_auroc_high"]
+    sure = words("no_ci") if pd.isna(low) else words("ci", ends=interval(low, high))
+    tested = int(rows["p_max_t"].notna().sum())
+    told = (
+        words("headline.told", int((rows["p_max_t"] <= ALPHA).sum()), of=tested) if tested else words("knows.untested")
+    )
+    first = words(
+        "headline.probed",
+        name=f"**{plain(concept)}**",
+        head=head_at(best["layer"], best["head"]),
+        auroc=number(best["probe_auroc"]),
+        ci=sure,
+    )
+    return words.sentences(first, told, words("headline.not_removed"))
+
+
+def _best(rows: pd.DataFrame) -> pd.DataFrame:
+    return rows.sort_values(["probe_auroc", "probe_accuracy"], ascending=False, kind="stable").head(_TOP_N)
+
+
 def probe_table(rows: pd.DataFrame) -> Table:
     """The heads of one concept with the largest AUROC, then accuracy."""
-    best = rows.sort_values(["probe_auroc", "probe_accuracy"], ascending=False, kind="stable").head(_TOP_N)
     table = table_of(
-        records(best),
+        records(_best(rows)),
         of(head_at, head="layer head"),
         of(number, probe_auroc="probe_auroc"),
         of(interval, ci="probe_auroc_low probe_auroc_high"),

@@ -57,6 +57,13 @@ class RunContent:
         )
 
     @property
+    def only_probes(self) -> bool:
+        """Whether probes are all that the run did."""
+        return "probes" in self.tables and not any(
+            name in self.tables for name in ("screen", "assay", "effects", "patching", "scores", "steering")
+        )
+
+    @property
     def n_swept(self) -> int:
         """Heads that were removed one at a time under the deciding edit."""
         return len({one.heads for found in self.findings for one in found.alone})
@@ -110,6 +117,8 @@ class RunReport:
         """The key of the words that name the report."""
         if self.content.asks_benchmarks:
             return "evaluation.report"
+        if self.content.only_probes:
+            return "intro.probing_title"
         return "intro.steering_title" if self.content.only_steers else "intro.title"
 
     @property

@@ -64,7 +64,7 @@ def warnings_of(run: RunReport) -> Iterator[Text]:
         yield Text(run.words("intro.phase6"), quoted=True)
     known = {stage.name for stage in run.facts.stages if not stage.done}
     expected = ("assay", "dose_response") if run.content.only_steers else EXPECTED_TABLES
-    expected = () if run.content.asks_benchmarks else expected
+    expected = () if run.content.asks_benchmarks or run.content.only_probes else expected
     lacking = [code(name) for name in expected if name not in run.tables and STAGE_OF_TABLE.get(name) not in known]
     if lacking:
         tables = run.words.listed(lacking, by="items")

@@ -1,0 +1,43 @@
+"""A run that only probed is told as what it is: what can be read where, and no word on what heads carry."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+
+from headscope.report import render_markdown
+from tests.unit.report.fake_probes import fake_probes
+from tests.unit.report.fake_tables import fake_facts
+
+CONCEPT = "gratitude"
+NOTHING = {"en": "nothing was measured", "ja": "何も測定されていない"}
+
+
+def _first_lines(rows: pd.DataFrame, language: str) -> str:
+    return render_markdown({"probes": rows}, fake_facts(), language).partition("\n## ")[0]
+
+
+def _rows(**changed: float) -> pd.DataFrame:
+    return fake_probes(2, 2, [CONCEPT], n_prompts=14, n_templates=7).assign(**changed)
+
+
+@pytest.mark.parametrize("language", ["en", "ja"])
+def test_a_run_that_only_probes_says_first_what_can_be_read(language: str) -> None:
+    told = _first_lines(_rows(), language)
+    assert NOTHING[language] not in told
+    for number in (CONCEPT, "L1H0", "0.970", "[0.900, 1.00]"):
+        assert number in told
+    assert "`screen`" not in told
+
+
+def test_heads_beyond_shuffled_labels_are_counted_and_their_removal_is_not_claimed() -> None:
+    told = _first_lines(_rows(), "en")
+    assert "on 2 of 4 heads" in told
+    assert "was not measured in this run" in told
+    assert "carry" not in told
+
+
+def test_without_a_test_there_is_no_count_and_no_interval() -> None:
+    told = _first_lines(_rows(p_max_t=float("nan"), probe_auroc_low=float("nan"), probe_auroc_high=float("nan")), "en")
+    assert "no interval" in told
+    assert "of 4 heads" not in told
