@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from headscope.errors import RequestError
 from headscope.plots.fast_vs_exact import DRAWN
 from headscope.plots.patch_heatmap import lone_patches
 from headscope.plots.selecting import concepts_of, lone_effects, screen_rows
@@ -53,7 +54,17 @@ class Comparison:
 
 
 def compare_runs(first: RunSide, second: RunSide) -> Comparison:
-    """Compare two runs by their tables; a table that one of them lacks is named in the notes."""
+    """Compare two runs by their tables; a table that one of them lacks is named in the notes.
+
+    Raises:
+        RequestError: a run has no table that is compared, as those of steer, probe and eval.
+    """
+    for side in (first, second):
+        if not any(name in side.tables for name in _COMPARED):
+            raise RequestError(
+                f"there is nothing to compare in {side.name}", expected=f"one of the tables {', '.join(_COMPARED)}",
+                got=", ".join(side.tables) or "none", fix="headscope query asks several runs for any table at once",
+            )  # fmt: skip
     notes = _notes(first, second)
     same_shape = first.facts.heads_per_layer == second.facts.heads_per_layer
     agreement = [row for measure in MEASURES for row in _agreement(first, second, measure)] if same_shape else []

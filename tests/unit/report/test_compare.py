@@ -153,3 +153,9 @@ def test_the_page_holds_both_runs_numbers_as_data() -> None:
     data = json.loads(page.split('id="data">')[1].split("</script>")[0])
     assert [run["name"] for run in data["runs"]] == ["a </script><script>", "b"]
     assert len(data["agreement"]["rho"]) == 4 * len(CONCEPTS)
+
+
+def test_runs_without_a_table_that_is_compared_are_refused() -> None:
+    probed = RunSide("b", {"probes": pd.DataFrame({"concept": []})}, facts_of(fake_facts(), {}))
+    with pytest.raises(RequestError, match="nothing to compare in b"):
+        compare_runs(side("a"), probed)
