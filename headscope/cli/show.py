@@ -58,3 +58,8 @@ def _print_run(run: Run, top_n: int) -> None:
     if "ranking" in run.tables:
         ranking = run.table("ranking")
         results.print_rows("", ranking[ranking["rank"] <= top_n], "ranking")
+    if "probes" in run.tables and "ranking" not in run.tables:
+        results.print_rows("", results.top_probes(run.table("probes"), top_n), "probes")
+    for name in ("dose_response", "evaluation"):
+        if name in run.tables:
+            results.print_rows("", run.table(name), name)

@@ -70,6 +70,7 @@ def steer(job: Job, steered: Steered, steering: Steering, judging: Judging, text
     from headscope.verbs.steer import SteerRequest, steer
 
     request = SteerRequest(**vars(replace(steering, vector=steering.vector if own is None else "given")))
+    _ = request.dosage  # a dose that is none is refused before a model is loaded
     study = job.study(profile)
     heads = _heads(study, steered)
     given = None if own is None else _given(study, own, heads)

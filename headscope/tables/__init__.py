@@ -251,7 +251,7 @@ TABLES: dict[str, Table] = {
             "concept target heads role edit vector scope",
             shown=f"concept heads role vector estimate {_INTERVAL} p_vector p_random_vectors p_random_heads "
             "smallest_dose bounded_dose harmful_dose verdict",
-            titles={"estimate": "slope (nats/σ)"},
+            titles={"estimate": "slope (nats per dose)"},
         ),
         _table(
             "steering_nulls",

@@ -200,7 +200,7 @@ _COLUMNS: tuple[tuple[str, Kind, str, str, str, str], ...] = (
     ("auroc", "float", "", "AUROC", "AUROC", "of score for causal heads"),
     ("vector", "text", "", "vector", "ベクトル",
      "steering vector: `mean_difference`, `probe`, `given`; of `scale` empty"),
-    ("dose", "float", "σ", "dose (σ)", "用量 (σ)",
+    ("dose", "float", "σ", "dose", "用量",
      "in standard deviations of the head's output along the vector on control prompts; of `scale` a factor"),
     ("p_vector", "float", "", "p, vector", "p（ベクトル）",
      "that the fitted vector holds on templates left out, by swapping labels; empty where none was fitted"),

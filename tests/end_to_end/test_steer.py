@@ -189,3 +189,10 @@ def test_one_template_is_too_few_to_fit_a_vector(tmp_path):
     assert ended.code == 2
     assert "templates" in ended.err
     assert not (tmp_path / "s").exists()
+
+
+def test_show_prints_slopes_whose_heading_fits_every_edit(run):
+    ended = type_command("show", run[0].path)
+    assert ended.code == 0, ended.err
+    assert "slope (nats per dose)" in ended.out
+    assert "residual_stream" in ended.out
