@@ -49,9 +49,11 @@ def _template_mean(means: FloatArray, chosen: BoolArray, templates: Sequence[str
 
 
 def probe_directions(means: FloatArray, is_concept: BoolArray, templates: Sequence[str], *, seed: int) -> FloatArray:
-    """[H, d] weights of each head's logistic probe (``probes.fit_probe``)."""
-    heads = range(means.shape[1])
-    return np.stack([fit_probe(means[:, h], is_concept, templates, seed=seed).weights for h in heads])
+    """[H, d] weights of each head's logistic probe (``probes.fit_probe``); 0 of a head whose output never varies."""
+    directions = np.zeros(means.shape[1:])
+    for head in np.flatnonzero(np.ptp(means, axis=0).any(axis=-1)):
+        directions[head] = fit_probe(means[:, head], is_concept, templates, seed=seed).weights
+    return directions
 
 
 def cross_fitted(

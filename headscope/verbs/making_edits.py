@@ -67,11 +67,7 @@ def edit(
         RequestError: the edit lacks what it needs, or does not fit the model.
     """
     check_kind(kind, factor=factor, has_values=values is not None, may_take_mean=True)
-    facts: dict[str, Any] = {
-        "profile": study.profile.name,
-        "profile_fingerprint": study.profile.fingerprint,
-        "concepts": list(study.names),
-    }
+    facts = profile_facts(study)
     chosen = study.model.head_set(str(heads))
     if kind == "mean" and values is None:
         values = _means(study, chosen)
@@ -79,6 +75,15 @@ def edit(
     made = head_edit(str(chosen), kind, factor=factor, values=values, about=facts | about)
     made.layer_edits(study.model)
     return made
+
+
+def profile_facts(study: Study) -> dict[str, Any]:
+    """The prompts that an edit's values were taken from."""
+    return {
+        "profile": study.profile.name,
+        "profile_fingerprint": study.profile.fingerprint,
+        "concepts": list(study.names),
+    }
 
 
 def head_edit(

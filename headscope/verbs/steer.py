@@ -26,7 +26,7 @@ import pandas as pd
 import torch
 import xarray as xr
 
-from headscope.errors import RequestError
+from headscope.errors import RequestError, one_of
 from headscope.heads import HeadSet
 from headscope.measure.edits import Arm
 from headscope.measure.forced import ForcedOutcomes
@@ -51,13 +51,13 @@ from headscope.study import Study
 from headscope.terms import PRIMARIES, REQUESTED, RESIDUAL, SINGLE, VECTORS
 from headscope.verbs.continuations import continued, open_end, sampling_of, scorer_of, texts_table, writing_facts
 from headscope.verbs.effect_rows import assay_tables, facts_of
-from headscope.verbs.making_edits import edit
+from headscope.verbs.making_edits import head_edit, profile_facts
 from headscope.verbs.result import Result, prompt_coords
 from headscope.verbs.steer_passes import Dosage, SteeredConcept
 from headscope.verbs.steer_vectors import ConceptVectors, Given
 
 DEFAULT_DOSES: dict[str, tuple[float, ...]] = {"add": (2.0, 4.0, 8.0), "scale": (0.0, 2.0, 4.0)}
-HeadsOf = str | HeadSet | Mapping[str, HeadSet]
+HeadsOf = str | HeadSet | Mapping[str, str] | Mapping[str, HeadSet]
 
 
 class SteerResult(Result):
@@ -221,19 +221,21 @@ def steering_edit(
     by_layer = {layer: vectors.whole(layer) for layer in {head.layer for head in chosen}}
     values = {str(head): torch.from_numpy(dose * by_layer[head.layer][head.head]).float() for head in chosen}
     facts = {"concept": concept, "vector": vector, "dose": dose, "values": "dose × σ × unit vector, of every template"}
-    return edit(study, chosen, kind="add", values=values, **facts, **about)
+    made = head_edit(str(chosen), "add", values=values, about=profile_facts(study) | facts | about)
+    made.layer_edits(study.model)
+    return made
 
 
 def sets_of(study: Study, heads: HeadsOf, request: Steering) -> dict[str, list[HeadSet]]:
     """Concept -> the sets to steer.
 
     Raises:
-        RequestError: heads that the model does not have.
+        RequestError: heads that the model does not have, or heads of a concept that is not asked for.
     """
-    if isinstance(heads, Mapping):
-        by_concept = {name: heads[name] for name in study.names if name in heads}
-    else:
-        by_concept = dict.fromkeys(study.names, study.model.head_set(heads) if isinstance(heads, str) else heads)
+    given = heads if isinstance(heads, Mapping) else dict.fromkeys(study.names, heads)
+    for name in given:
+        one_of("concept", name, study.names)
+    by_concept = {name: study.model.head_set(str(given[name])) for name in study.names if name in given}
     if not by_concept:
         raise RequestError("there is nothing to steer", expected=f"heads for one of {', '.join(study.names)}")
     return {
