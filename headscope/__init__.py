@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from headscope.report.showing import show as show
     from headscope.runs.folder import Run as Run
     from headscope.verbs.rank import rank as rank
+    from headscope.verbs.steer_request import steering_edit as steering_edit
 
 __version__ = "0.1.0"
 
@@ -69,6 +70,7 @@ _HOME = {
     "rank": "headscope.verbs.rank",
     "screen": "headscope.api",
     "steer": "headscope.api",
+    "steering_edit": "headscope.verbs.steer_request",
     "sweep": "headscope.api",
     "run": "headscope.api",
     "Study": "headscope.api",

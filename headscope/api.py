@@ -55,6 +55,8 @@ from headscope.verbs import probe as _probe
 from headscope.verbs import regions as _regions
 from headscope.verbs import screen as _screen
 from headscope.verbs import steer as _steer
+from headscope.verbs import steer_request as _steer_request
+from headscope.verbs import steer_vectors as _steer_vectors
 from headscope.verbs import sweep as _sweep
 from headscope.verbs.continuations import sampling_of
 from headscope.verbs.run_request import RunRequest
@@ -105,16 +107,16 @@ class Study(_Study):
     @documented(Steering, Texts, Writing)
     def steer(
         self,
-        heads: _steer.HeadsOf,
+        heads: _steer_request.HeadsOf,
         *,
         generate: bool = True,
-        given: _steer.Given | None = None,
+        given: _steer_vectors.Given | None = None,
         criteria: Criteria | None = None,
         **options: Unpack[SteeringOptions],
     ) -> _steer.SteerResult:
         """Effect and cost of turning heads up, by dose; see ``verbs.steer.steer``."""
         allowed = SteeringOptions.__optional_keys__
-        request, writing = grouped("steer", options, allowed, _steer.SteerRequest, Writing)
+        request, writing = grouped("steer", options, allowed, _steer_request.SteerRequest, Writing)
         sampling_of(self, writing)
         return _steer.steer(self, heads, request, given=given, writing=writing if generate else None, criteria=criteria)
 
@@ -187,10 +189,10 @@ def patch(
 def steer(
     model: HeadModel,
     profile: Profile,
-    heads: _steer.HeadsOf,
+    heads: _steer_request.HeadsOf,
     *,
     generate: bool = True,
-    given: _steer.Given | None = None,
+    given: _steer_vectors.Given | None = None,
     criteria: Criteria | None = None,
     **options: Unpack[SteerOptions],
 ) -> _steer.SteerResult:

@@ -150,7 +150,7 @@ def made(job: Job, edited: Edited) -> tuple[HeadModel, HeadEdit]:
         study = job.study(job.profile())
         return study.model, edit(study, edited.heads, kind="mean", **about)
     if edited.vector is not None and edited.dose is not None:
-        from headscope.verbs.steer import steering_edit
+        from headscope.verbs.steer_request import steering_edit
 
         study = job.study(job.profile())
         (concept,) = study.names

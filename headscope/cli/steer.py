@@ -67,7 +67,8 @@ def steer(job: Job, steered: Steered, steering: Steering, judging: Judging, text
             f'the vector "{own}" does not exist', expected=f"{', '.join(FITTED_VECTORS)}, or a file", got=own
         )
 
-    from headscope.verbs.steer import SteerRequest, steer
+    from headscope.verbs.steer import steer
+    from headscope.verbs.steer_request import SteerRequest
 
     request = SteerRequest(**vars(replace(steering, vector=steering.vector if own is None else "given")))
     _ = request.dosage  # a dose that is none is refused before a model is loaded

@@ -32,6 +32,7 @@ from headscope.stats.dosing import NEUTRAL_DOSES, DoseResponse
 from headscope.stats.effects import TOLERANCE_NATS, FamilyTest, family_rows
 from headscope.stats.evidence import Criteria
 from headscope.stats.nulls import Placed, place_among
+from headscope.stats.specificity import SPECIFICITY_PREFIX
 from headscope.stats.tables import class_mean, shaped
 from headscope.tables import TABLES
 from headscope.terms import ANSWERS, PERPLEXITY_RATIO, PRIMARIES, RANDOM_HEADS, RANDOM_VECTOR, RESIDUAL
@@ -55,7 +56,7 @@ def dose_response_table(
         RequestError: a null has other numbers than it should (see ``nulls.place_among``).
     """
     rules = criteria or Criteria()
-    effects, damage = _by_dose(steering)
+    effects, damage, specific = _by_dose(steering)
     families: dict[str, list[DoseResponse]] = {}
     for one in responses:
         family = f"dose_response/{one.edit}{f'/{RESIDUAL}' if one.role == RESIDUAL else ''}"
@@ -66,7 +67,8 @@ def dose_response_table(
         how = FamilyTest(family=family, simultaneous=True, tolerance=_tolerance(members))
         rows = family_rows(blocks, how, seed=seed, alpha=rules.alpha)
         judged = [
-            _judged(one, row, effects, damage, rules) for one, row in zip(members, rows.to_dict("records"), strict=True)
+            _judged(one, row, effects, damage, specific, rules)
+            for one, row in zip(members, rows.to_dict("records"), strict=True)
         ]
         parts.append(pd.concat([rows, pd.DataFrame(judged, index=rows.index)], axis=1))
     table = shaped(parts, TABLES["dose_response"].columns)
@@ -83,17 +85,27 @@ def _tolerance(members: Sequence[DoseResponse]) -> float:
 _Key = tuple[object, ...]
 
 
-def _by_dose(steering: pd.DataFrame) -> tuple[dict[_Key, dict[Hashable, Any]], dict[_Key, Damage]]:
-    """Primary rows by target, row and dose; damage, which no target has, by row and dose."""
+_Specificity = dict[str, tuple[float, float]]
+
+
+def _by_dose(
+    steering: pd.DataFrame,
+) -> tuple[dict[_Key, dict[Hashable, Any]], dict[_Key, Damage], dict[_Key, _Specificity]]:
+    """Primary rows by target, row and dose; damage, which no target has, by row and dose; specificity by all three."""
     effects: dict[_Key, dict[Hashable, Any]] = {}
     damage: dict[_Key, Damage] = {}
+    specific: dict[_Key, _Specificity] = {}
     for row in steering.to_dict("records"):
         key = (*(row[name] for name in _ROW), float(row["dose"]))
         if row["outcome"] in PRIMARIES:
             effects[row["target"], *key] = row
         elif row["outcome"] == PERPLEXITY_RATIO:
             damage.setdefault(key, Damage.of_row(row))
-    return effects, damage
+        elif str(row["outcome"]).startswith(SPECIFICITY_PREFIX):
+            other = str(row["outcome"]).removeprefix(SPECIFICITY_PREFIX)
+            of_dose = specific.setdefault((row["target"], *key), {})
+            of_dose[other] = float(row["sim_low"]), float(row["sim_high"])
+    return effects, damage, specific
 
 
 def _judged(
@@ -101,6 +113,7 @@ def _judged(
     row: Mapping[Hashable, Any],
     effects: Mapping[_Key, Mapping[Hashable, Any]],
     damage: Mapping[_Key, Damage],
+    specific: Mapping[_Key, _Specificity],
     rules: Criteria,
 ) -> dict[str, object]:
     """The columns that say where a slope lies among nulls, what each dose costs, and the verdict."""
@@ -110,7 +123,7 @@ def _judged(
     doses = [
         DoseEffect.of_row(
             dose, dose - one.neutral, found[dose], damage.get((*own, float(dose)), Damage()),
-            threshold=threshold, alpha=rules.alpha,
+            threshold=threshold, alpha=rules.alpha, specificity=specific.get((one.target, *own, float(dose)), {}),
         )
         for dose in one.doses
     ]  # fmt: skip

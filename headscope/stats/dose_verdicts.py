@@ -17,7 +17,9 @@ larger doses raise the concept and smaller ones lower it, down where it is the o
 9. *undecided*: the slope is not beyond those of 95 % of random vectors, and of random other heads; too few were tried;
    or they were not measured.
 10. *steers*, or where it lowers the concept *turns it down*: at a dose beyond δ damage is bounded, and at every smaller
-   judged dose. *steers, at a cost*, *turns it down, at a cost*: at every judged dose beyond δ harm is shown.
+   judged dose; and at such a dose its own change exceeds that of every other concept by more than δ. Where none was
+   read: *(specificity not tested)*. *..., not specific*: at every such dose the change exceeds some other's by less
+   than δ; else *undecided (specificity)*. *steers, at a cost*, *turns it down, at a cost*: at every judged dose beyond δ harm is shown.
    Else *undecided (damage not bounded)*.
 
 Why damage must be bounded at every smaller dose: doses are then tested in an order that is fixed beforehand, and the
@@ -47,6 +49,11 @@ ANY_HEADS = "any heads do it"
 NO_EFFECT_THAT_MATTERS = "no effect that matters"
 NOT_ONE_WAY = "undecided (not one way)"
 NO_VECTOR = "undecided (vector)"
+STEERS_UNTESTED = "steers (specificity not tested)"
+TURNS_DOWN_UNTESTED = "turns it down (specificity not tested)"
+STEERS_NOT_SPECIFIC = "steers, not specific"
+TURNS_DOWN_NOT_SPECIFIC = "turns it down, not specific"
+NOT_DECIDED_SPECIFIC = "undecided (specificity)"
 
 _UNITS = {"add": " σ", "scale": " times"}
 _PLURAL = {RANDOM_VECTOR: "random vectors", RANDOM_HEADS: "random other heads"}
@@ -64,6 +71,7 @@ class DoseEffect:
         high: upper end.
         needed: templates after which the interval would lie beyond ±δ or inside it, if the truth is the estimate.
         damage: to control text.
+        specificity: other concept -> simultaneous interval of own change − the other's, both turned positive.
     """
 
     dose: float
@@ -73,6 +81,7 @@ class DoseEffect:
     high: float = math.nan
     needed: float = math.nan
     damage: Damage = field(default_factory=Damage)
+    specificity: Mapping[str, tuple[float, float]] = field(default_factory=dict[str, tuple[float, float]])
 
     @classmethod
     def of_row(
@@ -84,15 +93,16 @@ class DoseEffect:
         *,
         threshold: float,
         alpha: float,
+        specificity: Mapping[str, tuple[float, float]] | None = None,
     ) -> DoseEffect:
         """From a primary row of the ``steering`` table; None where there is no such row."""
         if row is None:
-            return cls(dose, x, damage=damage)
+            return cls(dose, x, damage=damage, specificity=specificity or {})
         estimate, (deviation, n_family) = float(row["estimate"]), spread(row, alpha)
         distance = abs(estimate) - threshold
         margins = (distance, math.inf) if distance > 0 else (-distance, threshold + abs(estimate))
         needed = templates_to_decide(*margins, deviation, n_family, alpha)
-        return cls(dose, x, estimate, float(row["sim_low"]), float(row["sim_high"]), needed, damage)
+        return cls(dose, x, estimate, float(row["sim_low"]), float(row["sim_high"]), needed, damage, specificity or {})
 
     def way(self, threshold: float) -> int:
         """1 where larger doses raise the concept by more than ``threshold``, -1 where they lower it, else 0."""
@@ -254,9 +264,9 @@ def _by_cost(item: DoseEvidence, rules: Criteria) -> tuple[str, str]:
     effect = f"{_effect_words(item)}; {_null_words(item)}"
     rises = item.slope > 0.0
     bounded = item.bounded(tolerated)
-    if any(one.way(item.threshold) for one in bounded):
+    if moving := [one for one in bounded if one.way(item.threshold)]:
         words = f"damage is bounded up to {bounded[-1].dose:g}{unit}: {bounded[-1].damage}"
-        return STEERS if rises else TURNS_DOWN, f"{effect}; {words}"
+        return _by_specificity(item, moving, f"{effect}; {words}")
     first = beyond[0]
     if all(one.damage.shown(tolerated) for one in beyond):
         words = f"harm is shown at every dose with an effect; at {first.dose:g}{unit} {first.damage}"
@@ -268,6 +278,21 @@ def _by_cost(item: DoseEvidence, rules: Criteria) -> tuple[str, str]:
         return DAMAGE_UNBOUNDED, f"{effect}; at {last.dose:g}{unit} harm is shown: {last.damage}"
     words = f"at {last.dose:g}{unit} {last.damage}: harm over {tolerated:g} is neither shown nor ruled out"
     return DAMAGE_UNBOUNDED, f"{effect}; {words}; {needed_words(last.damage.templates_needed(tolerated, rules.alpha))}"
+
+
+def _by_specificity(item: DoseEvidence, moving: Sequence[DoseEffect], reason: str) -> tuple[str, str]:
+    """Rule 10 where damage is bounded at doses with an effect: is there one at which no other concept moves as far?"""
+    start, unit, delta = (STEERS if item.slope > 0.0 else TURNS_DOWN), _UNITS[item.edit], item.threshold
+    if not all(one.specificity for one in moving):
+        return f"{start} (specificity not tested)", f"{reason}; no other {item.noun} was read on these prompts"
+    least = {one.dose: min(one.specificity.items(), key=lambda other: other[1][0]) for one in moving}
+    dose, (other, (low, high)) = max(least.items(), key=lambda each: each[1][1][0])
+    words = f"at {dose:g}{unit} its own change exceeds that of {other}, the closest, by [{low:+.3g}, {high:+.3g}] nats"
+    if low > delta:
+        return start, f"{reason}; {words}"
+    if all(any(upper < delta for _, upper in one.specificity.values()) for one in moving):
+        return f"{start}, not specific", f"{reason}; {words}: less than δ"
+    return NOT_DECIDED_SPECIFIC, f"{reason}; {words}"
 
 
 def _effect_words(item: DoseEvidence) -> str:

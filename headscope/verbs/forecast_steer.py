@@ -9,8 +9,8 @@ from headscope.measure.edits import Arm
 from headscope.stages import Counted, Stage
 from headscope.study import Study
 from headscope.verbs.forecast import Forecast, calibrate, forecast_of
-from headscope.verbs.steer import SteerRequest, sets_of, vectors_of
 from headscope.verbs.steer_passes import SteeredConcept
+from headscope.verbs.steer_request import SteerRequest, sets_of, vectors_of
 from headscope.verbs.steer_vectors import Given
 
 

@@ -16,29 +16,24 @@ al. 2026 (arXiv:2603.13249).
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 import xarray as xr
 
-from headscope.errors import RequestError, one_of
 from headscope.heads import HeadSet
 from headscope.measure.edits import Arm
 from headscope.measure.forced import ForcedOutcomes
 from headscope.measure.outcomes.sentiment import SentimentScorer
 from headscope.measure.sampling import Sampling
 from headscope.models.anatomy import block_list
-from headscope.models.editing import HeadEdit
-from headscope.settings import Steering, Writing
+from headscope.settings import Writing
 from headscope.stats import Criteria, EffectBlock
 from headscope.stats.dose_response import dose_response_table
 from headscope.stats.dosing import (
-    NEUTRAL_DOSES,
     DoseResponse,
     NullDraws,
     NullSlopes,
@@ -47,17 +42,15 @@ from headscope.stats.dosing import (
     steering_nulls_table,
     steering_table,
 )
+from headscope.stats.specificity import specificity_blocks
 from headscope.study import Study
-from headscope.terms import PRIMARIES, REQUESTED, RESIDUAL, SINGLE, VECTORS
+from headscope.terms import PRIMARIES, REQUESTED, RESIDUAL, SINGLE, SPECIFICITY
 from headscope.verbs.continuations import continued, open_end, sampling_of, scorer_of, texts_table, writing_facts
 from headscope.verbs.effect_rows import assay_tables, facts_of
-from headscope.verbs.making_edits import head_edit, profile_facts
 from headscope.verbs.result import Result, prompt_coords
-from headscope.verbs.steer_passes import Dosage, SteeredConcept
-from headscope.verbs.steer_vectors import ConceptVectors, Given
-
-DEFAULT_DOSES: dict[str, tuple[float, ...]] = {"add": (2.0, 4.0, 8.0), "scale": (0.0, 2.0, 4.0)}
-HeadsOf = str | HeadSet | Mapping[str, str] | Mapping[str, HeadSet]
+from headscope.verbs.steer_passes import SteeredConcept
+from headscope.verbs.steer_request import HeadsOf, SteerRequest, sets_of, vectors_of
+from headscope.verbs.steer_vectors import Given
 
 
 class SteerResult(Result):
@@ -66,54 +59,6 @@ class SteerResult(Result):
     ``values``: ``baseline`` (prompt, lexicon), and ``steered_<concept>`` (edit, prompt, lexicon); NaN where a prompt
     was not steered.
     """
-
-
-@dataclass(frozen=True, kw_only=True)
-class SteerRequest(Steering):
-    """What is steered how, checked."""
-
-    def __post_init__(self) -> None:
-        _ = self.dosage
-
-    @property
-    def dosage(self) -> Dosage:
-        """Edit, doses, target and scope.
-
-        Raises:
-            RequestError: a dose is no finite number, stands twice, or changes nothing.
-        """
-        return Dosage(self.edit, parse_doses(self.doses, self.edit), self.target, self.steering_scope)
-
-
-def parse_doses(asked: Sequence[float] | str | None, edit: str) -> tuple[float, ...]:
-    """The doses asked for, in their order; the defaults of the edit for None.
-
-    Raises:
-        RequestError: a dose is no finite number, stands twice, or is the one at which nothing changes.
-    """
-    if edit not in DEFAULT_DOSES:
-        raise RequestError(f'heads cannot be turned up by "{edit}"', expected=" or ".join(DEFAULT_DOSES))
-    if asked is None:
-        return DEFAULT_DOSES[edit]
-    texts = [one.strip() for one in asked.split(",")] if isinstance(asked, str) else [str(float(one)) for one in asked]
-    found: list[float] = []
-    for text in texts:
-        try:
-            dose = float(text)
-        except ValueError:
-            dose = math.nan
-        if not math.isfinite(dose):
-            raise RequestError("a dose is no finite number", expected="numbers joined by commas: 1,2,4", got=text)
-        found.append(dose)
-    neutral = NEUTRAL_DOSES[edit]
-    if not found or len(set(found)) < len(found) or neutral in found:
-        raise RequestError(
-            "the doses cannot be compared",
-            expected=f"each once, and none of {neutral:g}, at which {edit} changes nothing and which every dose is "
-            "compared with",
-            got=", ".join(f"{dose:g}" for dose in found) or "none",
-        )
-    return tuple(found)
 
 
 @dataclass
@@ -201,57 +146,6 @@ def steer(
     return SteerResult(tables, _arrays(study, unedited, found), record, "dose_response")
 
 
-def steering_edit(
-    study: Study, heads: str | HeadSet, concept: str, dose: float, *, vector: str = "mean_difference",
-    given: Given | None = None, **about: Any,
-) -> HeadEdit:  # fmt: skip
-    """The edit ``add`` of a dose for any text: its vectors are fitted on every template, so it is not tested by them.
-
-    ``about``: facts on how the heads were found, kept with the edit.
-
-    Raises:
-        RequestError: the dose is not finite or 0, the vector does not exist, or it has no length in one of the heads.
-        ProfileError: too few templates.
-    """
-    (dose,) = parse_doses([dose], "add")
-    request = SteerRequest(vector=vector)
-    chosen = study.model.head_set(heads) if isinstance(heads, str) else heads
-    vectors = vectors_of(study.only(concept), concept, request, given)
-    vectors.check_length(chosen, request.vector)
-    by_layer = {layer: vectors.whole(layer) for layer in {head.layer for head in chosen}}
-    values = {str(head): torch.from_numpy(dose * by_layer[head.layer][head.head]).float() for head in chosen}
-    facts = {"concept": concept, "vector": vector, "dose": dose, "values": "dose × σ × unit vector, of every template"}
-    made = head_edit(str(chosen), "add", values=values, about=profile_facts(study) | facts | about)
-    made.layer_edits(study.model)
-    return made
-
-
-def sets_of(study: Study, heads: HeadsOf, request: Steering) -> dict[str, list[HeadSet]]:
-    """Concept -> the sets to steer.
-
-    Raises:
-        RequestError: heads that the model does not have, or heads of a concept that is not asked for.
-    """
-    given = heads if isinstance(heads, Mapping) else dict.fromkeys(study.names, heads)
-    for name in given:
-        one_of("concept", name, study.names)
-    by_concept = {name: study.model.head_set(str(given[name])) for name in study.names if name in given}
-    if not by_concept:
-        raise RequestError("there is nothing to steer", expected=f"heads for one of {', '.join(study.names)}")
-    return {
-        name: [HeadSet((head,)) for head in chosen] if request.each else [chosen] for name, chosen in by_concept.items()
-    }
-
-
-def vectors_of(study: Study, concept: str, request: Steering, given: Given | None) -> ConceptVectors:
-    """The vectors of one concept, as the request has them; none are fitted for ``scale``."""
-    if request.edit == "add" and request.vector not in VECTORS:
-        raise RequestError(f'the vector "{request.vector}" does not exist', expected=", ".join(VECTORS))
-    if request.edit == "add" and request.vector == "given" and given is None:
-        raise RequestError("no vector was given", expected="Given(heads, values), or mean_difference, or probe")
-    return ConceptVectors(study, concept, kind=request.vector if request.edit == "add" else "", given=given)
-
-
 def _steer_concept(
     one: SteeredConcept, sets: Sequence[HeadSet], assay: pd.DataFrame, whole: Study, found: _Found
 ) -> None:
@@ -278,6 +172,7 @@ def _steer_concept(
         target = one.target if outcome.read_at == "answers" else one.study.profile.control
         if not np.isnan(values.baseline).all():
             found.blocks += steering_blocks(values, **about, target=target, tests=tests, templates=rows)
+    found.blocks += _specificity(one, outcomes, tests)
     row = assay[assay["outcome"].isin(PRIMARIES) & (assay["concept"] == one.concept)].iloc[0]
     n_doses, change = len(one.dosage.doses), outcomes.change(one.outcome)
     for at in range(0, len(arms), n_doses):
@@ -294,6 +189,27 @@ def _steer_concept(
     arms_by_prompt[:, one.rows] = whole.by_concept(outcomes.edited, one.rows)
     found.arrays[f"steered_{one.concept}"] = ((f"edit_{one.concept}", "prompt", "lexicon"), arms_by_prompt)
     found.arrays[f"edit_{one.concept}"] = [str(arm) for arm in arms]
+
+
+def _specificity(
+    one: SteeredConcept, outcomes: ForcedOutcomes, tests: Sequence[Mapping[str, Any]]
+) -> list[EffectBlock]:
+    """Own change minus that of every other concept on the same prompts, at each dose; none of tasks, whose prompts are
+    not read with others' answers."""
+    others = {
+        name: outcomes.change(outcome.name).T
+        for name, outcome in one.study.log_odds.items()
+        if name != one.concept and outcome.name != one.outcome
+    }
+    dosage, vector = one.dosage, one.own_vector()
+    family = "/".join(filter(None, ("steer", dosage.edit, vector, dosage.scope, SPECIFICITY)))
+    chosen = [i for i, test in enumerate(tests) if test["role"] != RESIDUAL]
+    blocks = specificity_blocks(
+        one.concept, [tests[i] for i in chosen], outcomes.change(one.outcome).T[:, chosen],
+        {name: change[:, chosen] for name, change in others.items()}, one.templates, edit=dosage.edit, family=family,
+    )  # fmt: skip
+    keys = {"target": one.target, "vector": vector}
+    return [replace(block, scope=dosage.scope, keys=keys) for block in blocks]
 
 
 def _has_stream(study: Study) -> bool:

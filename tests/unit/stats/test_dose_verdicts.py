@@ -23,8 +23,13 @@ FEW = place_among(1.0, [0.0] * 15, n_planned=15)
 NOTHING = Placed(0, 0, math.nan, math.nan, math.nan)
 
 
-def dose(value: float, estimate: float, damage: Damage = FREE, half: float = 0.05) -> DoseEffect:
-    return DoseEffect(value, value, estimate, estimate - half, estimate + half, 40.0, damage)
+SPECIFIC = {"anger": (0.3, 0.5), "apology": (0.4, 0.6)}
+
+
+def dose(
+    value: float, estimate: float, damage: Damage = FREE, half: float = 0.05, *, specificity=SPECIFIC
+) -> DoseEffect:
+    return DoseEffect(value, value, estimate, estimate - half, estimate + half, 40.0, damage, specificity)
 
 
 def evidence(**changes) -> DoseEvidence:
@@ -72,6 +77,25 @@ CASES = {
     "harm open": ({"doses": (dose(1, 0.3, OPEN), dose(2, 0.8, HARM))}, DAMAGE_UNBOUNDED),
     "harm not measured": ({"doses": (dose(1, 0.3, Damage()), dose(2, 0.8))}, DAMAGE_UNBOUNDED),
     "down": (DOWN, words.TURNS_DOWN),
+    "no other concept": ({"doses": (dose(2, 0.4, specificity={}),)}, words.STEERS_UNTESTED),
+    "down, no other concept": (DOWN | {"doses": (dose(2, -0.4, specificity={}),)}, words.TURNS_DOWN_UNTESTED),
+    "another moves as far": (
+        {"doses": (dose(2, 0.4, specificity=SPECIFIC | {"joy": (-0.02, 0.03)}),)},
+        words.STEERS_NOT_SPECIFIC,
+    ),
+    "down, another moves as far": (
+        DOWN | {"doses": (dose(2, -0.4, specificity={"joy": (-0.02, 0.03)}),)},
+        words.TURNS_DOWN_NOT_SPECIFIC,
+    ),
+    "specificity open": ({"doses": (dose(2, 0.4, specificity={"joy": (0.0, 0.2)}),)}, words.NOT_DECIDED_SPECIFIC),
+    "specific at one of two doses": (
+        {"doses": (dose(2, 0.4, specificity={"joy": (-0.02, 0.03)}), dose(4, 0.8))},
+        words.STEERS,
+    ),
+    "specific where it harms only": (
+        {"doses": (dose(2, 0.4, specificity={"joy": (-0.02, 0.03)}), dose(4, 0.8, HARM))},
+        words.STEERS_NOT_SPECIFIC,
+    ),
     "down, with harm": (DOWN | {"doses": (dose(2, -0.4, HARM),)}, words.TURNS_DOWN_AT_COST),
     "doses below neutral alone": ({"doses": (dose(-1, -0.4), dose(-2, -0.8))}, words.STEERS),
 }

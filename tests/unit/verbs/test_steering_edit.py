@@ -12,7 +12,7 @@ from headscope.errors import RequestError
 from headscope.models.edit_format import read_record
 from headscope.study import Study
 from headscope.terms import FITTED_VECTORS
-from headscope.verbs.steer import SteerRequest, sets_of, steering_edit, vectors_of
+from headscope.verbs.steer_request import SteerRequest, sets_of, steering_edit, vectors_of
 from tests.small_world import small_model, small_profile
 
 HEADS = "0:1,1:2"
