@@ -24,7 +24,10 @@ if TYPE_CHECKING:
     from headscope.runs.folder import Run
 
 PAGE = "report.html"
-_FILES = ("manifest.json", "arrays.safetensors", "head_scores.json")
+_ARRAYS = "arrays.safetensors"
+_FILES = ("manifest.json", _ARRAYS, "head_scores.json")
+_WITHOUT_ARRAYS = ("probe", "eval")
+"""Verbs that write tables alone."""
 
 
 def write_report(run: Run, languages: Sequence[str] = ("en", "ja"), *, status: str = "finished") -> list[Path]:
@@ -81,6 +84,8 @@ def readable_tables(run: Run) -> tuple[dict[str, pd.DataFrame], list[str]]:
 
 
 def _readable_arrays(run: Run) -> tuple[dict[str, xr.Dataset], list[str]]:
+    if run.manifest.request.verb in _WITHOUT_ARRAYS and not (run.path / _ARRAYS).exists():
+        return {}, []
     try:
         return run.read_arrays(), []
     except RequestError as error:

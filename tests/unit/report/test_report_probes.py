@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pandas as pd
 import pytest
 
 from headscope.report import render_markdown
+from headscope.report.writing import write_report
+from headscope.runs.folder import Run
+from headscope.runs.manifest import Request
 from tests.unit.report.fake_probes import fake_probes
 from tests.unit.report.fake_tables import fake_facts
 
@@ -41,3 +46,12 @@ def test_without_a_test_there_is_no_count_and_no_interval() -> None:
     told = _first_lines(_rows(p_max_t=float("nan"), probe_auroc_low=float("nan"), probe_auroc_high=float("nan")), "en")
     assert "no interval" in told
     assert "of 4 heads" not in told
+
+
+def test_the_page_of_a_run_that_keeps_no_arrays_misses_none(tmp_path: Path) -> None:
+    request = Request(verb="probe", options={}, model_fingerprint="m", profile_fingerprint="p", seed=0)
+    with Run.create(tmp_path / "probed", request, model=fake_facts()["model"], profile={"name": "baseline"}) as run:
+        run.write_table("probes", _rows())
+    with Run.open(tmp_path / "probed", write=True) as run:
+        write_report(run, languages=())
+    assert "arrays are missing" not in (tmp_path / "probed" / "report.html").read_text(encoding="utf-8")
