@@ -47,6 +47,6 @@ def _tone(found: ConceptFindings) -> str:
 
 
 def _tone_of(verdict: str) -> str:
-    if verdict.startswith(("steers", "turns it down")):
+    if verdict.startswith(("steers", "turns it down")) and not verdict.endswith("not specific"):
         return "found"
     return "unknown" if not verdict or verdict.startswith(("undecided", "no verdict")) else "none"

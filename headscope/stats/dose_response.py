@@ -22,8 +22,12 @@ from headscope.stats.damage import Damage
 from headscope.stats.dose_verdicts import (
     STEERS,
     STEERS_AT_COST,
+    STEERS_NOT_SPECIFIC,
+    STEERS_UNTESTED,
     TURNS_DOWN,
     TURNS_DOWN_AT_COST,
+    TURNS_DOWN_NOT_SPECIFIC,
+    TURNS_DOWN_UNTESTED,
     DoseEffect,
     DoseEvidence,
     decide,
@@ -171,7 +175,7 @@ def dose_sentence(row: Mapping[Hashable, Any], steering: pd.DataFrame) -> str:
         steering: the ``steering`` table of the same request.
     """
     verdict = str(row["verdict"])
-    if verdict not in (STEERS, STEERS_AT_COST, TURNS_DOWN, TURNS_DOWN_AT_COST):
+    if not verdict.startswith((STEERS, TURNS_DOWN)):
         return f"{verdict}: {row['reason']}" if verdict else ""
     at_cost = verdict in (STEERS_AT_COST, TURNS_DOWN_AT_COST)
     mine = steering["outcome"].isin(PRIMARIES)
@@ -194,4 +198,9 @@ def dose_sentence(row: Mapping[Hashable, Any], steering: pd.DataFrame) -> str:
     size = least if least == most else f"{least} to {most}"
     noun = "task" if (found["outcome"] == ANSWERS).any() else "concept"
     moves = "rises" if (found["estimate"] > 0).all() else "falls"
-    return f"{where} the {noun} {moves} by {size} nats {'at a cost to other text' if at_cost else 'at no shown cost'}"
+    cost = "at a cost to other text" if at_cost else "at no shown cost"
+    also = {
+        STEERS_UNTESTED: f"; no other {noun} was read", STEERS_NOT_SPECIFIC: f"; another {noun} moves as far",
+        TURNS_DOWN_UNTESTED: f"; no other {noun} was read", TURNS_DOWN_NOT_SPECIFIC: f"; another {noun} moves as far",
+    }  # fmt: skip
+    return f"{where} the {noun} {moves} by {size} nats {cost}{also.get(verdict, '')}"

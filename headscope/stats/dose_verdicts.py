@@ -19,8 +19,8 @@ larger doses raise the concept and smaller ones lower it, down where it is the o
 10. *steers*, or where it lowers the concept *turns it down*: at a dose beyond δ damage is bounded, and at every smaller
    judged dose; and at such a dose its own change exceeds that of every other concept by more than δ. Where none was
    read: *(specificity not tested)*. *..., not specific*: at every such dose the change exceeds some other's by less
-   than δ; else *undecided (specificity)*. *steers, at a cost*, *turns it down, at a cost*: at every judged dose beyond δ harm is shown.
-   Else *undecided (damage not bounded)*.
+   than δ; else *undecided (specificity)*. *steers, at a cost*, *turns it down, at a cost*: at every judged dose beyond
+   δ harm is shown. Else *undecided (damage not bounded)*.
 
 Why damage must be bounded at every smaller dose: doses are then tested in an order that is fixed beforehand, and the
 first that fails ends it, so looking at many doses costs no correction (Maurer, Hothorn & Lehmacher 1995). All else must

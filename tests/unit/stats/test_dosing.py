@@ -181,7 +181,7 @@ def test_the_row_of_a_head_says_what_was_planted():
     assert row["threshold_nats"] == pytest.approx(0.1)  # 5 % of a gap of 2
     assert (row["smallest_dose"], row["bounded_dose"], row["harmful_dose"]) == (1.0, 2.0, 4.0)
     assert (row["p_random_vectors"], row["n_random_vectors"]) == (pytest.approx(1 / 100), 99)
-    assert (row["verdict"], row["unit"], row["status"]) == (words.STEERS, "nats_per_sigma", "exploratory")
+    assert (row["verdict"], row["unit"], row["status"]) == (words.STEERS_UNTESTED, "nats_per_sigma", "exploratory")
     assert row["layer_matched"]
 
 
@@ -224,7 +224,8 @@ def test_sentences():
     responses, steering = measured()
     row = dose_response_table(responses, steering, seed=0).to_dict("records")[0]
     assert (
-        dose_sentence(row, steering) == "between 1 and 2 sigma the concept rises by 0.3 to 0.61 nats at no shown cost"
+        dose_sentence(row, steering)
+        == "between 1 and 2 sigma the concept rises by 0.3 to 0.61 nats at no shown cost; no other concept was read"
     )
     gap = steering.copy()
     gap.loc[(gap["outcome"] == PRIMARY) & (gap["dose"] == 2.0), ["sim_low", "sim_high"]] = -1.0, 1.0
