@@ -28,5 +28,7 @@ def plot(one: OneRun, keeping: Keeping, printed: Printed) -> None:
     if printed.json:
         console.print_json(results.facts(opened) | {"plots": list(map(str, paths))})
         return
+    if not paths:
+        console.say(f"{one.run}: none of its tables is drawn")
     for path in paths:
         console.say(str(path))

@@ -126,7 +126,7 @@ def page_of(
             meta=each(_meta),
             notices=each(_notices),
             headlines=each(_headlines),
-            fine=each(lambda run: sentence(run.words("page.fine_steering" if content.only_steers else "page.fine"))),
+            fine=each(lambda run: sentence(run.words(run.fine))),
             languages=[(run.words.code, run.words("name")) for run in runs],
             has_predictions="scores" in content.tables and (bool(data["predicted"]) or not known.awaits("sweep")),
             progress=each(lambda run: _progress(sections[run.words.code], run.words)) if is_told(known) else None,

@@ -122,6 +122,15 @@ class RunReport:
         return "intro.steering_title" if self.content.only_steers else "intro.title"
 
     @property
+    def fine(self) -> str:
+        """The key of the words that say what the page's numbers are."""
+        if self.content.asks_benchmarks:
+            return "page.fine_evaluation"
+        if self.content.only_probes:
+            return "page.fine_probes"
+        return "page.fine_steering" if self.content.only_steers else "page.fine"
+
+    @property
     def smallest_share(self) -> float:
         """The smallest attention that matters."""
         return next((found.threshold_share for found in self.findings), MINIMUM_SHARE)

@@ -65,7 +65,7 @@ class SteeringOptions(WritingOptions, total=False):
     """Of writing, and ``Steering``."""
 
     edit: str
-    doses: Sequence[float] | str | None
+    doses: Sequence[float] | float | str | None
     vector: str
     target: str
     steering_scope: str

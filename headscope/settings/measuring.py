@@ -115,7 +115,9 @@ class Texts:
 class RandomSets:
     """What a set of heads is compared with."""
 
-    n_random: Annotated[int, Option("Random sets of heads that a set is compared with.", MEASURE, check=1)] = 100
+    n_random: Annotated[
+        int, Option("Random sets of heads that a set is compared with; of steer random vectors, too.", MEASURE, check=1)
+    ] = 100
 
 
 @dataclass(frozen=True, kw_only=True)

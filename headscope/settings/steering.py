@@ -25,7 +25,7 @@ class Steering(RandomSets):
         ),
     ] = "add"  # fmt: skip
     doses: Annotated[
-        Sequence[float] | str | None,
+        Sequence[float] | float | str | None,
         Option(
             "Doses, joined by commas: of 'add' in σ, of 'scale' factors; negative ones turn the concept down. "
             "Default: 2,4,8 and 0,2,4.",

@@ -46,6 +46,11 @@ EDIT_DEPENDENT = "undecided (edit-dependent)"
 READING_UNDECIDED = "undecided (where it reads)"
 DAMAGE_UNBOUNDED = "undecided (damage not bounded)"
 NO_VERDICT = "no verdict"
+VERDICTS = (
+    CARRIER, CARRIER_UNTESTED, SHARED_CARRIER, READING_ELSEWHERE, ELSEWHERE_UNTESTED, NOT_SPECIFIC, SUPPRESSOR,
+    REDUNDANT, CAUSAL_SET, GENERAL_DAMAGE, ATTENDS_ONLY, NO_EFFECT, UNDECIDED, EDIT_DEPENDENT, READING_UNDECIDED,
+    DAMAGE_UNBOUNDED, NO_VERDICT,
+)  # fmt: skip
 
 _OF_WHAT = {"attention_without_sinks": "of the attention that is not on sinks", "attention": "of all attention"}
 PLACES = REGION_WORDS

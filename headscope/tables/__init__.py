@@ -239,7 +239,7 @@ TABLES: dict[str, Table] = {
             f"edited_mean {_INTERVAL} sim_low sim_high d_z p_value p_max_t q_value mde skewness {_COUNTS} family "
             "status",
             "concept target heads role edit vector scope dose outcome",
-            shown="concept heads role vector dose outcome baseline_mean edited_mean estimate "
+            shown="concept heads role edit vector dose outcome baseline_mean edited_mean estimate "
             f"{_INTERVAL} p_value status",
         ),
         _table(
@@ -249,7 +249,7 @@ TABLES: dict[str, Table] = {
             "p_value p_vector p_random_vectors n_random_vectors p_random_heads n_random_heads layer_matched "
             f"smallest_dose bounded_dose harmful_dose threshold_nats verdict reason {_COUNTS} family status",
             "concept target heads role edit vector scope",
-            shown=f"concept heads role vector estimate {_INTERVAL} p_vector p_random_vectors p_random_heads "
+            shown=f"concept heads role edit vector estimate {_INTERVAL} p_vector p_random_vectors p_random_heads "
             "smallest_dose bounded_dose harmful_dose verdict",
             titles={"estimate": "slope (nats per dose)"},
         ),

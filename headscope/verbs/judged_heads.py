@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from headscope.errors import RequestError
+from headscope.errors import RequestError, one_of
 from headscope.heads import HeadSet
 from headscope.runs.folder import Run
 from headscope.stats import verdicts
@@ -28,6 +28,8 @@ def judged_heads(run: Run, study: Study, wanted: Sequence[str] | None = None) ->
     Raises:
         RequestError: the run has no verdicts, was made with another model, or no concept has such a head.
     """
+    for verdict in wanted or ():
+        one_of("verdict", verdict, verdicts.VERDICTS)
     if "verdicts" not in run.tables:
         raise RequestError("the run has no verdicts", expected="a run of headscope run", where=str(run.path))
     if run.manifest.request.model_fingerprint != study.model.fingerprint:

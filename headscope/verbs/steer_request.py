@@ -41,7 +41,7 @@ class SteerRequest(Steering):
         return Dosage(self.edit, parse_doses(self.doses, self.edit), self.target, self.steering_scope)
 
 
-def parse_doses(asked: Sequence[float] | str | None, edit: str) -> tuple[float, ...]:
+def parse_doses(asked: Sequence[float] | float | str | None, edit: str) -> tuple[float, ...]:
     """The doses asked for, in their order; the defaults of the edit for None.
 
     Raises:
@@ -51,6 +51,8 @@ def parse_doses(asked: Sequence[float] | str | None, edit: str) -> tuple[float, 
         raise RequestError(f'heads cannot be turned up by "{edit}"', expected=" or ".join(DEFAULT_DOSES))
     if asked is None:
         return DEFAULT_DOSES[edit]
+    if isinstance(asked, int | float):
+        asked = [asked]
     texts = [one.strip() for one in asked.split(",")] if isinstance(asked, str) else [str(float(one)) for one in asked]
     found: list[float] = []
     for text in texts:

@@ -139,6 +139,9 @@ def test_heads_are_taken_from_the_verdicts_of_a_run(profile, tmp_path):
     assert list(response.loc[response["role"] == "single", "heads"]) == heads
     request = json.loads((tmp_path / "s" / "manifest.json").read_text(encoding="utf-8"))["request"]
     assert request["options"]["heads"] == {"gratitude": ",".join(heads)}
+    slip = steer(profile, "--from", tmp_path / "run", "--verdict", "carier", "--concept", "gratitude")
+    assert slip.code == 2
+    assert 'verdict "carier" does not exist' in slip.err
 
 
 def test_the_dry_run_counts_it(profile):
