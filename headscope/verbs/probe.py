@@ -1,10 +1,8 @@
 """Which heads know the concept? A probe of each head's output, on templates left out; see ``stats.decodability``.
 
 1. What each head puts out on a prompt is averaged over its tokens from the marked words on, readouts included, for
-   the concept's prompts and their controls alike. Where a prompt has no marked words, every token of every prompt
-   counts instead: two classes read at different places could be told apart by the places.
-2. The controls of a concept are its prompts' partners; the whole control class where a prompt has none.
-3. Beside each head stand probes of as many random coordinates of the residual stream that enters its layer: what any
+   the concept's prompts and their controls alike (``compared``).
+2. Beside each head stand probes of as many random coordinates of the residual stream that enters its layer: what any
    reader of the stream could know there.
 
 A head may know without doing: that a concept can be read off its output does not say that anything reads it.
@@ -30,6 +28,7 @@ from headscope.rounding import EPSILON
 from headscope.stats.decodability import FEWEST_TEMPLATES, decode
 from headscope.study import Study
 from headscope.tables import TABLES
+from headscope.verbs.compared import compared_rows, first_places
 from headscope.verbs.result import Result
 
 N_RESIDUAL_DRAWS = 5
@@ -50,7 +49,7 @@ def probe(study: Study) -> ProbeResult:
     """
     check_can_be_probed(study)
     model, layouts = study.model, study.layouts
-    first, everywhere = first_places(study)
+    first, everywhere = first_places(study, study.layouts)
     means = prompt_means(model, layouts, first, batch_tokens=study.batch_tokens, progress=study.progress)
     tables = [_table(study, name, means.heads, means.stream) for name in study.names]
     warnings = list(study.warnings)
@@ -87,29 +86,6 @@ def why_no_probes(study: Study) -> str:
             if sum(one is is_concept for one, _ in classes) < FEWEST_TEMPLATES:
                 return f"{what} fewer than {FEWEST_TEMPLATES} templates"
     return ""
-
-
-def first_places(study: Study) -> tuple[list[int], bool]:
-    """Of each layout the position from which its tokens count, and whether that is the start of every prompt."""
-    prompts = {prompt.id: prompt for prompt in study.profile.prompts}
-    found: list[int] = []
-    for layout in study.layouts:
-        prompt = prompts[layout.id]
-        tokens = [t for place in prompt.marked for t in layout.tokens.of_span(study.encoder.place_span(prompt, place))]
-        if not tokens:
-            return [one.tokens.n_bos for one in study.layouts], True
-        found.append(min(tokens))
-    return found, False
-
-
-def compared_rows(study: Study, name: str) -> list[int]:
-    """Indices of a concept's layouts and of those of its controls: its partners, or the whole control class."""
-    mine = study.rows_of(name)
-    partners = {study.pair_of[study.layouts[i].id] for i in mine}
-    controls = study.rows_of(study.profile.control)
-    if None not in partners:
-        controls = [i for i in controls if study.layouts[i].id in partners]
-    return [*mine, *controls]
 
 
 def _table(study: Study, name: str, heads: dict[int, FloatArray], stream: dict[int, FloatArray]) -> pd.DataFrame:

@@ -1,8 +1,7 @@
 """The vectors of one concept: fitted on its prompts and their controls, drawn at random, or given; by name of an arm.
 
-What heads put out on the prompts is kept once, from the marked words on (``measure.head_outputs``), of every layer,
-because any head may be compared with. Where one of the prompts has no marked words, every token of every one counts
-instead: two classes read at different places would differ by the places.
+What heads put out on the prompts, at the places of ``compared``, is kept once (``measure.head_outputs``), of every
+layer, because any head may be compared with.
 
 A name stands for what one dose adds, by fold of the template that is left out:
 
@@ -26,10 +25,8 @@ import numpy.typing as npt
 
 from headscope.errors import ProfileError, RequestError
 from headscope.heads import Head, HeadSet
-from headscope.measure.alignment import Slot, slot_of
 from headscope.measure.edits import Arm
 from headscope.measure.head_outputs import head_outputs
-from headscope.measure.layout import PromptLayout
 from headscope.measure.steering import SteeredText, Vectors
 from headscope.models.editing import Values, add
 from headscope.models.head_model import HeadModel
@@ -48,6 +45,7 @@ from headscope.stats.steering_vectors import (
 )
 from headscope.study import Study
 from headscope.terms import RESIDUAL
+from headscope.verbs.compared import compared_rows, first_marked, first_places
 
 FloatArray = npt.NDArray[np.float64]
 _RANDOM = re.compile(r"random (\d+) of (.+)")
@@ -80,12 +78,9 @@ class ConceptVectors:
             ProfileError: one of the classes has fewer than two templates.
         """
         self.study, self.concept, self.kind, self._given = study, concept, kind, given
-        rows = study.rows_of(concept)
-        pairs = {study.pair_of[study.layouts[i].id] for i in rows} - {None}
-        controls = study.rows_of(study.profile.control)
-        self.control_rows = [i for i in controls if study.layouts[i].id in pairs] or controls
-        self.concept_rows = rows
-        self.layouts = [study.layouts[i] for i in (*rows, *self.control_rows)]
+        rows, compared = study.rows_of(concept), compared_rows(study, concept)
+        self.concept_rows, self.control_rows = rows, compared[len(rows) :]
+        self.layouts = [study.layouts[i] for i in compared]
         self._is_concept = np.arange(len(self.layouts)) < len(rows)
         for name, of_class in ((concept, rows), (study.profile.control, self.control_rows)):
             if (n := len(set(study.labels_of(of_class)))) < 2:
@@ -108,22 +103,16 @@ class ConceptVectors:
     def texts(self) -> dict[str, SteeredText]:
         """Prompt id -> where steering holds in it, for every prompt of the study."""
         layouts = self.study.layouts
-        return {one.id: SteeredText(self.folds[one.template], self._first(one)) for one in layouts}
-
-    def _first(self, layout: PromptLayout) -> int:
-        slot = self._slot(layout)
-        return layout.tokens.n_bos if slot is None else slot.first
-
-    def _slot(self, layout: PromptLayout) -> Slot | None:
-        prompts = {prompt.id: prompt for prompt in self.study.profile.prompts}
-        return slot_of(prompts[layout.id], layout.tokens, self.study.encoder)
+        marked = first_marked(self.study, layouts)
+        return {
+            one.id: SteeredText(self.folds[one.template], one.tokens.n_bos if first is None else first)
+            for one, first in zip(layouts, marked, strict=True)
+        }
 
     @cached_property
     def fitted_from(self) -> list[int]:
         """[n_prompts] position of the first token that counts of each prompt that vectors are fitted to."""
-        if any(self._slot(layout) is None for layout in self.layouts):
-            return [layout.tokens.n_bos for layout in self.layouts]
-        return [self._first(layout) for layout in self.layouts]
+        return first_places(self.study, self.layouts)[0]
 
     @cached_property
     def _z(self) -> tuple[dict[int, FloatArray], dict[int, list[npt.NDArray[np.float32]]]]:

@@ -10,14 +10,14 @@ from headscope.measure.prompt_means import prompt_means
 from headscope.models.loading import load_model
 from headscope.profiles.loading import load_profile
 from headscope.study import Study
-from headscope.verbs.probe import first_places
+from headscope.verbs.compared import first_places
 from tests.tolerances import close
 
 
 def test_means_are_those_of_every_place_alone() -> None:
     model, profile = load_model("demo"), load_profile("baseline")
     study = Study(model, profile, concepts="anger")
-    first, everywhere = first_places(study)
+    first, everywhere = first_places(study, study.layouts)
     layouts, first = study.layouts[::12], first[::12]
     assert not everywhere
     found = prompt_means(model, layouts, first, batch_tokens=256)
@@ -42,7 +42,7 @@ def test_places_begin_with_the_marked_words_in_both_classes() -> None:
     model, profile = load_model("demo"), load_profile("baseline")
     study = Study(model, profile, concepts="anger")
     prompts = {prompt.id: prompt for prompt in profile.prompts}
-    for layout, first in zip(study.layouts, first_places(study)[0], strict=True):
+    for layout, first in zip(study.layouts, first_places(study, study.layouts)[0], strict=True):
         span = prompts[layout.id].span
         assert span is not None
         assert (

@@ -6,7 +6,8 @@ import pytest
 
 import headscope as hs
 from headscope.errors import RequestError
-from headscope.verbs.probe import compared_rows, why_no_probes
+from headscope.verbs.compared import compared_rows
+from headscope.verbs.probe import why_no_probes
 from tests.small_world import small_model, small_profile
 
 
