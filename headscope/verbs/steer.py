@@ -71,7 +71,6 @@ class _Found:
     texts: list[pd.DataFrame] = field(default_factory=list[pd.DataFrame])
     arrays: dict[str, Any] = field(default_factory=dict[str, Any])
     warnings: list[str] = field(default_factory=list[str])
-    outcomes: list[ForcedOutcomes] = field(default_factory=list[ForcedOutcomes])
 
 
 def steer(
@@ -112,7 +111,7 @@ def steer(
                 one.vectors.check_length(each, one.own_vector())
     unedited = study.measure([])
     tables = assay_tables(study, unedited)
-    found = _Found(outcomes=[unedited])
+    found = _Found()
     for name, one in concepts.items():
         _steer_concept(one, sets[name], tables["assay"], study, found)
     rules = criteria or Criteria()
@@ -137,10 +136,11 @@ def steer(
         "steering_nulls": steering_nulls_table(found.draws),
         **tables,
     }
+    ran = [unedited, *(outcomes for one in concepts.values() for outcomes in one.ran)]
     record |= {
         "criteria": vars(rules), "warnings": [*study.warnings, *dict.fromkeys(found.warnings)],
-        "n_forward_tokens": sum(one.n_forward_tokens for one in found.outcomes),
-        "n_layer_tokens": sum(one.n_layer_tokens for one in found.outcomes),
+        "n_forward_tokens": sum(one.n_forward_tokens for one in ran),
+        "n_layer_tokens": sum(one.n_layer_tokens for one in ran),
         "n_batches_halved": study.n_halved + sum(one.study.n_halved for one in concepts.values()),
     }  # fmt: skip
     return SteerResult(tables, _arrays(study, unedited, found), record, "dose_response")
@@ -158,7 +158,6 @@ def _steer_concept(
             found.warnings.append("this model's layers lie in no one list, so the residual stream is not compared")
     outcomes = one.measure("steering", arms)
     damage = one.measure_damage(arms, outcomes)
-    found.outcomes += [outcomes] if damage is outcomes else [outcomes, damage]
     tests = [_test(arm) for arm in arms]
     about: dict[str, Any] = {
         "concept": one.concept, "edit": one.dosage.edit, "vector": one.own_vector(), "scope": one.dosage.scope,

@@ -85,6 +85,7 @@ class SteeredConcept:
         self.control_templates = study.labels_of(vectors.control_rows)
         self.outcome = study.log_odds[self.concept].name
 
+        self.ran: list[ForcedOutcomes] = []
         self._first = list({template: p for p, template in reversed(list(enumerate(self.templates)))}.values())[::-1]
 
     @property
@@ -140,13 +141,18 @@ class SteeredConcept:
 
     def measure(self, name: str, arms: Sequence[Arm]) -> ForcedOutcomes:
         """Run the arms on the prompts that are steered."""
-        return self.served(self.stage(name, arms)).run()
+        return self._run(self.stage(name, arms))
 
     def measure_damage(self, arms: Sequence[Arm], steered: ForcedOutcomes) -> ForcedOutcomes:
         """What the arms do to control text: in ``steered`` already, or run now."""
         if self.at_once:
             return steered
-        return self.served(self.damage_stage(arms)).run()
+        return self._run(self.damage_stage(arms))
+
+    def _run(self, stage: Stage) -> ForcedOutcomes:
+        """Run a stage, and keep what it took among ``ran``."""
+        self.ran.append(self.served(stage).run())
+        return self.ran[-1]
 
     # --- nulls -------------------------------------------------------------------------------------------------------
 
@@ -188,7 +194,7 @@ class SteeredConcept:
         quiet = SteeredConcept(self.study.silent(), self.vectors, self.dosage)
         for start in range(0, len(names), _AT_ONCE):
             arms = [arm for name in names[start : start + _AT_ONCE] for arm in arms_of(name)]
-            outcomes = quiet.served(quiet.null_stage(arms, damage=not start)).run()
+            outcomes = quiet._run(quiet.null_stage(arms, damage=not start))
             deltas = outcomes.change(self.outcome).reshape(-1, n_doses, len(self._first))
             slopes += [self._slope(one.T) for one in deltas]
             effects += [_means(one, [self.templates[p] for p in self._first]) for one in deltas]
@@ -201,6 +207,7 @@ class SteeredConcept:
                 slopes, stopped = slopes[:enough], True
                 break
         self.study.n_halved += quiet.study.n_halved
+        self.ran += quiet.ran
         tried = len(slopes)
         costs = np.full((tried, n_doses), np.nan)
         costs[: len(ratios)] = np.array(ratios[:tried]).reshape(-1, n_doses)
