@@ -38,7 +38,8 @@ DELTA = 0.05
 TEMPLATES = [f"t{i:02d}" for i in range(N_TEMPLATES)]
 PLACES = [{"heads": f"1:{head}", "role": "single", "k": 1, "layer": 1, "head": head} for head in range(N_HEADS)]
 ABOUT = {"concept": "anger", "target": "anger", "edit": "add", "vector": "mean_difference", "scope": "all"}
-CLAIMS = (words.STEERS, words.TURNS_DOWN)
+CLAIMS = (words.STEERS_UNTESTED, words.TURNS_DOWN_UNTESTED)
+"""No other concept is read in these requests, so what is claimed is claimed without specificity."""
 
 
 @dataclass(frozen=True)
@@ -116,7 +117,7 @@ N_RUNS = pytest.mark.parametrize("n_runs", [SHORT, pytest.param(LONG, marks=pyte
 @N_RUNS
 def test_a_true_effect_is_found(n_runs):
     found = verdicts("a true effect", Case(), n_runs)
-    assert found[words.STEERS] / found.total() >= 0.8
+    assert found[words.STEERS_UNTESTED] / found.total() >= 0.8
 
 
 @N_RUNS
