@@ -114,7 +114,7 @@ def _effect(run: RunReport, one: Steered) -> str:
         largest = float(doses[np.nanargmax(np.abs(effects))])
         about = {"dose": dose_words(largest, one.edit, words), "effect": _sized(run, one, largest)}
         asked = words.listed([dose_words(dose, one.edit, words) for dose in doses], by="items")
-        return words("steering.unseen", limit=limit, doses=asked, **about)
+        return words("steering.unseen", len(doses), limit=limit, doses=asked, **about)
     about = {"low": dose_words(smallest, one.edit, words), "first": _sized(run, one, smallest), "limit": limit}
     if not one.measured_damage:
         return words("steering.unmeasured", **about)
