@@ -126,7 +126,7 @@ def test_where_nothing_happens_nothing_is_claimed(noise, word, n_runs):
     """Every null is exceeded, and nothing is harmed: the interval alone stands between noise and the claim."""
     found = verdicts("no effect", Case(slope=0.0, noise=noise), n_runs)
     assert claims(found) <= allowed(0.05, found.total())
-    assert found[word] / found.total() >= 0.9
+    assert found.most_common(1)[0][0] == word
 
 
 @N_RUNS
