@@ -159,7 +159,7 @@ VECTORS: dict[str, str] = {
     "given": "a vector of one's own",
 }
 """Kind of steering vector of ``add`` -> where it comes from; fitted on other templates than it is used on."""
-FITTED_VECTORS = ("mean_difference", "probe")
+FITTED_VECTORS = tuple(name for name in VECTORS if name != "given")
 
 STEERING_SCOPES: dict[str, str] = {
     "all": "every token",

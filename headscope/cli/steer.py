@@ -97,7 +97,17 @@ def steer(job: Job, steered: Steered, steering: Steering, judging: Judging, text
             )
         },
     )
-    job.tell(run, {"dose_response": console.records(run.table("dose_response"))}, _tables(run))
+    facts = {"dose_response": console.records(run.table("dose_response"))}
+    job.tell(run, facts, _tables(run), *_found(run), f"run: {run.path}")
+
+
+def _found(run: Run) -> list[str]:
+    """What was found of each set of heads, a sentence each."""
+    from headscope.stats.dose_response import dose_sentence
+
+    steering, rows = run.table("steering"), run.table("dose_response").to_dict("records")
+    told = [(row, dose_sentence(row, steering)) for row in rows]
+    return [f"{row['concept']}, {row['heads']}: {sentence}" for row, sentence in told if sentence]
 
 
 def _check_asked(steered: Steered) -> None:

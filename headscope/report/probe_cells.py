@@ -11,7 +11,7 @@ from headscope.report.document import Block, Heading, Table
 from headscope.report.escaping import plain
 from headscope.report.numbers import interval, number, probability
 from headscope.report.run_report import RunReport
-from headscope.stats.ranking import knowing_not_acting
+from headscope.stats.decodability import knowing_not_acting
 from headscope.terms import ALPHA
 
 _TOP_N = 5

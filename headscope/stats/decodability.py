@@ -24,6 +24,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from jaxtyping import Bool, Float, Int
 from numpy.typing import NDArray
 from scipy import stats
@@ -40,9 +41,10 @@ from headscope.stats.clusters import (
 )
 from headscope.stats.multiplicity import benjamini_hochberg
 from headscope.stats.probes import folds_of
+from headscope.stats.verdicts import ATTENDS_ONLY, NO_EFFECT
+from headscope.terms import ALPHA
 
 N_SHUFFLES = 1_999
-ALPHA = 0.05
 UNPAIRED = "no template has prompts of both classes: compared with all controls left out, without a test"
 STILL = "the output does not vary by more than rounding"
 _TIE = 1e-9  # AUROCs this close count as equal, which errs on the large side of p
@@ -126,15 +128,18 @@ def decode(
     )  # fmt: skip
 
 
-def template_aurocs(
-    features: Float[NDArray[np.floating], "n H d"], is_concept: Sequence[bool] | BoolArray, templates: Sequence[str],
-    *, seed: int,
-) -> tuple[list[str], Float[FloatArray, "H templates"]]:  # fmt: skip
-    """The templates that are compared, and of each head its AUROC in each; arguments as of ``decode``."""
-    concept = np.asarray(is_concept, dtype=np.bool_)
-    _check([features], concept, templates)
-    design = _Design.of(concept, templates, seed=seed, n_shuffles=0)
-    return list(design.names), _read(np.asarray(features, dtype=np.float64), design, 0.0)[0]
+def knowing_not_acting(probes: pd.DataFrame, verdicts: pd.DataFrame) -> pd.DataFrame:
+    """The rows of ``probes`` whose head tells the concept and whose removal is shown to matter less than δ, best first.
+
+    It tells where p over all heads is at most ``ALPHA``; removal matters less by the verdicts ``no effect`` and
+    ``attends only``, never where they are undecided.
+    """
+    idle = verdicts[verdicts["verdict"].isin((NO_EFFECT, ATTENDS_ONLY)) & ~verdicts["heads"].str.contains(",")]
+    named = set(zip(idle["concept"], idle["heads"], strict=True))
+    told = probes[probes["p_max_t"] <= ALPHA]
+    heads = zip(told["concept"], told["layer"], told["head"], strict=True)
+    is_idle = np.array([(concept, f"{layer}:{head}") in named for concept, layer, head in heads], dtype=np.bool_)
+    return told[is_idle].sort_values("probe_auroc", ascending=False, kind="stable")
 
 
 def _check(features: Sequence[NDArray[np.floating]], concept: BoolArray, templates: Sequence[str]) -> None:

@@ -17,12 +17,11 @@ import pandas as pd
 
 from headscope.errors import RequestError
 from headscope.tables import TABLES
-from headscope.terms import AGREEING_EDIT, ALPHA, DECIDING_EDIT, EVEN_SPREAD, PRIMARIES, REQUESTED, SINGLE
+from headscope.terms import AGREEING_EDIT, DECIDING_EDIT, EVEN_SPREAD, PRIMARIES, REQUESTED, SINGLE
 
 OVERALL = "overall"
 _CONTROLS = (EVEN_SPREAD, "paired_equal", "length_matched", "phase6_unpaired")
 _KEYS = ["concept", "layer", "head"]
-_NO_EFFECT = ("no effect", "attends only")
 
 By = Literal["screen", "effect"]
 
@@ -124,20 +123,6 @@ def rank_heads(
         ordered = ordered.assign(rank=np.arange(1, len(ordered) + 1))
         ranked.append(ordered if top_n is None else ordered.head(top_n))
     return pd.concat(ranked, ignore_index=True)[TABLES["ranking"].columns].astype({"layer": "Int64", "head": "Int64"})
-
-
-def knowing_not_acting(probes: pd.DataFrame, verdicts: pd.DataFrame) -> pd.DataFrame:
-    """The rows of ``probes`` whose head tells the concept and whose removal is shown to matter less than δ, best first.
-
-    It tells where p over all heads is at most ``ALPHA``; removal matters less by the verdicts ``no effect`` and
-    ``attends only``, never where they are undecided.
-    """
-    idle = verdicts[verdicts["verdict"].isin(_NO_EFFECT) & ~verdicts["heads"].str.contains(",")]
-    named = set(zip(idle["concept"], idle["heads"], strict=True))
-    told = probes[probes["p_max_t"] <= ALPHA]
-    heads = zip(told["concept"], told["layer"], told["head"], strict=True)
-    is_idle = np.array([(concept, f"{layer}:{head}") in named for concept, layer, head in heads], dtype=np.bool_)
-    return told[is_idle].sort_values("probe_auroc", ascending=False, kind="stable")
 
 
 def layer_table(

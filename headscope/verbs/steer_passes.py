@@ -84,7 +84,6 @@ class SteeredConcept:
         self.templates = study.labels_of(self.rows)
         self.control_templates = study.labels_of(vectors.control_rows)
         self.outcome = study.log_odds[self.concept].name
-
         self.ran: list[ForcedOutcomes] = []
         self._first = list({template: p for p, template in reversed(list(enumerate(self.templates)))}.values())[::-1]
 

@@ -89,6 +89,8 @@ def test_scale_needs_no_vector_and_has_no_random_ones(profile, tmp_path):
     )  # fmt: skip
     assert ended.code == 0, ended.err
     (row,) = Run.open(tmp_path / "s").table("dose_response").to_dict("records")
+    assert f"gratitude, 3:3: {row['verdict']}" in ended.out  # undecided: a sentence with the reason
+    (row,) = Run.open(tmp_path / "s").table("dose_response").to_dict("records")
     assert (row["vector"], row["unit"], row["n_random_vectors"]) == ("", "nats_per_factor", 0)
 
 

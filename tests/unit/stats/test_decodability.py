@@ -13,7 +13,7 @@ from sklearn.preprocessing import StandardScaler
 
 from headscope.errors import RequestError
 from headscope.random_streams import generator
-from headscope.stats.decodability import STILL, UNPAIRED, Decoded, decode, template_aurocs
+from headscope.stats.decodability import STILL, UNPAIRED, Decoded, _Design, _read, decode
 from headscope.stats.effects import FamilyTest, effect_rows
 from headscope.stats.probes import folds_of
 from tests.tolerances import FLOAT64_SUM
@@ -107,6 +107,12 @@ def test_a_scale_or_an_offset_of_the_output_is_of_no_account() -> None:
     one = decode([outputs], concept, templates, seed=0, n_shuffles=99)
     other = decode([outputs * 1024.0 - 8.0], concept, templates, seed=0, n_shuffles=99)
     np.testing.assert_allclose(other.auroc, one.auroc)
+
+
+def template_aurocs(outputs, concept, templates, *, seed):
+    """The templates that are compared, and [H, templates] each head's AUROC in each."""
+    design = _Design.of(np.asarray(concept), templates, seed=seed, n_shuffles=0)
+    return list(design.names), _read(np.asarray(outputs, dtype=np.float64), design, 0.0)[0]
 
 
 def test_a_fold_never_sees_its_templates() -> None:

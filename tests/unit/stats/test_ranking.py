@@ -9,7 +9,8 @@ import pytest
 from headscope.errors import RequestError
 from headscope.heads import Head
 from headscope.stats.agreement import auroc, rank_correlation, score_agreement, screen_agreement
-from headscope.stats.ranking import knowing_not_acting, layer_table, primary_screen, rank_heads, single_effects
+from headscope.stats.decodability import knowing_not_acting
+from headscope.stats.ranking import layer_table, primary_screen, rank_heads, single_effects
 from headscope.tables import TABLES
 
 
