@@ -25,9 +25,9 @@ from headscope.stats.clusters import FloatArray, standard_deviation
 from headscope.stats.multiplicity import benjamini_hochberg
 from headscope.stats.resampling import flip_test
 from headscope.tables import TABLES
+from headscope.terms import ALPHA
 
 MIN_ITEMS = 6  # as of templates: 2 / 2^5 = .0625
-_LEVEL = 0.05
 LOWER_IS_BETTER = "lower is better"
 """Begins the note of such a metric, of which a positive difference is a loss."""
 
@@ -117,7 +117,7 @@ def _binary(differences: FloatArray) -> tuple[float, float, float]:
     lost, won = int((differences < 0).sum()), int((differences > 0).sum())
     size, total, shift = n + 2.0, lost + won + 1.0, (won - lost) / (n + 2.0)
     error = math.sqrt(total - size * shift**2) / size
-    half = float(stats.norm.isf(_LEVEL / 2)) * error
+    half = float(stats.norm.isf(ALPHA / 2)) * error
     p = float(stats.binomtest(lost, lost + won).pvalue) if lost + won else 1.0
     return max(shift - half, -1.0), min(shift + half, 1.0), p
 
@@ -125,7 +125,7 @@ def _binary(differences: FloatArray) -> tuple[float, float, float]:
 def _numbers(differences: FloatArray, one: PairedItems, seed: int) -> tuple[float, float, float]:
     """Student's interval and the sign-flip p of differences."""
     n, column = len(differences), differences[:, None]
-    half = float(stats.t.isf(_LEVEL / 2, n - 1) * standard_deviation(column)[0] / math.sqrt(n))
+    half = float(stats.t.isf(ALPHA / 2, n - 1) * standard_deviation(column)[0] / math.sqrt(n))
     mean = float(differences.mean())
     flips = flip_test(column, generator(seed, "sign_flips", "evaluation", one.task, one.metric), simultaneous=False)
     return mean - half, mean + half, float(flips.p_value[0])
