@@ -1,7 +1,7 @@
 """Many runs: what is in a folder of run folders, and SQL over the tables of all of them.
 
-For the list only manifests and the short table of verdicts are read. A folder whose manifest cannot be read is listed
-with the reason; it stops nobody.
+For the list only manifests and the short tables of verdicts, of removal and of steering, are read. A folder whose
+manifest cannot be read is listed with the reason; it stops nobody.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from headscope.errors import RequestError
 from headscope.runs.folder import MANIFEST, Run
 from headscope.tables import TABLES
 
+_TABLES_OF_VERDICTS = ("verdicts", "dose_response")
 _SETTINGS = ("enable_external_access = false", "autoload_known_extensions = false", "lock_configuration = true")
 
 
@@ -92,19 +93,21 @@ def _summary(folder: Path) -> RunSummary:
         status=manifest.status,
         created=manifest.created,
         seconds=sum(manifest.timings.values()) if manifest.timings else None,
-        verdicts=_verdicts(folder / "tables" / "verdicts.csv"),
+        verdicts=_verdicts([folder / "tables" / f"{name}.csv" for name in _TABLES_OF_VERDICTS]),
     )
 
 
-def _verdicts(path: Path) -> dict[str, int]:
-    """Counted without pandas: a thousand tables are read in the time of a few."""
-    if not path.is_file() or path.is_symlink():
-        return {}
+def _verdicts(paths: Sequence[Path]) -> dict[str, int]:
+    """Counted without pandas: a thousand tables are read in the time of a few. Rows without a verdict do not count."""
+    counted = Counter[str]()
     try:
-        with path.open(encoding="utf-8", newline="") as file:
-            return dict(sorted(Counter(row.get("verdict") or "" for row in csv.DictReader(file)).items()))
+        for path in paths:
+            if path.is_file() and not path.is_symlink():
+                with path.open(encoding="utf-8", newline="") as file:
+                    counted.update(verdict for row in csv.DictReader(file) if (verdict := row.get("verdict")))
     except (OSError, UnicodeDecodeError, csv.Error):
         return {"unreadable": 1}
+    return dict(sorted(counted.items()))
 
 
 def query_runs(root: Path, sql: str) -> pd.DataFrame:

@@ -57,6 +57,15 @@ def test_filters_mean_what_they_say(lab: Path) -> None:
         names(lab / "nowhere")
 
 
+def test_verdicts_of_steering_count_where_there_is_one(tmp_path: Path) -> None:
+    run = Run.create(tmp_path / "steered", request(), model={"name": "demo"}, profile={"name": "mine"})
+    doses = pd.DataFrame(cells_of("dose_response"))
+    doses["verdict"] = ["steers", ""]  # of the residual stream nothing is claimed
+    run.write_table("dose_response", doses)
+    run.finish()
+    assert [summary.verdicts for summary in summarize_runs(tmp_path)] == [{"steers": 1}]
+
+
 def test_a_thousand_runs_are_listed(tmp_path: Path, tell: Callable[[str], None]) -> None:
     run = Run.create(tmp_path / "run0", request(), model={"name": "demo"})
     run.write_table("verdicts", pd.DataFrame(cells_of("verdicts")))
