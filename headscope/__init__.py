@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from headscope.profiles.loading import load_profile as load_profile
     from headscope.report.showing import show as show
     from headscope.runs.folder import Run as Run
+    from headscope.verbs.inspect import inspect as inspect
     from headscope.verbs.rank import rank as rank
     from headscope.verbs.steer_request import steering_edit as steering_edit
 
@@ -65,6 +66,7 @@ _HOME = {
     "attribute": "headscope.api",
     "check_profile": "headscope.api",
     "curves": "headscope.api",
+    "inspect": "headscope.verbs.inspect",
     "patch": "headscope.api",
     "probe": "headscope.api",
     "rank": "headscope.verbs.rank",

@@ -53,6 +53,13 @@ class WorkError(HeadscopeError):
     """The work failed after the request was accepted: NaN logits, a scorer that broke, memory that ran out."""
 
 
+class Cancelled(HeadscopeError):  # noqa: N818 - nothing is wrong
+    """The work was given up because whoever asked for it does not want it any more."""
+
+    def __init__(self) -> None:
+        super().__init__("cancelled")
+
+
 def one_of(what: str, value: str, known: Collection[str]) -> str:
     """``value``, if it is one of ``known``; RequestError otherwise."""
     if value not in known:

@@ -153,6 +153,14 @@ class Study:
             )
         return self._shared.laid_out([*self.prompts, *self.profile.controls])
 
+    def laid_out(self, prompt: Prompt, template: str | None = None) -> PromptLayout:
+        """A prompt as it is put to the model; ``template``: the label of one that the profile does not have.
+
+        Raises:
+            ProfileError: a prompt that this model cannot be asked with.
+        """
+        return self._shared.laid_out([prompt], None if template is None else {prompt.id: template})[0]
+
     def answering(self, layout: PromptLayout, other: PromptLayout) -> PromptLayout:
         """A prompt laid out with the answers and foils of another in place of its own."""
         if layout.answers == other.answers:

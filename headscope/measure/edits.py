@@ -147,7 +147,7 @@ class ControlStates(ArmValues):
         self._sequences: dict[tuple[int, int, int], Array] = {}  # (layer, control, readout) -> [n, H, d]
         self._means: dict[tuple[int, str], Array] = {}
         self._position_means: dict[tuple[int, str], Array] = {}
-        self._bos = _bos_outputs(model) if "bos" in kinds else {}
+        self._bos = bos_outputs(model) if "bos" in kinds else {}
         self._run(model, batch_tokens, progress)
 
     @staticmethod
@@ -256,8 +256,8 @@ def _weights(control: PromptLayout, r: int) -> Array:
     return weights
 
 
-def _bos_outputs(model: HeadModel) -> dict[int, Array]:
-    """By layer [1, H, d]: z of a BOS token that stands alone."""
+def bos_outputs(model: HeadModel) -> dict[int, Array]:
+    """By layer [1, H, d]: z of a BOS token that stands alone; RequestError where texts have no BOS."""
     if model.bos_token_id is None:
         raise RequestError(
             'the edit "bos" needs texts that begin with a BOS token',

@@ -45,7 +45,7 @@ def counted(monkeypatch):
 
     run = edits.ControlStates._run
     monkeypatch.setattr(edits.ControlStates, "_run", counting("control passes", run))
-    monkeypatch.setattr(edits, "_bos_outputs", counting("BOS passes", edits._bos_outputs))
+    monkeypatch.setattr(edits, "bos_outputs", counting("BOS passes", edits.bos_outputs))
     monkeypatch.setattr("headscope.study.concept_tokens", counting("lexicons", lexicons.concept_tokens))
     monkeypatch.setattr("headscope.stats.template_labels.label_templates", counting("labels", label_templates))
     return counts
