@@ -19,6 +19,7 @@ from headscope.cli import (
     eval,  # noqa: A004 - the verb's name
     export,
     gather,
+    inspect,
     patch,
     plot,
     probe,
@@ -43,8 +44,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for _verb in (
-    run, screen, ablate, sweep, patch, steer, probe, attribute, eval, rank, plot, report, show, compare, check, runs,
-    query, gather, circuit, export, selfcheck,
+    run, screen, ablate, sweep, patch, steer, probe, attribute, eval, inspect, rank, plot, report, show, compare, check,
+    runs, query, gather, circuit, export, selfcheck,
 ):  # fmt: skip
     _name = _verb.__name__.rpartition(".")[2]
     app.command(_name)(getattr(_verb, _name))

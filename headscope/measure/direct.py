@@ -17,7 +17,7 @@ One pass a batch, and only sums by part leave it; a batch that does not fit into
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +26,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from headscope.errors import WorkError
+from headscope.measure.direct_parts import FrozenNorms, StatesAt
 from headscope.measure.edits import ControlStates
 from headscope.measure.layout import PromptLayout
 from headscope.measure.logit_places import LogitPlaces
@@ -37,7 +38,7 @@ from headscope.measure.protocols import Progress, Result, Work, here, told
 from headscope.models.batches import batch_of
 from headscope.models.head_model import HeadModel
 from headscope.models.law_rows import tolerance_of
-from headscope.models.residual import Parts, Residual, attention_writes, find_residual, watching_parts
+from headscope.models.residual import Residual, attention_writes, find_residual, watching_parts
 from headscope.models.running import logits_at
 from headscope.tokens import plan_batches
 
@@ -184,48 +185,13 @@ def _nothing(model: HeadModel, n: int) -> dict[str, FloatArray]:
     return found
 
 
-@dataclass
-class _StatesAt:
-    """The stream's addends at the places that are read, float64; ``z`` and ``feed_forward`` by layer."""
-
-    rows: Tensor
-    tokens: Tensor
-    embedding: Tensor = field(default_factory=lambda: torch.empty(0))
-    z: dict[int, Tensor] = field(default_factory=dict[int, Tensor])
-    attention_norm: dict[int, tuple[Tensor, Tensor]] = field(default_factory=dict[int, tuple[Tensor, Tensor]])
-    feed_forward: dict[int, Tensor] = field(default_factory=dict[int, Tensor])
-    x: Tensor = field(default_factory=lambda: torch.empty(0))
-    y: Tensor = field(default_factory=lambda: torch.empty(0))
-
-    def at(self, states: Tensor) -> Tensor:
-        """[N, ...] of [B, T, ...]."""
-        return states[self.rows.to(states.device), self.tokens.to(states.device)].double()
-
-    def parts(self) -> Parts:
-        """Keeps what passes."""
-
-        def final(x: Tensor, y: Tensor) -> None:
-            self.x, self.y = self.at(x), self.at(y)
-
-        def began(x: Tensor) -> None:
-            self.embedding = self.at(x)
-
-        return Parts(
-            embedding=began,
-            z=lambda layer, z: self.z.__setitem__(layer, self.at(z)),
-            attention_norm=lambda layer, x, y: self.attention_norm.__setitem__(layer, (self.at(x), self.at(y))),
-            feed_forward=lambda layer, out: self.feed_forward.__setitem__(layer, self.at(out)),
-            final=final,
-        )
-
-
 def _read(
     model: HeadModel, residual: Residual, prompts: Sequence[PromptLayout], where: Sequence[tuple[int, int]]
-) -> tuple[_StatesAt, Tensor, LogitPlaces]:
+) -> tuple[StatesAt, Tensor, LogitPlaces]:
     batch = batch_of([prompts[p].rows[r] for p, r in where], model.device)
     places = LogitPlaces.answers(prompts, where, model.tokenizer)
     rows, tokens = (torch.from_numpy(index).to(model.device) for index in (places.rows, places.tokens))
-    states = _StatesAt(rows, tokens)
+    states = StatesAt(rows, tokens)
     with watching_parts(model, residual, states.parts()):
         logits = logits_at(model, batch, rows, tokens)
     return states, logits.double(), places
@@ -235,7 +201,7 @@ class _GroupScores:
     """The scores of a group."""
 
     def __init__(
-        self, model: HeadModel, residual: Residual, states: _StatesAt, logits: Tensor, group: Group, share: float
+        self, model: HeadModel, residual: Residual, states: StatesAt, logits: Tensor, group: Group, share: float
     ) -> None:
         self._model, self._residual, self._states, self._share = model, residual, states, share
         self._places, self._owners = group.places.to(model.device), group.owners
@@ -243,18 +209,15 @@ class _GroupScores:
         words, controls = (side.double() / side.sum(-1, keepdim=True) for side in (self._words, self._controls))
         self._signs = words - controls  # [n or 1, words]
         ids = torch.tensor(group.ids, device=logits.device)
-        norm, device = residual.norm, logits.device
-        self._weights = residual.unembedding.to(device)[ids].double() * residual.logit_scale  # [words, D]
-        self._biases = residual.unembedding_bias.to(device)[ids].double() * residual.logit_scale
-        x, y = states.x[self._places].cpu(), states.y[self._places].cpu()
-        scale, self._form_error = norm.scale(x, y)
-        self._scale = scale.to(device)  # [n, 1]
-        # One linear map from the stream to the words' logits: W_U w, centered where the norm centers. It is symmetric.
-        self._map = norm.center(self._weights * norm.weight.to(device))  # [words, D]
+        self._weights = residual.unembedding.to(logits.device)[ids].double() * residual.logit_scale  # [words, D]
+        self._biases = residual.unembedding_bias.to(logits.device)[ids].double() * residual.logit_scale
+        self._norms = FrozenNorms(model, residual, states, self._places, logits.device)
+        self._map = self._norms.through_final(self._weights)  # [words, D] one linear map from the stream to the words
         # The model's own logits; before a soft cap, those of the norm's own output, whose cap must be the model's.
         own = logits[self._places][:, ids]  # [n, words]
-        self._logits = own if residual.soft_cap is None else y.to(device) @ self._weights.T + self._biases
-        self._form_error = max(self._form_error, _relative(residual.capped(self._logits), own))
+        y = states.y[self._places].to(self._weights)
+        self._logits = own if residual.soft_cap is None else y @ self._weights.T + self._biases
+        self._form_error = _relative(residual.capped(self._logits), own)
 
     def _mean_difference(self, by_word: Tensor) -> Tensor:
         """[n] of [n, words] or [words]: mean over the words for - mean over those against."""
@@ -262,52 +225,20 @@ class _GroupScores:
 
     def contributions(self, found: dict[str, FloatArray]) -> float:
         """Add the parts' shares; returns the error of their sum relative to the largest logit."""
-        states, residual = self._states, self._residual
-        m = residual.multiplier
-        direction = self._signs @ self._map * self._scale  # [n, D]
-        parts = {"embedding": (states.embedding[self._places].to(direction.device) * direction).sum(-1)}
-        offset = self._weights @ residual.norm.bias.to(direction.device) + self._biases
-        parts["bias"] = self._mean_difference(offset).expand(len(self._places))
-        total = self._mean_difference(self._logits)
-        summed = parts["embedding"] + parts["bias"]
-        for layer in range(len(self._model.anatomy)):
-            weights, bias = attention_writes(self._model, layer)
-            to_stream = self._through(layer, direction) * self._scale_after(layer)
-            along = torch.einsum("hdm,nm->nhd", weights.to(direction.device), to_stream)
-            heads = m * (states.z[layer][self._places].to(direction.device) * along).sum(-1)
-            biased = m * (to_stream @ bias.to(direction.device) + self._offset_after(layer, direction))
+        direction = self._signs @ self._map * self._norms.scale  # [n, D]
+        offset = self._weights @ self._residual.norm.bias.to(direction.device) + self._biases
+        bias, total = self._mean_difference(offset).expand(len(self._places)), self._mean_difference(self._logits)
+        parts = self._norms.contributions(direction)
+        for layer, heads in parts.heads.items():
             self._add(found["heads"][:, layer, : heads.shape[1]], heads)
-            self._add(found["attention_bias"][:, layer], biased)
-            summed = summed + heads.sum(-1) + biased
-            if layer in states.feed_forward:
-                forward = m * (states.feed_forward[layer][self._places].to(direction.device) * direction).sum(-1)
-                self._add(found["feed_forward"][:, layer], forward)
-                summed = summed + forward
-        for name, values in (*parts.items(), ("total", total)):
+            self._add(found["attention_bias"][:, layer], parts.attention_bias[layer])
+        for layer, forward in parts.feed_forward.items():
+            self._add(found["feed_forward"][:, layer], forward)
+        for name, values in (("embedding", parts.embedding), ("bias", bias), ("total", total)):
             self._add(found[name], values)
         largest = self._logits.abs().max().clamp(min=1.0)
-        return max(self._form_error, float((summed - total).abs().max() / largest))
-
-    # A norm after the output projection, where a layer has one, is linear too at the scale it had in this pass.
-
-    def _through(self, layer: int, directions: Tensor) -> Tensor:
-        """[..., D] directions of the stream, seen from before the norm, its scale left out."""
-        norm = self._residual.attention_norms[layer]
-        return directions if norm is None else norm.center(directions * norm.weight.to(directions))
-
-    def _scale_after(self, layer: int) -> Tensor:
-        """[n, 1] the norm's scale; 1 where there is none."""
-        norm = self._residual.attention_norms[layer]
-        if norm is None:
-            return torch.ones_like(self._scale)
-        scale, error = norm.scale(*(one[self._places].cpu() for one in self._states.attention_norm[layer]))
-        self._form_error = max(self._form_error, error)
-        return scale.to(self._scale)
-
-    def _offset_after(self, layer: int, direction: Tensor) -> Tensor | float:
-        """[n] what the norm's own bias adds along a direction."""
-        norm = self._residual.attention_norms[layer]
-        return 0.0 if norm is None else direction @ norm.bias.to(direction)
+        error = float((parts.total() + bias - total).abs().max() / largest)
+        return max(self._form_error, self._norms.error, error)
 
     def effects(self, found: FloatArray, prompts: Sequence[PromptLayout], states: ControlStates) -> None:
         """Add the direct effect of the ``mean`` edit of every head."""
@@ -317,8 +248,11 @@ class _GroupScores:
             means = np.concatenate([states.values("mean", prompts[p], layer, None) for p in self._owners])
             change = torch.from_numpy(means).to(z) - z  # [n, H, d]
             weights, _ = attention_writes(self._model, layer)
-            to_words = torch.einsum("hdm,wm->hdw", weights.to(z.device), self._through(layer, self._map))
-            moved = torch.einsum("nhd,hdw->nhw", change, to_words) * (self._scale * self._scale_after(layer))[:, None]
+            to_words = torch.einsum("hdm,wm->hdw", weights.to(z.device), self._norms.through(layer, self._map))
+            moved = (
+                torch.einsum("nhd,hdw->nhw", change, to_words)
+                * (self._norms.scale * self._norms.scale_after(layer))[:, None]
+            )
             after = self._log_odds(self._logits[:, None] + self._residual.multiplier * moved)
             self._add(found[:, layer, :n_heads], after - before[:, None])
 

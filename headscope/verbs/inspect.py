@@ -9,18 +9,19 @@ One prompt is an example, not evidence: ``Inspection.test_command`` gives the li
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, Unpack
 
 from headscope.errors import RequestError
 from headscope.models.head_model import HeadModel
 from headscope.profiles.conversations import BETWEEN
 from headscope.profiles.loading import load_profile
 from headscope.profiles.types import Message, Profile, Prompt
+from headscope.settings import StudyOptions
 from headscope.study import Study
-from headscope.verbs.inspect_edits import EditMaker
-from headscope.verbs.inspect_tokens import TokenTexts
+from headscope.verbs.inspect_lines import Lines
+from headscope.verbs.inspect_tools import Tools
 from headscope.verbs.inspection import TYPED, Inspection
 from headscope.verbs.inspection import WrittenToken as WrittenToken
 
@@ -29,31 +30,37 @@ class Inspector:
     """A model and a profile, ready to read any prompt.
 
     Attributes:
+        model: the model.
         study: the same as the verbs', of all concepts of the profile; without a profile it has none.
-        profile: what was handed over; None where nothing was.
     """
 
     def __init__(
-        self, model: HeadModel, profile: Profile | None = None, *, chat_template: bool | str = False,
-        progress: Callable[[str, int, int], None] | None = None, **study: Any,
+        self, model: HeadModel, profile: Profile | None = None, *, loaded: Mapping[str, Any] | None = None,
+        **options: Unpack[StudyOptions],
     ) -> None:  # fmt: skip
         """Settle what is asked; nothing runs yet.
 
         Args:
             model: the model.
             profile: gives readouts, lexicons, control prompts and vectors; without one there are none.
-            chat_template: wrap prompts in the tokenizer's chat template.
-            progress: told how far control states are, as ``progress(stage, done, total)``.
-            study: further options of ``Study``.
+            loaded: keywords of ``load_model`` that the model was loaded with, for the lines to paste.
+            options: of ``Study``, e.g. ``chat_template``, or ``progress``, told how far control states are.
 
         Raises:
             RequestError: the tokenizer has no such chat template.
         """
-        self.model, self.profile = model, profile
-        asked = _NO_PROFILE if profile is None else profile
-        self.study = Study(model, asked, chat_template=chat_template, progress=progress, **study)
-        self._edits = EditMaker(self.study, has_profile=profile is not None)
-        self._texts = TokenTexts(model.tokenizer)
+        self._start(Study(model, profile or _NO_PROFILE, **options), loaded)
+
+    @classmethod
+    def of(cls, study: Study, *, loaded: Mapping[str, Any] | None = None) -> Inspector:
+        """Of a study that there is already."""
+        self = object.__new__(cls)
+        self._start(study, loaded)
+        return self
+
+    def _start(self, study: Study, loaded: Mapping[str, Any] | None) -> None:
+        self.study, self.model, self._loaded = study, study.model, loaded or {}
+        self._tools = Tools(study, has_profile=study.profile is not _NO_PROFILE)
 
     @cached_property
     def prompts(self) -> Mapping[str, Prompt]:
@@ -76,33 +83,49 @@ class Inspector:
             raise RequestError(
                 "one prompt is inspected", expected="a text, a prompt's id, or messages: one of the three"
             )
-        names = self.study.names
-        if concept is not None:
-            self.study.profile.chosen(concept)
-        if prompt is not None:
-            if prompt not in self.prompts:
-                raise RequestError(
-                    f'profile "{self.study.profile.name}" has no prompt "{prompt}"',
-                    expected="the id of one of its prompts", got=prompt, fix="headscope profiles show NAME lists them",
-                )  # fmt: skip
-            own = self.prompts[prompt]
-            asked = concept or (own.concept if own.concept in names else next(iter(names), ""))
-            return Inspection(self.study, own, asked, self._edits, self._texts)
-        asked = concept or next(iter(names), "")
-        said, parts = _conversation(messages or ()) if text is None else (text, ())
-        typed = Prompt(TYPED, said, asked, messages=parts)
-        return Inspection(self.study, typed, asked, self._edits, self._texts)
+        names = self.study.profile.chosen(concept)
+        asked = next(iter(names), "")
+        if prompt is None:
+            said, parts = _conversation(messages or ()) if text is None else (text, ())
+            return self._inspection(Prompt(TYPED, said, asked, messages=parts), asked, is_typed=True)
+        if prompt not in self.prompts:
+            raise RequestError(
+                f'profile "{self.study.profile.name}" has no prompt "{prompt}"',
+                expected="the id of one of its prompts", got=prompt, fix="headscope profiles show NAME lists them",
+            )  # fmt: skip
+        own = self.prompts[prompt]
+        return self._inspection(own, own.concept if concept is None and own.concept in names else asked, is_typed=False)
+
+    def _inspection(self, prompt: Prompt, concept: str, *, is_typed: bool) -> Inspection:
+        lines = Lines(self.study, prompt, is_typed, concept, self._loaded)
+        return Inspection(lines, self._tools)
 
 
 def inspect(
-    model: HeadModel, text: str | None = None, profile: Profile | str | None = None, concept: str | None = None,
-    *, prompt: str | None = None, chat_template: bool | str = False,
-    messages: Sequence[Mapping[str, str]] | None = None,
+    model: HeadModel, text: str | None = None, profile: Profile | str | None = None, concept: str | None = None, *,
+    prompt: str | None = None, messages: Sequence[Mapping[str, str]] | None = None,
+    chat_template: bool | str = False, thinking: str | None = None,
 ) -> Inspection:  # fmt: skip
-    """One prompt on one model, unedited and under edits; see ``verbs.inspect.Inspection``."""
+    """One prompt on one model, unedited and under edits; for several prompts see ``verbs.inspect.Inspector``.
+
+    Args:
+        model: the model.
+        text: the prompt.
+        profile: a profile, or its name or folder: gives the log-odds, and the edits ``mean`` and ``add``.
+        concept: the concept that is asked of the prompt; its own, or the profile's first, by default.
+        prompt: in place of a text, the id of one of the profile's prompts.
+        messages: in place of a text, a conversation: ``[{"role": "user", "content": "..."}]``.
+        chat_template: wrap a text in the tokenizer's chat template; a name takes one of several.
+        thinking: tell the chat template that the model is to think before it answers (``on``), or is not to (``off``).
+
+    Raises:
+        RequestError: none or several prompts, no such prompt, concept or template.
+        ProfileError: the prompt is empty or longer than the model's context, or there is no such profile.
+    """
     asked = load_profile(profile) if isinstance(profile, str) else profile
     template = chat_template if messages is None else chat_template or True
-    return Inspector(model, asked, chat_template=template).read(text, prompt=prompt, messages=messages, concept=concept)
+    inspector = Inspector(model, asked, chat_template=template, thinking=thinking)
+    return inspector.read(text, prompt=prompt, messages=messages, concept=concept)
 
 
 _NO_PROFILE = Profile("none", "", "", "", {}, (), (), (), "", "")

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,21 +18,19 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from headscope.errors import RequestError
-from headscope.measure.attention import Probe, read_probes
+from headscope.errors import RequestError, one_of
 from headscope.measure.layout import PromptLayout, lay_out
 from headscope.measure.live import KeptPass, Wanted, check_tokens, merged, stopping
+from headscope.measure.live_map import attention_map
 from headscope.measure.live_text import write_tokens
 from headscope.measure.logit_places import LogitPlaces
 from headscope.models.batches import batch_of
 from headscope.models.editing import HeadEdit, LayerEdit, editing
 from headscope.models.head_model import HeadModel
-from headscope.profiles.types import Prompt
 from headscope.settings import Writing
-from headscope.study import Study
 from headscope.verbs.continuations import sampling_of
-from headscope.verbs.inspect_edits import EditMaker
-from headscope.verbs.inspect_tokens import TokenTexts
+from headscope.verbs.inspect_lines import Lines
+from headscope.verbs.inspect_tools import Tools
 
 FloatArray = npt.NDArray[np.float64]
 Edits = Sequence[HeadEdit]
@@ -39,6 +38,8 @@ Edits = Sequence[HeadEdit]
 TYPED = "typed-text"
 """Id of a text that is none of the profile's; the random numbers of its continuation are named by it."""
 TYPED_TEMPLATE = "typed text"
+MEASURES = ("attention", "value_weighted", "direct")
+"""What ``Inspection.head_map`` gives."""
 
 
 @dataclass(frozen=True)
@@ -74,17 +75,18 @@ class Inspection:
         special: whether each token is a special one.
     """
 
-    def __init__(self, study: Study, prompt: Prompt, concept: str, edits: EditMaker, texts: TokenTexts) -> None:
+    def __init__(self, lines: Lines, tools: Tools) -> None:
         """Use ``Inspector.read``, or ``headscope.inspect``."""
-        self.study, self.model, self.prompt, self.concept = study, study.model, prompt, concept
-        self._edits, self._texts = edits, texts
-        self._template = TYPED_TEMPLATE if prompt.id == TYPED else study.templates[prompt.id]
+        study, prompt = lines.study, lines.prompt
+        self.study, self.model, self.prompt, self.concept = study, study.model, prompt, lines.concept
+        self._lines, self._tools = lines, tools
+        self._template = TYPED_TEMPLATE if lines.is_typed else study.templates[prompt.id]
         without_answers = replace(prompt, answers=(), foils=())
         (self._alone,) = lay_out(
             self.model, [without_answers], (), {prompt.id: self._template}, encoder=study.encoder
         )  # fmt: skip
         self.ids = list(self._alone.tokens.ids)
-        self.tokens, self.special = texts.of_prompt(self._alone.tokens)
+        self.tokens, self.special = tools.texts.of_prompt(self._alone.tokens)
         self._latest: tuple[tuple[HeadEdit, ...], dict[int, LayerEdit]] = ((), {})
         self._latest_logits: Tensor | None = None
         self._kept: KeptPass | None = None
@@ -93,7 +95,7 @@ class Inspection:
     @cached_property
     def layout(self) -> PromptLayout:
         """The prompt with the profile's readouts, as every verb lays it out; ProfileError where it does not go."""
-        return self.study.laid_out(self.prompt, self._template if self.prompt.id == TYPED else None)
+        return self.study.laid_out(self.prompt, self._template if self._lines.is_typed else None)
 
     def edit(
         self, heads: str, kind: str, *, factor: float | None = None, dose: float | None = None,
@@ -116,9 +118,9 @@ class Inspection:
             Cancelled: it is not wanted any more.
         """
         with stopping(self.model, cancelled):
-            return self._edits.make(
+            return self._tools.edits.make(
                 self._alone, heads, kind, factor=factor, dose=dose, concept=concept or self.concept,
-                is_typed=self.prompt.id == TYPED,
+                is_typed=self._lines.is_typed,
             )  # fmt: skip
 
     # --- what it would say -------------------------------------------------------------------------------------------
@@ -138,7 +140,7 @@ class Inspection:
         ids = likeliest.cpu().numpy()[order]
         before, after = both[:, order]
         return pd.DataFrame({
-            "token_id": ids, "token": [self._texts.of(token) for token in ids.tolist()],
+            "token_id": ids, "token": [self._tools.texts.of(token) for token in ids.tolist()],
             "probability_baseline": before, "probability_edited": after, "change": after - before,
         })  # fmt: skip
 
@@ -242,28 +244,33 @@ class Inspection:
 
         Args:
             measure: ``attention``: the share that ``queries`` pay to ``keys``, the mean over queries of the sum over
-                keys; ``value_weighted``: the norm of what heads write from these keys into the residual stream.
-            queries: indices of tokens.
-            keys: indices of tokens.
+                keys; ``value_weighted``: the norm of what heads write from these keys into the residual stream;
+                ``direct``: what they add, after each of ``queries``, to the logit of ``token_id`` beyond the mean logit
+                of all tokens, norms frozen.
+            queries: indices of tokens; of ``direct`` most often the last one.
+            keys: indices of tokens; ``direct`` has none.
             token_id: of ``direct``.
             edits: what is edited.
             cancelled: see the class.
 
         Raises:
-            RequestError: no such measure or token.
+            RequestError: no such measure or token, or something is missing or has no use.
+            ModelError: ``direct`` is not defined, because the model's logits are no sum over its parts.
         """
-        if measure not in ("attention", "value_weighted"):
-            raise RequestError(f'measure "{measure}" does not exist', expected="attention, value_weighted", got=measure)
+        one_of("measure", measure, MEASURES)
+        direct = measure == "direct"
+        if not queries or direct == bool(keys) or direct == (token_id is None):
+            raise RequestError(
+                f'the map "{measure}" is not asked as it needs',
+                expected="queries and a token_id, no keys" if direct else "queries and keys, no token_id",
+            )
         for asked in (queries, keys):
             check_tokens(asked, len(self.ids))
-        if not queries or not keys:
-            raise RequestError("a map of attention needs tokens that look and tokens looked at", expected="one or more")
         with stopping(self.model, cancelled), self._editing(edits):
-            found = read_probes(
-                self.model, [self.ids], [Probe(0, tuple(queries), tuple(keys), exclude_query=False)],
-                batch_tokens=self.study.batch_tokens, pack=False,
-            )  # fmt: skip
-        return found[measure][0]
+            if token_id is not None:
+                batch = batch_of(self._alone.rows, self.model.device)
+                return self._tools.direct.read(batch, queries, token_id).heads
+            return attention_map(self.model, self.ids, measure, queries, keys, self.study.batch_tokens)
 
     def _editing(self, edits: Edits) -> AbstractContextManager[HeadModel]:
         return editing(self.model, self._together(edits))
@@ -301,3 +308,28 @@ class Inspection:
             if going[name]:
                 text = decode(written[name], skip_special_tokens=True, clean_up_tokenization_spaces=False)
                 yield WrittenToken(name, None, text[told[name] :], ends=True)
+
+    def texts(self, edits: Edits = (), **writing: Any) -> dict[str, str]:
+        """The whole continuation of each arm; keywords as ``write`` has them."""
+        texts: dict[str, str] = {}
+        for piece in self.write(edits, **writing):
+            texts[piece.arm] = texts.get(piece.arm, "") + piece.text
+        return texts
+
+    # --- lines to take along -----------------------------------------------------------------------------------------
+
+    def command(self, edits: Edits = (), **writing: Any) -> str:
+        """The command line that prints all this again; keywords as ``write`` has them, those that are not its defaults.
+
+        Raises:
+            RequestError: an edit was not made by ``edit``, ``headscope.zero`` or ``headscope.scale``.
+        """
+        return self._lines.command(edits, writing)
+
+    def python(self, edits: Edits = (), **writing: Any) -> str:
+        """The same as lines of Python."""
+        return self._lines.python(edits, writing)
+
+    def test_command(self, edits: Edits = ()) -> str:
+        """The command that tests the edits on all prompts of the profile, a line for each; without edits every head."""
+        return self._lines.test_command(edits)

@@ -126,7 +126,7 @@ def test_a_function_of_the_logits_that_is_no_soft_cap_is_refused() -> None:
 def test_a_sum_that_misses_something_is_an_error_not_a_score(monkeypatch: pytest.MonkeyPatch) -> None:
     """The check at work: a projection's bias is left out of the sum."""
     model = load_model(make("gpt2"), tokenizer=word_tokenizer(), device="cpu")
-    import headscope.measure.direct as room
+    import headscope.measure.direct_parts as room
 
     whole = room.attention_writes
     monkeypatch.setattr(room, "attention_writes", lambda *given: (whole(*given)[0], 0 * whole(*given)[1]))
