@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from headscope.cli import console
@@ -41,6 +42,8 @@ def inspect(job: Job, inspecting: Inspecting, texts: Texts, writing: Writing) ->
 
     from headscope.verbs.inspect import Inspector
 
+    if messages is not None:
+        job = replace(job, settings=replace(job.settings, chat_template=job.template or True))
     study = job.study(profile)
     with job.progress() as progress:
         inspector = Inspector.of(study.run_by(study.engine, progress), loaded=_loaded(job.loading))

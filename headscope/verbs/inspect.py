@@ -21,9 +21,9 @@ from headscope.profiles.types import Message, Profile, Prompt
 from headscope.settings import StudyOptions
 from headscope.study import Study
 from headscope.verbs.inspect_lines import Lines
+from headscope.verbs.inspect_tokens import WrittenToken as WrittenToken
 from headscope.verbs.inspect_tools import Tools
 from headscope.verbs.inspection import TYPED, Inspection
-from headscope.verbs.inspection import WrittenToken as WrittenToken
 
 
 class Inspector:
@@ -83,6 +83,8 @@ class Inspector:
             raise RequestError(
                 "one prompt is inspected", expected="a text, a prompt's id, or messages: one of the three"
             )
+        if messages is not None and self.study.encoder.chat is None:
+            raise RequestError("a conversation needs a chat template", fix="ask for it (chat_template=True)")
         names = self.study.profile.chosen(concept)
         asked = next(iter(names), "")
         if prompt is None:

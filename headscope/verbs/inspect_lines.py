@@ -19,6 +19,7 @@ from headscope.models.editing import HeadEdit
 from headscope.profiles.types import Prompt
 from headscope.stats.dosing import NEUTRAL_DOSES
 from headscope.study import Study
+from headscope.verbs.inspect_edits import KINDS
 
 _MEASURED = ("zero", "mean", "bos")
 _FORMS = "zero, mean, bos, scale=FACTOR, add=DOSE or add=DOSE:CONCEPT"
@@ -55,7 +56,11 @@ class AskedEdit:
             amount = float(number) if equals else None
         except ValueError:
             raise _malformed(word) from None
-        if (amount is not None) != (kind in NEUTRAL_DOSES) or (colon and (kind != "add" or not concept)):
+        if (
+            kind not in KINDS
+            or (amount is not None) != (kind in NEUTRAL_DOSES)
+            or (colon and (kind != "add" or not concept))
+        ):
             raise _malformed(word)
         if kind == "scale":
             return cls(heads, kind, factor=amount)

@@ -1,14 +1,37 @@
-"""The texts of tokens, for people: of each of a prompt, and of one that may follow it."""
+"""The texts of tokens, for people: of each of a prompt, of one that may follow it, of those of a text as it is written.
+
+A character may have several tokens: its text is given whole, or not yet.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from headscope.measure.live_text import Chosen
 from headscope.tokens import Tokens
 from headscope.vocabulary import special_tokens
 
 _INCOMPLETE = "\N{REPLACEMENT CHARACTER}"
+
+
+@dataclass(frozen=True)
+class WrittenToken:
+    """One more token of a text that is being written.
+
+    Attributes:
+        arm: ``baseline`` or ``edited``.
+        token_id: the token; None where the text ends because it has all the tokens that were asked for.
+        text: what it adds to the text; empty while a character is not complete.
+        ends: the arm's text is complete; its ``text`` is what was still held back.
+    """
+
+    arm: str
+    token_id: int | None
+    text: str
+    ends: bool = False
 
 
 class TokenTexts:
@@ -42,6 +65,25 @@ class TokenTexts:
             texts.append(prompt.text[at:end])
             at = end
         return texts, [token in self._special for token in prompt.ids]
+
+    def pieces(self, chosen: Iterable[Chosen], names: Sequence[str]) -> Iterator[WrittenToken]:
+        """What each token adds to the text of its arm, and at the end what was held back; ``names``: of the arms."""
+        written: list[list[int]] = [[] for _ in names]
+        n_told, open_arms = [0] * len(names), dict.fromkeys(range(len(names)))
+        for one in chosen:
+            if one.ends:
+                del open_arms[one.arm]
+            else:
+                written[one.arm].append(one.token)
+            text = self._decoded(written[one.arm])
+            ready = len(text) if one.ends else max(n_told[one.arm], len(text.rstrip(_INCOMPLETE)))
+            yield WrittenToken(names[one.arm], one.token, text[n_told[one.arm] : ready], one.ends)
+            n_told[one.arm] = ready
+        for arm in open_arms:
+            yield WrittenToken(names[arm], None, self._decoded(written[arm])[n_told[arm] :], ends=True)
+
+    def _decoded(self, ids: list[int]) -> str:
+        return self._tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
 
     @cached_property
     def _special(self) -> dict[int, str]:

@@ -6,9 +6,9 @@ texts are the verbs' own, so each number is the one that ``ablate`` or ``steer``
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -30,6 +30,7 @@ from headscope.models.head_model import HeadModel
 from headscope.settings import Writing
 from headscope.verbs.continuations import sampling_of
 from headscope.verbs.inspect_lines import Lines
+from headscope.verbs.inspect_tokens import WrittenToken
 from headscope.verbs.inspect_tools import Tools
 
 FloatArray = npt.NDArray[np.float64]
@@ -40,23 +41,6 @@ TYPED = "typed-text"
 TYPED_TEMPLATE = "typed text"
 MEASURES = ("attention", "value_weighted", "direct")
 """What ``Inspection.head_map`` gives."""
-
-
-@dataclass(frozen=True)
-class WrittenToken:
-    """One more token of a text that is being written.
-
-    Attributes:
-        arm: ``baseline`` or ``edited``.
-        token_id: the token; None where the text ends because it has all the tokens that were asked for.
-        text: what it adds to the text; empty while a character is not complete.
-        ends: the arm's text is complete; its ``text`` is what was still held back.
-    """
-
-    arm: str
-    token_id: int | None
-    text: str
-    ends: bool = False
 
 
 class Inspection:
@@ -91,6 +75,7 @@ class Inspection:
         self._latest_logits: Tensor | None = None
         self._kept: KeptPass | None = None
         self._kept_at_readouts: KeptPass | None = None
+        self._odds_unedited: dict[str, float] = {}
 
     @cached_property
     def layout(self) -> PromptLayout:
@@ -176,7 +161,7 @@ class Inspection:
         if not self._asks:
             return pd.DataFrame({name: [] for name in ("concept", "baseline_nats", "edited_nats", "change_nats")})
         kept = self._baseline_at_readouts(cancelled)
-        before = self._odds(kept.logits)
+        before = self._odds_unedited = self._odds_unedited or self._odds(kept.logits)
         after = self._odds(kept.edited(self._together(edits), cancelled)) if edits else before
         names = list(before)
         table = {"baseline_nats": [before[name] for name in names], "edited_nats": [after[name] for name in names]}
@@ -290,24 +275,8 @@ class Inspection:
         """
         writing = Writing(max_tokens=max_tokens, temperature=temperature, top_p=top_p, greedy=greedy)
         sampling = replace(sampling_of(self.study, writing), seed=seed)
-        decode: Callable[..., str] = self.model.tokenizer.decode
-        names = ("baseline", "edited")[: 2 if edits else 1]
-        written: dict[str, list[int]] = {name: [] for name in names}
-        told = dict.fromkeys(names, 0)
-        going = dict.fromkeys(names, True)
-        for chosen in write_tokens(self.model, self._alone, self._together(edits), sampling, cancelled):
-            name = names[chosen.arm]
-            if not chosen.ends:
-                written[name].append(chosen.token)
-            text = decode(written[name], skip_special_tokens=True, clean_up_tokenization_spaces=False)
-            ready = len(text) if chosen.ends else len(text.rstrip("\N{REPLACEMENT CHARACTER}"))
-            going[name] = not chosen.ends
-            yield WrittenToken(name, chosen.token, text[told[name] : ready], chosen.ends)
-            told[name] = max(told[name], ready)
-        for name in names:
-            if going[name]:
-                text = decode(written[name], skip_special_tokens=True, clean_up_tokenization_spaces=False)
-                yield WrittenToken(name, None, text[told[name] :], ends=True)
+        chosen = write_tokens(self.model, self._alone, self._together(edits), sampling, cancelled)
+        return self._tools.texts.pieces(chosen, ("baseline", "edited")[: 2 if edits else 1])
 
     def texts(self, edits: Edits = (), **writing: Any) -> dict[str, str]:
         """The whole continuation of each arm; keywords as ``write`` has them."""

@@ -23,6 +23,7 @@ VERBS = (
     "export",
     "check",
     "selfcheck",
+    "inspect",
 )
 PROFILE_VERBS = (
     "profiles list",
