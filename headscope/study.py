@@ -22,7 +22,7 @@ from headscope.errors import ProfileError, RequestError
 from headscope.measure.edit_kinds import needs_controls, own_edits
 from headscope.measure.edits import Arm, ControlStates
 from headscope.measure.forced import ForcedOutcomes
-from headscope.measure.layout import PromptLayout, special_token_warnings
+from headscope.measure.layout import PromptLayout, lay_out, special_token_warnings
 from headscope.measure.lexicons import ConceptTokens, concept_tokens
 from headscope.measure.outcomes import (
     KL,
@@ -156,10 +156,16 @@ class Study:
     def laid_out(self, prompt: Prompt, template: str | None = None) -> PromptLayout:
         """A prompt as it is put to the model; ``template``: the label of one that the profile does not have.
 
+        One that it does not have is laid out anew each time: another may have its id.
+
         Raises:
             ProfileError: a prompt that this model cannot be asked with.
         """
-        return self._shared.laid_out([prompt], None if template is None else {prompt.id: template})[0]
+        if template is None:
+            return self._shared.laid_out([prompt])[0]
+        return lay_out(
+            self.model, [prompt], self.profile.readouts, {prompt.id: template}, encoder=self.encoder, pack=self.pack
+        )[0]
 
     def answering(self, layout: PromptLayout, other: PromptLayout) -> PromptLayout:
         """A prompt laid out with the answers and foils of another in place of its own."""

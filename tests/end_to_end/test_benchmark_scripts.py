@@ -66,3 +66,16 @@ def test_a_run_without_stages_is_refused(tmp_path, project_root):
     done = script(project_root, "stages", written(tmp_path / "old"))
     assert done.returncode == 2
     assert "knows no stages" in done.stderr
+
+
+def test_the_script_of_the_live_view_times_every_reading_beside_a_plain_pass(project_root):
+    done = script(project_root, "explore", "--model", "demo", "--rounds", 2, "--threads", 1)
+    assert done.returncode == 0, done.stderr
+    head, plain, *readings = rows(done.stdout)
+    assert "at most 1.3" in head
+    assert plain.split(" | ")[1:2] == ["plain pass of 30 tokens"]
+    assert len(readings) == 8
+    for row in readings:
+        seconds, ratio = (float(cell.strip(" |")) for cell in row.split(" | ")[2:])
+        assert seconds > 0
+        assert ratio > 0

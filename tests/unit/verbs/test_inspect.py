@@ -120,6 +120,15 @@ def test_log_odds_are_those_of_steer(kind: str) -> None:
     assert same_odds(view, [edit], baseline.sel(prompt=own_id()), steered)
 
 
+def test_texts_that_are_read_after_each_other_are_told_apart() -> None:
+    """They share an id, and what an inspector keeps."""
+    texts = (TEXT, "I am angry at this", TEXT)
+    tables = [inspector().read(text).log_odds([hs.zero(HEADS)]) for text in texts]
+    alone = [hs.inspect(demo(), text, profile=without_typed()).log_odds([hs.zero(HEADS)]) for text in texts]
+    assert all(got.equals(expected) for got, expected in zip(tables, alone, strict=True))
+    assert not tables[0].equals(tables[1])
+
+
 def test_a_typed_text_is_pushed_as_any_text_is() -> None:
     view = views()[TYPED]
     made = hs.steering_edit(inspector().study, "3:3,1:0", "gratitude", 4.0)
