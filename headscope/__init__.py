@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from headscope.api import screen as screen
     from headscope.api import steer as steer
     from headscope.api import sweep as sweep
+    from headscope.explore.notebook import explore as explore
     from headscope.heads import Head as Head
     from headscope.heads import HeadSet as HeadSet
     from headscope.measure.benchmarks import eval_model as eval_model
@@ -59,6 +60,7 @@ _HOME = {
     "replace": "headscope.models.editing",
     "scale": "headscope.models.editing",
     "zero": "headscope.models.editing",
+    "explore": "headscope.explore.notebook",
     "export": "headscope.models.exporting",
     "load_model": "headscope.models.loading",
     "load_profile": "headscope.profiles.loading",

@@ -12,7 +12,8 @@ from collections.abc import Collection
 class HeadscopeError(Exception):
     """Base of every error headscope raises on purpose.
 
-    The message is built from a one-line statement of the problem and up to four facts, each on its own line.
+    The message is built from a one-line statement of the problem and up to four facts, each on its own line; both are
+    kept, as ``problem`` and ``facts``.
     """
 
     exit_code = 1
@@ -29,6 +30,7 @@ class HeadscopeError(Exception):
         facts = (("expected", expected), ("got", got), ("where", where), ("what to do", fix))
         super().__init__("\n".join([problem, *(f"  {name}: {fact}" for name, fact in facts if fact)]))
         self.problem = problem
+        self.facts = {name: fact for name, fact in facts if fact}
 
 
 class RequestError(HeadscopeError):

@@ -17,6 +17,7 @@ from headscope.cli import (
     compare,
     edits,
     eval,  # noqa: A004 - the verb's name
+    explore,
     export,
     gather,
     inspect,
@@ -44,8 +45,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for _verb in (
-    run, screen, ablate, sweep, patch, steer, probe, attribute, eval, inspect, rank, plot, report, show, compare, check,
-    runs, query, gather, circuit, export, selfcheck,
+    run, screen, ablate, sweep, patch, steer, probe, attribute, eval, inspect, explore, rank, plot, report, show,
+    compare, check, runs, query, gather, circuit, export, selfcheck,
 ):  # fmt: skip
     _name = _verb.__name__.rpartition(".")[2]
     app.command(_name)(getattr(_verb, _name))

@@ -1,0 +1,108 @@
+"""``headscope explore MODEL``: the live view, a page on this machine."""
+
+from __future__ import annotations
+
+import os
+import webbrowser
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from headscope.cli import console
+from headscope.cli.commands import command
+from headscope.cli.job import load
+from headscope.settings import Loading, Option
+from headscope.settings.groups import ASKED, OUTPUT
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Explored:
+    model: Annotated[
+        str,
+        Option("'demo', a checkpoint folder, a GGUF file, or a hub model's name.", "", is_name=True, is_argument=True),
+    ]
+    run: Annotated[Path | None, Option("A run of this model: its maps, verdicts and profile.", ASKED)] = None
+    profile: Annotated[
+        str | None,
+        Option(
+            "A bundled profile, a profile folder, or one file of prompts; left out: the run's, else baseline.",
+            ASKED, "--profile -p", is_name=True,
+        ),
+    ] = None  # fmt: skip
+    keep: Annotated[Path, Option("The profile folder that prompts of the page are added to.", OUTPUT)] = Path(
+        "explored"
+    )
+    port: Annotated[int, Option("On 127.0.0.1; 0 for any that is free.", OUTPUT, check=0)] = 0
+    language: Annotated[str, Option("The language that the page begins in.", OUTPUT, "--language --lang")] = "en"
+    browser: Annotated[
+        bool, Option("Open no browser, print the address only.", OUTPUT, name="no_browser", negated=True)
+    ] = True
+
+
+@command(
+    "model run profile keep port language no_browser memory_budget device device_map dtype bos unchecked tokenizer "
+    "trust_remote_code"
+)
+def explore(asked: _Explored, loading: Loading) -> None:
+    """Type a sentence, switch heads off, and see what the model says: a page on this machine, until Ctrl-C.
+
+    One prompt is an example, not evidence; the page gives the command that tests what it shows. Only this machine can
+    reach it, and only with the token in its address. Needs pip install "headscope\\[explore]".
+
+    [bold]Examples[/bold]
+
+    headscope explore demo
+
+    headscope explore ./my-checkpoint --run runs/mine --no-browser
+    """
+    from headscope.explore.extra import require_extra
+    from headscope.profiles.loading import load_profile
+    from headscope.report.words import check_language
+    from headscope.runs.atomic import check_folder_writable
+    from headscope.runs.folder import Run
+
+    require_extra()
+    check_language(asked.language)
+    check_folder_writable(asked.keep)
+    run = None if asked.run is None else Run.open(asked.run)
+    profile = None if asked.profile is None else load_profile(asked.profile)
+    console.note(f"loading {asked.model} ...")
+    model = load(asked.model, loading)
+    for warning in model.notes:
+        console.warn(warning)
+
+    from headscope.explore.serving import Explorer
+
+    served = Explorer(model, run=run, profile=profile, keep=asked.keep, port=asked.port, language=asked.language)
+    for warning in served.warnings:
+        console.warn(warning)
+    try:
+        console.say(served.address)
+        console.note(_told(served.port))
+        if asked.browser and not _open(served.address):
+            console.note("no browser was found here; open the address in one")
+        served.serve()
+    except KeyboardInterrupt:
+        console.note("headscope explore has ended")
+    finally:
+        served.stop()
+
+
+def _told(port: int) -> str:
+    end = "Ctrl-C ends it."
+    if "SSH_CONNECTION" not in os.environ:
+        return end
+    return (
+        f"{end} From your own machine: ssh -L {port}:127.0.0.1:{port} THIS_MACHINE, then open the same address there."
+    )
+
+
+def _open(address: str) -> bool:
+    """Open a browser; not one that would take this terminal."""
+    try:
+        browser = webbrowser.get()
+    except webbrowser.Error:
+        return False
+    if isinstance(browser, webbrowser.GenericBrowser) and not isinstance(browser, webbrowser.BackgroundBrowser):
+        return False
+    return browser.open(address)

@@ -1,0 +1,197 @@
+"""What the page is answered: every figure is an ``Inspection``'s, in the shapes of the page's contract.
+
+Inspections are kept, the last ``KEPT_COUNT`` prompts, whoever asked them: a click on a head runs no unedited pass
+again. All of this runs in the worker's thread.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections import OrderedDict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from headscope.errors import RequestError
+from headscope.explore.asked import AttentionAsked, EditAsked, EditFileAsked, KeepAsked, MapAsked, View, WriteAsked
+from headscope.explore.keeping import keep
+from headscope.models.editing import HeadEdit
+from headscope.models.head_model import HeadModel
+from headscope.profiles.types import Profile
+from headscope.verbs.inspect import Inspection, Inspector
+
+KEPT_COUNT = 8
+WHOLE_LIMIT_TOKENS = 512
+"""A head's attention from every token is given up to so many tokens."""
+_DECIMALS = 4
+_UNITS = {"attention": "share", "value_weighted": "residual norm", "direct": "logits"}
+
+Event = dict[str, Any]
+
+
+class Asker(Protocol):
+    """Who waits for an answer: a ``Ticket``."""
+
+    def cancelled(self) -> bool:
+        """Whether nobody waits any more."""
+        ...
+
+    def tell(self, one: Any) -> None:
+        """What is known before the next answer."""
+        ...
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """A prompt as it was read, and the edits of it that were made last."""
+
+    inspection: Inspection
+    edits: dict[EditAsked, HeadEdit] = field(default_factory=dict[EditAsked, HeadEdit])
+
+
+class Answers:
+    """One model and one profile, asked by pages; prompts are kept in ``folder``."""
+
+    def __init__(self, model: HeadModel, profile: Profile, folder: Path) -> None:
+        self.model = model
+        self.profile = profile
+        self.folder = folder
+        self._asker: Asker | None = None
+        self._inspectors: dict[bool, Inspector] = {}
+        self._kept: OrderedDict[tuple[str, bool, str | None], _Kept] = OrderedDict()
+
+    def look(self, asked: View, asker: Asker) -> Iterator[Event]:
+        """Tokens, next words, log-odds, and what reproduces them."""
+        inspection = self._read(asked).inspection
+        yield {
+            "event": "tokens",
+            "tokens": [
+                {"id": token, "text": text, "special": special}
+                for token, text, special in zip(inspection.ids, inspection.tokens, inspection.special, strict=True)
+            ],
+            "context_length": self.model.context_length,
+        }
+        inspection, edits = self._edited(asked, asker)
+        words = inspection.next_words(edits, cancelled=asker.cancelled)
+        yield {
+            "event": "next_words",
+            "rows": [
+                {
+                    "token_id": int(row["token_id"]),
+                    "token": row["token"],
+                    "baseline": float(row["probability_baseline"]),
+                    "edited": float(row["probability_edited"]),
+                    "change": float(row["change"]),
+                }
+                for row in words.to_dict("records")
+            ],
+            "edited": bool(edits),
+            "heads": [edit.heads for edit in edits],
+        }
+        odds = inspection.log_odds(edits, cancelled=asker.cancelled)
+        if len(odds):
+            names = ("concept", "baseline_nats", "edited_nats", "change_nats")
+            yield {
+                "event": "log_odds",
+                "rows": [{name: row[name] for name in names} for row in odds.to_dict("records")],
+            }
+
+    def attention(self, asked: AttentionAsked, asker: Asker) -> Iterator[Event]:
+        """What a head attends to, of a long prompt from some tokens."""
+        inspection, edits = self._edited(asked, asker)
+        n_tokens = len(inspection.ids)
+        queries = asked.queries
+        if queries is None and n_tokens > WHOLE_LIMIT_TOKENS:
+            raise RequestError(
+                "attention from every token is too much of a long prompt",
+                expected=f"queries, or a prompt of at most {WHOLE_LIMIT_TOKENS} tokens",
+                got=f"{n_tokens} tokens",
+                fix="choose a token",
+            )
+        weights = inspection.attention(asked.layer, asked.head, edits, queries=queries, cancelled=asker.cancelled)
+        rows = np.round(np.asarray(weights, dtype=np.float64), _DECIMALS).tolist()
+        yield {"weights": rows} if queries is None else {"rows": dict(zip(map(str, queries), rows, strict=True))}
+
+    def head_map(self, asked: MapAsked, asker: Asker) -> Iterator[Event]:
+        """One number a head."""
+        inspection, edits = self._edited(asked, asker)
+        values = inspection.head_map(
+            asked.measure, queries=asked.queries, keys=asked.keys, token_id=asked.token_id, edits=edits,
+            cancelled=asker.cancelled,
+        )  # fmt: skip
+        rows = np.asarray(values, dtype=np.float64).tolist()
+        numbers = [[value if np.isfinite(value) else None for value in row] for row in rows]
+        yield {"values": numbers, "unit": _UNITS[asked.measure]}
+
+    def write(self, asked: WriteAsked, asker: Asker) -> Iterator[Event]:
+        """Text of both arms, as it is written."""
+        inspection, edits = self._edited(asked, asker)
+        written = inspection.write(
+            edits, max_tokens=asked.max_tokens, temperature=asked.temperature, top_p=asked.top_p,
+            greedy=asked.greedy, seed=asked.seed, cancelled=asker.cancelled,
+        )  # fmt: skip
+        for piece in written:
+            if piece.text:
+                yield {"event": "piece", "arm": piece.arm, "text": piece.text}
+
+    def edit_file(self, asked: EditFileAsked, asker: Asker) -> Iterator[tuple[str, bytes]]:
+        """One of the edits as a file: its name, and its bytes."""
+        _, edits = self._edited(asked, asker)
+        if asked.index >= len(edits):
+            raise RequestError(
+                "there is no such edit", expected=f"an index below {len(edits)}", got=str(asked.index),
+                fix="edit a head first",
+            )  # fmt: skip
+        edit = edits[asked.index]
+        name = f"{asked.edits[asked.index].kind}_{self.model.head_set(edit.heads).slug}"[:100]
+        with tempfile.TemporaryDirectory(prefix="headscope-edit-") as folder:
+            path = self.model.save_edit(Path(folder) / "edit.safetensors", edit)
+            yield f"{name}.safetensors", path.read_bytes()
+
+    def keep(self, asked: KeepAsked, asker: Asker) -> Iterator[Event]:
+        """The prompt, added to a profile folder."""
+        del asker  # nothing is asked of the model
+        kept = keep(self.folder, self.profile, asked.concept, self._read(asked).inspection.prompt)
+        yield {"path": str(kept.path), "sentence": kept.sentence}
+
+    def _read(self, asked: View) -> _Kept:
+        """The prompt on the model, as it is kept or anew."""
+        key = asked.prompt.model_dump_json(), asked.chat, asked.concept
+        if key in self._kept:
+            self._kept.move_to_end(key)
+            return self._kept[key]
+        prompt = asked.prompt
+        turns = None if prompt.messages is None else [message.model_dump() for message in prompt.messages]
+        inspector = self._inspector(chat=asked.chat or turns is not None)
+        made = _Kept(inspector.read(prompt.text, prompt=prompt.id, messages=turns, concept=asked.concept))
+        self._kept[key] = made
+        if len(self._kept) > KEPT_COUNT:
+            self._kept.popitem(last=False)
+        return made
+
+    def _edited(self, asked: View, asker: Asker) -> tuple[Inspection, list[HeadEdit]]:
+        """The prompt, and the edits of it: the same objects for the same request, because results are kept by them."""
+        self._asker = asker
+        kept = self._read(asked)
+        made = {
+            one: kept.edits.get(one)
+            or kept.inspection.edit(
+                one.heads, one.kind, factor=one.factor, dose=one.dose, concept=one.concept, cancelled=asker.cancelled
+            )
+            for one in asked.edits
+        }
+        kept.edits.clear()
+        kept.edits.update(made)
+        return kept.inspection, [made[one] for one in asked.edits]
+
+    def _inspector(self, *, chat: bool) -> Inspector:
+        if chat not in self._inspectors:
+            self._inspectors[chat] = Inspector(self.model, self.profile, chat_template=chat, progress=self._progress)
+        return self._inspectors[chat]
+
+    def _progress(self, what: str, done: int, total: int) -> None:
+        if self._asker is not None:
+            self._asker.tell({"event": "progress", "what": what, "done": done, "total": total})
