@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import os
+import sys
 import webbrowser
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from headscope.cli import console
 from headscope.cli.commands import command
 from headscope.cli.job import load
 from headscope.settings import Loading, Option
 from headscope.settings.groups import ASKED, OUTPUT
+
+if TYPE_CHECKING:
+    from headscope.explore.serving import Explorer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,26 +71,29 @@ def explore(asked: _Explored, loading: Loading) -> None:
     check_folder_writable(asked.keep)
     run = None if asked.run is None else Run.open(asked.run)
     profile = None if asked.profile is None else load_profile(asked.profile)
-    console.note(f"loading {asked.model} ...")
-    model = load(asked.model, loading)
-    for warning in model.notes:
-        console.warn(warning)
+    from headscope.explore.serving import Explorer, listening
 
-    from headscope.explore.serving import Explorer
+    with listening(asked.port) as port:  # taken first, because loading may take long
+        console.note(f"loading {asked.model} ...")
+        model = load(asked.model, loading)
+        served = Explorer(model, run=run, profile=profile, keep=asked.keep, port=port, language=asked.language)
+        with served:
+            _serve(served, model.notes, browser=asked.browser)
 
-    served = Explorer(model, run=run, profile=profile, keep=asked.keep, port=asked.port, language=asked.language)
-    for warning in served.warnings:
+
+def _serve(served: Explorer, notes: Sequence[str], *, browser: bool) -> None:
+    """Tell the address, and answer until Ctrl-C."""
+    for warning in (*notes, *served.warnings):
         console.warn(warning)
     try:
         console.say(served.address)
+        sys.stdout.flush()
         console.note(_told(served.port))
-        if asked.browser and not _open(served.address):
+        if browser and not _open(served.address):
             console.note("no browser was found here; open the address in one")
         served.serve()
     except KeyboardInterrupt:
         console.note("headscope explore has ended")
-    finally:
-        served.stop()
 
 
 def _told(port: int) -> str:

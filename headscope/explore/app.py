@@ -19,7 +19,7 @@ from functools import partial
 from typing import Any
 
 from starlette.applications import Starlette
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
@@ -72,7 +72,7 @@ def explore_app(
         Route("/api/keep", partial(view.whole, asked.KeepAsked, answers.keep), methods=["POST"]),
         Route("/api/edit_file", partial(view.whole, asked.EditFileAsked, answers.edit_file), methods=["POST"]),
     ]
-    return Guard(Starlette(routes=routes), token=token, hosts=hosts)
+    return Guard(Starlette(routes=routes, exception_handlers={500: _fault}), token=token, hosts=hosts)
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ class _View:
             async with aclosing(_until_closed(ticket, request.receive)) as found:
                 responses = [one async for one in found if isinstance(one, Response)]  # without progress
         except Closed:
-            return Response(status_code=499)  # nobody reads it
+            return _unread()
         except HeadscopeError as error:
             return _refused(error)
         except Exception:
@@ -114,16 +114,17 @@ class _View:
 
     async def _ticket(self, shape: type[asked.View], answer: Answer, request: Request) -> Ticket | Response:
         """The job that a request asks for, queued; what is answered at once where there is none."""
-        body = await _body_of(request)
-        if body is None:
-            return too_large()
         try:
+            if (body := await _body_of(request)) is None:
+                return too_large()
             view = asked.read(body, shape)
             route = request.url.path
             # Attention and files are asked for several at a time; of the others only the newest is of use.
             place = (view.client, route) if shape in _ONE_AT_A_TIME else object()
             job: Job = lambda ticket: answer(view, ticket)  # noqa: E731 - a function of one expression
             return self.worker.ask(place, job)
+        except Closed:
+            return _unread()
         except HeadscopeError as error:
             return _refused(error)
 
@@ -176,9 +177,9 @@ async def _until_closed(ticket: Ticket, receive: Receive) -> AsyncGenerator[Any]
     """
     closed = asyncio.ensure_future(_closed(receive))
     found = ticket.found()
+    following = asyncio.ensure_future(anext(found, None))
     try:
         while True:
-            following = asyncio.ensure_future(anext(found, None))
             await asyncio.wait((following, closed), return_when=asyncio.FIRST_COMPLETED)
             if not following.done():
                 ticket.cancel()
@@ -188,9 +189,11 @@ async def _until_closed(ticket: Ticket, receive: Receive) -> AsyncGenerator[Any]
             if (one := following.result()) is None:
                 return
             yield one
+            following = asyncio.ensure_future(anext(found, None))
     finally:
         ticket.cancel()
         closed.cancel()
+        following.cancel()
 
 
 async def _closed(receive: Receive) -> None:
@@ -199,12 +202,19 @@ async def _closed(receive: Receive) -> None:
 
 
 async def _body_of(request: Request) -> bytes | None:
-    """What was posted; None where it is too large, whatever its headers said."""
+    """What was posted; None where it is too large, whatever its headers said.
+
+    Raises:
+        Closed: the connection was closed before it was all here.
+    """
     body = bytearray()
-    async for part in request.stream():
-        body += part
-        if len(body) > asked.BODY_LIMIT_BYTES:
-            return None
+    try:
+        async for part in request.stream():
+            body += part
+            if len(body) > asked.BODY_LIMIT_BYTES:
+                return None
+    except ClientDisconnect as error:
+        raise Closed from error
     return bytes(body)
 
 
@@ -227,6 +237,17 @@ def _body(content: Any) -> Response:
         headers = {"Content-Disposition": f'attachment; filename="{name}"'}
         return Response(data, media_type="application/octet-stream", headers=headers)
     return Response(_json(content), media_type="application/json")
+
+
+def _unread() -> Response:
+    """What is answered where nobody reads it."""
+    return Response(status_code=499)
+
+
+def _fault(request: Request, error: Exception) -> Response:
+    """What is answered where this application fails; the server writes the stack trace to its console."""
+    del request, error
+    return JSONResponse({"error": FAULT}, 500)
 
 
 def _told(error: HeadscopeError) -> dict[str, str]:

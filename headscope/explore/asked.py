@@ -33,6 +33,12 @@ def _spec(heads: str) -> str:
     return heads
 
 
+def _short(text: str) -> str:
+    if len(text) > TEXT_LIMIT_CHARACTERS:
+        raise ValueError(f"a text of at most {TEXT_LIMIT_CHARACTERS:,} characters; it has {len(text):,}")
+    return text
+
+
 Client = Annotated[str, StringConstraints(pattern=r"^[\w-]+$", max_length=64)]
 Spec = Annotated[str, StringConstraints(max_length=_SPEC_LIMIT_CHARACTERS), AfterValidator(_spec)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
@@ -46,7 +52,7 @@ class _Strict(BaseModel):
 class PromptAsked(_Strict):
     """The prompt: a text, a conversation, or one of the profile by its id."""
 
-    text: Annotated[Readable, StringConstraints(max_length=TEXT_LIMIT_CHARACTERS)] | None = None
+    text: Annotated[Readable, AfterValidator(_short)] | None = None
     messages: Annotated[Messages, Field(max_length=MESSAGES_LIMIT_COUNT)] | None = None
     id: Annotated[str, StringConstraints(max_length=200)] | None = None
 

@@ -89,9 +89,8 @@ class Guard:
             return _told(403, "the request lacks its token") if posted else PlainTextResponse(told, 403)
         if posted and headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
             return _told(415, "the request is no JSON", expected="Content-Type: application/json")
-        if posted and headers.get("content-length", "0").isdecimal():
-            return too_large() if int(headers.get("content-length", "0")) > BODY_LIMIT_BYTES else None
-        return None
+        length = headers.get("content-length", "0")
+        return too_large() if not length.isdecimal() or int(length) > BODY_LIMIT_BYTES else None
 
 
 def too_large() -> Response:

@@ -48,7 +48,7 @@ class Explorer:
         run: Run | None = None,
         profile: Profile | None = None,
         keep: Path = KEEP,
-        port: int = 0,
+        port: int | socket.socket = 0,
         language: str = "en",
     ) -> None:
         """Take the port; nothing is answered before ``serve`` or ``start``.
@@ -58,7 +58,7 @@ class Explorer:
             run: gives its maps and verdicts, and its profile where none is named.
             profile: what edits and log-odds are made of; the bundled ``baseline`` by default.
             keep: the profile folder that prompts are added to.
-            port: 0 for any that is free.
+            port: 0 for any that is free; or what ``listening`` gave.
             language: that the page begins in.
 
         Raises:
@@ -69,7 +69,7 @@ class Explorer:
         self.warnings = () if warning is None else (warning,)
         asked = profile or (load_profile(DEFAULT) if run is None else profile_of(run))
         facts = facts_of(model, asked, run, keep=keep, language=language)
-        self._socket = _bound(port)
+        self._socket = listening(port) if isinstance(port, int) else port
         self.port: int = self._socket.getsockname()[1]
         token = secrets.token_urlsafe(24)
         self.address = f"http://{HOST}:{self.port}/?token={token}"
@@ -151,7 +151,7 @@ class _Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-def _bound(port: int) -> socket.socket:
+def listening(port: int) -> socket.socket:
     """A socket that listens on this machine alone.
 
     Raises:
