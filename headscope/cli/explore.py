@@ -76,7 +76,10 @@ def explore(asked: _Explored, loading: Loading) -> None:
     with listening(asked.port) as port:  # taken first, because loading may take long
         console.note(f"loading {asked.model} ...")
         model = load(asked.model, loading)
-        served = Explorer(model, run=run, profile=profile, keep=asked.keep, port=port, language=asked.language)
+        given = {name: value for name, value in vars(loading).items() if value != getattr(Loading(), name)}
+        served = Explorer(
+            model, run=run, profile=profile, keep=asked.keep, port=port, language=asked.language, loaded=given
+        )
         with served:
             _serve(served, model.notes, browser=asked.browser)
 

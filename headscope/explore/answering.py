@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tempfile
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -53,12 +53,20 @@ class _Kept:
 
 
 class Answers:
-    """One model and one profile, asked by pages; prompts are kept in ``folder``."""
+    """One model and one profile, asked by pages.
 
-    def __init__(self, model: HeadModel, profile: Profile, folder: Path) -> None:
+    Attributes:
+        folder: that prompts are kept in.
+        loaded: keywords of ``load_model`` that are not its defaults, for the lines that reproduce what is shown.
+    """
+
+    def __init__(
+        self, model: HeadModel, profile: Profile, folder: Path, loaded: Mapping[str, Any] | None = None
+    ) -> None:
         self.model = model
         self.profile = profile
         self.folder = folder
+        self.loaded = dict(loaded or {})
         self._asker: Asker | None = None
         self._inspectors: dict[bool, Inspector] = {}
         self._kept: OrderedDict[tuple[str, bool, str | None], _Kept] = OrderedDict()
@@ -98,6 +106,13 @@ class Answers:
                 "event": "log_odds",
                 "rows": [{name: row[name] for name in names} for row in odds.to_dict("records")],
             }
+
+        yield {
+            "event": "take",
+            "command": inspection.command(edits),
+            "python": inspection.python(edits),
+            "test": inspection.test_command(edits),
+        }
 
     def attention(self, asked: AttentionAsked, asker: Asker) -> Iterator[Event]:
         """What a head attends to, of a long prompt from some tokens."""
@@ -189,7 +204,9 @@ class Answers:
 
     def _inspector(self, *, chat: bool) -> Inspector:
         if chat not in self._inspectors:
-            self._inspectors[chat] = Inspector(self.model, self.profile, chat_template=chat, progress=self._progress)
+            self._inspectors[chat] = Inspector(
+                self.model, self.profile, chat_template=chat, progress=self._progress, loaded=self.loaded
+            )
         return self._inspectors[chat]
 
     def _progress(self, what: str, done: int, total: int) -> None:

@@ -10,9 +10,10 @@ import errno
 import secrets
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import uvicorn
 
@@ -30,6 +31,7 @@ from headscope.runs.folder import Run
 HOST = "127.0.0.1"
 KEEP = Path("explored")
 _GRACE_SECONDS = 5
+_LAST_PORT = 65535
 
 
 class Explorer:
@@ -50,6 +52,7 @@ class Explorer:
         keep: Path = KEEP,
         port: int | socket.socket = 0,
         language: str = "en",
+        loaded: Mapping[str, Any] | None = None,
     ) -> None:
         """Take the port; nothing is answered before ``serve`` or ``start``.
 
@@ -60,6 +63,7 @@ class Explorer:
             keep: the profile folder that prompts are added to.
             port: 0 for any that is free; or what ``listening`` gave.
             language: that the page begins in.
+            loaded: keywords of ``load_model`` that are not its defaults, for the lines that reproduce what is shown.
 
         Raises:
             RequestError: the port is taken, or run and model do not fit.
@@ -75,7 +79,7 @@ class Explorer:
         self.address = f"http://{HOST}:{self.port}/?token={token}"
         self._worker = Worker()
         app = explore_app(
-            Answers(model, asked, expanded(keep)), self._worker, facts,
+            Answers(model, asked, expanded(keep), loaded), self._worker, facts,
             token=token, hosts=(f"{HOST}:{self.port}", f"localhost:{self.port}"),
         )  # fmt: skip
         config = uvicorn.Config(
@@ -157,10 +161,10 @@ def listening(port: int) -> socket.socket:
     Raises:
         RequestError: another program has the port, or it may not be taken.
     """
+    if not 0 <= port <= _LAST_PORT:
+        raise RequestError("there is no such port", expected=f"0 to {_LAST_PORT}", got=str(port))
     try:
         return socket.create_server((HOST, port))
-    except OverflowError as error:
-        raise RequestError("there is no such port", expected="0 to 65535", got=str(port)) from error
     except OSError as error:
         taken = error.errno == errno.EADDRINUSE
         raise RequestError(
