@@ -12,10 +12,11 @@ import asyncio
 import json
 import logging
 import secrets
-from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from starlette.applications import Starlette
@@ -27,14 +28,22 @@ from starlette.types import Receive, Scope, Send
 from headscope.errors import Cancelled, HeadscopeError
 from headscope.explore import asked
 from headscope.explore.answering import Answers
+from headscope.explore.facts import facts_of, profile_of
 from headscope.explore.guarding import NOTEBOOKS, Guard, policy, too_large
 from headscope.explore.html import page_html
 from headscope.explore.work import BusyError, Job, Ticket, Worker
+from headscope.models.head_model import HeadModel
+from headscope.profiles.files import expanded
+from headscope.profiles.loading import DEFAULT, load_profile
+from headscope.profiles.types import Profile
 from headscope.runs.atomic import plain
+from headscope.runs.folder import Run
 
 LOG = logging.getLogger("headscope.explore")
 FAULT = "a fault of headscope: its console says more"
 _SAID = {"expected": "expected", "got": "got", "where": "where", "what to do": "fix"}
+
+KEEP = Path("explored")
 
 Answer = Callable[[Any, Ticket], Iterator[Any]]
 
@@ -44,25 +53,40 @@ class Closed(Exception):  # noqa: N818 - nothing is wrong
 
 
 def explore_app(
-    answers: Answers,
-    worker: Worker,
-    facts: dict[str, Any],
+    model: HeadModel,
+    profile: Profile | None = None,
+    run: Run | None = None,
     *,
     token: str,
     hosts: Sequence[str],
     framed_by: Sequence[str] = NOTEBOOKS,
+    keep: Path = KEEP,
+    language: str = "en",
+    loaded: Mapping[str, Any] | None = None,
+    worker: Worker | None = None,
 ) -> Guard:
-    """The application, for any ASGI server.
+    """The application, for any ASGI server that runs it in one process.
 
     Args:
-        answers: what is asked.
-        worker: runs it; closing it is left to the caller.
-        facts: what the page begins with (``facts.facts_of``).
+        model: the model.
+        profile: what edits and log-odds are made of; the run's by default, else the bundled ``baseline``.
+        run: its maps and verdicts stand beside what a prompt shows.
         token: that every request must bear.
-        hosts: the names under which the server is asked, each with its port, as the header ``Host`` has them.
+        hosts: the names under which the server is asked, as the header ``Host`` has them, with the port where it has.
         framed_by: whose pages may show this one in a frame, as ``frame-ancestors`` has them.
+        keep: the profile folder that prompts are added to.
+        language: that the page begins in.
+        loaded: keywords of ``load_model`` that are not its defaults, for the lines that reproduce what is shown.
+        worker: runs the model; closing it is left to the caller. One that ends with the process by default.
+
+    Raises:
+        RequestError: the run's profile was changed since.
+        ProfileError: the run's profile cannot be read any more.
     """
-    view = _View(answers, worker, facts, tuple(framed_by))
+    asks = profile or (load_profile(DEFAULT) if run is None else profile_of(run))
+    answers = Answers(model, asks, expanded(keep), loaded)
+    facts = facts_of(model, asks, run, keep=keep, language=language)
+    view = _View(worker or Worker(), facts, tuple(framed_by))
     routes = [
         Route("/", view.page, methods=["GET"]),
         Route("/api/look", partial(view.stream, asked.View, answers.look), methods=["POST"]),
@@ -79,7 +103,6 @@ def explore_app(
 class _View:
     """What answers requests that were let through."""
 
-    answers: Answers
     worker: Worker
     facts: dict[str, Any]
     framed_by: tuple[str, ...]

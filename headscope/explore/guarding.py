@@ -60,8 +60,10 @@ class Guard:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, send)
         if scope["type"] != "http":
-            return  # no lifespan, no web sockets
+            return  # there are no web sockets
 
         async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":

@@ -11,6 +11,7 @@ import secrets
 import socket
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -18,18 +19,14 @@ from typing import Any
 import uvicorn
 
 from headscope.errors import RequestError, WorkError
-from headscope.explore.answering import Answers
-from headscope.explore.app import explore_app
-from headscope.explore.facts import check_run, facts_of, profile_of
+from headscope.explore.app import KEEP, explore_app
+from headscope.explore.facts import check_run
 from headscope.explore.work import Worker
 from headscope.models.head_model import HeadModel
-from headscope.profiles.files import expanded
-from headscope.profiles.loading import DEFAULT, load_profile
 from headscope.profiles.types import Profile
 from headscope.runs.folder import Run
 
 HOST = "127.0.0.1"
-KEEP = Path("explored")
 _GRACE_SECONDS = 5
 _LAST_PORT = 65535
 
@@ -71,17 +68,18 @@ class Explorer:
         """
         warning = None if run is None else check_run(run, model)
         self.warnings = () if warning is None else (warning,)
-        asked = profile or (load_profile(DEFAULT) if run is None else profile_of(run))
-        facts = facts_of(model, asked, run, keep=keep, language=language)
         self._socket = listening(port) if isinstance(port, int) else port
         self.port: int = self._socket.getsockname()[1]
         token = secrets.token_urlsafe(24)
         self.address = f"http://{HOST}:{self.port}/?token={token}"
         self._worker = Worker()
-        app = explore_app(
-            Answers(model, asked, expanded(keep), loaded), self._worker, facts,
-            token=token, hosts=(f"{HOST}:{self.port}", f"localhost:{self.port}"),
-        )  # fmt: skip
+        with ExitStack() as undone:
+            undone.callback(self._close)
+            app = explore_app(
+                model, profile, run, token=token, hosts=(f"{HOST}:{self.port}", f"localhost:{self.port}"), keep=keep,
+                language=language, loaded=loaded, worker=self._worker,
+            )  # fmt: skip
+            undone.pop_all()
         config = uvicorn.Config(
             app, log_config=None, access_log=False, server_header=False, proxy_headers=False, lifespan="off",
             ws="none", http="h11", loop="asyncio", timeout_graceful_shutdown=_GRACE_SECONDS,

@@ -9,6 +9,7 @@ import pytest
 
 from headscope.errors import ProfileError, RequestError
 from headscope.explore.facts import EXAMPLES_COUNT, check_run, facts_of, page_words, profile_of
+from headscope.explore.serving import Explorer
 from headscope.models.head_model import HeadModel
 from headscope.profiles.loading import load_profile
 from headscope.report.words import languages
@@ -92,13 +93,15 @@ def test_a_run_gives_its_profile_its_maps_and_its_verdicts(model: HeadModel, run
     assert all(one["label"]["ja"] for one in told["verdicts"]["gratitude"])
 
 
-def test_a_profile_that_was_changed_since_is_refused(run: Run) -> None:
+def test_a_profile_that_was_changed_since_is_refused(model: HeadModel, run: Run) -> None:
     prompts = Path(str(run.manifest.profile["source"])) / "prompts.jsonl"
     before = prompts.read_text()
     prompts.write_text(before + json.dumps({"text": "Thanks for all of it.", "concept": "gratitude"}) + "\n")
     try:
         with pytest.raises(RequestError, match="asked another profile"):
             profile_of(run)
+        with pytest.raises(RequestError, match="asked another profile"):
+            Explorer(model, run=run)  # which lets its port go: an open socket is a warning
         prompts.unlink()
         with pytest.raises(ProfileError):
             profile_of(run)

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import closing
+from pathlib import Path
 
 import pytest
+from starlette.testclient import TestClient
 
+from headscope.explore.app import explore_app
 from headscope.explore.asked import BODY_LIMIT_BYTES
 from headscope.explore.guarding import TOKEN_HEADER, policy
+from headscope.explore.work import Worker
+from headscope.models.head_model import HeadModel
 from tests.unit.explore.pages import Page
 
 ROUTES = ("look", "write", "attention", "map", "keep", "edit_file")
@@ -109,6 +115,22 @@ def test_the_policy_lets_the_page_ask_its_own_server_and_nobody_else() -> None:
     assert said["base-uri"] == said["form-action"] == "'none'"
     assert "unsafe" not in policy("n", ())
     assert policy("n", ()).endswith("frame-ancestors 'none'")
+
+
+def test_an_application_elsewhere_is_asked_under_the_names_it_was_given(model: HeadModel, tmp_path: Path) -> None:
+    worker = Worker()
+    app = explore_app(
+        model, token="secret", hosts=("me-view.hf.space",), framed_by=("https://huggingface.co",),
+        keep=tmp_path / "kept", worker=worker,
+    )  # fmt: skip
+    with closing(worker), TestClient(app, "https://me-view.hf.space") as client:
+        shown = client.get("/", params={"token": "secret"})
+        assert shown.status_code == 200
+        assert shown.headers["content-security-policy"].endswith("frame-ancestors https://huggingface.co")
+        view = {"client": "a", "prompt": {"text": "Thank you"}, "layer": 0, "head": 0}
+        headers = {TOKEN_HEADER: "secret", "Origin": "https://me-view.hf.space"}
+        assert client.post("/api/attention", json=view, headers=headers).status_code == 200
+        assert client.post("/api/attention", json=view, headers=headers | {"Host": "127.0.0.1"}).status_code == 400
 
 
 def test_the_nonce_of_the_policy_is_new_each_time(page: Page) -> None:
