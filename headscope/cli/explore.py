@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 from headscope.cli import console
 from headscope.cli.commands import command
 from headscope.cli.job import load
+from headscope.errors import RequestError
 from headscope.settings import Loading, Option
 from headscope.settings.groups import ASKED, OUTPUT
 
@@ -22,10 +23,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class _Explored:
-    model: Annotated[
-        str,
-        Option("'demo', a checkpoint folder, a GGUF file, or a hub model's name.", "", is_name=True, is_argument=True),
-    ]
+    name: Annotated[
+        str | None,
+        Option(
+            "'demo', a checkpoint folder, a GGUF file, or a hub model's name.",
+            "", is_name=True, is_argument=True, name="model",
+        ),
+    ] = None  # fmt: skip
+    option: Annotated[
+        str | None,
+        Option("The same, as other commands take it.", ASKED, "--model -m", is_name=True, name="model_option"),
+    ] = None
     run: Annotated[Path | None, Option("A run of this model: its maps, verdicts and profile.", ASKED)] = None
     profile: Annotated[
         str | None,
@@ -43,10 +51,20 @@ class _Explored:
         bool, Option("Open no browser, print the address only.", OUTPUT, name="no_browser", negated=True)
     ] = True
 
+    @property
+    def model(self) -> str:
+        """The model, as an argument or as an option; RequestError where it is neither, or both."""
+        given = [each for each in (self.name, self.option) if each is not None]
+        if len(given) != 1:
+            raise RequestError(
+                "one model is explored", expected="headscope explore MODEL", got=" and ".join(given) or "none"
+            )
+        return given[0]
+
 
 @command(
-    "model run profile keep port language no_browser memory_budget device device_map dtype bos unchecked tokenizer "
-    "trust_remote_code"
+    "model model_option run profile keep port language no_browser memory_budget device device_map dtype bos unchecked "
+    "tokenizer trust_remote_code"
 )
 def explore(asked: _Explored, loading: Loading) -> None:
     """Type a sentence, switch heads off, and see what the model says: a page on this machine, until Ctrl-C.
@@ -67,6 +85,7 @@ def explore(asked: _Explored, loading: Loading) -> None:
     from headscope.runs.folder import Run
 
     require_extra()
+    name = asked.model
     check_language(asked.language)
     check_folder_writable(asked.keep)
     run = None if asked.run is None else Run.open(asked.run)
@@ -74,8 +93,8 @@ def explore(asked: _Explored, loading: Loading) -> None:
     from headscope.explore.serving import Explorer, listening
 
     with listening(asked.port) as port:  # taken first, because loading may take long
-        console.note(f"loading {asked.model} ...")
-        model = load(asked.model, loading)
+        console.note(f"loading {name} ...")
+        model = load(name, loading)
         given = {name: value for name, value in vars(loading).items() if value != getattr(Loading(), name)}
         served = Explorer(
             model, run=run, profile=profile, keep=asked.keep, port=port, language=asked.language, loaded=given
@@ -91,15 +110,16 @@ def _serve(served: Explorer, notes: Sequence[str], *, browser: bool) -> None:
     try:
         console.say(served.address)
         sys.stdout.flush()
-        console.note(_told(served.port))
-        if browser and not _open(served.address):
+        console.note(how_to_end(served.port))
+        if browser and not opened_in_browser(served.address):
             console.note("no browser was found here; open the address in one")
         served.serve()
     except KeyboardInterrupt:
         console.note("headscope explore has ended")
 
 
-def _told(port: int) -> str:
+def how_to_end(port: int) -> str:
+    """What is told under the address: over SSH also how to reach it from the machine one sits at."""
     end = "Ctrl-C ends it."
     if "SSH_CONNECTION" not in os.environ:
         return end
@@ -108,7 +128,7 @@ def _told(port: int) -> str:
     )
 
 
-def _open(address: str) -> bool:
+def opened_in_browser(address: str) -> bool:
     """Open a browser; not one that would take this terminal."""
     try:
         browser = webbrowser.get()

@@ -118,7 +118,7 @@ def _profile(profile: Profile) -> dict[str, Any]:
         "name": profile.name,
         "concepts": list(profile.concepts),
         "control": profile.control,
-        "steerable": not profile.has_tasks,
+        "steerable": bool(profile.concepts),
         "examples": [
             _example(prompt) for name in profile.concepts for prompt in profile.prompts_of(name)[:EXAMPLES_COUNT]
         ],

@@ -120,6 +120,19 @@ def test_a_wrong_request_is_told_in_a_sentence_before_the_model_is_loaded(
     assert [path.name for path in Path().iterdir()] == ["file"]
 
 
+@pytest.mark.parametrize("words", [(), ("demo", "--model", "demo")], ids=["none", "two"])
+def test_one_model_is_explored(words: tuple[str, ...], headscope: Callable[..., Outcome]) -> None:
+    ended = headscope("explore", *words)
+    assert ended.code == 2
+    assert "one model is explored" in ended.err
+
+
+def test_the_model_may_be_named_as_other_commands_take_it(headscope: Callable[..., Outcome]) -> None:
+    ended = headscope("explore", "-m", "./nowhere", "--no-browser")
+    assert ended.code == 2
+    assert "loading ./nowhere" in ended.err
+
+
 def test_a_model_that_is_not_there_is_told_and_the_port_is_free_again(headscope: Callable[..., Outcome]) -> None:
     ended = headscope("explore", "./nowhere", "--no-browser")
     assert ended.code == 2
