@@ -69,6 +69,12 @@ def test_a_look_gives_the_figures_of_an_inspection(
     assert answer.kinds == ["tokens", "next_words", "log_odds", "take", "end"]
 
 
+def test_one_text_after_another_gets_its_own_figures(page: Page, model: HeadModel) -> None:
+    for text in ("I am thankful", "They hated the noise", "I am thankful"):
+        alone = Inspector(model, load_profile("baseline")).read(text)
+        assert page.ask("look", page.view(text)).event("log_odds")["rows"] == alone.log_odds().to_dict("records")
+
+
 @pytest.mark.parametrize("edits", EDITS[:3], ids=["none", "zero", "mean"])
 def test_attention_is_that_of_an_inspection_to_four_digits(
     edits: list[dict[str, Any]], page: Page, inspector: Inspector
