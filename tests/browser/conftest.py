@@ -38,8 +38,8 @@ class Page:
     def __init__(self, driver: webdriver.Chrome) -> None:
         self.driver = driver
 
-    def open(self, path: Path, fragment: str = "", *, width: int = 1440, scheme: str = "light") -> Page:
-        """Load a file afresh and wait until everything is drawn."""
+    def open(self, path: Path | str, fragment: str = "", *, width: int = 1440, scheme: str = "light") -> Page:
+        """Load a file or an address afresh and wait until everything is drawn."""
         command = self.driver.execute_cdp_cmd
         size = {"width": width, "height": 1000, "deviceScaleFactor": 1, "mobile": False}
         command("Emulation.setDeviceMetricsOverride", size)
@@ -51,7 +51,7 @@ class Page:
         self.driver.get("about:blank")
         self.driver.get_log("browser")
         self.driver.get_log("performance")
-        self.driver.get(path.as_uri() + fragment)
+        self.driver.get((path if isinstance(path, str) else path.as_uri()) + fragment)
         WebDriverWait(self.driver, 60, 0.1).until(lambda _: self.run("return document.body.dataset.ready === 'true'"))
         return self
 

@@ -185,15 +185,15 @@ function sizeFields(group, i, heads) {
 // The sets a run judged, each one click away; a second click puts them back.
 function drawTopSets() {
   const sets = (facts.run?.top_sets ?? []).filter((one) => parseHeads(one.heads));
+  at("top-sets").hidden = !sets.length;
   at("top-sets").replaceChildren(
+    make("span", {class: "pick"}, t("edits.top_sets")),
     ...sets.map((one) => {
       const heads = parseHeads(one.heads);
       const on = view.groups.some((group) => specOf(group.heads) === specOf(heads));
-      const button = make(
-        "button",
-        {type: "button", class: "chip", "aria-pressed": String(on), title: specOf(heads)},
-        said(one.label),
-      );
+      const name = t("edits.top_set", {concept: one.concept, heads: nameOf(heads)});
+      const look = {type: "button", class: "chip", "aria-pressed": String(on), title: said(one.label)};
+      const button = make("button", look, name);
       button.onclick = () => {
         const place = [...at("top-sets").children].indexOf(button);
         if (on) putBack(heads);

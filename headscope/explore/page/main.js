@@ -6,6 +6,10 @@ function showBusy(text) {
   at("progress").hidden = text === t("page.reading");
 }
 
+function showProgress({what, done, total}) {
+  showBusy(t("page.progress", {what: t(`stages.${what}`), done, total}));
+}
+
 function idle() {
   clearTimeout(busySoon);
   at("busy").hidden = true;
@@ -69,7 +73,7 @@ const heard = {
   },
   progress(event) {
     clearTimeout(busySoon);
-    showBusy(t("page.progress", event));
+    showProgress(event);
   },
   next_words(event) {
     known.words = event.rows;

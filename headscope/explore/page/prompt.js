@@ -20,6 +20,7 @@ function promptChanged(typing = false) {
   cancel("look");
   cancel("write");
   viewChanged();
+  document.body.dataset.state = "looking";
   if (typing) readSoon();
   else look();
 }

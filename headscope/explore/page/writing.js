@@ -83,7 +83,7 @@ async function write() {
   const {max_tokens, temperature, top_p, greedy, seed} = view;
   try {
     for await (const event of events("write", requestOf({max_tokens, temperature, top_p, greedy, seed}), signal)) {
-      if (event.event === "progress") showBusy(t("page.progress", event));
+      if (event.event === "progress") showProgress(event);
       if (event.event !== "piece") continue;
       mine[event.arm] += event.text;
       mine.pieces[event.arm].push(event.text);
