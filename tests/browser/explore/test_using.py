@@ -252,14 +252,14 @@ def test_a_prompt_is_added_to_the_profile_folder(live: LiveView, kept: Path) -> 
     assert load_profile("baseline").concepts.keys() >= {"gratitude"}
 
 
-def test_edits_and_the_picture_are_saved(live: LiveView, tmp_path: Path, model: HeadModel) -> None:
+def test_edits_and_the_picture_are_saved(live: LiveView, tmp_path: Path) -> None:
     live.page.driver.execute_cdp_cmd(
         "Browser.setDownloadBehavior", {"behavior": "allow", "downloadPath": str(tmp_path), "eventsEnabled": True}
     )
     live.open(groups=OFF).click("#save-edit").click("#picture")
     ended = {".safetensors", ".png"}
     WebDriverWait(live.page.driver, 30).until(lambda _: {file.suffix for file in tmp_path.iterdir()} == ended)
-    edit = hs.load_edit(next(tmp_path.glob("*.safetensors")), model)
+    edit = hs.load_edit(next(tmp_path.glob("*.safetensors")))
     assert str(edit.heads) == "3:3"
     assert next(tmp_path.glob("*.png")).read_bytes().startswith(b"\x89PNG")
 
