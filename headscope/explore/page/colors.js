@@ -1,4 +1,6 @@
-// Colors of the map, and foreign text made visible.
+// Colors of the map: the scales, and what they show, the run's values or what this prompt shows.
+const PROMPT_COLORINGS = ["attention", "value_weighted", "direct"];
+
 function color(name) {
   return getComputedStyle(root).getPropertyValue(`--${name}`).trim();
 }
@@ -29,45 +31,80 @@ function ramp(diverging) {
   return `linear-gradient(90deg, ${places.map((one) => scale(one)[0]).join(", ")})`;
 }
 
-const BREAKS = new Set("\n\r\v\f\u001c\u001d\u001e\u0085\u2028\u2029");
-const HIDDEN = /[\p{Cc}\p{Cs}\p{Cf}]/u;
-
-// The sign for a character that shows nothing by itself; null where it shows. A zero-width joiner holds an emoji
-// together, and stays.
-function signOf(char) {
-  if (char === " ") return "·";
-  if (char === "\t") return "→";
-  if (BREAKS.has(char)) return "↵";
-  if (char === "\u200d") return null;
-  return HIDDEN.test(char) ? `U+${char.codePointAt(0).toString(16).toUpperCase().padStart(4, "0")}` : null;
-}
-
-// A token's text as nodes: white space, controls and direction marks as signs, the rest as it is.
-function visibleNodes(text) {
-  const nodes = text === "" ? [make("span", {class: "mark"}, "⋯")] : []; // a later part of the character before
-  let plain = "";
-  for (const char of text) {
-    const sign = signOf(char);
-    if (sign === null) {
-      plain += char;
-      continue;
-    }
-    if (plain) nodes.push(plain);
-    plain = "";
-    nodes.push(make("span", {class: "mark"}, sign));
+function paintCells() {
+  const flat = (shown.values ?? []).flat().filter((value) => value !== null && value !== undefined);
+  const limit = flat.reduce((most, value) => Math.max(most, Math.abs(value)), 0) || 1;
+  const scale = colorScale(shown.diverging, limit);
+  const legible = nHeads <= 8;
+  for (const [name, cell] of cells) {
+    const [layer, head] = name.split(":").map(Number);
+    const value = shown.values?.[layer]?.[head] ?? null;
+    const [ground, ink] = value === null ? ["", ""] : scale(value);
+    cell.style.background = ground;
+    cell.style.color = ink;
+    cell.classList.toggle("none", shown.values !== null && value === null);
+    cell.textContent = value !== null && legible ? number(value) : "";
   }
-  return plain ? [...nodes, plain] : nodes;
+  at("map-note").textContent = shown.note;
+  at("map-legend").hidden = shown.values === null;
+  const bar = make("span", {
+    class: "ramp",
+    role: "img",
+    "aria-label": t("map.scale", {low: number(shown.diverging ? -limit : 0), high: number(limit)}),
+  });
+  bar.style.background = ramp(shown.diverging);
+  at("map-legend").replaceChildren(
+    make("span", {}, number(shown.diverging ? -limit : 0)),
+    bar,
+    make("span", {}, `${number(limit)} ${unitName()}`),
+    make("span", {class: "axes"}, t("map.axes")),
+  );
+  markCells(true);
 }
 
-// The same on one line of plain text, its direction isolated.
-function quoted(text) {
-  const shown = [...text].map((char) => (char === " " ? char : (signOf(char) ?? char))).join("");
-  return `“\u2068${shown}\u2069”`;
+// Colors the map by what is chosen; only what this prompt shows is asked of the server.
+async function fetchMap() {
+  cancel("map");
+  untrouble("map");
+  const measured = measures.find((one) => one.key === view.coloring);
+  if (measured) return paintRun(measured);
+  if (!PROMPT_COLORINGS.includes(view.coloring)) return paint({values: null, note: plainNote()});
+  if (!known.tokens.length) return paint({values: null, note: ""});
+  if (view.coloring === "direct" && view.word < 0) return paint({values: null, note: t("map.direct_choose")});
+  const [from, to] = [queries(), keys()];
+  const extra = {measure: view.coloring, queries: from, keys: to};
+  if (view.coloring === "direct") extra.token_id = view.word;
+  const signal = begin("map");
+  at("board").setAttribute("aria-busy", "true");
+  try {
+    const answer = await (await post("map", requestOf(extra), signal)).json();
+    const all = to.length === Math.max(1, known.tokens.length - 1) && !view.keys.length;
+    const note = t(`map.${view.coloring}_note`, {
+      from: namesOf(from),
+      to: all ? t("map.the_rest") : namesOf(to),
+      word: quoted(wordOf(view.word)),
+    });
+    if (!signal.aborted) paint({values: answer.values, unit: answer.unit, diverging: view.coloring === "direct", note});
+  } catch (error) {
+    trouble("map", error);
+  } finally {
+    if (!signal.aborted) at("board").removeAttribute("aria-busy");
+  }
+  return undefined;
 }
 
-// Written text: breaks and spaces stay what they are; what turns or hides text becomes a sign.
-function writtenText(text) {
-  return [...text]
-    .map((char) => (char === "\n" || char === "\t" || char === " " ? char : (signOf(char) ?? char)))
-    .join("");
+function paint(one) {
+  shown = {diverging: false, unit: "", ...one};
+  paintCells();
+}
+
+function paintRun(measured) {
+  const values = measured.by_concept[view.concept] ?? null;
+  const told = {label: said(measured.label), concept: view.concept, path: facts.run.path};
+  const note = t(values ? "map.run_note" : "map.run_none", told);
+  paint({values, unit: measured.unit, diverging: measured.diverging, note});
+}
+
+function plainNote() {
+  return t("map.plain_note", {steer: KINDS.includes("add") ? t("map.plain_steer") : ""});
 }

@@ -4,7 +4,6 @@ let shown = {values: null, diverging: false, unit: "", note: ""};
 let cells = new Map(); // "layer:head" -> its button
 let focused = [0, 0];
 let sweep = null; // {from, to, moved}: the block that is being chosen
-const PROMPT_COLORINGS = ["attention", "value_weighted", "direct"];
 
 function buildBoard() {
   cells = new Map();
@@ -145,7 +144,7 @@ function mapKey(event) {
   }[event.key];
   if (to) {
     event.preventDefault();
-    const next = nearest(to);
+    const next = nearest(to, here);
     if (event.shiftKey) {
       sweep = {from: sweep?.from ?? here, to: next, moved: true};
     } else sweep = null;
@@ -164,10 +163,12 @@ function endSweep() {
   return block;
 }
 
-// Layers may have fewer heads than the widest one, or none.
-function nearest([layer, head]) {
-  const row = Math.min(nLayers - 1, Math.max(0, layer));
-  return headsIn(row) ? [row, Math.min(headsIn(row) - 1, Math.max(0, head))] : focused;
+// Layers may have fewer heads than the widest one, or none: those are passed over.
+function nearest([layer, head], [from]) {
+  let row = layer;
+  while (row >= 0 && row < nLayers && !headsIn(row)) row += Math.sign(layer - from);
+  if (row < 0 || row >= nLayers) row = from;
+  return [row, Math.min(headsIn(row) - 1, Math.max(0, head))];
 }
 
 function moveTo(head, focus) {
@@ -204,13 +205,22 @@ function valueText(layer, head) {
   return value === null || value === undefined ? t("map.unmeasured") : `${number(value)} ${unitName()}`;
 }
 
-function cellLine(layer, head) {
-  const group = groupOf(layer, head);
-  const row = facts.run?.verdicts?.[view.concept]?.find((one) => one.heads === `${layer}:${head}`);
+// The run's verdicts on single heads for a concept, by head.
+const verdictsBy = new Map();
+function verdictOf(concept, name) {
+  if (!verdictsBy.has(concept)) {
+    const rows = facts.run?.verdicts?.[concept] ?? [];
+    verdictsBy.set(concept, new Map(rows.map((row) => [row.heads, row.verdict])));
+  }
+  return verdictsBy.get(concept).get(name);
+}
+
+function cellLine(layer, head, group = groupOf(layer, head)) {
+  const verdict = verdictOf(view.concept, `${layer}:${head}`);
   return [
     headName(layer, head),
     valueText(layer, head),
-    row ? t(`verdicts.${row.verdict}`) : "",
+    verdict ? t(`verdicts.${verdict}`) : "",
     group ? `${t(`kinds.${group.kind}`)}${STEPS_OF[group.kind] ? ` ${sizeOf(group)}` : ""}` : "",
   ]
     .filter(Boolean)
@@ -221,99 +231,23 @@ function readOut(layer, head) {
   at("readout").textContent = layer === undefined ? "" : cellLine(layer, head);
 }
 
-function markCells() {
+// Marks the edited heads; of thousands of heads only those whose edit changed are touched, unless `all` are.
+function markCells(all = false) {
+  const edited = new Map(view.groups.flatMap((group) => group.heads.map((head) => [head.join(":"), group])));
   for (const [name, cell] of cells) {
-    const [layer, head] = name.split(":").map(Number);
-    const group = groupOf(layer, head);
-    if (group) {
-      cell.dataset.kind = group.kind;
-      cell.dataset.mark = sizeOf(group);
-    } else {
-      delete cell.dataset.kind;
-      delete cell.dataset.mark;
-    }
+    const group = edited.get(name);
+    const mark = group ? sizeOf(group) : undefined;
+    if (!all && cell.dataset.kind === group?.kind && cell.dataset.mark === mark) continue;
+    if (group) Object.assign(cell.dataset, {kind: group.kind, mark});
+    else for (const old of ["kind", "mark"]) delete cell.dataset[old];
     cell.setAttribute("aria-selected", String(Boolean(group)));
-    cell.setAttribute("aria-label", cellLine(layer, head).replaceAll(" · ", ", "));
-    cell.classList.toggle("chosen", name === view.head.join(":"));
-  }
-  if (cells.size) readOut(...(view.head.length ? view.head : focused));
-}
-
-function paintCells() {
-  const flat = (shown.values ?? []).flat().filter((value) => value !== null && value !== undefined);
-  const limit = flat.reduce((most, value) => Math.max(most, Math.abs(value)), 0) || 1;
-  const scale = colorScale(shown.diverging, limit);
-  const legible = nHeads <= 8;
-  for (const [name, cell] of cells) {
     const [layer, head] = name.split(":").map(Number);
-    const value = shown.values?.[layer]?.[head] ?? null;
-    const [ground, ink] = value === null ? ["", ""] : scale(value);
-    cell.style.background = ground;
-    cell.style.color = ink;
-    cell.classList.toggle("none", shown.values !== null && value === null);
-    cell.textContent = value !== null && legible ? number(value) : "";
+    cell.setAttribute("aria-label", cellLine(layer, head, group ?? null).replaceAll(" · ", ", "));
   }
-  at("map-note").textContent = shown.note;
-  at("map-legend").hidden = shown.values === null;
-  const bar = make("span", {
-    class: "ramp",
-    role: "img",
-    "aria-label": t("map.scale", {low: number(shown.diverging ? -limit : 0), high: number(limit)}),
-  });
-  bar.style.background = ramp(shown.diverging);
-  at("map-legend").replaceChildren(
-    make("span", {}, number(shown.diverging ? -limit : 0)),
-    bar,
-    make("span", {}, `${number(limit)} ${unitName()}`),
-  );
-  markCells();
-}
-
-// Colors the map by what is chosen; only what this prompt shows is asked of the server.
-async function fetchMap() {
-  cancel("map");
-  untrouble("map");
-  const measured = measures.find((one) => one.key === view.coloring);
-  if (measured) return paintRun(measured);
-  if (!PROMPT_COLORINGS.includes(view.coloring)) return paint({values: null, note: plainNote()});
-  if (!known.tokens.length) return paint({values: null, note: ""});
-  if (view.coloring === "direct" && view.word < 0) return paint({values: null, note: t("map.direct_choose")});
-  const [from, to] = [queries(), keys()];
-  const extra = {measure: view.coloring, queries: from, keys: to};
-  if (view.coloring === "direct") extra.token_id = view.word;
-  const signal = begin("map");
-  at("board").setAttribute("aria-busy", "true");
-  try {
-    const answer = await (await post("map", requestOf(extra), signal)).json();
-    const all = to.length === Math.max(1, known.tokens.length - 1) && !view.keys.length;
-    const note = t(`map.${view.coloring}_note`, {
-      from: namesOf(from),
-      to: all ? t("map.the_rest") : namesOf(to),
-      word: quoted(wordOf(view.word)),
-    });
-    if (!signal.aborted) paint({values: answer.values, unit: answer.unit, diverging: view.coloring === "direct", note});
-  } catch (error) {
-    trouble("map", error);
-  } finally {
-    if (!signal.aborted) at("board").removeAttribute("aria-busy");
-  }
-  return undefined;
-}
-
-function paint(one) {
-  shown = {diverging: false, unit: "", ...one};
-  paintCells();
-}
-
-function paintRun(measured) {
-  const values = measured.by_concept[view.concept] ?? null;
-  const told = {label: said(measured.label), concept: view.concept, path: facts.run.path};
-  const note = t(values ? "map.run_note" : "map.run_none", told);
-  paint({values, unit: measured.unit, diverging: measured.diverging, note});
-}
-
-function plainNote() {
-  return t("map.plain_note", {steer: KINDS.includes("add") ? t("map.plain_steer") : ""});
+  at("board").querySelector(".chosen")?.classList.remove("chosen");
+  if (!cells.size) return;
+  if (view.head.length) cellOf(...view.head).classList.add("chosen");
+  readOut(...(view.head.length ? view.head : focused));
 }
 
 function startMap() {

@@ -96,3 +96,47 @@ function drawOdds() {
   });
   place.replaceChildren(make("h3", {}, t("next.odds")), tableOf(titles, rows));
 }
+
+// Foreign text made visible.
+const BREAKS = new Set("\n\r\v\f\u001c\u001d\u001e\u0085\u2028\u2029");
+const HIDDEN = /[\p{Cc}\p{Cs}\p{Cf}]/u;
+
+// The sign for a character that shows nothing by itself; null where it shows. A zero-width joiner holds an emoji
+// together, and stays.
+function signOf(char) {
+  if (char === " ") return "·";
+  if (char === "\t") return "→";
+  if (BREAKS.has(char)) return "↵";
+  if (char === "\u200d") return null;
+  return HIDDEN.test(char) ? `U+${char.codePointAt(0).toString(16).toUpperCase().padStart(4, "0")}` : null;
+}
+
+// A token's text as nodes: white space, controls and direction marks as signs, the rest as it is.
+function visibleNodes(text) {
+  const nodes = text === "" ? [make("span", {class: "mark"}, "⋯")] : []; // a later part of the character before
+  let plain = "";
+  for (const char of text) {
+    const sign = signOf(char);
+    if (sign === null) {
+      plain += char;
+      continue;
+    }
+    if (plain) nodes.push(plain);
+    plain = "";
+    nodes.push(make("span", {class: "mark"}, sign));
+  }
+  return plain ? [...nodes, plain] : nodes;
+}
+
+// The same on one line of plain text, its direction isolated.
+function quoted(text) {
+  const shown = [...text].map((char) => signOf(char) ?? char).join("");
+  return `“\u2068${shown}\u2069”`;
+}
+
+// Written text: breaks and spaces stay what they are; what turns or hides text becomes a sign.
+function writtenText(text) {
+  return [...text]
+    .map((char) => (char === "\n" || char === "\t" || char === " " ? char : (signOf(char) ?? char)))
+    .join("");
+}
