@@ -72,8 +72,8 @@ async function fetchMap() {
   if (!known.tokens.length) return paint({values: null, note: ""});
   if (view.coloring === "direct" && view.word < 0) return paint({values: null, note: t("map.direct_choose")});
   const [from, to] = [queries(), keys()];
-  const extra = {measure: view.coloring, queries: from, keys: to};
-  if (view.coloring === "direct") extra.token_id = view.word;
+  const aimed = view.coloring === "direct" ? {token_id: view.word} : {keys: to};
+  const extra = {measure: view.coloring, queries: from, ...aimed};
   const signal = begin("map");
   at("board").setAttribute("aria-busy", "true");
   try {
@@ -86,6 +86,7 @@ async function fetchMap() {
     });
     if (!signal.aborted) paint({values: answer.values, unit: answer.unit, diverging: view.coloring === "direct", note});
   } catch (error) {
+    if (error instanceof Trouble) paint({});
     trouble("map", error);
   } finally {
     if (!signal.aborted) at("board").removeAttribute("aria-busy");
@@ -94,7 +95,7 @@ async function fetchMap() {
 }
 
 function paint(one) {
-  shown = {diverging: false, unit: "", ...one};
+  Object.assign(shown, {values: null, diverging: false, unit: "", note: ""}, one);
   paintCells();
 }
 

@@ -1,6 +1,6 @@
 // The map of heads: a grid of buttons, one a head, of which one is in the tab order. Its colors are the run's, or what
 // this prompt shows.
-let shown = {values: null, diverging: false, unit: "", note: ""};
+const shown = {values: null, diverging: false, unit: "", note: ""};
 let cells = new Map(); // "layer:head" -> its button
 let focused = [0, 0];
 let sweep = null; // {from, to, moved}: the block that is being chosen
