@@ -144,6 +144,41 @@ def test_the_map_of_this_prompt_is_that_of_inspect(
     assert shown == [number(float(value)) for row in values for value in row]
 
 
+def test_a_next_word_shows_what_each_head_adds_to_it(
+    live_run: LiveView, model: HeadModel, small_profile: Profile
+) -> None:
+    live_run.open(concept="gratitude", groups=[])
+    before = live_run.view()["coloring"]
+    live_run.click("#next-words tbody tr:nth-child(2) button")
+    live_run.wait("return document.getElementById('map-legend').textContent.includes('logits')")
+    inspection = hs.inspect(model, PROMPT, profile=small_profile, concept="gratitude")
+    word = int(live_run.next_words()[1][0])
+    values = inspection.head_map("direct", queries=[len(inspection.ids) - 1], keys=[], token_id=word)
+    assert live_run.each("[data-head]", "one.textContent") == [number(float(value)) for row in values for value in row]
+    live_run.click("#next-words tbody tr:nth-child(2) button")
+    assert live_run.view()["coloring"] == before
+
+
+def test_heads_can_be_set_to_their_mean_over_control_prompts(
+    live_run: LiveView, model: HeadModel, small_profile: Profile
+) -> None:
+    live_run.open(concept="gratitude").click_head(3, 3).click_head(0, 1)
+    live_run.choose("#off-kind", "mean")
+    assert set(live_run.edited().values()) == {"mean x̄"}
+    assert len(live_run.view()["groups"]) == 1, "heads that are clicked off stand in one row"
+    inspection = hs.inspect(model, PROMPT, profile=small_profile, concept="gratitude")
+    words = inspection.next_words([inspection.edit("3:3,0:1", "mean")])
+    shown = [row[2] for row in live_run.next_words()]
+    assert shown == [number(float(value)) for value in words["probability_edited"]]
+
+
+def test_a_change_is_spoken(live: LiveView) -> None:
+    live.open().click_head(3, 3)
+    assert live.text("#speech").startswith("L3H3 zero. Likeliest next word")
+    live.click("#all-on").rest()
+    assert live.text("#speech").startswith("4 tokens read.")
+
+
 def test_a_token_shows_where_the_chosen_head_looks(
     live_run: LiveView, model: HeadModel, small_profile: Profile
 ) -> None:
