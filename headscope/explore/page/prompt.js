@@ -31,6 +31,10 @@ function drawMode() {
   const choices = ["text", "chat"].map((name) => [name, t(`prompt.${name}`)]);
   radios(place, choices, view.mode, (mode) => {
     view.mode = mode;
+    if (mode === "chat" && view.messages.every((one) => !one.content)) {
+      view.messages = [{role: "user", content: view.text}];
+      drawTurns();
+    }
     showMode();
     promptChanged();
   });

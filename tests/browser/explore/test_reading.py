@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
@@ -27,13 +28,13 @@ def change(value: float) -> str:
     ("kind", "clicks", "options"), [("zero", 1, {}), ("scale", 2, {"factor": 0.5}), ("add", 3, {"dose": 4.0})]
 )
 def test_clicks_on_a_head_show_the_numbers_of_inspect(
-    live_run: LiveView, model: HeadModel, small_profile: Profile, kind: str, clicks: int, options: dict[str, float]
+    live_run: LiveView, model: HeadModel, small_profile: Profile, kind: str, clicks: int, options: dict[str, Any]
 ) -> None:
     live_run.open(concept="gratitude")
     for _ in range(clicks):
         live_run.click_head(1, 2)
     inspection = hs.inspect(model, PROMPT, profile=small_profile, concept="gratitude")
-    named = {"concept": "gratitude"} if kind == "add" else {}
+    named: dict[str, Any] = {"concept": "gratitude"} if kind == "add" else {}
     edits = [inspection.edit("1:2", kind, **options, **named)]
     words = inspection.next_words(edits)
     columns = ("probability_baseline", "probability_edited")
@@ -214,6 +215,14 @@ def test_a_chat_is_read_through_the_models_template(live_chat: LiveView) -> None
     live_chat.rest()
     live_chat.wait("return document.getElementById('tokens').textContent.includes('Yes')")
     assert [one["content"] for one in live_chat.view()["messages"]] == ["Hello", "Yes"]
+
+
+def test_a_text_becomes_the_first_turn_of_a_chat(live_chat: LiveView) -> None:
+    live_chat.open().click("#mode button[value=chat]").rest()
+    assert live_chat.view()["messages"] == [{"role": "user", "content": PROMPT}]
+    assert PROMPT.replace(" ", "·") in live_chat.tokens()
+    live_chat.click("#mode button[value=text]").rest()
+    assert live_chat.tokens() == PROMPT.replace(" ", "·")
 
 
 def test_a_second_click_cancels_the_first(live: LiveView) -> None:

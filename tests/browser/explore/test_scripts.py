@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Mapping
 from importlib import resources
 from typing import Any
 
 import numpy as np
 import pytest
 
-from headscope.explore.facts import PAGE_FOLDER
+from headscope.explore.facts import PAGE_FOLDER, page_words
 from headscope.heads import Head, HeadSet
 from headscope.report.page_texts import difference
 from tests.browser.conftest import Page
@@ -26,6 +28,32 @@ def run(page: Page, script: str, expression: str, *arguments: Any) -> Any:
     """An expression's value where a script of the page is known; the arguments are called ``given``."""
     source = FORMAT.read_text("utf-8") + STUBS + PAGE_FOLDER.joinpath(script).read_text("utf-8")
     return page.run(f"const given = [...arguments]; {source}; return {expression}", *arguments)
+
+
+def paths(entries: Mapping[str, Any], start: str = "") -> dict[str, str]:
+    """Each text of a language by its path."""
+    found: dict[str, str] = {}
+    for key, entry in entries.items():
+        found |= paths(entry, f"{start}{key}.") if isinstance(entry, dict) else {f"{start}{key}": str(entry)}
+    return found
+
+
+def test_both_languages_say_the_same_with_the_same_holes() -> None:
+    english, japanese = (paths(page_words()[code]) for code in ("en", "ja"))
+    own = [path for path in english if not path.startswith(("verdicts.", "name"))]
+    assert own == [path for path in japanese if not path.startswith(("verdicts.", "name"))]
+    holes = {path: set(re.findall(r"{\w+}", english[path])) for path in own}
+    assert holes == {path: set(re.findall(r"{\w+}", japanese[path])) for path in own}
+
+
+def test_every_word_that_is_asked_for_is_there() -> None:
+    files = [file for file in PAGE_FOLDER.iterdir() if file.name.endswith((".js", ".j2"))]
+    asked = re.findall(
+        r"""\bt\("([\w.]+)"|data-(?:say|label|hint)="([\w.]+)\"""", "\n".join(file.read_text("utf-8") for file in files)
+    )
+    known = paths(page_words()["en"])
+    assert len(asked) > 60
+    assert [path for pair in asked for path in pair if path and path not in known] == []
 
 
 @pytest.mark.parametrize("seed", range(4))
