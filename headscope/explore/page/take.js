@@ -23,8 +23,13 @@ function startTake() {
 }
 
 function drawTake() {
-  at("lines").textContent = known.take?.[view.lines] ?? t("take.waiting");
-  at("test").textContent = known.take?.test ?? "…";
+  at("lines").replaceChildren(...lineWords(known.take?.[view.lines] ?? t("take.waiting")));
+  at("test").replaceChildren(...lineWords(known.take?.test ?? "…"));
+}
+
+// Lines break between words only, so that no option is parted from its dashes.
+function lineWords(text) {
+  return text.split(/(\s+)/).map((word) => (/^\S{1,24}$/.test(word) ? make("span", {class: "whole"}, word) : word));
 }
 
 function told(text) {
