@@ -92,10 +92,8 @@ class LiveView:
 
     def next_words(self) -> list[list[str]]:
         """Each row's token id, and its numbers as they are shown."""
-        return self.each(
-            "#next-words tbody tr",
-            "[one.dataset.token, ...[...one.querySelectorAll('td:not([aria-hidden])')].map((cell) => cell.textContent)]",
-        )
+        cells = "[...one.querySelectorAll('td:not([aria-hidden])')].map((cell) => cell.textContent)"
+        return self.each("#next-words tbody tr", f"[one.dataset.token, ...{cells}]")
 
     def log_odds(self) -> list[list[str]]:
         """Each row's concept, and its numbers as they are shown."""
