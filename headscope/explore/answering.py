@@ -39,8 +39,12 @@ class Asker(Protocol):
         """Whether nobody waits any more."""
         ...
 
-    def tell(self, one: Any) -> None:
-        """What is known before the next answer."""
+    def ending(self) -> bool:
+        """Whether nobody asks any more."""
+        ...
+
+    def tell_all(self, one: Any) -> None:
+        """How far the work is that all wait for."""
         ...
 
 
@@ -188,13 +192,16 @@ class Answers:
         return made
 
     def _edited(self, asked: View, asker: Asker) -> tuple[Inspection, list[HeadEdit]]:
-        """The prompt, and the edits of it: the same objects for the same request, because results are kept by them."""
+        """The prompt, and the edits of it: the same objects for the same request, because results are kept by them.
+
+        What an edit needs of other prompts is kept for all, so only the end of the worker gives it up.
+        """
         self._asker = asker
         kept = self._read(asked)
         made = {
             one: kept.edits.get(one)
             or kept.inspection.edit(
-                one.heads, one.kind, factor=one.factor, dose=one.dose, concept=one.concept, cancelled=asker.cancelled
+                one.heads, one.kind, factor=one.factor, dose=one.dose, concept=one.concept, cancelled=asker.ending
             )
             for one in asked.edits
         }
@@ -211,4 +218,4 @@ class Answers:
 
     def _progress(self, what: str, done: int, total: int) -> None:
         if self._asker is not None:
-            self._asker.tell({"event": "progress", "what": what, "done": done, "total": total})
+            self._asker.tell_all({"event": "progress", "what": what, "done": done, "total": total})

@@ -4,9 +4,11 @@
    of the model, so that the jobs of several pages take turns, step by step, in the one thread that touches the model.
 2. What it yields, and what it tells between (``Ticket.tell``), goes to the event loop of whoever asked, as it is found.
    An error of the job is raised there.
-3. A job has a place, a page and what it asks (``("abc", "look")``): a newer job at the same place cancels the older
+3. What a job measures for all pages (``Ticket.tell_all``) is told to whoever waits, and is given up only where the
+   worker ends (``Ticket.ending``): each click would begin it anew.
+4. A job has a place, a page and what it asks (``("abc", "look")``): a newer job at the same place cancels the older
    one, waiting or running. So does whoever stops reading (``Ticket.cancel``), and the end of the worker.
-4. At most ``most`` jobs wait or run; one more is refused.
+5. At most ``most`` jobs wait or run; one more is refused.
 """
 
 from __future__ import annotations
@@ -30,8 +32,8 @@ class BusyError(RequestError):
 class Ticket:
     """One job, waiting, running or done; what it finds is read once, by the event loop that asked for it."""
 
-    def __init__(self, job: Job) -> None:
-        self._steps = job(self)
+    def __init__(self, job: Job, worker: Worker) -> None:
+        self._steps, self._worker = job(self), worker
         self._cancelled = threading.Event()
         self._loop = asyncio.get_running_loop()
         self._found: asyncio.Queue[Any] = asyncio.Queue()
@@ -41,6 +43,14 @@ class Ticket:
     def cancelled(self) -> bool:
         """Whether its result is no longer wanted; asked by the passes of the job."""
         return self._cancelled.is_set()
+
+    def ending(self) -> bool:
+        """Whether no page is served any more; asked by passes whose result is for all of them."""
+        return self._worker.ends.is_set()
+
+    def tell_all(self, one: Any) -> None:
+        """How far the work is that every job waits for."""
+        self._worker.tell_all(one)
 
     def tell(self, one: Any) -> None:
         """Something that was found, between two that are yielded."""
@@ -97,6 +107,7 @@ class Worker:
         self._most = most
         self._pool = ThreadPoolExecutor(1, thread_name_prefix=THREAD_NAME)
         self._tickets: dict[Hashable, Ticket] = {}
+        self.ends = threading.Event()
         self._lock = threading.RLock()  # a step that is cancelled ends its ticket within the call
 
     def ask(self, place: Hashable, job: Job) -> Ticket:
@@ -115,7 +126,7 @@ class Worker:
                     expected=f"at most {self._most}",
                     fix="try again when others are done",
                 )
-            self._tickets[place] = ticket = Ticket(job)
+            self._tickets[place] = ticket = Ticket(job, self)
             self._go_on(ticket)
         return ticket
 
@@ -125,8 +136,16 @@ class Worker:
         with self._lock:
             return sum(not one.is_done for one in self._tickets.values())
 
+    def tell_all(self, one: Any) -> None:
+        """Tell every job that waits or runs."""
+        with self._lock:
+            waiting = [ticket for ticket in self._tickets.values() if not ticket.is_done]
+        for ticket in waiting:
+            ticket.tell(one)
+
     def cancel_all(self) -> None:
-        """Cancel whatever waits or runs."""
+        """Cancel whatever waits or runs, because no page is served any more."""
+        self.ends.set()
         with self._lock:
             for ticket in self._tickets.values():
                 ticket.cancel()

@@ -121,6 +121,33 @@ def test_a_newer_job_at_another_place_cancels_nothing() -> None:
     assert run(work) == [["done"], [0, 1]]
 
 
+def test_what_is_measured_for_all_outlasts_a_newer_job_is_told_to_it_and_ends_with_the_worker() -> None:
+    begun, go_on, ended = threading.Event(), threading.Event(), list[bool]()
+
+    def measured(ticket: Ticket) -> Iterator[str]:
+        begun.set()
+        assert go_on.wait(DEADLINE_SECONDS)
+        ended.append(ticket.ending())
+        ticket.tell_all("half")
+        yield "measured"
+
+    async def work(worker: Worker) -> list[Any]:
+        first = worker.ask(("page", "look"), measured)
+        assert await asyncio.to_thread(begun.wait, DEADLINE_SECONDS)
+        second = worker.ask(("page", "look"), counting(2))
+        go_on.set()
+        with pytest.raises(Cancelled):
+            await all_of(first)
+        found = await all_of(second)
+        last = worker.ask("a", counting(1))
+        await asyncio.to_thread(worker.close)
+        ended.append(last.ending())
+        return found
+
+    assert run(work) == ["half", 0, 1]
+    assert ended == [False, True]
+
+
 def test_a_job_that_is_cancelled_while_it_waits_never_runs() -> None:
     held, has_run = Held(), threading.Event()
 
