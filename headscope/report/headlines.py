@@ -11,11 +11,12 @@ from headscope.report.steering_sections import strongest, told_of
 _TOLD = 3
 
 
-def headlines(run: RunReport) -> list[tuple[str, str]]:
+def headlines(run: RunReport, *, briefly: bool = False) -> list[tuple[str, str]]:
     """What was found on each concept, with its tone; of a run that only steers, what turning up each head or set did.
     Of a run that only probes, off which head each concept can be read.
 
-    A tone is ``found``, ``none``, or ``unknown`` where nothing may be said.
+    A tone is ``found``, ``none``, or ``unknown`` where nothing may be said. ``briefly``: of what was turned up for a
+    concept only the strongest, without its slope.
     """
     if run.content.asks_benchmarks:
         return [("unknown", text) for text in benchmarks(run, _TOLD)]
@@ -23,16 +24,17 @@ def headlines(run: RunReport) -> list[tuple[str, str]]:
         return [("unknown", best_read(run, found.concept)) for found in run.findings]
     if not run.content.only_steers:
         return [(_tone(found), run.teller.headline(found)) for found in run.findings]
-    return [told for found in run.findings for told in _of_steering(run, found)]
+    return [told for found in run.findings for told in _of_steering(run, found, briefly=briefly)]
 
 
-def _of_steering(run: RunReport, found: ConceptFindings) -> list[tuple[str, str]]:
+def _of_steering(run: RunReport, found: ConceptFindings, *, briefly: bool) -> list[tuple[str, str]]:
     """Tone and text of each head or set that was turned up for a concept, of many those with the largest effects."""
     mine = [one for one in run.content.steered if one.concept == found.concept]
     if mine and found.assay_shown is False:
         return [("unknown", run.teller.headline(found))]
-    first = strongest(mine, _TOLD)
-    told = [(_tone_of(str(one.slope.get("verdict", ""))), told_of(run, one, briefly=len(mine) > 1)) for one in first]
+    first = sorted(mine, key=lambda one: -one.reach)[:1] if briefly else strongest(mine, _TOLD)
+    brief = briefly or len(mine) > 1
+    told = [(_tone_of(str(one.slope.get("verdict", ""))), told_of(run, one, briefly=brief)) for one in first]
     if len(mine) > len(first):
         tone, last = told.pop()
         more = run.words("steering.more", len(mine) - len(first), of=len(mine))
