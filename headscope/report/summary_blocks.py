@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from urllib.parse import quote
+from collections.abc import Iterator, Mapping
 
-from headscope.report.anchors import anchors_of
 from headscope.report.document import Block, Heading, Items, Section, Table, Text, Verbatim
 from headscope.report.escaping import plain
 from headscope.report.run_report import RunReport
@@ -17,19 +15,17 @@ LONGEST_TEXT = 600
 """Characters of a continuation on the first screen; a longer one is cut."""
 
 
-def links_into(evidence: Sequence[Section], file: str = "") -> Links:
-    """Links to the headings of a Markdown file made of ``evidence``; ``file`` is empty where it is the same file."""
-    own = {key: anchor for (key, text), anchor in anchors_of(evidence).items() if not text}
-    return Links({key: f"{quote(file)}#{anchor}" for key, anchor in own.items()}, names_heads=True)
-
-
-def summary_section(run: RunReport, links: Links) -> Section:
+def summary_section(run: RunReport, targets: Mapping[str, str]) -> Section:
     """The first screen as a section of its own, between the report's title and its first numbered section."""
-    return Section("summary", run.words("summary.title"), 2, list(summary_blocks(run, links)))
+    return Section("summary", run.words("summary.title"), 2, list(summary_blocks(run, targets)))
 
 
-def summary_blocks(run: RunReport, links: Links) -> Iterator[Block]:
-    """Each concept in a few lines, what its numbers are, and one pair of texts."""
+def summary_blocks(run: RunReport, targets: Mapping[str, str]) -> Iterator[Block]:
+    """Each concept in a few lines, what its numbers are, and one pair of texts.
+
+    ``targets``: key of a section -> what a link to it names; where a section is missing, its number is no link.
+    """
+    links = Links(targets, names_heads=True)
     told = told_of(run, links)
     if not told:
         yield run.say("intro.no_result")
@@ -41,7 +37,7 @@ def summary_blocks(run: RunReport, links: Links) -> Iterator[Block]:
             yield Items([_item(row, one, run, links) for row in one.rows])
     if fine := fine_told(run, told):
         yield Text(fine)
-    yield from _pair(run, links)
+    yield from _pair(run)
 
 
 def _item(row: Row, one: Told, run: RunReport, links: Links) -> str:
@@ -51,7 +47,7 @@ def _item(row: Row, one: Told, run: RunReport, links: Links) -> str:
     return run.words("summary.row", label=row.label, text=text)
 
 
-def _pair(run: RunReport, links: Links) -> Iterator[Block]:
+def _pair(run: RunReport) -> Iterator[Block]:
     pair = first_pair(run.content)
     if pair is None:
         return

@@ -1,7 +1,7 @@
 """The first screen in a language: each concept in at most five rows, every number a link to its evidence.
 
 A row is a label and Markdown. Where a link leads is the medium's: the page has the sections beside it, a Markdown
-report has them in another file (see ``anchors``).
+report has them in another file.
 """
 
 from __future__ import annotations
