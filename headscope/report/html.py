@@ -32,12 +32,13 @@ def as_it_is(text: str) -> Markup:
 
 
 def section_html(section: Section, words: Words) -> Markup:
-    """A section under its heading; one that holds a table can be folded."""
+    """A section under its heading, which has an id; one that holds a table can be folded."""
+    at = f"{section.key}-{words.code}"
     body = blocks_html(section, words)
     title = sentence(re.sub(r"^\d+\. ", "", section.title))
     if section.level == 3 and any(isinstance(block, Table) for block in section.blocks):
-        return Markup('<details class="box"><summary>{}</summary>{}</details>\n').format(title, body)
-    return Markup("<h3>{}</h3>\n{}").format(title, body) if section.title else body
+        return Markup('<details class="box" id="{}"><summary>{}</summary>{}</details>\n').format(at, title, body)
+    return Markup('<h3 id="{}">{}</h3>\n{}').format(at, title, body) if section.title else body
 
 
 def blocks_html(section: Section, words: Words) -> Markup:

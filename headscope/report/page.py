@@ -22,13 +22,14 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from headscope.report.document import Section
-from headscope.report.headlines import headlines
 from headscope.report.html import as_it_is, blocks_html, section_html, sentence
 from headscope.report.page_data import page_data
 from headscope.report.page_steering import steering_data
 from headscope.report.progress import is_told, state
 from headscope.report.run_report import RunContent, RunReport, content_of
 from headscope.report.sections import measured_of, sections_of, warnings_of
+from headscope.report.summary import first_pair
+from headscope.report.summary_page import pair_html, summary_html
 from headscope.report.words import Words, languages
 
 _SCRIPTS = (
@@ -125,8 +126,8 @@ def page_of(
             heading=each(_heading),
             meta=each(_meta),
             notices=each(_notices),
-            headlines=each(_headlines),
-            fine=each(lambda run: sentence(run.words(run.fine))),
+            summary=each(lambda run: summary_html(run, _places(sections[run.words.code], run.words.code))),
+            pair=each(pair_html) if first_pair(content) else None,
             languages=[(run.words.code, run.words("name")) for run in runs],
             has_predictions="scores" in content.tables and (bool(data["predicted"]) or not known.awaits("sweep")),
             progress=each(lambda run: _progress(sections[run.words.code], run.words)) if is_told(known) else None,
@@ -205,11 +206,10 @@ def _empty_parts(content: RunContent, data: Mapping[str, Any]) -> set[str]:
     return without if content.steered else {*without, "steering"}
 
 
-def _headlines(run: RunReport) -> Markup:
-    told = [(tone, sentence(text)) for tone, text in headlines(run)]
-    told = told or [("unknown", Markup.escape(run.words("intro.no_result")))]
-    articles = [Markup('<article class="headline {}"><p>{}</p></article>').format(tone, text) for tone, text in told]
-    return Markup('<div class="headlines">{}</div>').format(Markup("").join(articles))
+def _places(sections: Mapping[str, Section], code: str) -> dict[str, str]:
+    """Where on the page each section stands; what only the page's scripts draw is the part that they draw in."""
+    shown = {key: f"#{key}-{code}" for keys in PARTS.values() for key in keys if key in sections}
+    return shown | ({"ablation": "#sets"} if "ablation" in sections else {})
 
 
 def assets(scripts: Sequence[str]) -> dict[str, Markup]:

@@ -7,7 +7,7 @@
 3. *Sure*: whether the first head's simultaneous interval lies beyond the smallest effect that matters; how many heads
    are undecided, and how many templates would decide.
 4. *Together*: the top set, beside the sum of its heads' single effects and among random sets.
-5. *Harm*: of the first head and of the set, in three answers (see ``stats.damage``).
+5. *Harm*: of the first head and of every set, in three answers (see ``stats.damage``).
 
 Nothing is said of heads where the model is not shown to tell the concept. One pair of texts belongs to it all: the
 first in the tables' order, which is the profile's, whatever it says.
@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import isfinite
+from math import isfinite, nan
 from typing import Any, Literal
 
 from headscope.report.findings import CARRIERS, ConceptFindings, SetFindings
@@ -42,6 +42,8 @@ from headscope.terms import ALPHA, DECIDING_EDIT, PERPLEXITY_RATIO, STEERING_EDI
 Kind = Literal["carrier", "causal", "open", "harmful"]
 Answer = Literal["bounded", "shown", "open", "unmeasured"]
 MOST_CHIPS = 5
+MOST_WITH_SETS = 3
+"""Chips beside two sets or more, so that a concept stays short."""
 TOP = "joint_top"
 KINDS: Mapping[Kind, tuple[str, ...]] = {
     "carrier": CARRIERS,
@@ -76,7 +78,10 @@ class Sure:
 
 @dataclass(frozen=True)
 class Harm:
-    """Whether control text is harmed without ``heads``: the interval of its perplexity ratio, and the answer."""
+    """Whether control text is harmed without ``heads``: the interval of its perplexity ratio, and the answer.
+
+    ``templates_needed`` would decide, where that is known.
+    """
 
     heads: str
     answer: Answer
@@ -97,10 +102,14 @@ class Undecided:
 
 @dataclass(frozen=True)
 class Together:
-    """A set that was removed together: its verdict (empty where it has none), p among random sets, NaN without them."""
+    """A set that was removed together: its verdict (empty where it has none), p among random sets, NaN without them.
+
+    ``templates_needed`` would decide whether it harms; NaN where that is not what is open.
+    """
 
     one: SetFindings
     verdict: str
+    templates_needed: float
     p_among: float
     floor: float
     n_random: float
@@ -171,17 +180,18 @@ def summary_of(content: RunContent, found: ConceptFindings) -> Summary | None:
     bound = tolerated_ratio(content)
     first = next((row for row in judged if ranked and row["heads"] == ranked[0].heads), None)
     together = _together(found)
+    most = MOST_CHIPS if len(together) < 2 else MOST_WITH_SETS
     return Summary(
         found=found,
         n_judged=len(judged),
         n_carriers=sum(row["verdict"] in CARRIERS for row in judged),
         n_without_effect=sum(row["verdict"] in _WITHOUT_EFFECT for row in judged),
-        n_more=len(ranked[MOST_CHIPS:]),
-        chips=tuple(ranked[:MOST_CHIPS]),
+        n_more=len(ranked[most:]),
+        chips=tuple(ranked[:most]),
         sure=None if first is None else _sure(first),
         undecided=_undecided(judged),
         together=together,
-        harm=_harm(found, first, together, bound),
+        harm=_harm(first, together, bound),
         bound=bound,
     )
 
@@ -254,41 +264,38 @@ def _together(found: ConceptFindings) -> tuple[Together, ...]:
         return ()
     tops = [one for one in found.sets if one.role == TOP and one.n_heads > 1]
     asked = [] if tops or found.has_verdicts else found.sets[:1]
-    verdicts = {str(row["heads"]): str(row["verdict"]) for row in found.verdicts}
+    rows = {str(row["heads"]): row for row in found.verdicts}
     told: list[Together] = []
     for one in (*tops, *asked):
         if one.primary is not None:
-            null: Mapping[str, Any] = one.null or {}
+            row, null = rows.get(one.heads, {}), one.null or {}
+            verdict = str(row.get("verdict", ""))
+            needed = as_float(row.get("templates_needed")) if verdict == DAMAGE_UNBOUNDED else nan
             p_among = 1 - as_float(null.get("percentile")) / 100
             placed = (p_among, as_float(null.get("floor")), as_float(null.get("n_random")))
-            told.append(Together(one, verdicts.get(one.heads, ""), *placed))
+            told.append(Together(one, verdict, needed, *placed))
     return tuple(told)
 
 
-def _harm(
-    found: ConceptFindings, first: Mapping[str, Any] | None, together: Sequence[Together], bound: float
-) -> tuple[Harm, ...]:
-    """Of the head to look at first, and of the first set."""
+def _harm(first: Mapping[str, Any] | None, together: Sequence[Together], bound: float) -> tuple[Harm, ...]:
+    """Of the head to look at first, and of every set."""
     told: list[Harm] = []
     if first is not None:
-        ends = as_float(first["perplexity_ratio_low"]), as_float(first["perplexity_ratio_high"])
-        told.append(_answered(str(first["heads"]), Damage(low=ends[0], high=ends[1]), bound))
-    for one in together[:1]:
+        low, high = (as_float(first[f"perplexity_ratio_{end}"]) for end in ("low", "high"))
+        told.append(_answered(str(first["heads"]), low, high, bound))
+    for one in together:
         row = one.one.effect(PERPLEXITY_RATIO)
-        damage = Damage() if row is None else Damage(row.estimate, row.low, row.high, row.n_templates)
-        told.append(_answered(one.one.heads, damage, bound))
+        low, high = (nan, nan) if row is None else (row.low, row.high)
+        told.append(_answered(one.one.heads, low, high, bound, one.templates_needed))
     return tuple(told)
 
 
-def _answered(heads: str, damage: Damage, bound: float) -> Harm:
-    needed = float("nan")
+def _answered(heads: str, low: float, high: float, bound: float, needed: float = nan) -> Harm:
+    damage = Damage(low=low, high=high)
     if not damage.measured:
         answer: Answer = "unmeasured"
     elif damage.bounded(bound):
         answer = "bounded"
-    elif damage.shown(bound):
-        answer = "shown"
     else:
-        answer = "open"
-        needed = damage.templates_needed(bound, ALPHA)
-    return Harm(heads, answer, damage.low, damage.high, needed)
+        answer = "shown" if damage.shown(bound) else "open"
+    return Harm(heads, answer, low, high, needed if answer == "open" else nan)

@@ -41,7 +41,7 @@ def summary_blocks(run: RunReport, targets: Mapping[str, str]) -> Iterator[Block
 
 
 def _item(row: Row, one: Told, run: RunReport, links: Links) -> str:
-    text = row.text
+    text = run.words("summary.then").join(row.lines)
     if row.key == HEADS_ROW and one.summary is not None:
         text = run.words.sentences(text, heads_listed(one.summary, run.words, links))
     return run.words("summary.row", label=row.label, text=text)

@@ -13,14 +13,24 @@ from math import isnan
 from headscope.report.escaping import plain
 from headscope.report.findings import ConceptFindings
 from headscope.report.headlines import headlines
-from headscope.report.numbers import as_float, count, equation, interval, number, ratio_interval, share
+from headscope.report.numbers import count, equation, interval, number, ratio_interval, share
 from headscope.report.run_report import RunReport
 from headscope.report.summary import Chip, Harm, Kind, Summary, Together, Undecided, summary_of, tolerated_ratio
 from headscope.report.telling import head_names
 from headscope.report.words import Words
-from headscope.stats.verdicts import DAMAGE_UNBOUNDED, GENERAL_DAMAGE
+from headscope.stats.verdicts import (
+    CARRIER,
+    CARRIER_UNTESTED,
+    DAMAGE_UNBOUNDED,
+    ELSEWHERE_UNTESTED,
+    GENERAL_DAMAGE,
+    READING_ELSEWHERE,
+)
 
 HEADS_ROW = "heads"
+_TESTED = {CARRIER_UNTESTED: CARRIER, ELSEWHERE_UNTESTED: READING_ELSEWHERE}
+MOST_TEMPLATES = 10_000
+"""Where more templates would be needed, it is only said that they are more than this."""
 MARKS: Mapping[Kind, str] = {"carrier": "●", "causal": "◐", "open": "?", "harmful": "▲"}
 """The mark of a chip, so that its color is not all that tells its kind."""
 
@@ -47,11 +57,11 @@ class Links:
 
 @dataclass(frozen=True)
 class Row:
-    """One answer: its key among ``summary.rows``, its label and its Markdown."""
+    """One answer: its key among ``summary.rows``, its label and its lines (Markdown)."""
 
     key: str
     label: str
-    text: str
+    lines: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -83,42 +93,51 @@ def told_of(run: RunReport, links: Links) -> list[Told]:
 
 
 def _rows(summary: Summary, words: Words, links: Links) -> list[Row]:
-    texts = {
+    sets = [_set(one, words, links, whole=at == 0) for at, one in enumerate(summary.together)]
+    lines = {
         "model": _model(summary.found, words, links),
-        HEADS_ROW: heads_told(summary, words) if summary.found.assay_shown else "",
+        HEADS_ROW: [heads_told(summary, words)],
         "sure": _sure(summary, words, links),
-        "together": words.listed([_set(one, words, links, at == 0) for at, one in enumerate(summary.together)]),
-        "harm": words.listed([_harm(one, summary, words, links) for one in summary.harm], by="items"),
+        "together": [line for lines in sets for line in lines],
+        "harm": [_harm(one, summary, words, links) for one in summary.harm],
     }
-    return [Row(key, words(f"summary.rows.{key}"), text) for key, text in texts.items() if text]
+    told = {key: tuple(filter(None, of)) for key, of in lines.items()}
+    return [Row(key, words(f"summary.rows.{key}"), of) for key, of in told.items() if of]
 
 
-def _model(found: ConceptFindings, words: Words, links: Links) -> str:
+def _model(found: ConceptFindings, words: Words, links: Links) -> list[str]:
     if found.assay is None:
-        return words("summary.unmeasured") if found.verdicts else ""
+        return [words("summary.unmeasured")] if found.verdicts else []
     gap = links.to("assay", words("summary.nats", size=number(found.assay.estimate)))
     ends = interval(found.assay.low, found.assay.high)
-    texts = [words("summary.shown" if found.assay_shown else "summary.unshown", gap=gap, ends=ends)]
+    if not found.assay_shown:
+        return [words("summary.unshown", gap=gap, ends=words("ci", ends=ends))]
+    lines = [words("summary.shown", gap=gap, ends=ends)]
     if found.accuracy is not None:
         ends = f"[{share(found.accuracy['ci_low'])}, {share(found.accuracy['ci_high'])}]"
-        texts.append(words("summary.accuracy", share=links.to("assay", share(found.accuracy["estimate"])), ends=ends))
-    return words.listed(texts)
+        lines.append(words("summary.accuracy", share=links.to("assay", share(found.accuracy["estimate"])), ends=ends))
+    return lines
 
 
 def heads_told(summary: Summary, words: Words) -> str:
     """What stands before the chips: how many heads carry the concept."""
     of = summary.n_judged
-    if not of:
-        return words("summary.not_judged") if summary.found.verdicts else ""
+    if not of:  # where the model is not shown to tell the concept, the row on the model says it
+        return words("summary.not_judged") if summary.found.verdicts and summary.found.assay_shown else ""
     if not summary.chips:
         return words("summary.nothing", of=of)
     n = summary.n_carriers
-    return words("summary.look", n, of=of) if n else words("summary.look_none", of=of)
+    if not n:
+        return words("summary.look_none", of=of)
+    untested = any(chip.verdict in _TESTED for chip in summary.chips)
+    return words("summary.look", n, of=of, untested=words("summary.untested") if untested else "")
 
 
 def chip_verdict(chip: Chip, words: Words) -> str:
-    """A head's verdict in words (Markdown)."""
-    return words.known("verdicts", chip.verdict) or plain(chip.verdict)
+    """A head's verdict in few words (Markdown); that specificity is not tested stands once before all chips."""
+    verdict = _TESTED.get(chip.verdict, chip.verdict)
+    short = words.entries["summary"]["verdicts"].get(verdict)
+    return str(short) if short else words.known("verdicts", verdict) or plain(verdict)
 
 
 def heads_listed(summary: Summary, words: Words, links: Links) -> str:
@@ -138,7 +157,7 @@ def heads_listed(summary: Summary, words: Words, links: Links) -> str:
 
 def fine_told(run: RunReport, told: Sequence[Told]) -> str:
     """What the numbers of the rows are; empty where there are none."""
-    if not any(one.summary is not None for one in told):
+    if not any(one.summary is not None and (one.summary.n_judged or one.summary.together) for one in told):
         return ""
     return run.words("summary.fine", bound=f"{tolerated_ratio(run.content):g}")
 
@@ -150,19 +169,15 @@ def rest_told(summary: Summary, words: Words) -> str:
     return words.listed(texts, by="items")
 
 
-def _sure(summary: Summary, words: Words, links: Links) -> str:
+def _sure(summary: Summary, words: Words, links: Links) -> list[str]:
     if not summary.n_judged:
-        return ""
-    sure, limit = summary.sure, number(summary.found.threshold_nats)
+        return []
+    sure, limit = summary.sure, links.to("judged", number(summary.found.threshold_nats))
     if sure is None:
-        return words("summary.sure.none", limit=links.to("judged", limit))
-    about = {
-        "head": links.heads(sure.heads),
-        "ends": interval(sure.low, sure.high),
-        "limit": links.to("judged", limit),
-    }
+        return [words("summary.sure.none", limit=limit)]
+    about = {"head": links.heads(sure.heads), "ends": interval(sure.low, sure.high), "limit": limit}
     first = words("summary.sure.beyond" if sure.beyond else "summary.sure.open", **about)
-    return words.listed([first, _undecided(summary.undecided, words)])
+    return [first, _undecided(summary.undecided, words)]
 
 
 def _undecided(undecided: Undecided, words: Words) -> str:
@@ -171,40 +186,47 @@ def _undecided(undecided: Undecided, words: Words) -> str:
     number_of = words("summary.undecided.number", undecided.n)
     if not undecided.n_with_number:
         return number_of
-    low, high = count(undecided.fewest), count(undecided.most)
+    low, high = (_templates(needed, words) for needed in (undecided.fewest, undecided.most))
     templates = low if low == high else words("glue.range", low=low, high=high)
     kind = "all" if undecided.n_with_number == undecided.n else "some"
     needed = words(f"summary.undecided.{kind}", undecided.n_with_number, templates=templates)
     return words.listed([number_of, needed], by="items")
 
 
-def _set(told: Together, words: Words, links: Links, whole: bool) -> str:
-    """A set's effect; ``whole`` with what its heads do alone and what random sets do."""
+def _templates(needed: float, words: Words) -> str:
+    return words("summary.over", MOST_TEMPLATES) if needed > MOST_TEMPLATES else count(needed)
+
+
+def _set(told: Together, words: Words, links: Links, *, whole: bool) -> list[str]:
+    """A set's effect; ``whole`` with its verdict, what its heads do alone and what random sets do."""
     one, effect = told.one, told.one.primary
     if effect is None:
-        return ""
+        return []
     size = links.to("joint", words("summary.nats", size=number(effect.estimate)))
-    parts = [words("summary.set", heads=links.heads(one.heads), size=size, ends=interval(effect.low, effect.high))]
+    ends = interval(effect.low, effect.high)
+    if not whole:
+        return [words("summary.other", size=size, ends=ends)]
+    parts = [words("summary.set", heads=links.heads(one.heads), size=size, ends=ends)]
     if told.verdict and told.verdict not in (GENERAL_DAMAGE, DAMAGE_UNBOUNDED):  # the row on harm says it
         parts.append(words.known("verdicts", told.verdict) or plain(told.verdict))
-    if not whole:
-        return words.listed(parts, by="items")
     if one.total is not None and one.n_heads > 1:
         parts.append(words("summary.singles", sum=links.to("joint", number(one.total.estimate))))
-    text = words.listed(parts, by="items")
-    if isnan(told.p_among):
-        return text
-    key = "summary.exceeds" if told.exceeds else "summary.among"
-    placed = {"p": links.to("joint", equation("p", told.p_among)), "floor": number(told.floor)}
-    return words.listed([text, words(key, **placed)])
+    lines = [words.listed(parts, by="items")]
+    if not isnan(told.p_among):
+        placed = {"p": links.to("joint", equation("p", told.p_among)), "floor": number(told.floor)}
+        lines.append(words("summary.exceeds" if told.exceeds else "summary.among", **placed))
+    return lines
 
 
 def _harm(harm: Harm, summary: Summary, words: Words, links: Links) -> str:
-    ends = ratio_interval(harm.low, harm.high)
+    sets = [one.one.heads for one in summary.together]
+    of_set = harm.heads in sets
+    ends = links.to("ablation" if of_set else "judged", ratio_interval(harm.low, harm.high))
     answer = words(f"summary.harm.{harm.answer}", bound=f"{summary.bound:g}", ends=ends)
-    several = bool(summary.together) and harm.heads == summary.together[0].one.heads
-    who = words("summary.harm.set") if several and "," in harm.heads else links.heads(harm.heads)
-    if not isnan(as_float(harm.templates_needed)):
-        needed = words("summary.undecided.all", templates=count(harm.templates_needed))
-        answer = words("glue.with", name=answer, parts=needed)
-    return words("summary.harm.of", who=who, answer=links.to("ablation" if several else "judged", answer))
+    if len(sets) < 2 and not isnan(harm.templates_needed):
+        needed = words("summary.undecided.all", templates=_templates(harm.templates_needed, words))
+        answer = words.listed([answer, needed], by="items")
+    who = links.heads(harm.heads)
+    if "," in harm.heads:
+        who = words("summary.harm.set" if harm.heads == sets[0] else "summary.harm.other")
+    return words("summary.harm.of", who=who, answer=answer)

@@ -2,6 +2,15 @@
 function openFromHash() {
   const found = /^#L(\d+)H(\d+)$/.exec(location.hash);
   if (found) openCard(Number(found[1]), Number(found[2]));
+  else unfold(location.hash.slice(1));
+}
+
+// A folded section that a link leads to opens.
+function unfold(id) {
+  const target = document.getElementById(id);
+  if (!target?.matches("details")) return;
+  target.open = true;
+  target.scrollIntoView();
 }
 
 document
