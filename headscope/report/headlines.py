@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from headscope.plots.steered import Steered
 from headscope.report.evaluation_sections import benchmarks
 from headscope.report.findings import ConceptFindings
 from headscope.report.probe_cells import best_read
@@ -27,12 +28,17 @@ def headlines(run: RunReport, *, briefly: bool = False) -> list[tuple[str, str]]
     return [told for found in run.findings for told in _of_steering(run, found, briefly=briefly)]
 
 
+def largest_first(steered: list[Steered]) -> list[Steered]:
+    """Heads and sets by the largest effect of any of their doses."""
+    return sorted(steered, key=lambda one: -one.reach)
+
+
 def _of_steering(run: RunReport, found: ConceptFindings, *, briefly: bool) -> list[tuple[str, str]]:
     """Tone and text of each head or set that was turned up for a concept, of many those with the largest effects."""
     mine = [one for one in run.content.steered if one.concept == found.concept]
     if mine and found.assay_shown is False:
         return [("unknown", run.teller.headline(found))]
-    first = sorted(mine, key=lambda one: -one.reach)[:1] if briefly else strongest(mine, _TOLD)
+    first = largest_first(mine)[:1] if briefly else strongest(mine, _TOLD)
     brief = briefly or len(mine) > 1
     told = [(_tone_of(str(one.slope.get("verdict", ""))), told_of(run, one, briefly=brief)) for one in first]
     if len(mine) > len(first):

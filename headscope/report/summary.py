@@ -16,13 +16,17 @@ first in the tables' order, which is the profile's, whatever it says.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isfinite, nan
 from typing import Any, Literal
 
+import pandas as pd
+
 from headscope.report.findings import CARRIERS, ConceptFindings, SetFindings
+from headscope.report.headlines import largest_first
 from headscope.report.numbers import as_float
 from headscope.report.run_report import RunContent
+from headscope.report.steering_cells import text_dose
 from headscope.stats.damage import Damage
 from headscope.stats.evidence import Criteria
 from headscope.stats.verdicts import (
@@ -155,7 +159,7 @@ class Summary:
 
 @dataclass(frozen=True)
 class TextPair:
-    """What was written for one prompt, unedited and edited, from the same random numbers."""
+    """What was written for one prompt, unedited and edited, from the same random numbers; ``dose`` where it steers."""
 
     concept: str
     prompt_id: str
@@ -165,6 +169,7 @@ class TextPair:
     prompt: str
     baseline: str
     edited: str
+    dose: float = nan
 
 
 def summary_of(content: RunContent, found: ConceptFindings) -> Summary | None:
@@ -212,6 +217,8 @@ def first_pair(content: RunContent) -> TextPair | None:
     texts = content.tables.get("texts")
     if texts is None:
         return None
+    if content.only_steers:
+        return _steered_pair(content, texts)
     removed = texts[~texts["edit"].isin(list(STEERING_EDITS)) & (texts["direction"].fillna("") == "")]
     for found in content.findings:
         rows = removed[removed["concept"].astype(str) == found.concept]
@@ -226,14 +233,23 @@ def first_pair(content: RunContent) -> TextPair | None:
     return None
 
 
+def _steered_pair(content: RunContent, texts: pd.DataFrame) -> TextPair | None:
+    """Of the first concept's strongest head or set, at the dose by which its texts are shown; see ``text_dose``."""
+    for found in content.findings:
+        for one in largest_first([one for one in content.steered if one.concept == found.concept])[:1]:
+            rows = texts[(texts["concept"].astype(str) == one.concept) & (texts["heads"].astype(str) == one.heads)]
+            rows = rows[(rows["edit"] == one.edit) & (rows["dose"] == text_dose(one))]
+            for row in rows.head(1).to_dict("records"):
+                return replace(_pair(row), dose=float(row["dose"]))
+    return None
+
+
 def _pair(row: Mapping[Any, Any]) -> TextPair:
-    names = ("concept", "prompt_id", "heads", "edit", "prompt")
-    return TextPair(
-        **{name: str(row[name]) for name in names},
-        sample=int(row["sample"]),
-        baseline=str(row["baseline_text"]),
-        edited=str(row["edited_text"]),
+    concept, prompt_id, heads, edit, prompt = (
+        str(row[name]) for name in ("concept", "prompt_id", "heads", "edit", "prompt")
     )
+    texts = str(row["baseline_text"]), str(row["edited_text"])
+    return TextPair(concept, prompt_id, int(row["sample"]), heads, edit, prompt, *texts)
 
 
 def _judged(found: ConceptFindings) -> list[Mapping[str, Any]]:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from headscope.report.document import Block, Heading, Items, Section, Table, Text, Verbatim
+from headscope.report.document import Block, Foreign, Heading, Items, Section, Table, Text, Verbatim
 from headscope.report.escaping import plain
 from headscope.report.run_report import RunReport
 from headscope.report.summary import first_pair
-from headscope.report.summary_telling import HEADS_ROW, Links, Row, Told, fine_told, heads_listed, told_of
-from headscope.report.telling import head_names
+from headscope.report.summary_telling import HEADS_ROW, Links, Row, Told, fine_told, heads_listed, pair_told, told_of
 
 LONGEST_TEXT = 600
 """Characters of a continuation on the first screen; a longer one is cut."""
@@ -52,7 +51,14 @@ def _pair(run: RunReport) -> Iterator[Block]:
     if pair is None:
         return
     yield Heading(run.words("summary.pair"))
-    about = {"concept": plain(pair.concept), "heads": head_names(pair.heads)}
-    yield Text(run.words("summary.rule", **about))
-    texts = [Verbatim(text, LONGEST_TEXT) for text in (pair.prompt, pair.baseline, pair.edited)]
-    yield Table(("prompt", "baseline_text", "edited_text"), [[*texts]], numeric=False)
+    rule, edited = pair_told(pair, run.words)
+    yield Text(rule)
+    rows = [
+        [name, Verbatim(text, LONGEST_TEXT)]
+        for name, text in (
+            (run.words("columns.prompt"), pair.prompt),
+            (run.words("summary.baseline"), pair.baseline),
+            (edited, pair.edited),
+        )
+    ]
+    yield Table((Foreign(""), Foreign("")), [[*row] for row in rows], numeric=False)

@@ -24,6 +24,7 @@ from headscope.report.summary_telling import (
     Told,
     chip_verdict,
     fine_told,
+    pair_told,
     rest_told,
     told_of,
 )
@@ -59,8 +60,8 @@ def pair_html(run: RunReport) -> Markup:
     pair = first_pair(run.content)
     if pair is None:
         return Markup("")
-    rule = run.words("summary.rule", concept=visible(pair.concept))
-    return _PAIR.format(run.words("summary.pair"), rule, _arms(pair, run.words))
+    rule, edited = pair_told(pair, run.words)
+    return _PAIR.format(run.words("summary.pair"), sentence(rule), _arms(pair, edited, run.words))
 
 
 def _box(told: Told, words: Words) -> Markup:
@@ -99,11 +100,11 @@ def _chip(chip: Chip, words: Words) -> Markup:
     return _CHIP.format(kind=chip.kind, head=head_names(chip.heads), **shown)
 
 
-def _arms(pair: TextPair, words: Words) -> Markup:
+def _arms(pair: TextPair, edited: str, words: Words) -> Markup:
     pieces = difference(pair.baseline, pair.edited)
     arms = (
         (words("summary.baseline"), "-", Markup("<del>{}</del>")),
-        (words("summary.edited", heads=head_names(pair.heads)), "+", Markup("<ins>{}</ins>")),
+        (edited, "+", Markup("<ins>{}</ins>")),
     )
     texts = [
         _TEXT.format(

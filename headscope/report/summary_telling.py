@@ -15,7 +15,18 @@ from headscope.report.findings import ConceptFindings
 from headscope.report.headlines import headlines
 from headscope.report.numbers import count, equation, interval, number, ratio_interval, share
 from headscope.report.run_report import RunReport
-from headscope.report.summary import Chip, Harm, Kind, Summary, Together, Undecided, summary_of, tolerated_ratio
+from headscope.report.steering_cells import dose_words
+from headscope.report.summary import (
+    Chip,
+    Harm,
+    Kind,
+    Summary,
+    TextPair,
+    Together,
+    Undecided,
+    summary_of,
+    tolerated_ratio,
+)
 from headscope.report.telling import head_names
 from headscope.report.words import Words
 from headscope.stats.verdicts import (
@@ -160,6 +171,16 @@ def fine_told(run: RunReport, told: Sequence[Told]) -> str:
     if not any(one.summary is not None and (one.summary.n_judged or one.summary.together) for one in told):
         return ""
     return run.words("summary.fine", bound=f"{tolerated_ratio(run.content):g}")
+
+
+def pair_told(pair: TextPair, words: Words) -> tuple[str, str]:
+    """By what rule a pair of texts was chosen, and what was done to the second (Markdown)."""
+    heads = head_names(pair.heads)
+    if isnan(pair.dose):
+        rule = words.sentences(words("summary.rule", concept=plain(pair.concept)), words("summary.example"))
+        return rule, words("summary.edited", heads=heads)
+    rule = words.sentences(words("steering_texts.about"), words("summary.example"))
+    return rule, words("summary.steered", heads=heads, dose=dose_words(pair.dose, pair.edit, words))
 
 
 def rest_told(summary: Summary, words: Words) -> str:
