@@ -113,7 +113,9 @@ def _rows(summary: Summary, words: Words, links: Links) -> list[Row]:
         "harm": [_harm(one, summary, words, links) for one in summary.harm],
     }
     told = {key: tuple(filter(None, of)) for key, of in lines.items()}
-    return [Row(key, words(f"summary.rows.{key}"), of) for key, of in told.items() if of]
+    together = any(one.one.n_heads > 1 for one in summary.together)
+    labels = {key: key for key in told} | ({} if together else {"together": "removed"})
+    return [Row(key, words(f"summary.rows.{labels[key]}"), of) for key, of in told.items() if of]
 
 
 def _model(found: ConceptFindings, words: Words, links: Links) -> list[str]:

@@ -72,7 +72,10 @@ def screen(request: pytest.FixtureRequest) -> Any:
 
 def _part(text: str, run: RunReport, key: str) -> str:
     """What stands in one row: from its label up to the next one."""
-    labels = [re.escape(run.words(f"summary.rows.{name}")) for name in ("model", "heads", "sure", "together", "harm")]
+    labels = [
+        re.escape(run.words(f"summary.rows.{name}"))
+        for name in ("model", "heads", "sure", "together", "removed", "harm")
+    ]
     own = re.escape(run.words(f"summary.rows.{key}"))
     found = re.search(rf"{own}(.*?)(?={'|'.join(labels)}|$)", text)
     return "" if found is None else found[1].strip()
@@ -154,7 +157,7 @@ def test_harm_has_three_answers_and_one_for_not_measured(tables: Tables, low: fl
 
 def test_an_interval_that_only_leaves_out_zero_is_not_called_beyond(tables: Tables) -> None:
     run = run_of(judged_as(tables, {"2:1": ("undecided", -0.5, 0.3, 50.0)}, (0.9, 1.01)), "en")
-    assert "L2H1 [−0.800, −0.200] lies neither beyond ±0.381 nor within" in on_page(run)[0]
+    assert "L2H1's effect [−0.800, −0.200] lies neither beyond ±0.381 nor within" in on_page(run)[0]
 
 
 def test_heads_shown_to_carry_come_before_larger_effects_that_are_undecided(tables: Tables) -> None:
@@ -180,6 +183,21 @@ def test_a_concept_takes_at_most_120_words(told: Told, case: str, screen: Any) -
         assert len([word for word in text.split() if re.search(r"\w", word)]) <= MOST_WORDS, text
     for text in screen(told(case, "ja")):
         assert sum(char.isalpha() for char in text) <= MOST_LETTERS, text
+
+
+def test_heads_that_were_only_removed_are_told_without_a_verdict(tables: Tables, screen: Any) -> None:
+    effects = tables["effects"]
+    alone = effects[
+        (effects["role"] == "requested") | ((effects["concept"] == "neutral") & (effects["heads"] == "1:3"))
+    ]
+    run = run_of({"assay": tables["assay"], "effects": alone}, "en")
+    for text, found in zip(screen(run), run.findings, strict=True):
+        effect = found.sets[0].primary
+        assert effect is not None
+        size = f"{number(effect.estimate)} nats {interval(effect.low, effect.high)}"
+        assert f"L1H3 {size}" in _part(text, run, "removed")
+        assert run.words("summary.rows.together") not in text
+        assert "carry" not in text
 
 
 @pytest.mark.parametrize("last", STAGES)
