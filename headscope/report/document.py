@@ -99,10 +99,14 @@ class Code:
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture of the run folder; only Markdown shows it, the page draws its own."""
+    """A picture of the run folder; only Markdown shows it, the page draws its own.
+
+    ``stands_for`` is what a reader has where it cannot be shown; the caption where nothing is given.
+    """
 
     path: str
     caption: Cell
+    stands_for: str = ""
 
 
 @dataclass(frozen=True)

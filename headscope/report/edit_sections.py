@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import pandas as pd
 
 from headscope.report import cells, patch_cells
-from headscope.report.document import Block, Foreign, Heading, Items, Space, Table, Text
+from headscope.report.document import Block, Cell, Foreign, Heading, Items, Space, Table, Text
 from headscope.report.escaping import code, plain
 from headscope.report.findings import ConceptFindings
 from headscope.report.numbers import count
@@ -22,12 +22,7 @@ def ablation(run: RunReport) -> Iterator[Block]:
         yield run.say("ablation.none")
         return
     if facts.sampling:
-        rows = [
-            [words.named("options", name), Foreign(", ".join(map(str, value)) if isinstance(value, list) else value)]
-            for name, value in facts.sampling.items()
-            if not (facts.asks_answers and name == "keyword_counting")  # a task has no keywords
-        ]
-        yield Table(("setting", "value"), rows, numeric=False)
+        yield settings_table(run)
     readouts = words.listed(list(map(code, facts.readouts)), by="items")
     same = words.sentences(words("ablation.same_numbers"), _noise_of_sampling(run))
     yield Text(words("ablation.readouts", readouts=readouts) + f"\n{same}" if readouts else same)
@@ -36,6 +31,18 @@ def ablation(run: RunReport) -> Iterator[Block]:
         yield cells.comparison_table(one, run.teller)
         if one.primary:
             yield run.say("ablation.rests_on", prompts=one.primary.n_prompts, templates=one.primary.n_templates)
+
+
+def settings_table(run: RunReport, names: Sequence[str] = ()) -> Table:
+    """How texts were written and scored, a row a setting; of ``names`` alone, where some are given."""
+    facts = run.facts
+    rows: list[list[Cell]] = [
+        [run.words.named("options", name), Foreign(", ".join(map(str, value)) if isinstance(value, list) else value)]
+        for name, value in facts.sampling.items()
+        if not (facts.asks_answers and name == "keyword_counting")  # a task has no keywords
+        and (not names or name in names)
+    ]
+    return Table(("setting", "value"), rows, numeric=False)
 
 
 def _noise_of_sampling(run: RunReport) -> str:

@@ -53,6 +53,12 @@ def _lower(run: RunReport, row: Mapping[Hashable, Any]) -> str:
 
 
 def _evaluation(run: RunReport) -> Iterator[Block]:
+    yield benchmark_table(run)
+    yield run.say("evaluation.about")
+
+
+def benchmark_table(run: RunReport) -> Table:
+    """A row a task and metric."""
     table = Table(
         ("task", "metric", "items", "baseline", "edited_score", "delta", "ci", "p", "q", "only_baseline", "only_edited")
     )
@@ -74,5 +80,4 @@ def _evaluation(run: RunReport) -> Iterator[Block]:
                 count(row["n_only_edited_right"]),
             ]
         )
-    yield table
-    yield run.say("evaluation.about")
+    return table

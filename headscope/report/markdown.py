@@ -1,4 +1,4 @@
-"""A run as Markdown: the sections of ``sections``, block by block, in one language."""
+"""A run as Markdown, block by block, in one language: its report (``short_sections``) and its evidence (``sections``)."""
 
 from __future__ import annotations
 
@@ -26,11 +26,12 @@ from headscope.report.escaping import block as fenced
 from headscope.report.escaping import code, plain
 from headscope.report.run_report import content_of
 from headscope.report.sections import sections_of
+from headscope.report.short_sections import report_of
 from headscope.report.words import Words
 
 
 def render_markdown(tables: Mapping[str, pd.DataFrame], facts: Mapping[str, Any], language: str) -> str:
-    """The report as one Markdown document.
+    """The report as one Markdown document: the findings, with links into the evidence.
 
     Args:
         tables: the run's tables, by name; any of them may be missing, and the report then says so.
@@ -41,6 +42,13 @@ def render_markdown(tables: Mapping[str, pd.DataFrame], facts: Mapping[str, Any]
     Raises:
         RequestError: another language was asked for.
     """
+    run = content_of(tables, facts).told_in(language)
+    report, _ = report_of(run)
+    return markdown_of(report, run.words)
+
+
+def render_evidence(tables: Mapping[str, pd.DataFrame], facts: Mapping[str, Any], language: str) -> str:
+    """All tables and sections behind the report as one Markdown document; see ``render_markdown``."""
     run = content_of(tables, facts).told_in(language)
     return markdown_of(sections_of(run), run.words)
 
@@ -67,9 +75,9 @@ def _block(block: Block, words: Words) -> str:
             return f"{_table(block, words)}\n\n"
         case Code(text):
             return f"{fenced(text)}\n\n"
-        case Picture(path, caption):
+        case Picture(path, caption, stands_for):
             shown = cell_text(caption)
-            return f"![{shown}]({quote(path)})\n\n{words('figure_line', caption=shown)}\n\n"
+            return f"![{stands_for or shown}]({quote(path)})\n\n{words('figure_line', caption=shown)}\n\n"
         case Space():
             return "\n"
 

@@ -81,11 +81,15 @@ def content_of(tables: Mapping[str, pd.DataFrame], facts: Mapping[str, Any]) -> 
 
 @dataclass(frozen=True)
 class RunReport:
-    """A run to be told in one language; ``numbers`` are those of its sections, by their keys."""
+    """A run to be told in one language.
+
+    ``numbers`` are those of the evidence's sections, and ``targets`` what a link to one names, by their keys.
+    """
 
     content: RunContent
     words: Words
     numbers: Mapping[str, int] = field(default_factory=dict[str, int])
+    targets: Mapping[str, str] = field(default_factory=dict[str, str])
 
     @property
     def tables(self) -> Mapping[str, pd.DataFrame]:
@@ -152,6 +156,12 @@ class RunReport:
     def say(self, key: str, n: int | None = None, **values: object) -> Text:
         """A paragraph; sections are named in it by their keys."""
         return Text(self.words(key, n, **values, **self.numbers))
+
+    def link(self, key: str, text: str = "") -> str:
+        """A link to a section of the evidence, by its title where no text is given; empty where there is none."""
+        target = self.targets.get(key)
+        shown = text or self.words(f"{key}.title").partition(self.words("glue.title"))[0]
+        return f"[{shown}]({target})" if target else ""
 
     def concept(self, found: ConceptFindings) -> Heading:
         """A heading that is a concept."""

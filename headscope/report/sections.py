@@ -1,4 +1,5 @@
-"""The report's sections in their order: what stands in each, on what condition, in no language and no medium.
+"""The sections of the evidence and the page in their order: what stands in each, on what condition, in no language and
+no medium. What of it is finding stands in ``short_sections``.
 
 A section is a function of the run that yields blocks (see ``document``) under the key of its words; its number is its
 place in ``SECTIONS``. A new section is one function here, one entry of ``SECTIONS`` and its words.
@@ -11,13 +12,10 @@ from dataclasses import replace
 
 import pandas as pd
 
-from headscope.report import cells, edit_sections, fast_cells, probe_cells, steering_sections
+from headscope.report import cells, edit_sections, fast_cells, made, probe_cells, steering_sections
 from headscope.report.control import control
 from headscope.report.document import (
     Block,
-    Cell,
-    Code,
-    Foreign,
     Heading,
     Items,
     Picture,
@@ -25,7 +23,6 @@ from headscope.report.document import (
     Space,
     Table,
     Text,
-    Verbatim,
 )
 from headscope.report.escaping import code, plain
 from headscope.report.evaluation_sections import evaluation_sections
@@ -38,13 +35,18 @@ from headscope.stats.ranking import OVERALL
 EXPECTED_TABLES = (
     "coverage", "screen", "assay", "effects", "ranking", "layers", "verdicts", "texts", "nulls", "areas", "patching",
 )  # fmt: skip
-REMAKE = "headscope plot RUN --force\nheadscope report RUN --force"
 
 
-def _intro(run: RunReport) -> Iterator[Block]:
-    words, facts = run.words, run.facts
+def intro(run: RunReport) -> Iterator[Block]:
+    """The result in whole sentences, what was measured, and what a reader must know before all else."""
     told = [text for _, text in headlines(run)]
-    yield run.say("intro.result", text=" ".join(told) or words("intro.no_result"))
+    yield run.say("intro.result", text=" ".join(told) or run.words("intro.no_result"))
+    yield from measured_on(run)
+
+
+def measured_on(run: RunReport) -> Iterator[Block]:
+    """Model, profile, protocol and seed; how far the run is where that has no section; warnings."""
+    words, facts = run.words, run.facts
     text = words("intro.model", model=code(facts.model))
     text += words("intro.size", layers=facts.n_layers, heads=facts.n_heads) if facts.n_layers else ""
     text += words("intro.profile", profile=code(facts.profile))
@@ -76,33 +78,6 @@ def _purpose(run: RunReport) -> Iterator[Block]:
     yield Items([run.words(f"purpose.{key}") for key in ("screening", "effect", "evidence")])
 
 
-def _artifacts(run: RunReport) -> Iterator[Block]:
-    if not run.facts.artifacts:
-        yield run.say("artifacts.none")
-        return
-    yield Table(
-        ("file", "content"), [[Verbatim(path), run.words.file(path)] for path in run.facts.artifacts], numeric=False
-    )
-
-
-def _commands(run: RunReport) -> Iterator[Block]:
-    words, facts = run.words, run.facts
-    if facts.command:
-        yield run.say("commands.made_by")
-        yield Code(facts.command)
-    else:
-        request = words("commands.request", digest=code(facts.digest)) if facts.digest else ""
-        yield run.say("commands.python", request=request)
-    yield run.say("commands.again")
-    yield Code(REMAKE)
-    prints: list[list[Cell]] = [
-        [words(f"fingerprints.{name}"), Verbatim(value[:16])] for name, value in facts.fingerprints.items()
-    ]
-    versions: list[list[Cell]] = [[Foreign(name), Foreign(version)] for name, version in facts.versions.items()]
-    rows: list[list[Cell]] = [[words("commands.seed"), Foreign(facts.seed)], *prints, *versions]
-    yield Table((Foreign(""), Foreign("")), rows, numeric=False)
-
-
 def _coverage(run: RunReport) -> Iterator[Block]:
     table = cells.coverage_table(run.findings)
     if table.rows:
@@ -118,6 +93,11 @@ def _coverage(run: RunReport) -> Iterator[Block]:
 def _assay(run: RunReport) -> Iterator[Block]:
     told = _about(run, "assay", cells.assay_table(run.findings, run.teller))
     yield from told or [run.say("assay.none")]
+    yield from accuracies(run)
+
+
+def accuracies(run: RunReport) -> Iterator[Text]:
+    """How often the unedited model answers right, a sentence a task."""
     for found in run.findings:
         if found.accuracy is not None:
             row = found.accuracy
@@ -263,8 +243,8 @@ def _notes(run: RunReport) -> Iterator[Block]:
 Tell = Callable[[RunReport], Iterator[Block]]
 SECTIONS: dict[str, tuple[Tell, dict[str, Tell]]] = {
     "purpose": (_purpose, {}),
-    "artifacts": (_artifacts, {}),
-    "commands": (_commands, {}),
+    "artifacts": (made.artifacts, {}),
+    "commands": (made.commands, {}),
     "coverage": (_coverage, {}),
     "assay": (_assay, {}),
     "screening": (_screening, {}),
@@ -297,20 +277,17 @@ _SHOWING = (Table, Picture)
 _ONLY_WITH_SETS = ("joint", "growing", "examples")
 _ONLY_WITH_PATCHES = ("patch_texts", "patch_agreement", "dissociation")
 _OF_STEERING = ("artifacts", "commands", "coverage", "assay", "steering", "notes")
-"""What the report of a run says that only turned heads up: the rest is about what it did not do."""
+"""What the evidence of a run says that only turned heads up: the rest is about what it did not do."""
 
 
 def sections_of(run: RunReport) -> Iterator[Section]:
-    """Every section of the report on a run, in order; parts that have nothing to say are left out."""
+    """Every section of the evidence of a run, in order; parts that have nothing to say are left out."""
     if run.content.asks_benchmarks:
-        yield from evaluation_sections(run, {"artifacts": _artifacts, "commands": _commands})
+        yield from evaluation_sections(run, {"artifacts": made.artifacts, "commands": made.commands})
         return
     keys = _keys_of(run)
     run = replace(run, numbers={key: number for number, key in enumerate(keys, start=1)})
-    concepts = [plain(found.concept) for found in run.findings]
-    named = run.words("intro.concepts_by").join(concepts) or run.words("intro.the_concepts")
-    title = run.words(run.title, model=plain(run.facts.model), concepts=named)
-    yield Section("intro", title, 1, list(_intro(run)))
+    yield Section("intro", run.words("intro.evidence", title=title_of(run)), 1, list(intro(run)))
     if is_told(run.facts):
         yield Section("progress", run.words("progress.title"), 2, list(progress(run)))
     for key in keys:
@@ -326,6 +303,13 @@ def sections_of(run: RunReport) -> Iterator[Section]:
             if blocks and not _awaited(part, blocks, run):
                 part_title = run.words.entries[part].get("title", "")
                 yield Section(part, str(part_title), 3, blocks)
+
+
+def title_of(run: RunReport) -> str:
+    """The report's own title."""
+    concepts = [plain(found.concept) for found in run.findings]
+    named = run.words("intro.concepts_by").join(concepts) or run.words("intro.the_concepts")
+    return run.words(run.title, model=plain(run.facts.model), concepts=named)
 
 
 def _keys_of(run: RunReport) -> list[str]:

@@ -15,7 +15,7 @@ from headscope.report.evidence import Effect
 from headscope.report.facts import RunFacts
 from headscope.report.findings import CARRIERS, ELSEWHERE, OWN_CARRIERS, WAY, ConceptFindings, SetFindings
 from headscope.report.numbers import as_float, count, equation, interval, number, share
-from headscope.report.words import Words
+from headscope.report.words import Words, capital
 from headscope.stats.attending import UNKNOWN
 from headscope.stats.regions import places_read
 from headscope.stats.verdicts import CARRIER_UNTESTED, ELSEWHERE_UNTESTED, READING_UNDECIDED, SHARED_CARRIER
@@ -95,13 +95,23 @@ class Teller:
             texts += [self._predicted(found)] if found.predicted and not found.looked else []
             texts += [self._patched(found)] if found.patched else []
             texts += [words("headline.awaits_verdicts")] if self.awaits("verdicts") else []
-            text = words.sentences(texts[0], *map(_capital, texts[1:]))
+            text = words.sentences(texts[0], *map(capital, texts[1:]))
             parts.append(words("glue.named", name=name, text=text))
         if not parts and found.assay is not None:
             return words("headline.shown", name=name, evidence=self.evidence(found.assay))
         return words.sentences(*parts) or words("headline.nothing", name=name)
 
     def _carried(self, found: ConceptFindings, name: str) -> str:
+        words, texts = self.words, self._who_carries(found)
+        counted = [words(f"counted.{verdict}", n) for verdict in _COUNTED if (n := len(found.judged(verdict)))]
+        if counted:
+            last = [words.listed(counted[:-1], by="items")] if len(counted) > 1 else []
+            texts.append(words("carried.rest", counted=words("glue.last").join([*last, counted[-1]])))
+        texts.append(self._undecided(found))
+        return words("glue.named", name=name, text=words.sentences(*texts))
+
+    def _who_carries(self, found: ConceptFindings) -> list[str]:
+        """How many heads carry a concept and which, a sentence a kind of carrier; or that none is shown to."""
         words = self.words
         n_judged = sum("," not in str(row["heads"]) for row in found.verdicts)
         groups = {"own": OWN_CARRIERS, "elsewhere": ELSEWHERE, "shared": (SHARED_CARRIER,)}
@@ -115,12 +125,7 @@ class Teller:
             texts.append(words("carried.only_shared"))
         if not texts:
             texts.append(words("carried.none", of=n_judged, blind=self._blind_below(found)))
-        counted = [words(f"counted.{verdict}", n) for verdict in _COUNTED if (n := len(found.judged(verdict)))]
-        if counted:
-            last = [words.listed(counted[:-1], by="items")] if len(counted) > 1 else []
-            texts.append(words("carried.rest", counted=words("glue.last").join([*last, counted[-1]])))
-        texts.append(self._undecided(found))
-        return words("glue.named", name=name, text=words.sentences(*texts))
+        return texts
 
     def _carriers(self, rows: list[Mapping[str, Any]], found: ConceptFindings) -> str:
         return self.words.listed([self._judged(row, found) for row in rows], NAMED)
@@ -176,7 +181,7 @@ class Teller:
             evidence=self.evidence(effect),
             power=self._power(effect),
         )
-        return words("glue.named", name=name, text=text) if name else _capital(text)
+        return words("glue.named", name=name, text=text) if name else capital(text)
 
     def _power(self, effect: Effect) -> str:
         words = self.words
@@ -215,21 +220,21 @@ class Teller:
             says = "" if found.assay_shown else words("discussion_of.unshown")
             points.append(words.sentences(words("discussion_of.assay", **told), says))
         if found.looked:
-            points.append(words("discussion_of.looking", text=_capital(self._looking(found))))
+            points.append(words("discussion_of.looking", text=capital(self._looking(found))))
         if found.alone and not unshown:
             points.append(self._doing(found))
         if found.agreement is not None:
             points.append(self._looking_and_doing(found))
         if found.predicted and not unshown:
-            points.append(words("discussion_of.predicting", text=_capital(self._predicted(found))))
+            points.append(words("discussion_of.predicting", text=capital(self._predicted(found))))
         if found.patched and not unshown:
-            points.append(words("discussion_of.patching", text=_capital(self._patched(found))))
+            points.append(words("discussion_of.patching", text=capital(self._patched(found))))
         for one in found.sets:
             points += self._on_set(one)
         return points
 
     def _doing(self, found: ConceptFindings) -> str:
-        text = self.words("discussion_of.doing", text=_capital(self._alone(found)))
+        text = self.words("discussion_of.doing", text=capital(self._alone(found)))
         both = [one for one in (*found.lowering, *found.raising) if one.heads in found.alone_zero]
         same = sum(one.estimate * found.alone_zero[one.heads].estimate > 0 for one in both)
         return self.words.sentences(text, self.words("discussion_of.zero", same=same, of=len(both)) if both else "")
@@ -342,7 +347,3 @@ class Teller:
     def set_title(self, one: SetFindings) -> str:
         """Heading of the part on one set of heads."""
         return self.words(f"set.{one.role}", heads=head_names(one.heads), concept=plain(one.concept))
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]

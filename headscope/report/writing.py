@@ -1,4 +1,5 @@
-"""Write a run's reports into its folder: the page ``report.html``; ``report.md``, in Japanese ``report.ja.md``.
+"""Write a run's reports into its folder: the page ``report.html``; ``report.md`` and what it rests on, ``evidence.md``,
+in Japanese ``report.ja.md`` and ``evidence.ja.md``.
 
 A table or the arrays that cannot be read (edited by hand, cut off) do not stop a report: it shows what there is, and
 names what it could not read among its warnings.
@@ -11,10 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from headscope.errors import RequestError
+from headscope.report.anchors import evidence_file
 from headscope.report.markdown import markdown_of
 from headscope.report.page import page_of
 from headscope.report.run_report import content_of
-from headscope.report.sections import sections_of
+from headscope.report.short_sections import report_of
 from headscope.report.words import languages as known_languages
 
 if TYPE_CHECKING:
@@ -41,7 +43,7 @@ def write_report(run: Run, languages: Sequence[str] = ("en", "ja"), *, status: s
             was running when its process ended was stopped.
 
     Returns:
-        The files written: the languages in their order, then the page.
+        The files written: of each language in their order the report and its evidence, then the page.
 
     Raises:
         RequestError: an unknown language, or a report is there already with other content and the run was not opened
@@ -60,9 +62,13 @@ def write_report(run: Run, languages: Sequence[str] = ("en", "ja"), *, status: s
     first = next(iter(languages), "en")
     codes = dict.fromkeys((first, *languages, *known_languages()))
     told = {code: content.told_in(code) for code in codes}
-    sections = {code: list(sections_of(run)) for code, run in told.items()}
-    texts = {file_name(code): markdown_of(sections[code], told[code].words) for code in languages}
-    texts[PAGE] = page_of(told, sections, arrays, tuple(problems))
+    sections = {code: report_of(run) for code, run in told.items()}
+    texts: dict[str, str] = {}
+    for code in languages:
+        report, evidence = sections[code]
+        texts[file_name(code)] = markdown_of(report, told[code].words)
+        texts[evidence_file(code)] = markdown_of(evidence, told[code].words)
+    texts[PAGE] = page_of(told, {code: evidence for code, (_, evidence) in sections.items()}, arrays, tuple(problems))
     return [run.write_derived(name, text) for name, text in texts.items()]
 
 

@@ -52,7 +52,7 @@ TABLES_FOLDER = "tables"
 PLOTS = "plots"
 SHARDS = "shards"
 RESUME = ("auto", "never", "require")
-REPORTS = ("report.md", "report.ja.md", "report.html")
+REPORTS = ("report.md", "report.ja.md", "evidence.md", "evidence.ja.md", "report.html")
 
 _MADE = (ARRAYS, HEAD_SCORES, *REPORTS, TABLES_FOLDER, PLOTS)
 

@@ -100,6 +100,11 @@ class Words:
         return (before, foreign, after)
 
 
+def capital(text: str) -> str:
+    """A clause as the beginning of a sentence."""
+    return text[:1].upper() + text[1:]
+
+
 def languages() -> tuple[str, ...]:
     """The codes of all languages that have a file, those of the reports of a run first."""
     codes = sorted(file.name.removesuffix(".yaml") for file in FOLDER.iterdir() if file.name.endswith(".yaml"))
