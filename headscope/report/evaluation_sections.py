@@ -15,9 +15,10 @@ Tell = Callable[[RunReport], Iterator[Block]]
 
 
 def evaluation_sections(run: RunReport, others: Mapping[str, Tell]) -> Iterator[Section]:
-    """The whole report: what was asked, the benchmarks, then ``others`` by the key of their words."""
+    """All of the evidence: what was asked, the benchmarks, then ``others`` by the key of their words."""
     words = run.words
-    yield Section("intro", words("evaluation.report", model=plain(run.facts.model)), 1, [Text(asked(run))])
+    title = words("intro.evidence", title=words("evaluation.report", model=plain(run.facts.model)))
+    yield Section("intro", title, 1, [Text(asked(run))])
     yield Section("evaluation", words("evaluation.title"), 2, list(_evaluation(run)))
     for key, tell in others.items():
         yield Section(key, words(f"{key}.title"), 2, list(tell(run)))

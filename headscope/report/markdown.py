@@ -1,4 +1,4 @@
-"""A run as Markdown, block by block, in one language: its report (``short_sections``) and its evidence (``sections``)."""
+"""A run as Markdown, block by block, in one language: the report (``short_sections``), the evidence (``sections``)."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from dataclasses import replace
 from headscope.report import cells, edit_sections, made, short_cells, steering_cells
 from headscope.report.anchors import evidence_file, targets_of
 from headscope.report.control import control
-from headscope.report.document import Block, Cell, Heading, Items, Picture, Section, Table, Text, Verbatim
+from headscope.report.document import Block, Cell, Code, Heading, Items, Picture, Section, Table, Text, Verbatim
 from headscope.report.escaping import plain
 from headscope.report.evaluation_sections import asked, benchmark_table
 from headscope.report.findings import ConceptFindings
@@ -25,9 +25,12 @@ from headscope.report.short_telling import MOST_SETS, ShortTeller, told_sets
 from headscope.report.steering_sections import MOST_TOLD, pictures_of, strongest
 from headscope.report.summary_blocks import summary_section
 from headscope.report.telling import head_names
+from headscope.stats.evidence import Criteria
 from headscope.stats.ranking import OVERALL
 
 MOST_BENCHMARKS = 20
+_SHOWING = (Table, Picture, Items, Code)
+"""What a section of the evidence holds that has more to say than that there is nothing."""
 _MOST_WARNINGS = 10
 _SETTINGS = ("max_tokens", "temperature", "top_p", "samples", "keyword_counting", "sentiment")
 _PICTURES = ("head_reaction_heatmap", "effect_heatmap", "ablation_comparison")
@@ -42,8 +45,9 @@ def report_of(run: RunReport) -> tuple[list[Section], list[Section]]:
 
 def short_sections_of(run: RunReport, evidence: list[Section]) -> Iterator[Section]:
     """Every section of the report on a run, in order, numbered; what has nothing to show is left out."""
-    file = evidence_file(run.words.code)
-    run = replace(run, targets=targets_of(evidence, file))
+    showing = {section.key for section in evidence if any(isinstance(block, _SHOWING) for block in section.blocks)}
+    targets = targets_of(evidence, evidence_file(run.words.code))
+    run = replace(run, targets={key: target for key, target in targets.items() if key in showing})
     if run.content.asks_benchmarks:
         title = run.words("evaluation.report", model=plain(run.facts.model))
         yield Section("intro", title, 1, [Text(asked(run))])
@@ -99,7 +103,7 @@ def _settings(run: RunReport) -> Iterator[Block]:
 
 
 def _heads(run: RunReport) -> Iterator[Block]:
-    told = [found for found in run.findings if found.looked or found.alone]
+    told = [found for found in run.findings if found.looked or len(found.alone) > 1]
     for found in told:
         yield from _heads_of(run, found)
     if told:
@@ -187,7 +191,7 @@ def _discussion(run: RunReport) -> Iterator[Block]:
             yield run.concept(found)
             yield Items(points)
     yield from control(run)
-    if any(found.looked or found.alone for found in run.findings):
+    if any(found.looked or found.alone or found.sets for found in run.findings):
         yield run.say("short.discussion.bounds")
 
 
@@ -207,7 +211,7 @@ def _patching(run: RunReport) -> Iterator[Block]:
                 "patching.candidate",
                 concept=plain(found.concept),
                 pairs=run.words("patching.pairs", pairs) if pairs else run.words("patching.unknown_pairs"),
-                heads=_teller(run).candidates(found),
+                heads=_teller(run).next_heads(found),
             )
             for found, pairs in for_each
         ]
@@ -224,7 +228,7 @@ def _steering(run: RunReport) -> Iterator[Block]:
     if len(steered) > len(told):
         yield run.say("steering.more", len(steered) - len(told), of=len(steered))
     yield from (Picture(path, run.words.figure(path)) for path in pictures_of(run))
-    yield run.say("short.steering.about")
+    yield run.say("short.steering.about", bound=f"{Criteria().max_perplexity_ratio:g}")
 
 
 def _benchmarks(run: RunReport) -> Iterator[Block]:

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from headscope.report.evidence import Effect
-from headscope.report.findings import ConceptFindings, SetFindings
+from headscope.report.findings import CARRIERS, ConceptFindings, SetFindings
 from headscope.report.numbers import interval, number
-from headscope.report.telling import Teller, head_names
+from headscope.report.telling import NAMED, Teller, head_names
 from headscope.report.words import capital
+from headscope.stats.verdicts import NOT_SPECIFIC, READING_UNDECIDED
 
 MOST_SETS = 2
 """Sets of a concept that the short report tells of."""
@@ -27,7 +28,9 @@ class ShortTeller(Teller):
         """What may be said of one concept: of single heads, and of a set together."""
         if found.assay_shown is False and found.assay is not None:
             return [self.words("short.unshown", evidence=self.evidence(found.assay))]
-        points = [self.words("short.alone", text=self._alone_in_short(found))] if found.alone else []
+        points = [self.words("short.alone", text=self._alone_in_short(found))] if len(found.alone) > 1 else []
+        if found.looked and not found.alone and any(found.answers.values()):
+            points.append(self.words("short.only_looks", len(found.attending), of=len(found.decisive)))
         points += [self._set(one, found) for one in told_sets(found)[:1]]
         return [point for point in points if point]
 
@@ -60,6 +63,19 @@ class ShortTeller(Teller):
                     "short.verdict", verdict=self.words.known("verdicts", row["verdict"]) or row["verdict"]
                 )
         return ""
+
+    def next_heads(self, found: ConceptFindings) -> str:
+        """Which heads to patch next, by name, and whether only their looks speak for them."""
+        words = self.words
+        if found.assay_shown is False:
+            return words("candidates.unshown")
+        causal = [row["heads"] for row in found.judged(*CARRIERS, READING_UNDECIDED, NOT_SPECIFIC)]
+        if heads := causal or [one.heads for one in found.lowering]:
+            return words.listed([head_names(head) for head in heads], NAMED, by="items")
+        if not found.attending:
+            return words("candidates.none")
+        looks = words.listed([head_names(one.heads) for one in found.attending], NAMED, by="items")
+        return words("candidates.looks", heads=looks)
 
     def _judged(self, row: Mapping[str, Any], found: ConceptFindings) -> str:
         """A head by its name; the table of heads has its numbers."""

@@ -56,7 +56,9 @@ def test_the_negative_control_is_foretold_changes_nothing_else_and_stands_in_its
         with_it, without = (tmp_path / folder / "tables" / name for folder in ("with", "without"))
         assert with_it.read_bytes() == without.read_bytes(), name
     assert headscope("report", "with").code == 0
-    assert "cannot call a head a carrier, because no screen was made" in (tmp_path / "with" / "report.md").read_text()
+    for name in ("report.md", "evidence.md"):
+        said = (tmp_path / "with" / name).read_text(encoding="utf-8")
+        assert "cannot call a head a carrier, because no screen was made" in said
 
 
 def test_a_sweep_without_the_deciding_edit_is_refused_before_the_model_is_loaded(headscope, small_profile, tmp_path):

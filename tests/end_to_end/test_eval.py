@@ -103,9 +103,10 @@ def test_the_command_prints_a_paired_difference_and_keeps_it_with_its_items(head
         if each.option.request == "options":
             assert each.field in run.manifest.request.options, each.field
     assert headscope("report", "run", "--language", "en").code == 0
-    report = Path("run", "report.md").read_text(encoding="utf-8")
-    assert report.startswith("# Benchmarks of demo")
-    assert "fewer than 6 items" in report
+    for name in ("report.md", "evidence.md"):
+        report = Path("run", name).read_text(encoding="utf-8")
+        assert report.startswith(("# Benchmarks of demo", "# Evidence: Benchmarks of demo"))
+        assert "fewer than 6 items" in report
     again = headscope(*words, "--heads", "*", "--out", "again")
     assert again.code == 0
     for name in ("evaluation", "evaluation_items"):

@@ -9,7 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from headscope.runs.folder import REPORTS
 from tests.end_to_end.conftest import SMALL, Outcome
+from tests.unit.report.reading import anchors_in, links_in, n_words
+
+LONGEST_REPORT = 2500
+"""Words of the report on the bundled model and its three concepts."""
 
 
 def _contents(folder: Path) -> dict[str, bytes]:
@@ -21,7 +26,7 @@ def test_run_leaves_the_whole_folder_and_ends_with_the_path_of_the_report(small_
     assert ended.code == 0, ended.err
     assert ended.out.splitlines()[-1] == f"report: {folder / 'report.html'}"
     made = _contents(folder)
-    for name in ("manifest.json", "arrays.safetensors", "head_scores.json", "report.md", "report.ja.md", "report.html"):
+    for name in ("manifest.json", "arrays.safetensors", "head_scores.json", *REPORTS):
         assert made[name], name
     for table in (
         "coverage",
@@ -43,11 +48,20 @@ def test_run_leaves_the_whole_folder_and_ends_with_the_path_of_the_report(small_
 
 def test_every_picture_of_the_report_exists_and_every_table_is_named(small_run: tuple[Path, Outcome]) -> None:
     folder, _ = small_run
-    for name in ("report.md", "report.ja.md"):
-        text = (folder / name).read_text(encoding="utf-8")
-        links = [part.split(")")[0] for part in text.split("](")[1:]]
+    for name in ("report.md", "report.ja.md", "evidence.md", "evidence.ja.md"):
+        links = links_in((folder / name).read_text(encoding="utf-8"))
         assert any(link.startswith("plots/") for link in links)
-        assert all((folder / link).is_file() for link in links if not link.startswith(("http", "#")))
+        for file, _, anchor in (link.partition("#") for link in links):
+            assert (folder / file).is_file()
+            assert not anchor or anchor in anchors_in((folder / file).read_text(encoding="utf-8"))
+    assert {path.name for path in (folder / "plots").iterdir()} == {
+        link.removeprefix("plots/") for link in links_in((folder / "evidence.md").read_text(encoding="utf-8"))
+    }
+
+
+@pytest.mark.parametrize("name", ["report.md", "report.ja.md"])
+def test_the_report_is_read_in_a_few_minutes(small_run: tuple[Path, Outcome], name: str) -> None:
+    assert n_words((small_run[0] / name).read_text(encoding="utf-8")) <= LONGEST_REPORT
 
 
 def test_the_manifest_says_where_each_option_came_from(small_run: tuple[Path, Outcome]) -> None:
@@ -94,8 +108,8 @@ def test_the_same_request_gives_the_same_bytes(
     for name in (*tables.split(), "patching", "dissociation"):
         assert len(first[f"tables/{name}.csv"].splitlines()) > 1, f"{name} is empty, so its bytes show nothing"
     assert len(first["arrays.safetensors"]) > 10_000
-    # The manifest holds times; the report the command, which names the folder.
-    for name in set(first) - {"manifest.json", "report.md", "report.ja.md", "report.html"}:
+    # The manifest holds times; the reports the command, which names the folder.
+    for name in set(first) - {"manifest.json", *REPORTS}:
         assert first[name] == second[name], name
 
 
@@ -116,9 +130,11 @@ def test_a_run_says_what_its_negative_control_showed(
     ended = headscope("run", "--model", "demo", "--profile", small_profile, "--out", "run", *options)
     assert ended.code == 0, ended.err
     assert len((tmp_path / "run" / "tables" / "negative_control.csv").read_text().splitlines()) == 17
-    report = (tmp_path / "run/report.md").read_text(encoding="utf-8")
-    assert "call 0 of 16 heads (over 1 concept) a carrier; none is expected" in report
-    assert "**陰性対照。**" in (tmp_path / "run/report.ja.md").read_text(encoding="utf-8")
+    for name in ("report.md", "evidence.md"):
+        report = (tmp_path / "run" / name).read_text(encoding="utf-8")
+        assert "call 0 of 16 heads (over 1 concept) a carrier; none is expected" in report
+    for name in ("report.ja.md", "evidence.ja.md"):
+        assert "**陰性対照。**" in (tmp_path / "run" / name).read_text(encoding="utf-8")
     assert "Negative control" in (tmp_path / "run/report.html").read_text(encoding="utf-8")
 
 

@@ -67,9 +67,10 @@ def test_the_slope_is_that_of_the_arrays(run):
 def test_the_report_tells_of_it(run):
     opened, _ = run
     assert type_command("report", opened.path).code == 0
-    text = (opened.path / "report.md").read_text(encoding="utf-8")
-    assert "1:0" in text or "L1H0" in text
-    assert "σ" in text
+    for name in ("report.md", "evidence.md"):
+        text = (opened.path / name).read_text(encoding="utf-8")
+        assert "1:0" in text or "L1H0" in text
+        assert "σ" in text
 
 
 def test_workers_give_the_same_bytes(profile, tmp_path):

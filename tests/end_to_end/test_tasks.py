@@ -67,7 +67,13 @@ def test_a_run_measures_what_tasks_have_and_nothing_that_they_lack(folder: Path)
 
 
 @pytest.mark.parametrize(
-    ("name", "words"), [("report.md", ("lexicon", "keyword", "concept prompt")), ("report.ja.md", ("語彙", "概念の語"))]
+    ("name", "words"),
+    [
+        ("report.md", ("lexicon", "keyword", "concept prompt")),
+        ("evidence.md", ("lexicon", "keyword", "concept prompt")),
+        ("report.ja.md", ("語彙", "概念の語")),
+        ("evidence.ja.md", ("語彙", "概念の語")),
+    ],
 )
 def test_a_report_on_a_task_speaks_of_tasks(folder: Path, name: str, words: tuple[str, ...]) -> None:
     report = (folder / "run" / name).read_text(encoding="utf-8")

@@ -18,6 +18,7 @@ import pytest
 import torch
 
 from headscope.runs import folder as folder_module
+from headscope.runs.folder import REPORTS
 from tests.end_to_end.conftest import type_command
 from tests.faults.conftest import ROOT, Sweep, assert_same_as, n_kept, record, status, wait_for
 
@@ -83,8 +84,9 @@ def test_a_stopped_run_is_shown_as_unfinished_everywhere(sweep: Sweep, clean: Pa
     reported = type_command("report", folder)
     assert reported.code == 0, reported.err
     assert said in reported.err
-    assert "**This run is not finished (status: stopped); what follows" in (folder / "report.md").read_text()
-    assert "この実行は完了していない（状態：stopped）" in (folder / "report.ja.md").read_text()
+    for name in ("report", "evidence"):
+        assert "**This run is not finished (status: stopped); what follows" in (folder / f"{name}.md").read_text()
+        assert "この実行は完了していない（状態：stopped）" in (folder / f"{name}.ja.md").read_text()
     assert "This run is not finished (status: stopped)." in (folder / "report.html").read_text()
 
     if importlib.util.find_spec("duckdb"):
@@ -95,7 +97,7 @@ def test_a_stopped_run_is_shown_as_unfinished_everywhere(sweep: Sweep, clean: Pa
         assert "1 runs are not finished" in asked.err
     code, error = sweep.done(folder)
     assert code == 0, error
-    assert not (folder / "report.md").exists(), "what was derived of an unfinished run stays behind"
+    assert not any((folder / name).exists() for name in REPORTS), "what was derived of an unfinished run stays behind"
 
 
 def test_damaged_pieces_are_found_run_again_and_told(

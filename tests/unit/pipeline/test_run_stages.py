@@ -42,7 +42,8 @@ def statuses(run: Run) -> dict[str, str]:
 def test_a_finished_run_has_done_every_stage_that_was_not_left_out(whole):
     told = statuses(whole)
     assert told == {name: "done" for name in STAGES if name != "negative_control"}
-    assert "How far this run is" not in (whole.path / "report.md").read_text()
+    for name in ("report.md", "evidence.md"):
+        assert "How far this run is" not in (whole.path / name).read_text()
 
 
 @pytest.mark.parametrize("until", ["screen", "probes", "verdicts"])
@@ -54,8 +55,8 @@ def test_a_run_that_was_to_stop_is_readable_and_the_same_request_goes_on_to_the_
     told = statuses(stopped)
     assert told[until] == "done"
     assert {told[name] for name in STAGES[STAGES.index(until) + 1 : -1]} == {"not reached"}
-    report = (stopped.path / "report.md").read_text()
-    assert "How far this run is" in report
+    for name in ("report.md", "evidence.md"):
+        assert "How far this run is" in (stopped.path / name).read_text()
     assert 'http-equiv="refresh"' not in (stopped.path / "report.html").read_text()
     assert list((stopped.path / "plots").glob("*.png")), "pictures are drawn at a stop"
     assert ("verdicts" in stopped.tables) == (until == "verdicts")

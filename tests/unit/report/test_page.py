@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headscope.report import render_markdown, render_page
+from headscope.report import render_evidence, render_page
 from headscope.report.findings import findings_of
 from headscope.report.html import sentence
 from headscope.report.page import embedded, plotly_script
@@ -33,7 +33,7 @@ def _plain(html: str) -> str:
 
 def test_the_page_says_what_the_markdown_report_says() -> None:
     tables, facts = fake_tables(), fake_facts()
-    page, report = render_page(tables, facts), render_markdown(tables, facts, "en")
+    page, report = render_page(tables, facts), render_evidence(tables, facts, "en")
     for found in findings_of(tables):
         for text in (TELLER.headline(found), *TELLER.discussion(found)):
             assert text in report
@@ -110,7 +110,13 @@ def test_a_table_edited_by_hand_is_named_and_the_rest_is_shown(run: Path) -> Non
     (run / "arrays.safetensors").write_bytes(b"cut off")
     with Run.open(run, write=True) as opened:
         paths = write_report(opened)
-    assert [path.name for path in paths] == ["report.md", "report.ja.md", "report.html"]
+    assert [path.name for path in paths] == [
+        "report.md",
+        "evidence.md",
+        "report.ja.md",
+        "evidence.ja.md",
+        "report.html",
+    ]
     for path in paths:
         text = path.read_text(encoding="utf-8")
         assert 'table "effects" has other columns' in text.replace("&#34;", '"').replace("&quot;", '"')

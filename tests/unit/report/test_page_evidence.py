@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from headscope.plots.selecting import lone_effects
-from headscope.report import render_markdown, render_page
+from headscope.report import render_evidence, render_page
 from headscope.report.document import Table
 from headscope.report.findings import WAY, findings_of
 from headscope.report.html import cell_html
@@ -54,7 +54,7 @@ def tables() -> dict[str, pd.DataFrame]:
 def test_the_pages_tables_are_the_markdown_reports(tables: dict[str, pd.DataFrame]) -> None:
     run = content_of(tables, fake_facts()).told_in("en")
     sections = {section.key: section for section in sections_of(run)}
-    page, report = render_page(tables, fake_facts()), render_markdown(tables, fake_facts(), "en")
+    page, report = render_page(tables, fake_facts()), render_evidence(tables, fake_facts(), "en")
     for key in (key for keys in PARTS.values() for key in keys if key in sections):
         for table in (block for block in sections[key].blocks if isinstance(block, Table)):
             assert table.rows, key
@@ -87,7 +87,7 @@ def test_what_was_not_measured_is_named() -> None:
 def test_a_run_of_one_verb_says_what_it_found(tables: dict[str, pd.DataFrame], words: Teller, name: str) -> None:
     rows = tables[name] if name != "effects" else lone_effects(tables["effects"])
     found = findings_of({name: rows})
-    report = render_markdown({name: rows}, {}, words.words.code)
+    report = render_evidence({name: rows}, {}, words.words.code)
     assert [one.concept for one in found] == list(CONCEPTS)
     for one in found:
         headline = words.headline(one)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from headscope.report import render_markdown
+from headscope.report import render_evidence
 from headscope.report.escaping import block, code, plain, visible
 from tests.unit.report.fake_tables import fake_facts, fake_tables
 
@@ -80,7 +80,7 @@ def test_nasty_prompts_models_and_concepts_leave_the_report_intact(text: str) ->
         name: table.assign(concept=table["concept"].replace("anger", text or "x")) for name, table in tables.items()
     }
     for language in ("en", "ja"):
-        html = MARKDOWN.render(render_markdown(named, facts, language))
+        html = MARKDOWN.render(render_evidence(named, facts, language))
         assert "<script" not in html
         assert "<img" not in html
         assert "<a " not in html

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
+from headscope.report import render_evidence
 from headscope.report.fast_cells import repair_table
-from headscope.report.markdown import render_markdown
 from tests.unit.report.fake_tables import fake_facts, fake_tables
 
 
@@ -35,7 +35,7 @@ def tables() -> dict[str, pd.DataFrame]:
 
 @pytest.mark.parametrize("language", ["en", "ja"])
 def test_both_languages_say_the_tables_numbers(tables: dict[str, pd.DataFrame], language: str) -> None:
-    text = render_markdown(tables, fake_facts(), language)
+    text = render_evidence(tables, fake_facts(), language)
     for line in (
         "| L1H3 | −1.25 | −0.125 | [−0.250, 0.500] |",
         "| `attribution_patching` | 16 | 5 | 0.875 | 0.625 | 2.00 | 0.800 | — | — |",
@@ -47,7 +47,7 @@ def test_both_languages_say_the_tables_numbers(tables: dict[str, pd.DataFrame], 
 
 @pytest.mark.parametrize(("language", "words"), [("en", "Fast scores beside"), ("ja", "高速スコアと")])
 def test_the_part_is_left_out_where_there_are_no_scores(language: str, words: str) -> None:
-    assert words not in render_markdown(fake_tables(4, 4), fake_facts(), language)
+    assert words not in render_evidence(fake_tables(4, 4), fake_facts(), language)
 
 
 def test_heads_are_shown_by_how_much_is_made_good(tables: dict[str, pd.DataFrame]) -> None:

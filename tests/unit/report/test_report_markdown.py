@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 
 from headscope.errors import RequestError
-from headscope.report import render_markdown
+from headscope.report import render_evidence
 from headscope.report.numbers import interval, number, probability
 from headscope.report.words import words_of
 from headscope.stats.attending import attending
@@ -32,7 +32,7 @@ def tables() -> dict[str, pd.DataFrame]:
 @pytest.fixture(scope="module")
 def reports(tables: dict[str, pd.DataFrame]) -> dict[str, str]:
     facts = fake_facts() | {"figures": ["plots/top_heads_demo.png"]}
-    return {language: render_markdown(tables, facts, language) for language in LANGUAGES}
+    return {language: render_evidence(tables, facts, language) for language in LANGUAGES}
 
 
 def cells_of(report: str) -> list[list[str]]:
@@ -86,7 +86,7 @@ def test_the_negative_control_says_what_random_words_were_called_in_both_languag
     tables = fake_tables() | {"negative_control": control_table(rows)}
     said = {}
     for language, start in (("en", "**Negative control.**"), ("ja", "**陰性対照。**")):
-        paragraphs = render_markdown(tables, fake_facts(), language).split("\n\n")
+        paragraphs = render_evidence(tables, fake_facts(), language).split("\n\n")
         (said[language],) = (paragraph for paragraph in paragraphs if paragraph.startswith(start))
     assert numbers_of(said["en"]) == numbers_of(said["ja"])
     for words in (
@@ -102,7 +102,7 @@ def test_the_negative_control_says_what_random_words_were_called_in_both_languag
 
 def test_a_control_that_found_nothing_draws_no_conclusion_about_effects() -> None:
     rows = [("joy", "0:0", "no effect", 0.01, -0.02, 0.04), ("joy", "0:1", "undecided", 0.01, -0.2, 0.4)]
-    report = render_markdown(fake_tables() | {"negative_control": control_table(rows)}, fake_facts(), "en")
+    report = render_evidence(fake_tables() | {"negative_control": control_table(rows)}, fake_facts(), "en")
     assert "call 0 of 2 heads" in report
     assert "unrelated words" not in report
 
@@ -190,7 +190,7 @@ def test_what_is_not_shown_says_how_many_templates_would_be_needed(
     joint = effects["role"] == "joint_top"
     effects.loc[joint, ["p_value", "q_value", "p_max_t"]] = 0.4
     effects.loc[joint, "d_z"] = 0.15
-    report = render_markdown({**tables, "effects": effects}, fake_facts(), language)
+    report = render_evidence({**tables, "effects": effects}, fake_facts(), language)
     words = {
         "en": r"would need about (\d+) templates \((\d+) prompts\)",
         "ja": r"およそ (\d+) 個（プロンプト (\d+) 本）",
@@ -205,7 +205,7 @@ def test_a_concept_the_model_does_not_show_gets_no_claim(tables: dict[str, pd.Da
     assay = tables["assay"].copy()
     anger = assay["concept"] == "anger"
     assay.loc[anger, ["estimate", "ci_low", "ci_high", "p_value", "shown"]] = [0.1, -0.2, 0.4, 0.51, False]
-    report = render_markdown({**tables, "assay": assay}, fake_facts(), language)
+    report = render_evidence({**tables, "assay": assay}, fake_facts(), language)
     headline = report.split("\n\n")[1]
     sentence = headline.split("**anger**")[1].split("**apology**")[0]
     assert "0.100 nats" in sentence
@@ -220,14 +220,14 @@ def test_a_concept_the_model_does_not_show_gets_no_claim(tables: dict[str, pd.Da
 def test_a_missing_table_is_named_and_the_rest_is_told(
     tables: dict[str, pd.DataFrame], language: str, missing: str
 ) -> None:
-    report = render_markdown({k: v for k, v in tables.items() if k != missing}, fake_facts(), language)
+    report = render_evidence({k: v for k, v in tables.items() if k != missing}, fake_facts(), language)
     assert f"`{missing}`" in report.split("## 1.")[0]
     assert report.count("\n## ") == 15
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_an_empty_run_says_that_it_is_empty(language: str) -> None:
-    report = render_markdown({}, {"status": "failed"}, language)
+    report = render_evidence({}, {"status": "failed"}, language)
     assert {"en": "holds no table", "ja": "表がない"}[language] in report.split("\n\n")[1]
     assert "failed" in report
 
@@ -241,7 +241,7 @@ def test_too_few_templates_are_descriptive_and_missing_numbers_are_dashes(
     for name in ("screen", "effects", "assay"):
         few[name] = tables[name].assign(n_templates=5)
         few[name][[c for c in untested if c in few[name].columns]] = np.nan
-    report = render_markdown({**tables, **few, "verdicts": tables["verdicts"].head(0)}, fake_facts(), language)
+    report = render_evidence({**tables, **few, "verdicts": tables["verdicts"].head(0)}, fake_facts(), language)
     assert {"en": "5 templates are fewer than the 6", "ja": "テンプレート 5 個は、検定に必要な 6 個に満たない"}[
         language
     ] in report
@@ -251,15 +251,15 @@ def test_too_few_templates_are_descriptive_and_missing_numbers_are_dashes(
 
 def test_protocol_phase6_is_labelled_as_confounded(tables: dict[str, pd.DataFrame]) -> None:
     facts = fake_facts(protocol="phase6")
-    assert "**Protocol `phase6` is confounded.**" in render_markdown(tables, facts, "en")
-    assert "交絡" in render_markdown(tables, facts, "ja")
-    assert "confounded" not in render_markdown(tables, fake_facts(), "en")
+    assert "**Protocol `phase6` is confounded.**" in render_evidence(tables, facts, "en")
+    assert "交絡" in render_evidence(tables, facts, "ja")
+    assert "confounded" not in render_evidence(tables, fake_facts(), "en")
 
 
 def test_bundled_prompts_are_said_not_to_be_the_studys(tables: dict[str, pd.DataFrame]) -> None:
     own = fake_facts() | {"profile": {"name": "baseline", "source": "profiles/mine"}}
-    assert "not the prompts of the Phase 6 study" in render_markdown(tables, fake_facts(), "en")
-    assert "not the prompts of the Phase 6 study" not in render_markdown(tables, own, "en")
+    assert "not the prompts of the Phase 6 study" in render_evidence(tables, fake_facts(), "en")
+    assert "not the prompts of the Phase 6 study" not in render_evidence(tables, own, "en")
 
 
 def test_only_figures_that_exist_are_linked_relatively(reports: dict[str, str]) -> None:
@@ -269,23 +269,23 @@ def test_only_figures_that_exist_are_linked_relatively(reports: dict[str, str]) 
 
 def test_same_tables_same_text(tables: dict[str, pd.DataFrame], reports: dict[str, str]) -> None:
     facts = fake_facts() | {"figures": ["plots/top_heads_demo.png"]}
-    assert render_markdown(tables, facts, "en") == reports["en"]
+    assert render_evidence(tables, facts, "en") == reports["en"]
 
 
 def test_the_command_is_ready_to_paste_and_names_no_place_of_install(tables: dict[str, pd.DataFrame]) -> None:
     facts = fake_facts() | {"command": ["/opt/somewhere/bin/headscope", "run", "--out", "my run"]}
-    report = render_markdown(tables, facts, "en")
+    report = render_evidence(tables, facts, "en")
     assert "headscope run --out 'my run'" in report
     assert "/opt" not in report
 
 
 def test_another_language_is_refused(tables: dict[str, pd.DataFrame]) -> None:
     with pytest.raises(RequestError, match="fr"):
-        render_markdown(tables, fake_facts(), "fr")
+        render_evidence(tables, fake_facts(), "fr")
 
 
 def test_large_models_are_told_in_few_lines() -> None:
-    report = render_markdown(fake_tables(12, 12), fake_facts(12, 12), "en")
+    report = render_evidence(fake_tables(12, 12), fake_facts(12, 12), "en")
     assert "12 layers, 144 heads" in report
     assert len(report) < 80_000
 

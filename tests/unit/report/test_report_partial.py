@@ -13,7 +13,7 @@ import headscope as hs
 from headscope.plots.effect_heatmap import effect_heatmap
 from headscope.plots.selecting import concepts_of
 from headscope.plots.writing import plots_of
-from headscope.report import render_markdown, render_page
+from headscope.report import render_evidence, render_page
 from headscope.report.page import REFRESH_SECONDS
 from headscope.report.progress import duration
 from headscope.report.words import words_of
@@ -68,7 +68,7 @@ def _sections(report: str) -> list[tuple[int, str, str]]:
 @pytest.mark.parametrize("language", LANGUAGES)
 @pytest.mark.parametrize("last", PARTIAL)
 def test_no_heading_is_empty_and_nothing_is_called_missing(whole: Any, last: str | None, language: str) -> None:
-    report = render_markdown(*_after(whole, last), language)
+    report = render_evidence(*_after(whole, last), language)
     sections = _sections(report)
     for (level, title, text), following in zip(sections, [*sections[1:], (0, "", "")], strict=True):
         assert text or following[0] > level, title
@@ -84,7 +84,7 @@ def test_no_heading_is_empty_and_nothing_is_called_missing(whole: Any, last: str
 def test_the_table_of_stages_tells_each_once(whole: Any, last: str | None, language: str) -> None:
     words = words_of(language)
     tables, facts = _after(whole, last)
-    (told,) = [text for _, title, text in _sections(render_markdown(tables, facts, language))
+    (told,) = [text for _, title, text in _sections(render_evidence(tables, facts, language))
                if title == words("progress.title")]  # fmt: skip
     rows = [line for line in told.splitlines() if line.startswith("| ")][1:]
     for row, stage in zip(rows, facts["stages"], strict=True):
@@ -97,14 +97,14 @@ def test_the_table_of_stages_tells_each_once(whole: Any, last: str | None, langu
 @pytest.mark.parametrize("last", STAGES[:-1])
 def test_both_languages_say_the_same_numbers_of_a_part(whole: Any, last: str) -> None:
     tables, facts = _after(whole, last)
-    numbers = [set(re.findall(r"\d+\.\d+", render_markdown(tables, facts, language))) for language in LANGUAGES]
+    numbers = [set(re.findall(r"\d+\.\d+", render_evidence(tables, facts, language))) for language in LANGUAGES]
     assert numbers[0] == numbers[1]
 
 
 @pytest.mark.parametrize("last", STAGES[:-1])
 def test_what_was_measured_is_told(whole: Any, last: str) -> None:
     """Each stage adds its section, and none goes again."""
-    titles = {title for _, title, _ in _sections(render_markdown(*_after(whole, last), "en"))}
+    titles = {title for _, title, _ in _sections(render_evidence(*_after(whole, last), "en"))}
     expected = {
         "assay": "5. Assay", "screen": "6. Screening", "sweep": "10. Screening beside", "verdicts": "11. Verdicts",
         "texts": "7. Ablation", "patching": "14. Patching",
@@ -114,7 +114,7 @@ def test_what_was_measured_is_told(whole: Any, last: str) -> None:
 
 
 def test_a_headline_says_no_more_than_was_measured(whole: Any) -> None:
-    first = {last: render_markdown(*_after(whole, last), "en").split("\n\n")[1] for last in STAGES[:-1]}
+    first = {last: render_evidence(*_after(whole, last), "en").split("\n\n")[1] for last in STAGES[:-1]}
     assert "No head has been looked at or removed" in first["assay"]
     assert "still to be measured" in first["screen"]
     assert "removed alone" in first["sweep"]
@@ -126,7 +126,7 @@ def test_a_finished_run_that_did_everything_says_nothing_of_stages(whole: Any) -
     tables, facts = whole
     staged = {**facts, "stages": stages_after(STAGES[-1])}
     for language in LANGUAGES:
-        assert render_markdown(tables, staged, language) == render_markdown(tables, facts, language)
+        assert render_evidence(tables, staged, language) == render_evidence(tables, facts, language)
     page = render_page(tables, staged)
     assert 'id="progress"' not in page
     assert 'http-equiv="refresh"' not in page
@@ -136,7 +136,7 @@ def test_a_run_whose_pictures_are_being_made_says_so(whole: Any) -> None:
     tables, facts = whole
     told = {**facts, "status": "running", "stages": stages_after(STAGES[-1])}
     for language in LANGUAGES:
-        report = render_markdown(tables, told, language)
+        report = render_evidence(tables, told, language)
         assert words_of(language)("progress.writing") in report
         assert words_of(language)("pictures.none") not in report
 
@@ -149,7 +149,7 @@ def test_what_was_left_out_by_request_is_one_sentence(whole: Any) -> None:
     ]
     kept = {name: table for name, table in tables.items() if name not in ("patching", "dissociation")}
     told = {**facts, "status": "finished", "stages": stages}
-    report = render_markdown(kept, told, "en")
+    report = render_evidence(kept, told, "en")
     assert "Left out of this run: the patching (--no-patching)." in report
     assert "How far this run is" not in report
     assert "Not in this run folder" not in report
@@ -173,7 +173,7 @@ def test_a_run_that_ended_early_says_how(whole: Any, status: str, last: str | No
         for stage in stages_after(last)
     ]
     tables, facts = _after(whole, last, status=status, stages=stages)
-    report, page = render_markdown(tables, facts, "en"), render_page(tables, facts)
+    report, page = render_evidence(tables, facts, "en"), render_page(tables, facts)
     assert said in report
     assert said in page
     assert 'http-equiv="refresh"' not in page
@@ -199,7 +199,7 @@ def test_what_was_not_measured_is_blank_and_counted(whole: Any) -> None:
     n_small, n_heads = len(small_heads(whole[0])), len(single_effects(tables["effects"])["heads"].unique())
     assert 0 < n_small < n_heads
     for language in LANGUAGES:
-        words, report = words_of(language), render_markdown(tables, facts, language)
+        words, report = words_of(language), render_evidence(tables, facts, language)
         assert words("judged.measured", n=n_heads - n_small, of=n_heads) in report
         assert f"ᵃ {words('missing.too_small')}" in report
         assert "| —ᵃ |" in report

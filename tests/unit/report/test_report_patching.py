@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 
 from headscope.plots.patch_heatmap import lone_patches, patch_heatmap, patch_heatmap_figure
+from headscope.report import render_evidence
 from headscope.report.document import Verbatim
 from headscope.report.findings import findings_of
-from headscope.report.markdown import render_markdown
 from headscope.report.numbers import number
 from headscope.report.patch_cells import dissociation_table, patch_table, removal_table, written_examples
 from headscope.report.telling import Teller
@@ -25,7 +25,7 @@ def tables():
 
 @pytest.mark.parametrize("language", ["en", "ja"])
 def test_the_report_shows_both_directions_in_place_of_the_preparation(tables, language):
-    text = render_markdown(tables, {}, language)
+    text = render_evidence(tables, {}, language)
     section = text.split("## 14. ")[1].split("## 15. ")[0]
     rows = lone_patches(tables["patching"])
     for concept in CONCEPTS:
@@ -35,7 +35,7 @@ def test_the_report_shows_both_directions_in_place_of_the_preparation(tables, la
             assert number(strongest["estimate"]) in section
     for row in tables["dissociation"].to_dict("records"):
         assert number(row["estimate"]) in section
-    without = render_markdown({k: v for k, v in tables.items() if k not in ("patching", "dissociation")}, {}, language)
+    without = render_evidence({k: v for k, v in tables.items() if k not in ("patching", "dissociation")}, {}, language)
     assert without.split("## 14. ")[1] != text.split("## 14. ")[1]
     assert "`patching`" in without
 
@@ -123,7 +123,7 @@ def written_tables(tables):
 
 @pytest.mark.parametrize("language", ["en", "ja"])
 def test_the_report_shows_what_is_written_under_a_patch(written_tables, language):
-    section = render_markdown(written_tables, {}, language).split("## 14. ")[1].split("## 15. ")[0]
+    section = render_evidence(written_tables, {}, language).split("## 14. ")[1].split("## 15. ")[0]
     rows = written_patches(written_tables["patching"])
     assert len(rows) == 2 * len(CONCEPTS)
     for row in rows.to_dict("records"):
@@ -147,6 +147,6 @@ def test_the_three_texts_of_a_target_stand_in_one_row(written_tables):
 def test_texts_under_a_patch_are_not_shown_as_texts_without_heads(tables, written_tables):
     """Section 7 stays as it was."""
     before, after = (
-        render_markdown(t, {}, "en").split("## 7. ")[1].split("## 8. ")[0] for t in (tables, written_tables)
+        render_evidence(t, {}, "en").split("## 7. ")[1].split("## 8. ")[0] for t in (tables, written_tables)
     )
     assert before == after

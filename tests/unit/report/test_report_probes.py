@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from headscope.report import render_markdown
+from headscope.report import render_evidence
 from headscope.report.writing import write_report
 from headscope.runs.folder import Run
 from headscope.runs.manifest import Request
@@ -19,7 +19,7 @@ NOTHING = {"en": "nothing was measured", "ja": "何も測定されていない"}
 
 
 def _first_lines(rows: pd.DataFrame, language: str) -> str:
-    return render_markdown({"probes": rows}, fake_facts(), language).partition("\n## ")[0]
+    return render_evidence({"probes": rows}, fake_facts(), language).partition("\n## ")[0]
 
 
 def _rows(**changed: float) -> pd.DataFrame:

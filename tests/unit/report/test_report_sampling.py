@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from headscope.report import render_markdown
+from headscope.report import render_evidence
 from headscope.stats.sampling_noise import SampledBlock, sampling_table
 from tests.unit.report.fake_tables import fake_facts, fake_tables
 
@@ -32,7 +32,7 @@ def noise(n_samples: int, sd_within: float, *, greedy: bool = False) -> pd.DataF
 )
 def test_the_noise_of_sampling_is_one_sentence(table: pd.DataFrame, sentence: str) -> None:
     tables, facts = fake_tables(3, 4), fake_facts(3, 4)
-    told = render_markdown({**tables, "sampling": table}, facts, "en")
+    told = render_evidence({**tables, "sampling": table}, facts, "en")
     assert sentence in told
-    assert "`--samples" in render_markdown({**tables, "sampling": noise(1, 1.0)}, facts, "ja")
-    assert "ampling" not in render_markdown(tables, facts, "en").split("Both arms write")[1].split("\n\n")[0]
+    assert "`--samples" in render_evidence({**tables, "sampling": noise(1, 1.0)}, facts, "ja")
+    assert "ampling" not in render_evidence(tables, facts, "en").split("Both arms write")[1].split("\n\n")[0]

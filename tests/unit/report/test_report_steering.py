@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from headscope.plots.steered import steered_of
-from headscope.report import render_markdown, render_page
+from headscope.report import render_evidence, render_page
 from headscope.report.headlines import headlines
 from headscope.report.numbers import interval, number, probability, ratio
 from headscope.report.run_report import content_of
@@ -41,7 +41,7 @@ def one_head(steering: list[dict[str, object]], **told: object) -> dict[str, pd.
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_numbers_of_the_section_are_the_tables(tables: dict[str, pd.DataFrame], language: str) -> None:
-    section = section_of(render_markdown(tables, fake_facts(), language), language)
+    section = section_of(render_evidence(tables, fake_facts(), language), language)
     told = section.split("\n|")[0]
     for row in tables["dose_response"].to_dict("records"):
         assert f"{number(row['estimate'])} {interval(row['sim_low'], row['sim_high'])}" in section
@@ -59,7 +59,7 @@ def test_numbers_of_the_section_are_the_tables(tables: dict[str, pd.DataFrame], 
 
 
 def test_what_a_reviewer_asks_for_is_said(tables: dict[str, pd.DataFrame]) -> None:
-    section = section_of(render_markdown(tables, fake_facts(), "en"), "en")
+    section = section_of(render_evidence(tables, fake_facts(), "en"), "en")
     for phrase in ("isotropic", "exploratory", "12 templates", "smallest reachable", "no confidence interval"):
         assert phrase in section
     assert "not compared with random vectors or random heads" in section  # the set that was scaled
@@ -72,7 +72,7 @@ def test_a_verdict_stands_beside_what_the_dose_does_to_other_concepts(language: 
     other = [row | {"outcome": "lexicon_logodds_nats:joy", "estimate": row["estimate"] * 0.9} for row in mine]
     ends = {"sim_low": float("nan"), "sim_high": float("nan")}
     found = one_head([*rows, *(row | ends for row in other)], verdict="steers")
-    told = section_of(render_markdown(found, fake_facts(), language), language).split("\n|")[0]
+    told = section_of(render_evidence(found, fake_facts(), language), language).split("\n|")[0]
     last = next(row for row in other if row["dose"] == 8.0)
     assert f"joy {number(last['estimate'])} nats" in told
     assert interval(last["ci_low"], last["ci_high"]) in told
@@ -83,7 +83,7 @@ def test_the_smallest_p_is_told_only_of_a_search_that_ran_to_its_end(language: s
     """One that stopped at the tenth of 16 could have reached a smaller p than 1 / 17."""
     rows = curve_rows("anger", "1:2", gain=0.3, cost=0.0001)
     stopped = one_head(rows, p_vector=0.001, p_random_vectors=10 / 16, n_random_vectors=16)
-    told = section_of(render_markdown(stopped, fake_facts(), language), language).split("\n|")[0]
+    told = section_of(render_evidence(stopped, fake_facts(), language), language).split("\n|")[0]
     words = words_of(language)
     assert words("steering.random_vectors_reach", p="p = 0.625", reaching="10", drawn="16") in told
     assert number(1 / 17) not in told
@@ -92,14 +92,14 @@ def test_the_smallest_p_is_told_only_of_a_search_that_ran_to_its_end(language: s
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_a_run_that_steers_nothing_is_told_as_before(language: str) -> None:
-    report = render_markdown(fake_tables(), fake_facts(), language)
+    report = render_evidence(fake_tables(), fake_facts(), language)
     assert words_of(language)("steering.title") not in report
     assert f"## 15. {words_of(language)('notes.title')}" in report
     assert 'id="steering"' not in render_page(fake_tables(), fake_facts())
 
 
 def test_a_run_with_both_has_steering_between_patching_and_notes(tables: dict[str, pd.DataFrame]) -> None:
-    report = render_markdown(fake_tables() | tables, fake_facts(), "en")
+    report = render_evidence(fake_tables() | tables, fake_facts(), "en")
     numbered = re.findall(r"^## (\d+)\. (\w+)", report, re.M)
     assert [(n, title) for n, title in numbered[-3:]] == [("14", "Patching"), ("15", "Steering"), ("16", "Notes")]
     first = content_of(fake_tables() | tables, fake_facts()).told_in("en")
@@ -111,7 +111,7 @@ def test_a_run_that_only_steers_says_so_first_and_nothing_of_what_it_did_not_do(
     tables: dict[str, pd.DataFrame], language: str
 ) -> None:
     words = words_of(language)
-    report = render_markdown(tables | {"assay": fake_tables()["assay"]}, fake_facts(), language)
+    report = render_evidence(tables | {"assay": fake_tables()["assay"]}, fake_facts(), language)
     result = report.split("\n\n")[1]
     assert words.known("verdicts", "steers") in result
     assert "**gratitude**" in result
@@ -135,7 +135,7 @@ def test_a_window_is_told_only_where_an_effect_comes_without_harm() -> None:
     idle = curve_rows("anger", "1:2", gain=0.0, cost=0.0001)
     told = {}
     for name, rows in {"free": free, "costly": costly, "unmeasured": unmeasured, "idle": idle}.items():
-        told[name] = section_of(render_markdown(one_head(rows), fake_facts(), "en"), "en").split("\n|")[0]
+        told[name] = section_of(render_evidence(one_head(rows), fake_facts(), "en"), "en").split("\n|")[0]
     assert "is ruled out up to there" in told["free"]
     assert "Harm is shown" not in told["free"]
     assert "is not ruled out up to there" in told["costly"]
@@ -150,7 +150,7 @@ def test_a_window_is_told_only_where_an_effect_comes_without_harm() -> None:
 @pytest.mark.parametrize("without", [("steering_nulls",), ("dose_response",), ("steering_nulls", "dose_response")])
 def test_what_is_missing_is_left_out(tables: dict[str, pd.DataFrame], without: tuple[str, ...], language: str) -> None:
     fewer = {name: table for name, table in tables.items() if name not in without}
-    section = section_of(render_markdown(fewer, fake_facts(), language), language)
+    section = section_of(render_evidence(fewer, fake_facts(), language), language)
     assert number(1.32) in section  # an effect stands in the table of doses
     assert "nan" not in section
     assert "None" not in section.replace("None of the doses", "")
@@ -164,7 +164,7 @@ def test_one_template_has_no_interval_and_is_told_without() -> None:
         row["n_templates"] = 1
     ends = {name: float("nan") for name in ("ci_low", "ci_high", "sim_low", "sim_high")}
     alone = one_head(rows, **ends, n_templates=1, verdict="no verdict")
-    section = section_of(render_markdown(alone, fake_facts(), "en"), "en")
+    section = section_of(render_evidence(alone, fake_facts(), "en"), "en")
     assert "*no verdict*" in section
     assert "no interval" in section
 
@@ -174,7 +174,7 @@ def test_negative_doses_alone_are_judged() -> None:
     tables = {"steering": pd.DataFrame(rows)}
     assert list(steered_of(tables)[0].judged["dose"]) == [-4.0, -1.0]
     assert text_dose(steered_of(tables)[0]) == -1.0
-    assert "−4 σ" in section_of(render_markdown(tables, fake_facts(), "en"), "en")
+    assert "−4 σ" in section_of(render_evidence(tables, fake_facts(), "en"), "en")
 
 
 def test_tables_hold_every_dose_and_the_range_of_the_draws(tables: dict[str, pd.DataFrame]) -> None:
@@ -197,7 +197,7 @@ def test_several_concepts_and_hostile_names_are_text(tables: dict[str, pd.DataFr
         table["vector"] = table["vector"].where(table["vector"] == "", "<i>mine</i>")
     hostile["steering_nulls"] = hostile["steering_nulls"].drop(columns="target")
     both = {name: pd.concat([tables[name], hostile[name]], ignore_index=True) for name in tables}
-    report, page = render_markdown(both, fake_facts(), language), render_page(both, fake_facts(), language=language)
+    report, page = render_evidence(both, fake_facts(), language), render_page(both, fake_facts(), language=language)
     assert "**gratitude**" in report
     for text in (report, page.replace("<script>", "", 3)):
         assert "<script>alert" not in text
@@ -220,7 +220,7 @@ def test_the_text_shown_is_the_first_at_the_largest_bounded_dose(
             for dose in DOSES
         ]
     )  # fmt: skip
-    report = render_markdown(tables | {"texts": texts}, fake_facts(), language)
+    report = render_evidence(tables | {"texts": texts}, fake_facts(), language)
     assert "` steered 0 at 6`" in report
     assert len(re.findall(r"` steered \d at", report)) == 1
     assert words_of(language)("steering_texts.about") in report

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
-from headscope.report import render_markdown, render_page, words
+from headscope.report import render_evidence, render_page, words
 from headscope.report.numbers import interval, number, probability
 from tests.unit.report.fake_tables import fake_facts, fake_tables
 
@@ -84,7 +84,7 @@ def marked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 def test_a_further_language_is_one_file(marked: str) -> None:
     tables, facts = fake_tables(), fake_facts()
-    report, page = render_markdown(tables, facts, marked), render_page(tables, facts, language=marked)
+    report, page = render_evidence(tables, facts, marked), render_page(tables, facts, language=marked)
     headings = [line for line in report.splitlines() if line.startswith("## ")]
     assert len(headings) == 15
     assert all(heading.endswith("¤") for heading in headings)

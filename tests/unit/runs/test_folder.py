@@ -197,6 +197,7 @@ def test_a_finished_run_takes_derived_files_only(tmp_path: Path) -> None:
     with Run.open(run.path, write=True) as later:
         later.write_table("ranking", table)
         later.write_derived("report.md", "one")
+        later.write_derived("evidence.ja.md", "one")
         later.write_derived("plots/top_heads.png", b"\x89PNG")
         later.write_derived("report.md", "one")  # the same bytes again
         with pytest.raises(WorkError, match="do not change"):
