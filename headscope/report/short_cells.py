@@ -114,15 +114,16 @@ def counts_table(findings: Sequence[ConceptFindings]) -> Table:
     rows = []
     for found in findings:
         judged = [row for row in found.verdicts if "," not in str(row["heads"])] if found.has_verdicts else []
-        agreement, top = found.agreement, min(TOP_N, len(found.looked))
+        told = bool(found.alone) and found.assay_shown is not False
+        agreement, top = found.agreement if told else None, min(TOP_N, len(found.looked))
         rows.append(
             {
                 "concept": found.concept,
-                "lower": len(found.lowering) if found.alone else None,
-                "raise": len(found.raising) if found.alone else None,
+                "lower": len(found.lowering) if told else None,
+                "raise": len(found.raising) if told else None,
                 "open": sum(str(row["verdict"]).startswith("undecided") for row in judged) if judged else None,
                 "attend": len(found.attending) if any(found.answers.values()) else None,
-                "shared": f"{found.shared_top(top)} / {top}" if found.looked and found.alone else MISSING,
+                "shared": f"{found.shared_top(top)} / {top}" if found.looked and told else MISSING,
                 **dict(zip(("rho", "rho_low", "rho_high"), agreement or (None, None, None), strict=False)),
             }
         )

@@ -132,7 +132,7 @@ def _read_as(run: RunReport) -> str:
         told.append(words("short.heads.doing"))
     if any(found.looked and short_cells.beyond(found) for found in run.findings):
         told.append(words("short.heads.beyond", n_first=cells.TOP_N))
-    if run.limits:
+    if any(found.has_verdicts for found in run.findings):
         told.append(words("short.heads.verdicts"))
     return words.sentences(*told)
 

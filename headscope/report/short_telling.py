@@ -56,9 +56,11 @@ class ShortTeller(Teller):
         return words.sentences(told, self.verdict_of(one, found), written)
 
     def verdict_of(self, one: SetFindings, found: ConceptFindings) -> str:
-        """The verdict on a set, in a sentence; empty where it has none."""
+        """The verdict on a set, in a sentence, or why it has none; empty where no verdicts were given."""
+        if found.assay_shown is False:
+            return self.words("short.not_interpreted")
         for row in found.verdicts:
-            if str(row["heads"]) == one.heads and found.has_verdicts:
+            if str(row["heads"]) == one.heads:
                 return self.words(
                     "short.verdict", verdict=self.words.known("verdicts", row["verdict"]) or row["verdict"]
                 )
