@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from html import unescape
+from urllib.parse import quote
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from headscope.report import render_evidence
+from headscope.report import render_evidence, render_markdown
+from headscope.report.anchors import evidence_file
 from headscope.report.escaping import block, code, plain, visible
 from tests.unit.report.fake_tables import fake_facts, fake_tables
 
@@ -85,3 +87,8 @@ def test_nasty_prompts_models_and_concepts_leave_the_report_intact(text: str) ->
         assert "<img" not in html
         assert "<a " not in html
         assert html.count("<h2>") == 15
+        short = MARKDOWN.render(render_markdown(named, facts, language))
+        assert "<script" not in short
+        assert "<img" not in short
+        assert set(re.findall(r'<a href="([^#"]*)', short)) == {quote(evidence_file(language))}
+        assert short.count("<h2>") == 12

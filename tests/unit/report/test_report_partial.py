@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import headscope as hs
 from headscope.plots.effect_heatmap import effect_heatmap
 from headscope.plots.selecting import concepts_of
 from headscope.plots.writing import plots_of
-from headscope.report import render_evidence, render_page
+from headscope.report import render_evidence, render_markdown, render_page
 from headscope.report.page import REFRESH_SECONDS
 from headscope.report.progress import duration
 from headscope.report.words import words_of
@@ -27,6 +28,7 @@ from tests.unit.report.fake_tables import fake_facts, fake_tables
 from tests.unit.report.partial_runs import STAGES, small_heads, stages_after, tables_after
 
 Tables = dict[str, pd.DataFrame]
+Render = Callable[[Tables, dict[str, Any], str], str]
 LANGUAGES = ("en", "ja")
 HEADING = re.compile(r"^(#+) (.*)$")
 PARTIAL = (None, *STAGES[:-1])
@@ -67,8 +69,11 @@ def _sections(report: str) -> list[tuple[int, str, str]]:
 
 @pytest.mark.parametrize("language", LANGUAGES)
 @pytest.mark.parametrize("last", PARTIAL)
-def test_no_heading_is_empty_and_nothing_is_called_missing(whole: Any, last: str | None, language: str) -> None:
-    report = render_evidence(*_after(whole, last), language)
+@pytest.mark.parametrize("render", [render_evidence, render_markdown])
+def test_no_heading_is_empty_and_nothing_is_called_missing(
+    whole: Any, render: Render, last: str | None, language: str
+) -> None:
+    report = render(*_after(whole, last), language)
     sections = _sections(report)
     for (level, title, text), following in zip(sections, [*sections[1:], (0, "", "")], strict=True):
         assert text or following[0] > level, title
