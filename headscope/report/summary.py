@@ -56,6 +56,8 @@ KINDS: Mapping[Kind, tuple[str, ...]] = {
     "harmful": (GENERAL_DAMAGE,),
 }
 """Verdicts of heads that are shown, in the order in which they are; a kind has its own mark and color."""
+_DIGITS = 12
+"""A p is kept as a percentile, whose last digits are rounding: a p of .05 is one."""
 _WITHOUT_EFFECT = (NO_EFFECT, ATTENDS_ONLY)
 _OPEN = (UNDECIDED, EDIT_DEPENDENT, READING_UNDECIDED, DAMAGE_UNBOUNDED)
 
@@ -287,7 +289,7 @@ def _together(found: ConceptFindings) -> tuple[Together, ...]:
             row, null = rows.get(one.heads, {}), one.null or {}
             verdict = str(row.get("verdict", ""))
             needed = as_float(row.get("templates_needed")) if verdict == DAMAGE_UNBOUNDED else nan
-            p_among = 1 - as_float(null.get("percentile")) / 100
+            p_among = round(1 - as_float(null.get("percentile")) / 100, _DIGITS)
             placed = (p_among, as_float(null.get("floor")), as_float(null.get("n_random")))
             told.append(Together(one, verdict, needed, *placed))
     return tuple(told)

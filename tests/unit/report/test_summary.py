@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from headscope.report.markdown import markdown_of
-from headscope.report.numbers import interval, number, ratio_interval
+from headscope.report.numbers import equation, interval, number, ratio_interval
 from headscope.report.run_report import RunContent, RunReport, content_of
 from headscope.report.summary import MOST_CHIPS, TOP, summary_of
 from headscope.report.summary_blocks import summary_section
@@ -183,6 +183,16 @@ def test_a_concept_takes_at_most_120_words(told: Told, case: str, screen: Any) -
         assert len([word for word in text.split() if re.search(r"\w", word)]) <= MOST_WORDS, text
     for text in screen(told(case, "ja")):
         assert sum(char.isalpha() for char in text) <= MOST_LETTERS, text
+
+
+@pytest.mark.parametrize(("p_value", "key"), [(0.05, "exceeds"), (0.051, "among"), (0.7, "among")])
+def test_a_set_exceeds_random_ones_only_where_p_says_so(tables: Tables, p_value: float, key: str, screen: Any) -> None:
+    nulls = tables["nulls"].assign(percentile=100 * (1 - p_value))
+    run = run_of({**tables, "nulls": nulls}, "en")
+    told = run.words(f"summary.{key}", p=equation("p", p_value), floor=number(1 / 92))
+    for text in screen(run):
+        assert f"{told}" in _part(text, run, "together")
+        assert ("not shown to exceed" in text) == (key == "among")
 
 
 def test_heads_that_were_only_removed_are_told_without_a_verdict(tables: Tables, screen: Any) -> None:
