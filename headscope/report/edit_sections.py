@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 
 import pandas as pd
 
@@ -22,7 +22,7 @@ def ablation(run: RunReport) -> Iterator[Block]:
         yield run.say("ablation.none")
         return
     if facts.sampling:
-        yield settings_table(run)
+        yield _settings_table(run)
     readouts = words.listed(list(map(code, facts.readouts)), by="items")
     same = words.sentences(words("ablation.same_numbers"), _noise_of_sampling(run))
     yield Text(words("ablation.readouts", readouts=readouts) + f"\n{same}" if readouts else same)
@@ -33,14 +33,18 @@ def ablation(run: RunReport) -> Iterator[Block]:
             yield run.say("ablation.rests_on", prompts=one.primary.n_prompts, templates=one.primary.n_templates)
 
 
-def settings_table(run: RunReport, names: Sequence[str] = ()) -> Table:
-    """How texts were written and scored, a row a setting; of ``names`` alone, where some are given."""
-    facts = run.facts
+def settings_of(run: RunReport) -> dict[str, str]:
+    """How texts were written and scored: option -> value, as the run names both."""
+    return {
+        name: ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+        for name, value in run.facts.sampling.items()
+        if not (run.facts.asks_answers and name == "keyword_counting")  # a task has no keywords
+    }
+
+
+def _settings_table(run: RunReport) -> Table:
     rows: list[list[Cell]] = [
-        [run.words.named("options", name), Foreign(", ".join(map(str, value)) if isinstance(value, list) else value)]
-        for name, value in facts.sampling.items()
-        if not (facts.asks_answers and name == "keyword_counting")  # a task has no keywords
-        and (not names or name in names)
+        [run.words.named("options", name), Foreign(value)] for name, value in settings_of(run).items()
     ]
     return Table(("setting", "value"), rows, numeric=False)
 

@@ -109,7 +109,7 @@ def _table(table: Table, words: Words) -> str:
         heading = f"| {' | '.join(titles)} |" if any(titles) else f"|{' |' * len(titles)}"
         return f"{heading}\n|{':--|' * len(titles)}{rows}{notes}"
     lines = [":--" if at == 0 else "--:" for at in range(len(titles))]
-    return f"| {' | '.join(titles)} |\n| {' | '.join(lines)} |{rows}{notes}"
+    return f"| {' | '.join(titles)} |\n|{'|'.join(lines)}|{rows}{notes}"
 
 
 def _pipes(title: str) -> str:

@@ -38,7 +38,7 @@ def patch_table(patching: pd.DataFrame, found: ConceptFindings, top_n: int = TOP
         by_heads.setdefault(str(row["heads"]), {})[str(row["direction"])] = row
     removed = {one.heads: number(one.estimate) for one in found.alone}
     order = sorted(by_heads, key=lambda heads: -max(abs(float(row["estimate"])) for row in by_heads[heads].values()))
-    columns = "heads removal brings ci p_max_t share_recovered takes ci p_max_t share_recovered"
+    columns = "heads removal brings ci sim_ci p_max_t share_recovered takes ci sim_ci p_max_t share_recovered"
     table = Table(tuple(columns.split()))
     for heads in order[:top_n]:
         directions = [cell for direction in WAY for cell in _direction(by_heads[heads].get(direction))]
@@ -48,11 +48,12 @@ def patch_table(patching: pd.DataFrame, found: ConceptFindings, top_n: int = TOP
 
 def _direction(row: Mapping[Any, Any] | None) -> list[str]:
     if row is None:
-        return [MISSING] * 4
+        return [MISSING] * 5
     shares = share(row["share_recovered"])
     if row["share_low"] == row["share_low"]:
         shares += f" {share_interval(row['share_low'], row['share_high'])}"
-    return [number(row["estimate"]), interval(row["ci_low"], row["ci_high"]), probability(row["p_max_t"]), shares]
+    ends = [interval(row[f"{kind}_low"], row[f"{kind}_high"]) for kind in ("ci", "sim")]
+    return [number(row["estimate"]), *ends, probability(row["p_max_t"]), shares]
 
 
 def written_table(patching: pd.DataFrame, found: ConceptFindings, teller: Teller) -> Table:

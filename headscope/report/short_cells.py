@@ -15,7 +15,7 @@ from headscope.report.cells import CONCEPT, TOP_N, head_at, of, or_why, records,
 from headscope.report.document import Cell, Table
 from headscope.report.evidence import Effect
 from headscope.report.findings import WAY, ConceptFindings, SetFindings
-from headscope.report.numbers import MISSING, count, interval, number, probability, share
+from headscope.report.numbers import MISSING, count, number, probability, share
 from headscope.report.telling import Teller, head_names
 from headscope.stats.ranking import OVERALL
 from headscope.terms import ALPHA, DECIDING_EDIT, KL, PRIMARIES
@@ -43,8 +43,6 @@ def data_table(findings: Sequence[ConceptFindings]) -> Table:
             "gap": _of_assay(found, "estimate"),
             "low": _of_assay(found, "low"),
             "high": _of_assay(found, "high"),
-            "p": _of_assay(found, "p_value"),
-            "right": found.share_right,
         }
         for found in findings
         if found.coverage or found.assay is not None
@@ -54,12 +52,9 @@ def data_table(findings: Sequence[ConceptFindings]) -> Table:
         CONCEPT,
         of(count, prompts="prompts", templates="templates"),
         of(share, coverage="coverage"),
-        of(number, gap="gap"),
-        of(interval, ci="low high"),
-        of(probability, p="p"),
-        of(share, prompts_right="right"),
+        of(_sized, gap_sized="gap low high"),
     )
-    return table.without_empty("templates", "coverage", "gap", "ci", "p", "prompts_right")
+    return table.without_empty("templates", "coverage", "gap_sized")
 
 
 def _of_assay(found: ConceptFindings, name: str) -> Any:
@@ -79,73 +74,60 @@ def _first(found: ConceptFindings, top_n: int) -> list[Effect]:
 
 
 def heads_table(found: ConceptFindings, teller: Teller, top_n: int = TOP_N) -> Table:
-    """The heads of one concept: rank, where they look, what removing them does, and what they are to it."""
+    """The heads of one concept, in order: where they look, what removing them does, and what they are to it."""
     looks, does = ({one.heads: one for one in effects} for effects in (found.looked, found.alone))
-    order = list(looks or [one.heads for one in _first(found, len(found.alone))])
     verdicts = {str(row["heads"]): str(row["verdict"]) for row in found.verdicts}
     shown = [head.heads for head in _first(found, top_n)] + beyond(found, top_n)[:MOST_BEYOND]
     table = table_of(
         (
-            {"heads": heads, "rank": order.index(heads) + 1 if heads in order else None}
+            {"heads": heads}
             | _prefixed("look", looks.get(heads))
             | _prefixed("does", does.get(heads))
-            | {"why": teller.missing(looks[heads]) if heads in looks else ""}
             for heads in shown
         ),
-        of(count, rank="rank"),
         of(head_names, head="heads"),
         of(_sized, delta_sim="look_estimate look_sim_low look_sim_high"),
-        or_why(probability, q="look_q_value"),
         of(_sized, effect_sim="does_estimate does_sim_low does_sim_high"),
         of(lambda heads: teller.words.named("verdicts", verdicts[heads]) if heads in verdicts else MISSING,
            verdict="heads"),
     )  # fmt: skip
-    return table.without_empty("delta_sim", "q", "effect_sim", "verdict")
+    for column, effects in (("delta_sim", looks), ("effect_sim", does)):
+        _explain(table, column, [effects.get(heads) for heads in shown], teller)
+    return table.without_empty("delta_sim", "effect_sim", "verdict")
+
+
+def _explain(table: Table, column: str, effects: Sequence[Effect | None], teller: Teller) -> None:
+    """Let the cells of a column whose effects have no interval point to the reason; ``effects``: a row's each."""
+    at = table.columns.index(column)
+    for effect, row in zip(effects, table.rows, strict=True):
+        if effect is not None and pd.isna(effect.low) and (why := teller.missing(effect)):
+            mark = table.missing(why)
+            row[at] = mark if row[at] == MISSING else (row[at], f" {mark}")
 
 
 def _prefixed(name: str, effect: Effect | None) -> dict[str, Any]:
     """An effect's numbers under names of their own; None where it was not measured."""
-    keys = ("estimate", "sim_low", "sim_high", "q_value", "p_max_t")
+    keys = ("estimate", "sim_low", "sim_high")
     return {f"{name}_{key}": None if effect is None else getattr(effect, key) for key in keys}
 
 
-def counts_table(findings: Sequence[ConceptFindings]) -> Table:
-    """How many heads of each concept do what, and whether those that look most are those that do."""
-    rows = []
-    for found in findings:
-        judged = [row for row in found.verdicts if "," not in str(row["heads"])] if found.has_verdicts else []
-        told = bool(found.alone) and found.assay_shown is not False
-        agreement, top = found.agreement if told else None, min(TOP_N, len(found.looked))
-        rows.append(
-            {
-                "concept": found.concept,
-                "lower": len(found.lowering) if told else None,
-                "raise": len(found.raising) if told else None,
-                "open": sum(str(row["verdict"]).startswith("undecided") for row in judged) if judged else None,
-                "attend": len(found.attending) if any(found.answers.values()) else None,
-                "shared": f"{found.shared_top(top)} / {top}" if found.looked and told else MISSING,
-                **dict(zip(("rho", "rho_low", "rho_high"), agreement or (None, None, None), strict=False)),
-            }
-        )
-    table = table_of(
-        rows,
-        CONCEPT,
-        of(count, n_lowering="lower", n_raising="raise", n_open="open", n_looking="attend"),
-        of(str, n_shared="shared"),
-        of(_sized, rho_loss="rho rho_low rho_high"),
-    )
-    return table.without_empty("n_lowering", "n_raising", "n_open", "n_looking", "n_shared", "rho_loss")
+def n_compared(found: ConceptFindings, top_n: int = TOP_N) -> int:
+    """How many of the heads that look most are set against what removal does; 0 where no effect is interpreted."""
+    told = bool(found.alone) and found.assay_shown is not False
+    return min(top_n, len(found.looked)) if told else 0
 
 
 def ablation_table(one: SetFindings, teller: Teller) -> Table:
-    """The study's metrics of one set under the deciding edit: baseline, ablation, Δ, interval and q."""
-    return table_of(
-        ({**vars(effect), "why": teller.missing(effect)} for effect in _told_effects(one)),
+    """The study's metrics of one set under the deciding edit: baseline, ablation, Δ with its interval."""
+    told = _told_effects(one)
+    table = table_of(
+        ({**vars(effect), "why": teller.missing(effect)} for effect in told),
         of(teller.words.outcome, metric="outcome"),
-        or_why(number, baseline="before", ablation="after", delta="estimate"),
-        or_why(interval, ci="low high"),
-        or_why(probability, q="q_value"),
+        or_why(number, baseline="before", ablation="after"),
+        of(_sized, delta_sized="estimate low high"),
     )
+    _explain(table, "delta_sized", told, teller)
+    return table
 
 
 def edit_of(one: SetFindings) -> str:
@@ -196,7 +178,6 @@ def patch_table(findings: Sequence[ConceptFindings]) -> Table:
             shown = sum(one.direction == way for one in patches)
             row |= _prefixed(direction, first)
             row[f"{direction}_heads"] = first.heads if first else ""
-            row[f"{direction}_low"], row[f"{direction}_high"] = (first.low, first.high) if first else (None, None)
             row[f"{direction}_shown"] = f"{shown} / {len(patches)}" if patches else MISSING
         if found.patched:
             rows.append(row)
@@ -213,8 +194,7 @@ _PATCH_TITLES = {
 def _patched(direction: str, heads: str, sized: str, shown: str) -> list[Any]:
     return [
         (heads, lambda name: head_names(name) or MISSING, [f"{direction}_heads"], False),
-        (sized, _sized, [f"{direction}_{name}" for name in ("estimate", "low", "high")], False),
-        ("p_max_t", probability, [f"{direction}_p_max_t"], False),
+        (sized, _sized, [f"{direction}_{name}" for name in ("estimate", "sim_low", "sim_high")], False),
         (shown, str, [f"{direction}_shown"], False),
     ]
 

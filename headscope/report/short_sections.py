@@ -7,14 +7,14 @@ Each is a function of the run that yields blocks, and ends with links to the sec
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 from headscope.report import cells, edit_sections, made, short_cells, steering_cells
 from headscope.report.anchors import evidence_file, targets_of
 from headscope.report.control import control
-from headscope.report.document import Block, Cell, Code, Heading, Items, Picture, Section, Table, Text, Verbatim
-from headscope.report.escaping import plain
+from headscope.report.document import Block, Code, Heading, Items, Picture, Section, Table, Text
+from headscope.report.escaping import code, plain
 from headscope.report.evaluation_sections import asked, benchmark_table
 from headscope.report.findings import ConceptFindings
 from headscope.report.numbers import count, number
@@ -64,9 +64,18 @@ def short_sections_of(run: RunReport, evidence: list[Section]) -> Iterator[Secti
         if not blocks:
             continue
         n_told += 1
-        links = [link for name in rests_on if (link := run.link(name))]
-        blocks += [run.say("short.links", links=run.words.listed(links, by="items"))] if links else []
+        blocks += _evidence(run, rests_on)
         yield Section(key, f"{n_told}. {run.words(title)}", 2, blocks)
+
+
+def _evidence(run: RunReport, rests_on: Sequence[str]) -> Iterator[Block]:
+    """Where a section's evidence stands: one link, or one a part of it by a short name."""
+    there = [key for key in rests_on if key in run.targets]
+    if len(there) == 1:
+        yield run.say("short.link", link=run.link(there[0], run.words("short.evidence")))
+    elif there:
+        links = [run.link(key, run.words(f"short.parts.{key}")) for key in there]
+        yield run.say("short.links", links=run.words.listed(links, by="items"))
 
 
 def _purpose(run: RunReport) -> Iterator[Block]:
@@ -76,24 +85,25 @@ def _purpose(run: RunReport) -> Iterator[Block]:
     yield run.say("short.purpose.question")
     items = [run.words("short.purpose.screening")] if looks else []
     items += [run.words("short.purpose.effect")] if does else []
-    items += [run.words("short.purpose.limits", limits=run.limits)] if run.limits else []
+    items += [run.words("short.purpose.limits")] if run.limits else []
     yield Items([*items, run.words("short.purpose.evidence")])
 
 
 def _artifacts(run: RunReport) -> Iterator[Block]:
     words, facts = run.words, run.facts
     files = [evidence_file(words.code), "report.html", *(name for name in facts.artifacts if "/" not in name)]
-    rows: list[list[Cell]] = [[Verbatim(name), words.file(name)] for name in files]
+    items = [words("short.artifacts.file", file=code(name), holds=words.file(name)) for name in files]
     tables = [name for name in facts.artifacts if name.startswith("tables/")]
     for folder, inside in (("tables/", tables), ("plots/", facts.figures)):
         if inside:
-            rows.append([Verbatim(folder), words(f"short.artifacts.{folder.strip('/')}", len(inside))])
-    yield Table(("file", "content"), rows, numeric=False)
+            holds = words(f"short.artifacts.{folder.strip('/')}", len(inside))
+            items.append(words("short.artifacts.file", file=code(folder), holds=holds))
+    yield Items(items)
 
 
 def _settings(run: RunReport) -> Iterator[Block]:
     if run.facts.sampling and run.sets:
-        yield edit_sections.settings_table(run, _SETTINGS)
+        yield Text(_written_by(run))
     table = short_cells.data_table(run.findings)
     if table.rows:
         yield table
@@ -102,13 +112,23 @@ def _settings(run: RunReport) -> Iterator[Block]:
     yield from accuracies(run)
 
 
+def _written_by(run: RunReport) -> str:
+    """How texts were written and scored, in a sentence."""
+    words, settings = run.words, edit_sections.settings_of(run)
+    told = [
+        words("short.settings.one", name=words.known("options", name) or plain(name), value=plain(settings[name]))
+        for name in _SETTINGS
+        if name in settings
+    ]
+    return words("short.settings.written", settings=words.listed(told))
+
+
 def _heads(run: RunReport) -> Iterator[Block]:
     told = [found for found in run.findings if found.looked or len(found.alone) > 1]
     for found in told:
         yield from _heads_of(run, found)
     if told:
         yield Text(_read_as(run))
-        yield short_cells.counts_table(told)
     if "probes" in run.tables and not told:
         yield run.say("short.heads.probed")
         yield short_cells.probed_table(run.tables["probes"])
@@ -117,7 +137,8 @@ def _heads(run: RunReport) -> Iterator[Block]:
 def _heads_of(run: RunReport, found: ConceptFindings) -> Iterator[Block]:
     table = short_cells.heads_table(found, run.teller)
     n_first = min(cells.TOP_N, len(found.looked or found.alone))
-    yield Heading(run.words("screening.top" if found.looked else "beside.top", n_first, concept=plain(found.concept)))
+    by = "look" if found.looked else "effect"
+    yield Heading(run.words(f"short.heads.by_{by}", n_first, concept=plain(found.concept)))
     yield table
     if found.looked and (more := short_cells.beyond(found)[short_cells.MOST_BEYOND :]):
         yield run.say("short.heads.more", len(more))
@@ -125,7 +146,8 @@ def _heads_of(run: RunReport, found: ConceptFindings) -> Iterator[Block]:
 
 def _read_as(run: RunReport) -> str:
     """How the tables of heads are to be read, of what they hold."""
-    words, told = run.words, list[str]()
+    words = run.words
+    told = [words("short.heads.brackets")]
     if any(found.looked for found in run.findings):
         told.append(words("short.heads.looking", limit=number(run.smallest_share)))
     if any(found.alone for found in run.findings):
@@ -134,6 +156,12 @@ def _read_as(run: RunReport) -> str:
         told.append(words("short.heads.beyond", n_first=cells.TOP_N))
     if any(found.has_verdicts for found in run.findings):
         told.append(words("short.heads.verdicts"))
+    shared = [
+        words("short.heads.shared", concept=plain(found.concept), n=found.shared_top(top), top=top)
+        for found in run.findings
+        if (top := short_cells.n_compared(found))
+    ]
+    told += [words("short.heads.looking_and_doing", shared=words.listed(shared, by="items"))] if shared else []
     return words.sentences(*told)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from headscope.report.evidence import Effect
 from headscope.report.findings import CARRIERS, ConceptFindings, SetFindings
 from headscope.report.numbers import interval, number
-from headscope.report.telling import NAMED, Teller, head_names
+from headscope.report.telling import KINDS_OF_CARRIERS, NAMED, Teller, head_names
 from headscope.report.words import capital
 from headscope.stats.verdicts import NOT_SPECIFIC, READING_UNDECIDED
 
@@ -37,9 +37,24 @@ class ShortTeller(Teller):
     def _alone_in_short(self, found: ConceptFindings) -> str:
         """Which heads carry the concept; where no head was judged, how many lower it by more than matters."""
         if found.has_verdicts:
-            return capital(self.words.sentences(*self._who_carries(found)))
+            return self._shown_to_carry(found)
         blind = "" if found.lowering else self._blind_below(found)
         return self.words("short.lowering", len(found.lowering), of=len(found.alone), blind=blind)
+
+    def _shown_to_carry(self, found: ConceptFindings) -> str:
+        """The heads that are shown to carry the concept, by kind; or that none is."""
+        words = self.words
+        rows = {kind: found.judged(*verdicts) for kind, verdicts in KINDS_OF_CARRIERS.items()}
+        named = {
+            kind: words.listed([self._judged(row, found) for row in each], NAMED, by="items")
+            for kind, each in rows.items()
+            if each
+        }
+        told = [words(f"short.carry.{kind}", heads=heads) for kind, heads in named.items()]
+        if not told:
+            return capital(words.sentences(*self._who_carries(found)))
+        told += [] if rows["own"] or rows["elsewhere"] else [words("short.carry.only_shared")]
+        return words("short.carry.shown", kinds=words.listed(told))
 
     def _set(self, one: SetFindings, found: ConceptFindings) -> str:
         """What a set does, what it is called for that, and what is written without it."""

@@ -20,6 +20,7 @@ from headscope.stats.attending import UNKNOWN
 from headscope.stats.regions import places_read
 from headscope.stats.verdicts import CARRIER_UNTESTED, ELSEWHERE_UNTESTED, READING_UNDECIDED, SHARED_CARRIER
 
+KINDS_OF_CARRIERS = {"own": OWN_CARRIERS, "elsewhere": ELSEWHERE, "shared": (SHARED_CARRIER,)}
 NAMED = 4
 """How many heads a sentence names before it says how many more there are."""
 _COUNTED = (
@@ -114,8 +115,7 @@ class Teller:
         """How many heads carry a concept and which, a sentence a kind of carrier; or that none is shown to."""
         words = self.words
         n_judged = sum("," not in str(row["heads"]) for row in found.verdicts)
-        groups = {"own": OWN_CARRIERS, "elsewhere": ELSEWHERE, "shared": (SHARED_CARRIER,)}
-        rows = {key: found.judged(*verdicts) for key, verdicts in groups.items()}
+        rows = {key: found.judged(*verdicts) for key, verdicts in KINDS_OF_CARRIERS.items()}
         texts = [
             words(f"carried.{key}", len(heads), of=n_judged, heads=self._carriers(heads, found))
             for key, heads in rows.items()

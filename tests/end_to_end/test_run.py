@@ -11,7 +11,7 @@ import pytest
 
 from headscope.runs.folder import REPORTS
 from tests.end_to_end.conftest import SMALL, Outcome
-from tests.unit.report.reading import anchors_in, links_in, n_words
+from tests.unit.report.reading import anchors_in, length_in_words, links_in
 
 LONGEST_REPORT = 2500
 """Words of the report on the bundled model and its three concepts."""
@@ -61,7 +61,7 @@ def test_every_picture_of_the_report_exists_and_every_table_is_named(small_run: 
 
 @pytest.mark.parametrize("name", ["report.md", "report.ja.md"])
 def test_the_report_is_read_in_a_few_minutes(small_run: tuple[Path, Outcome], name: str) -> None:
-    assert n_words((small_run[0] / name).read_text(encoding="utf-8")) <= LONGEST_REPORT
+    assert length_in_words((small_run[0] / name).read_text(encoding="utf-8")) <= LONGEST_REPORT
 
 
 def test_the_manifest_says_where_each_option_came_from(small_run: tuple[Path, Outcome]) -> None:

@@ -5,10 +5,10 @@ import pandas as pd
 import pytest
 
 from headscope.plots.patch_heatmap import lone_patches, patch_heatmap, patch_heatmap_figure
-from headscope.report import render_evidence
+from headscope.report import render_evidence, render_markdown
 from headscope.report.document import Verbatim
 from headscope.report.findings import findings_of
-from headscope.report.numbers import number
+from headscope.report.numbers import interval, number
 from headscope.report.patch_cells import dissociation_table, patch_table, removal_table, written_examples
 from headscope.report.telling import Teller
 from headscope.report.words import words_of
@@ -40,11 +40,27 @@ def test_the_report_shows_both_directions_in_place_of_the_preparation(tables, la
     assert "`patching`" in without
 
 
+@pytest.mark.parametrize("language", ["en", "ja"])
+def test_the_short_report_names_the_strongest_patch_with_the_interval_that_holds_for_all(tables, language):
+    rows = lone_patches(tables["patching"])
+    text = render_markdown(tables, {}, language)
+    section = text.split(f". {words_of(language)('short.patching.title')}\n")[1].split("\n## ")[0]
+    lines = [line for line in section.splitlines() if line.startswith("| ")][-len(CONCEPTS) :]
+    for concept, line in zip(CONCEPTS, lines, strict=True):
+        cells = [cell.strip() for cell in line.split("|")[1:-1]]
+        for direction, sign, at in (("sufficiency", 1, 1), ("necessity", -1, 4)):
+            part = rows[(rows["concept"] == concept) & (rows["direction"] == direction)]
+            first = part.loc[(sign * part["estimate"]).idxmax()]
+            ends = interval(first["sim_low"], first["sim_high"])
+            named = [f"L{first['layer']}H{first['head']}", f"{number(first['estimate'])} {ends}"]
+            assert cells[at : at + 2] == named
+
+
 def test_cells_are_sorted_by_size_and_stand_beside_the_removal(tables):
     found = findings_of(tables)
     for one in found:
         cells = patch_table(tables["patching"], one, top_n=16)
-        sizes = [max(abs(float(row[2].replace("−", "-"))), abs(float(row[6].replace("−", "-")))) for row in cells.rows]
+        sizes = [max(abs(float(row[2].replace("−", "-"))), abs(float(row[7].replace("−", "-")))) for row in cells.rows]
         assert sizes == sorted(sizes, reverse=True)
         removed = {effect.heads: number(effect.estimate) for effect in one.alone}
         assert [row[1] for row in cells.rows] == [removed[f"{row[0][1]}:{row[0][3]}"] for row in cells.rows]

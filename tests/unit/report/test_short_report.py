@@ -13,13 +13,13 @@ import pytest
 from headscope.report import render_evidence, render_markdown
 from headscope.report.anchors import evidence_file, slug
 from headscope.report.document import Picture, Table
-from headscope.report.numbers import interval, number, probability
+from headscope.report.numbers import interval, number
 from headscope.report.run_report import content_of
 from headscope.report.sections import sections_of
 from headscope.report.words import words_of
 from tests.unit.report.fake_steering import fake_steering
 from tests.unit.report.fake_tables import CONCEPTS, PRIMARY, fake_facts, fake_tables, planted_heads
-from tests.unit.report.reading import anchors_in, links_in, n_words
+from tests.unit.report.reading import anchors_in, length_in_words, links_in, n_japanese_words, n_words
 
 LANGUAGES = ("en", "ja")
 LARGEST = 4000
@@ -66,15 +66,19 @@ def kinds_of_runs() -> dict[str, dict[str, pd.DataFrame]]:
     }
 
 
-def test_words_are_counted_as_a_reader_reads() -> None:
-    assert n_words("a | b |\n| :-- | --: |\n| 1 | [0.1, 0.2] |\n|:--|:--|\n") == 5
+def test_words_are_counted_as_anyone_counts() -> None:
+    assert n_words("| a | b |\n|:--|--:|\n| :-- | --: |\n| 1 | [0.1, 0.2] |\n") == 5 + 1 + 5 + 6
     assert n_words("see [the table](evidence.md#a-b) and ![figure 1](plots/one.png)") == 6
-    assert n_words("注意を向ける、0.3 である。") == pytest.approx(1 + 9 / 2.5)
+    assert n_words("注意を向ける、0.3 である。\n") == 2
+    assert n_japanese_words("注意を向ける、0.3 である。") == pytest.approx(1 + 9 / 2.5)
+    assert n_japanese_words("| [注意](evidence.ja.md#注意) | 0.3 |\n|:--|--:|\n") == pytest.approx(3 + 2 / 2.5)
+    assert length_in_words("注意を向ける、0.3 である。") == pytest.approx(1 + 9 / 2.5)
+    assert length_in_words("| a | b |") == 5
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_the_report_on_144_heads_is_short(reports: dict[str, str], language: str) -> None:
-    assert n_words(reports[language]) <= LARGEST
+    assert length_in_words(reports[language]) <= LARGEST
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -116,16 +120,19 @@ def test_no_section_is_empty_and_numbers_have_no_gap(kind: str, language: str) -
     numbers = [int(found[1]) for section in sections if (found := re.match(r"(\d+)\. ", section))]
     assert numbers == list(range(1, len(numbers) + 1))
     for section in sections:
-        body = [line for line in section.splitlines()[1:] if line and not line.startswith(("#", "*Evidence", "*根拠"))]
+        body = [
+            line
+            for line in section.splitlines()[1:]
+            if line and not line.startswith(("#", "*Evidence", "*[Evidence", "*根拠", "*[根拠"))
+        ]
         assert body, section
-    assert n_words(report) <= (LARGEST if kind == "both" else SMALL)
+    assert length_in_words(report) <= (LARGEST if kind == "both" else SMALL)
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_looking_and_doing_stand_side_by_side(
     reports: dict[str, str], tables: dict[str, pd.DataFrame], language: str
 ) -> None:
-    rows = cells_of(reports[language])
     screen = tables["screen"][(tables["screen"]["query"] == "last") & (tables["screen"]["measure"] == "attention")]
     effects = tables["effects"]
     single = effects[(effects["role"] == "single") & (effects["edit"] == "mean") & (effects["outcome"] == PRIMARY)]
@@ -134,21 +141,44 @@ def test_looking_and_doing_stand_side_by_side(
         looks = screen[screen["concept"] == concept].sort_values("estimate", ascending=False)
         does = single[single["concept"] == concept].set_index("heads")
         limit = tables["verdicts"].set_index("concept")["threshold_nats"][concept].iloc[0]
-        matters = set(does.index[(does["sim_high"] < -limit) | (does["sim_low"] > limit)])
-        shown = 0
-        for rank, look in enumerate(looks.to_dict("records"), start=1):
+        expected = {}
+        for look in looks.to_dict("records"):
             heads = f"{look['layer']}:{look['head']}"
             effect = does.loc[heads]
-            expected = [
-                str(rank), f"L{look['layer']}H{look['head']}",
+            expected[heads] = [
+                f"L{look['layer']}H{look['head']}",
                 f"{number(look['estimate'])} {interval(look['sim_low'], look['sim_high'])}",
-                probability(look["q_value"]),
                 f"{number(effect['estimate'])} {interval(effect['sim_low'], effect['sim_high'])}",
                 str(words_of(language).named("verdicts", verdicts[concept, heads])),
-            ]  # fmt: skip
-            assert (expected in rows) == (rank <= 10 or heads in matters)
-            shown += rank > 10 and expected in rows
-        assert shown == len(matters - {f"{r['layer']}:{r['head']}" for r in looks.head(10).to_dict("records")})
+            ]
+        heading = words_of(language)("short.heads.by_look", 10, concept=concept)
+        _, *rows = cells_of(reports[language].split(f"### {heading}\n")[1].split("\n### ")[0])
+        first = list(expected)[:10]
+        strong = does.index[(does["sim_high"] < -limit) | (does["sim_low"] > limit)]
+        beyond = [heads for heads in does.loc[strong, "estimate"].abs().sort_values().index[::-1] if heads not in first]
+        assert rows == [expected[heads] for heads in (*first, *beyond)]
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_it_says_how_many_of_those_that_look_most_do_what_matters(
+    tables: dict[str, pd.DataFrame], language: str
+) -> None:
+    assay = tables["assay"].copy()
+    assay.loc[assay["concept"] == "anger", "shown"] = False
+    report = render_markdown(tables | {"assay": assay}, fake_facts(12, 12), language)
+    single = tables["effects"][lambda rows: (rows["role"] == "single") & (rows["edit"] == "mean")]
+    lowering = single[single["outcome"] == PRIMARY].merge(
+        tables["verdicts"][["concept", "heads", "threshold_nats"]], on=["concept", "heads"]
+    )[lambda rows: rows["sim_high"] < -rows["threshold_nats"]]
+    shared = []
+    for concept in ("gratitude", "apology"):
+        heading = words_of(language)("short.heads.by_look", 10, concept=concept)
+        _, *rows = cells_of(report.split(f"### {heading}\n")[1].split("\n### ")[0])
+        names = [f"L{heads.replace(':', 'H')}" for heads in lowering.loc[lowering["concept"] == concept, "heads"]]
+        n = sum(row[0] in names for row in rows[:10])
+        shared.append(words_of(language)("short.heads.shared", concept=concept, n=n, top=10))
+    told = words_of(language)("short.heads.looking_and_doing", shared=words_of(language).listed(shared, by="items"))
+    assert told in report
 
 
 def test_heads_beyond_the_first_ten_that_are_not_shown_are_counted(tables: dict[str, pd.DataFrame]) -> None:
@@ -157,13 +187,13 @@ def test_heads_beyond_the_first_ten_that_are_not_shown_are_counted(tables: dict[
     strong = single & (effects["concept"] == "anger") & effects["layer"].isin([5, 6])
     effects.loc[strong, ["estimate", "ci_low", "ci_high", "sim_low", "sim_high"]] = [-3.0, -3.2, -2.8, -3.3, -2.7]
     report = render_markdown(tables | {"effects": effects}, fake_facts(12, 12), "en")
-    section = report.split("### anger: the 10 heads with the largest Δ")[1].split("\n### ")[0]
+    section = report.split("### anger: top 10 by Δ")[1].split("\n### ")[0]
     told = re.search(r"(\d+) further heads change the log-odds by more than δ", section)
     assert told is not None
-    ranks = [int(row[0]) for row in cells_of(section) if row[0].isdigit()]
+    _, *rows = cells_of(section)
     matters = int(strong.sum()) + 3  # the carrier, the one that damages, and the one that reads elsewhere
-    among_first = sum(row[4].startswith(("−3.00", "−1.52")) for row in cells_of(section)[1:11])
-    assert int(told[1]) == matters - among_first - sum(rank > 10 for rank in ranks)
+    among_first = sum(row[2].startswith(("−3.00", "−1.52")) for row in rows[:10])
+    assert int(told[1]) == matters - among_first - len(rows[10:])
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -214,7 +244,9 @@ def test_only_the_pictures_that_matter_are_shown(reports: dict[str, str]) -> Non
 
 def test_the_files_name_the_evidence(reports: dict[str, str]) -> None:
     for language in LANGUAGES:
-        assert f"| `{evidence_file(language)}` | {words_of(language).file('evidence.md')} |" in reports[language]
+        file = f"`{evidence_file(language)}`"
+        told = words_of(language)("short.artifacts.file", file=file, holds=words_of(language).file("evidence.md"))
+        assert f"- {told}\n" in reports[language]
 
 
 def test_nothing_of_a_run_is_lost_between_report_and_evidence(tables: dict[str, pd.DataFrame]) -> None:
