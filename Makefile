@@ -93,7 +93,7 @@ clean:  ## remove the environment and the caches (runs/ and results/ stay)
 # A stamp file stands for a finished install, so that a second `make` installs nothing.
 $(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "installing headscope into $(VENV) (the first time takes a few minutes)" >&2
-	@$(INSTALL) -e .
+	@$(INSTALL) -e '.[explore]'
 	@touch $@
 
 $(VENV)/.installed-test: pyproject.toml constraints.txt | $(BIN)/python
