@@ -76,17 +76,17 @@ class EditMaker:
     def _doses(
         self, prompt: PromptLayout, heads: HeadSet, concept: str, dose: float, *, is_typed: bool
     ) -> dict[str, Tensor]:
-        """Head -> dose x the vector fitted on other templates than the prompt's; on all for a typed text."""
+        """Head -> dose x the vector fitted on other templates than the prompt's; on all where it has none of these."""
         self._study.profile.chosen(concept)
         if concept not in self._vectors:
             self._vectors[concept] = ConceptVectors(self._study.only(concept), concept, kind=_VECTOR)
         vectors = self._vectors[concept]
         vectors.check_length(heads, _VECTOR)
         layers = {head.layer for head in heads}
-        if is_typed:
+        fold = None if is_typed else vectors.folds.get(prompt.template)  # the vector may be another concept's
+        if fold is None:
             of_layer = {layer: vectors.whole(layer) for layer in layers}
         else:
-            fold = vectors.texts[prompt.id].fold
             of_layer = {
                 layer: one[fold] for layer, one in vectors.vectors([Arm(heads, "add", dose, _VECTOR)])[_VECTOR].items()
             }

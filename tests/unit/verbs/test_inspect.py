@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 
 import headscope as hs
 from headscope.errors import RequestError
+from headscope.verbs.inspect import Inspector
 from headscope.verbs.inspection import TYPED, Inspection
 from tests.tolerances import close, nats_error
 from tests.unit.verbs.inspected import (
@@ -84,6 +86,17 @@ def test_a_typed_text_is_pushed_as_any_text_is() -> None:
     assert all(torch.equal(got[head], value) for head, value in made.values_on(demo()).items())
     other = view.edit("3:3", "add", dose=4.0, concept="anger").values_on(demo())
     assert not torch.equal(other[hs.Head(3, 3)], got[hs.Head(3, 3)])
+
+
+def test_a_prompt_is_pushed_along_another_concept_by_what_other_templates_say_of_it() -> None:
+    """As a text would be whose profile lacks the prompt's template."""
+    template = inspector().study.templates[own_id()]
+    others = [one for one in without_typed().prompts if inspector().study.templates[one.id] != template]
+    elsewhere = Inspector(demo(), replace(without_typed(), prompts=tuple(others))).read(TEXT)
+    for concept in ("anger", "gratitude"):
+        made = [view.edit("3:3", "add", dose=4.0, concept=concept) for view in (views()[own_id()], elsewhere)]
+        got, expected = (edit.values_on(demo())[hs.Head(3, 3)] for edit in made)
+        assert close(got, expected, demo()), concept
 
 
 @pytest.mark.parametrize("seed", [0, 3])
