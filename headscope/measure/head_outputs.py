@@ -18,6 +18,7 @@ import numpy.typing as npt
 import torch
 
 from headscope.measure.layout import PromptLayout
+from headscope.measure.protocols import Progress
 from headscope.measure.source_passes import watch_rows
 from headscope.models.head_model import HeadModel
 from headscope.tokens import IntArray
@@ -66,6 +67,7 @@ def head_outputs(
     layers: Sequence[int],
     batch_tokens: int,
     what: Literal["z", "stream"] = "z",
+    progress: Progress | None = None,
 ) -> HeadOutputs:
     """Run prompts unedited and keep z at their places.
 
@@ -76,6 +78,7 @@ def head_outputs(
         layers: of the heads.
         batch_tokens: most tokens of a batch.
         what: ``z``, or the residual ``stream`` behind each layer, [..., D] in the place of [..., H, d].
+        progress: told how many batches are done.
     """
     wanted = sorted(set(layers))
     places = [places_from(layout, start) for layout, start in zip(layouts, first, strict=True)]
@@ -91,7 +94,10 @@ def head_outputs(
         found[layer, *at[index]] = values
 
     rows = [layouts[p].rows[r] for p, r in at]
-    n_halved = watch_rows(model, rows, keep, add, what=what, layers=wanted, batch_tokens=batch_tokens)
+    n_halved = watch_rows(
+        model, rows, keep, add, what=what, layers=wanted, batch_tokens=batch_tokens, stage="steering vectors",
+        progress=progress,
+    )  # fmt: skip
     tokens = {
         layer: [
             np.concatenate([found[layer, p, r] for r in range(len(layout.rows)) if (layer, p, r) in found])

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from headscope.measure.memory import in_halves
+from headscope.measure.protocols import Progress, told
 from headscope.models.attention import Attention
 from headscope.models.batches import Batch, batch_of
 from headscope.models.blocks import watching_stream
@@ -37,11 +38,13 @@ def watch_rows(
     what: str,
     layers: Sequence[int],
     batch_tokens: int,
+    stage: str = "",
+    progress: Progress | None = None,
 ) -> int:
     """Run rows unedited; give ``add``, batch by batch, what ``keep`` takes of each layer.
 
     ``keep`` sees z or v [B, T, H, d], patterns [B, H, T, T], or the stream behind the layer [B, T, D];
-    ``add`` is told what was kept when the batch has run.
+    ``add`` is told what was kept when the batch has run. ``progress`` is told how many batches are done, as ``stage``.
 
     Returns:
         How many batches were halved because they did not fit into memory.
@@ -62,7 +65,7 @@ def watch_rows(
             add(one)
 
     plan = plan_batches([len(row) for row in rows], batch_tokens, model.row_limits)
-    return sum(in_halves(members, run) for members in plan)
+    return sum(in_halves(members, run) for members in told(plan, stage, len(plan), progress))
 
 
 def _watching(

@@ -79,7 +79,8 @@ class EditMaker:
         """Head -> dose x the vector fitted on other templates than the prompt's; on all where it has none of these."""
         self._study.profile.chosen(concept)
         if concept not in self._vectors:
-            self._vectors[concept] = ConceptVectors(self._study.only(concept), concept, kind=_VECTOR)
+            own = self._study.only(concept)
+            self._vectors[concept] = ConceptVectors(own, concept, kind=_VECTOR, progress=self._study.progress)
         vectors = self._vectors[concept]
         vectors.check_length(heads, _VECTOR)
         layers = {head.layer for head in heads}

@@ -27,6 +27,7 @@ from headscope.errors import ProfileError, RequestError
 from headscope.heads import Head, HeadSet
 from headscope.measure.edits import Arm
 from headscope.measure.head_outputs import head_outputs
+from headscope.measure.protocols import Progress
 from headscope.measure.steering import SteeredText, Vectors
 from headscope.models.editing import Values, add
 from headscope.models.head_model import HeadModel
@@ -71,13 +72,16 @@ class Given:
 class ConceptVectors:
     """The vectors of one concept of a study."""
 
-    def __init__(self, study: Study, concept: str, *, kind: str, given: Given | None = None) -> None:
-        """Find the prompts; what heads put out on them is measured when it is first needed.
+    def __init__(
+        self, study: Study, concept: str, *, kind: str, given: Given | None = None, progress: Progress | None = None
+    ) -> None:
+        """Find the prompts; what heads put out on them is measured when it is first needed, and ``progress`` told.
 
         Raises:
             ProfileError: one of the classes has fewer than two templates.
         """
         self.study, self.concept, self.kind, self._given = study, concept, kind, given
+        self._progress = progress
         rows, compared = study.rows_of(concept), compared_rows(study, concept)
         self.concept_rows, self.control_rows = rows, compared[len(rows) :]
         self.layouts = [study.layouts[i] for i in compared]
@@ -120,7 +124,7 @@ class ConceptVectors:
         study = self.study
         outputs = head_outputs(
             study.model, self.layouts, self.fitted_from,
-            layers=list(study.model.anatomy.layers), batch_tokens=study.batch_tokens,
+            layers=list(study.model.anatomy.layers), batch_tokens=study.batch_tokens, progress=self._progress,
         )  # fmt: skip
         study.n_halved += outputs.n_halved
         controls = {layer: one[len(self.concept_rows) :] for layer, one in outputs.tokens.items()}

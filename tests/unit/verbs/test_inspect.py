@@ -11,6 +11,7 @@ import torch
 
 import headscope as hs
 from headscope.errors import RequestError
+from headscope.explore.facts import page_words
 from headscope.verbs.inspect import Inspector
 from headscope.verbs.inspection import TYPED, Inspection
 from tests.tolerances import close, nats_error
@@ -97,6 +98,17 @@ def test_a_prompt_is_pushed_along_another_concept_by_what_other_templates_say_of
         made = [view.edit("3:3", "add", dose=4.0, concept=concept) for view in (views()[own_id()], elsewhere)]
         got, expected = (edit.values_on(demo())[hs.Head(3, 3)] for edit in made)
         assert close(got, expected, demo()), concept
+
+
+def test_what_takes_long_tells_how_far_it_is() -> None:
+    told: list[tuple[str, int, int]] = []
+    view = Inspector(demo(), without_typed(), progress=lambda *how_far: told.append(how_far)).read(TEXT)
+    for kind, dose, stage in (("mean", None, "control states"), ("add", 4.0, "steering vectors")):
+        told.clear()
+        view.edit("3:3", kind, dose=dose)
+        total = told[0][2]
+        assert told == [(stage, done, total) for done in range(total + 1)]
+        assert all(stage in words["stages"] for words in page_words().values())
 
 
 @pytest.mark.parametrize("seed", [0, 3])
