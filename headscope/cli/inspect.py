@@ -61,12 +61,14 @@ def inspect(job: Job, inspecting: Inspecting, texts: Texts, writing: Writing) ->
             ],
             "heads": [edit.heads for edit in edits],
             "next_words": console.records(view.next_words(edits, inspecting.words)),
-            "log_odds": console.records(view.log_odds(edits)),
+            "log_odds": console.records(view.log_odds(edits)) if view.misfit is None else None,
             "texts": view.texts(edits, **chosen, seed=study.seed) if texts.generate else {},
             "command": view.command(edits, **given),
             "python": view.python(edits, **given),
             "test": view.test_command(edits),
         }
+    if view.misfit is not None:
+        console.warn(f"log-odds cannot be read, because with the profile's readouts behind it {view.misfit}")
     if job.printed.json:
         console.print_json(facts)
     else:

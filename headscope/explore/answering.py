@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from headscope.errors import RequestError
+from headscope.errors import HeadscopeError, RequestError
 from headscope.explore.asked import AttentionAsked, EditAsked, EditFileAsked, KeepAsked, MapAsked, View, WriteAsked
 from headscope.explore.keeping import keep
 from headscope.models.editing import HeadEdit
@@ -30,6 +30,14 @@ _DECIMALS = 4
 _UNITS = {"attention": "share", "value_weighted": "residual norm", "direct": "logits"}
 
 Event = dict[str, Any]
+
+
+_SAID = {"expected": "expected", "got": "got", "where": "where", "what to do": "fix"}
+
+
+def told(error: HeadscopeError) -> dict[str, str]:
+    """What went wrong, as the page is told it."""
+    return {"error": error.problem, **{_SAID[name]: fact for name, fact in error.facts.items() if name in _SAID}}
 
 
 class Asker(Protocol):
@@ -103,14 +111,14 @@ class Answers:
             "edited": bool(edits),
             "heads": [edit.heads for edit in edits],
         }
-        odds = inspection.log_odds(edits, cancelled=asker.cancelled)
-        if len(odds):
+        if inspection.misfit is not None:
+            yield {"event": "no_log_odds", **told(inspection.misfit)}
+        elif len(odds := inspection.log_odds(edits, cancelled=asker.cancelled)):
             names = ("concept", "baseline_nats", "edited_nats", "change_nats")
             yield {
                 "event": "log_odds",
                 "rows": [{name: row[name] for name in names} for row in odds.to_dict("records")],
             }
-
         yield {
             "event": "take",
             "command": inspection.command(edits),

@@ -27,7 +27,7 @@ from starlette.types import Receive, Scope, Send
 
 from headscope.errors import Cancelled, HeadscopeError
 from headscope.explore import asked
-from headscope.explore.answering import Answers
+from headscope.explore.answering import Answers, told
 from headscope.explore.facts import facts_of, profile_of
 from headscope.explore.guarding import NOTEBOOKS, Guard, policy, too_large
 from headscope.explore.html import page_html
@@ -41,7 +41,6 @@ from headscope.runs.folder import Run
 
 LOG = logging.getLogger("headscope.explore")
 FAULT = "a fault of headscope: its console says more"
-_SAID = {"expected": "expected", "got": "got", "where": "where", "what to do": "fix"}
 
 KEEP = Path("explored")
 
@@ -179,7 +178,7 @@ class _Lines(Response):
         except Cancelled:
             last = {"event": "cancelled"}
         except HeadscopeError as error:
-            last = {"event": "error", **_told(error)}
+            last = {"event": "error", **told(error)}
         except Exception:
             LOG.exception(FAULT)
             last = {"event": "error", "error": FAULT}
@@ -273,11 +272,7 @@ def _fault(request: Request, error: Exception) -> Response:
     return JSONResponse({"error": FAULT}, 500)
 
 
-def _told(error: HeadscopeError) -> dict[str, str]:
-    return {"error": error.problem, **{_SAID[name]: fact for name, fact in error.facts.items() if name in _SAID}}
-
-
 def _refused(error: HeadscopeError) -> Response:
     if isinstance(error, BusyError):
-        return JSONResponse(_told(error) | {"error": "busy", "fix": error.problem}, 409)
-    return JSONResponse(_told(error), 409 if isinstance(error, Cancelled) else 422)
+        return JSONResponse(told(error) | {"error": "busy", "fix": error.problem}, 409)
+    return JSONResponse(told(error), 409 if isinstance(error, Cancelled) else 422)

@@ -153,7 +153,7 @@ class Lines:
             words += ["--", self.prompt.text] if self.prompt.text.startswith("-") else [self.prompt.text]
         return shlex.join(words)
 
-    def python(self, edits: Sequence[HeadEdit], writing: Mapping[str, Any]) -> str:
+    def python(self, edits: Sequence[HeadEdit], writing: Mapping[str, Any], *, reads_log_odds: bool) -> str:
         """Lines of Python that print what the command prints."""
         settings, profile = self.study.settings, self._profile
         load = "".join(f", {name}={value!r}" for name, value in self.loaded.items())
@@ -172,7 +172,7 @@ class Lines:
             f"view = hs.inspect(model, {', '.join(asked)})",
             f"edits = [{', '.join(edit.call for edit in self._edits(edits))}]",
             "print(view.next_words(edits))",
-            "print(view.log_odds(edits))",
+            *(["print(view.log_odds(edits))"] if reads_log_odds else []),
             f"print(view.texts(edits{written}))",
         ])  # fmt: skip
 

@@ -18,7 +18,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from headscope.errors import RequestError, one_of
+from headscope.errors import ProfileError, RequestError, one_of
 from headscope.measure.layout import PromptLayout, lay_out
 from headscope.measure.live import KeptPass, Wanted, check_tokens, merged, stopping
 from headscope.measure.live_map import attention_map
@@ -157,6 +157,9 @@ class Inspection:
         Returns:
             ``concept``, ``baseline_nats``, ``edited_nats`` and ``change_nats``, as ``ablate`` measures them; no row
             where the profile asks nothing of this prompt.
+
+        Raises:
+            ProfileError: they cannot be read; ``misfit`` says so beforehand.
         """
         if not self._asks:
             return pd.DataFrame({name: [] for name in ("concept", "baseline_nats", "edited_nats", "change_nats")})
@@ -167,6 +170,15 @@ class Inspection:
         table = {"baseline_nats": [before[name] for name in names], "edited_nats": [after[name] for name in names]}
         change = [after[name] - before[name] for name in names]
         return pd.DataFrame({"concept": names, **table, "change_nats": change})
+
+    @cached_property
+    def misfit(self) -> ProfileError | None:
+        """Why the log-odds of this prompt cannot be read, e.g. a readout beyond the context; None where they can."""
+        try:
+            _ = self._asks and self._places
+        except ProfileError as error:
+            return error
+        return None
 
     @cached_property
     def _asks(self) -> bool:
@@ -297,7 +309,7 @@ class Inspection:
 
     def python(self, edits: Edits = (), **writing: Any) -> str:
         """The same as lines of Python."""
-        return self._lines.python(edits, writing)
+        return self._lines.python(edits, writing, reads_log_odds=self.misfit is None)
 
     def test_command(self, edits: Edits = ()) -> str:
         """The command that tests the edits on all prompts of the profile, a line for each; without edits every head."""

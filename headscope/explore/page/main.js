@@ -54,7 +54,7 @@ function lookAround() {
 
 // Numbers of another prompt must not stand beside one that could not be read.
 function forgetAnswers() {
-  Object.assign(known, {words: [], odds: [], take: null});
+  Object.assign(known, {words: [], odds: [], noOdds: null, take: null});
   cancel("write");
   written = null;
   for (const redraw of [drawWords, drawOdds, drawTake, drawWritten]) redraw();
@@ -78,12 +78,16 @@ const heard = {
   next_words(event) {
     known.words = event.rows;
     known.edited = event.edited;
-    known.odds = [];
+    Object.assign(known, {odds: [], noOdds: null});
     at("next").classList.remove("late");
     drawWords();
   },
   log_odds(event) {
     known.odds = event.rows;
+    drawOdds();
+  },
+  no_log_odds(event) {
+    known.noOdds = event;
     drawOdds();
   },
   take(event) {
@@ -93,7 +97,7 @@ const heard = {
 };
 
 function announceLook() {
-  if (!known.odds.length) drawOdds();
+  if (!known.odds.length) drawOdds(); // no event says that there are none
   const best = known.words[0];
   if (!best) return "";
   const told = {

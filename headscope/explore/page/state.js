@@ -38,7 +38,15 @@ const view = {
   theme: "",
 };
 // What the server said of the view.
-const known = {tokens: [], context: facts.model.context_length, words: [], odds: [], take: null, edited: false};
+const known = {
+  tokens: [],
+  context: facts.model.context_length,
+  words: [],
+  odds: [],
+  noOdds: null,
+  take: null,
+  edited: false,
+};
 
 // The words at a path of the language's file, e.g. `t("tokens.count", {n, of})`.
 function t(path, values = {}) {

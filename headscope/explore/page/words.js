@@ -81,8 +81,14 @@ function chooseWord(row) {
 
 function drawOdds() {
   const place = at("log-odds");
-  place.hidden = !known.odds.length;
-  if (place.hidden) return;
+  place.hidden = !known.odds.length && !known.noOdds;
+  if (known.noOdds) {
+    const {error, expected, got} = known.noOdds;
+    const facts = [expected, got].filter(Boolean).map(shownValue).join("; ");
+    const why = writtenText(facts ? `${error} (${facts})` : error);
+    return place.replaceChildren(make("p", {class: "fine"}, t("next.no_odds", {why})));
+  }
+  if (place.hidden) return undefined;
   const titles = [t("next.odds_of"), t("next.baseline")];
   if (known.edited) titles.push(t("next.edited"), t("next.change"));
   const rows = known.odds.map((row) => {
@@ -94,7 +100,7 @@ function drawOdds() {
       );
     return make("tr", {"data-concept": row.concept}, make("th", {scope: "row"}, row.concept), cells);
   });
-  place.replaceChildren(make("h3", {}, t("next.odds")), tableOf(titles, rows));
+  return place.replaceChildren(make("h3", {}, t("next.odds")), tableOf(titles, rows));
 }
 
 // Foreign text made visible.

@@ -41,6 +41,14 @@ def edits_of(asked: list[dict[str, Any]], view: Any) -> list[Any]:
     ]
 
 
+def test_a_prompt_whose_readouts_do_not_fit_is_read_without_log_odds(page: Page, model: HeadModel) -> None:
+    assert model.context_length is not None
+    text = "tea" + " tea" * (model.context_length - 6)
+    answer = page.ask("look", page.view(text, edits=[MEAN]))
+    assert answer.kinds == ["tokens", "next_words", "no_log_odds", "take", "end"]
+    assert "longer than the model's context" in answer.event("no_log_odds")["error"]
+
+
 # --- the figures -----------------------------------------------------------------------------------------------------
 
 

@@ -81,6 +81,21 @@ def test_a_prompt_longer_than_the_context_is_refused_and_a_text_beyond_it() -> N
         next(view.write(max_tokens=limit))
 
 
+def test_a_prompt_whose_readouts_leave_the_context_is_read_without_log_odds() -> None:
+    limit = demo().context_length
+    assert limit is not None
+    text = "tea" + " tea" * (limit - 6)
+    view = inspector().read(text)
+    edits = [view.edit("3:3", "mean"), view.edit("1:0", "add", dose=2.0)]
+    assert view.misfit is not None
+    with pytest.raises(ProfileError, match="longer than the model's context"):
+        view.log_odds(edits)
+    assert view.next_words(edits)["change"].abs().max() > 0
+    assert "log_odds" not in view.python(edits)
+    assert "log_odds" in views()[TYPED].python(edits)
+    assert views()[TYPED].misfit is None
+
+
 def test_one_prompt_and_one_that_there_is() -> None:
     for asked in ({}, {"text": "a", "prompt": own_id()}, {"prompt": "no-such"}, {"messages": []}):
         with pytest.raises(RequestError):
