@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tempfile
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -83,8 +83,8 @@ class Answers:
         self._inspectors: dict[bool, Inspector] = {}
         self._kept: OrderedDict[tuple[str, bool, str | None], _Kept] = OrderedDict()
 
-    def look(self, asked: View, asker: Asker) -> Iterator[Event]:
-        """Tokens, next words, log-odds, and what reproduces them."""
+    def look(self, asked: WriteAsked, asker: Asker) -> Iterator[Event]:
+        """Tokens, next words, log-odds, and what reproduces them and the text that would be written."""
         inspection = self._read(asked).inspection
         yield {
             "event": "tokens",
@@ -119,12 +119,7 @@ class Answers:
                 "event": "log_odds",
                 "rows": [{name: row[name] for name in names} for row in odds.to_dict("records")],
             }
-        yield {
-            "event": "take",
-            "command": inspection.command(edits),
-            "python": inspection.python(edits),
-            "test": inspection.test_command(edits),
-        }
+        yield _take(inspection, edits, asked)
 
     def attention(self, asked: AttentionAsked, asker: Asker) -> Iterator[Event]:
         """What a head attends to, of a long prompt from some tokens."""
@@ -156,6 +151,7 @@ class Answers:
     def write(self, asked: WriteAsked, asker: Asker) -> Iterator[Event]:
         """Text of both arms, as it is written."""
         inspection, edits = self._edited(asked, asker)
+        yield _take(inspection, edits, asked)
         written = inspection.write(
             edits, max_tokens=asked.max_tokens, temperature=asked.temperature, top_p=asked.top_p,
             greedy=asked.greedy, seed=asked.seed, cancelled=asker.cancelled,
@@ -227,3 +223,17 @@ class Answers:
     def _progress(self, what: str, done: int, total: int) -> None:
         if self._asker is not None:
             self._asker.tell_all({"event": "progress", "what": what, "done": done, "total": total})
+
+
+def _take(inspection: Inspection, edits: Sequence[HeadEdit], asked: WriteAsked) -> Event:
+    """The lines that give figures and text again, and what tests them."""
+    # How a token is drawn has no meaning where the likeliest is taken, and the command refuses it.
+    names = ("max_tokens", "greedy") if asked.greedy else ("max_tokens", "temperature", "top_p", "seed")
+    chosen = {name: getattr(asked, name) for name in names}
+    given = {name: value for name, value in chosen.items() if value != WriteAsked.model_fields[name].default}
+    return {
+        "event": "take",
+        "command": inspection.command(edits, **given),
+        "python": inspection.python(edits, **given),
+        "test": inspection.test_command(edits),
+    }

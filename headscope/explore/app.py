@@ -88,7 +88,7 @@ def explore_app(
     view = _View(worker or Worker(), facts, tuple(framed_by))
     routes = [
         Route("/", view.page, methods=["GET"]),
-        Route("/api/look", partial(view.stream, asked.View, answers.look), methods=["POST"]),
+        Route("/api/look", partial(view.stream, asked.WriteAsked, answers.look), methods=["POST"]),
         Route("/api/write", partial(view.stream, asked.WriteAsked, answers.write), methods=["POST"]),
         Route("/api/attention", partial(view.whole, asked.AttentionAsked, answers.attention), methods=["POST"]),
         Route("/api/map", partial(view.whole, asked.MapAsked, answers.head_map), methods=["POST"]),
@@ -151,7 +151,7 @@ class _View:
             return _refused(error)
 
 
-_ONE_AT_A_TIME = (asked.View, asked.MapAsked, asked.WriteAsked)
+_ONE_AT_A_TIME = (asked.MapAsked, asked.WriteAsked)
 
 
 class _Lines(Response):

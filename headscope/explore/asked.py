@@ -104,7 +104,7 @@ class MapAsked(View):
 
 
 class WriteAsked(View):
-    """What is written after the prompt, with and without the edits."""
+    """What is read of the prompt and written after it, with and without the edits."""
 
     max_tokens: Annotated[int, Field(ge=1, le=TOKENS_LIMIT_COUNT)] = 30
     temperature: Annotated[Finite, Field(gt=0)] = 1.0

@@ -32,7 +32,7 @@ async function look() {
   busySoon = setTimeout(() => showBusy(t("page.reading")), 150);
   at("next").classList.add("late");
   try {
-    for await (const event of events("look", requestOf(), signal)) heard[event.event]?.(event);
+    for await (const event of events("look", requestOf(writingOf()), signal)) heard[event.event]?.(event);
     untrouble("prompt");
   } catch (error) {
     if (error instanceof Trouble) forgetAnswers();

@@ -36,6 +36,12 @@ function requestOf(extra = {}) {
   return {client, prompt, chat, concept: view.concept || null, edits: view.groups.map(editOf), ...extra};
 }
 
+// How text is written; a look has it too, because the lines to take along say it.
+function writingOf() {
+  const {max_tokens, temperature, top_p, greedy, seed} = view;
+  return {max_tokens, temperature, top_p, greedy, seed};
+}
+
 function editOf(group) {
   const edit = {heads: specOf(group.heads), kind: group.kind};
   if (group.kind === "scale") edit.factor = group.factor;

@@ -12,10 +12,9 @@ function startTake() {
       keepView();
       drawTake();
     });
-    const kept = [...concepts, ...(facts.profile?.control ? [facts.profile.control] : [])];
-    at("keep").closest(".pick").hidden = !kept.length;
+    at("keep").closest(".pick").hidden = !concepts.length;
     const before = at("keep-concept").value;
-    at("keep-concept").replaceChildren(...kept.map((one) => option(one, one)));
+    at("keep-concept").replaceChildren(...concepts.map((one) => option(one, one)));
     at("keep-concept").value = before || view.concept;
     at("keep").title = facts.keep ?? "";
     drawTake();

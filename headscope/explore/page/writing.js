@@ -48,11 +48,10 @@ function drawSettings() {
   at("settings").replaceChildren(...fields, make("label", {class: "pick"}, greedy, t("says.greedy")));
 }
 
-const writeSoon = debounced(() => view.along && write(), 300);
+const lookSoon = debounced(() => look(), 300);
 function settingsChanged() {
-  staleWritten();
-  keepView();
-  writeSoon();
+  viewChanged();
+  lookSoon();
 }
 
 function staleWritten() {
@@ -80,10 +79,10 @@ async function write() {
   };
   written = mine;
   drawWritten();
-  const {max_tokens, temperature, top_p, greedy, seed} = view;
   try {
-    for await (const event of events("write", requestOf({max_tokens, temperature, top_p, greedy, seed}), signal)) {
+    for await (const event of events("write", requestOf(writingOf()), signal)) {
       if (event.event === "progress") showProgress(event);
+      if (event.event === "take") heard.take(event);
       if (event.event !== "piece") continue;
       mine[event.arm] += event.text;
       mine.pieces[event.arm].push(event.text);

@@ -110,6 +110,24 @@ def test_what_heads_say_to_a_next_word_is_that_of_an_inspection(page: Page, insp
     assert answer == {"values": view.head_map("direct", queries=[6], token_id=token).tolist(), "unit": "logits"}
 
 
+@pytest.mark.parametrize(
+    ("chosen", "said"),
+    [
+        ({}, {}),
+        ({"seed": 3, "max_tokens": 12, "temperature": 0.7}, {"max_tokens": 12, "temperature": 0.7, "seed": 3}),
+        ({"greedy": True, "temperature": 0.7, "seed": 3}, {"greedy": True}),
+    ],
+    ids=["as it is", "sampled", "greedy"],
+)
+def test_lines_to_take_along_say_how_the_text_is_written(
+    chosen: dict[str, Any], said: dict[str, Any], page: Page, inspector: Inspector
+) -> None:
+    view = inspector.read(TEXT)
+    for route in ("look", "write"):
+        take = page.ask(route, page.view(TEXT, **chosen)).event("take")
+        assert (take["command"], take["python"]) == (view.command(**said), view.python(**said))
+
+
 @pytest.mark.parametrize("options", [{"seed": 3}, {"greedy": True}], ids=["sampled", "greedy"])
 def test_a_text_is_that_of_an_inspection(options: dict[str, Any], page: Page, inspector: Inspector) -> None:
     answer = page.ask("write", page.view(TEXT, edits=[EDITS[1][0]], max_tokens=12, **options))
@@ -118,7 +136,7 @@ def test_a_text_is_that_of_an_inspection(options: dict[str, Any], page: Page, in
     for piece in view.write(edits_of(EDITS[1], view), max_tokens=12, **options):
         expected[piece.arm] += piece.text
     got: dict[str, str] = {"baseline": "", "edited": ""}
-    for one in answer.events[:-1]:
+    for one in answer.events[1:-1]:
         got[one["arm"]] += one["text"]
     assert got == expected
     assert answer.events[-1] == {"event": "end"}

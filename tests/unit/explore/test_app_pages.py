@@ -141,7 +141,7 @@ def test_a_text_is_sent_word_by_word_and_a_look_is_answered_between(
 
     monkeypatch.setattr(Inspection, "write", write)
     lines, close = page.lines("write", page.view(TEXT, max_tokens=3))
-    assert next(lines)["event"] == "piece"
+    assert [next(lines)["event"] for _ in range(2)] == ["take", "piece"]
     assert first_word.wait(DEADLINE_SECONDS)
     assert page.ask("look", page.view(TEXT)).kinds[-1] == "end"
     answered.set()
