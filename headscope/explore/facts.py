@@ -55,7 +55,7 @@ def facts_of(
         "language": language,
         "words": words,
         "profile": None if profile is None else _profile(profile),
-        "run": None if run is None else _run(run, model.heads_per_layer, [words_of(code) for code in ("en", "ja")]),
+        "run": None if run is None else _run(run, model, [words_of(code) for code in ("en", "ja")]),
         "keep": str(keep),
         "sentence": {code: entries["sentence"] for code, entries in words.items() if "sentence" in entries},
     }
@@ -108,9 +108,13 @@ def check_run(run: Run, model: HeadModel) -> str | None:
             where=str(run.path),
             fix="name a run of this model",
         )
-    if run.manifest.request.model_fingerprint == model.fingerprint:
+    if not _has_other_weights(run, model):
         return None
     return f"{run.path} is a run of {run.manifest.model.get('name')}, whose weights are not those of {model.name}"
+
+
+def _has_other_weights(run: Run, model: HeadModel) -> bool:
+    return run.manifest.request.model_fingerprint != model.fingerprint
 
 
 def _profile(profile: Profile) -> dict[str, Any]:
@@ -136,7 +140,7 @@ def _example(prompt: Prompt) -> dict[str, Any]:
     }
 
 
-def _run(run: Run, heads_per_layer: Sequence[int], words: Sequence[Words]) -> dict[str, Any]:
+def _run(run: Run, model: HeadModel, words: Sequence[Words]) -> dict[str, Any]:
     content = content_of({name: run.table(name) for name in run.tables}, run.manifest.model_dump(mode="json"))
     data = page_data(content, {}, words)
     primary = data["primary_outcome"]
@@ -146,13 +150,14 @@ def _run(run: Run, heads_per_layer: Sequence[int], words: Sequence[Words]) -> di
         *((word, named, None) for word, named in _MAPS.items()),
     ]
     found = [
-        _measure(word, one, heads_per_layer, words)
+        _measure(word, one, model.heads_per_layer, words)
         for word, named, edit in maps
         for one in data["measures"]
         if (one["kind"], one["name"]) == named and edit in (None, one["edit"])
     ]
     return {
         "path": str(run.path),
+        "other_model": run.manifest.model.get("name") if _has_other_weights(run, model) else None,
         "measures": found,
         "verdicts": _verdicts(data["verdicts"], words),
         "top_sets": [{"concept": one["concept"], "heads": one["heads"], "label": one["title"]} for one in data["sets"]],

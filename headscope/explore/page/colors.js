@@ -102,7 +102,8 @@ function paint(one) {
 function paintRun(measured) {
   const values = measured.by_concept[view.concept] ?? null;
   const told = {label: said(measured.label), concept: view.concept, path: facts.run.path};
-  const note = t(values ? "map.run_note" : "map.run_none", told);
+  const other = facts.run.other_model;
+  const note = `${t(values ? "map.run_note" : "map.run_none", told)} ${other ? t("map.run_other", {other}) : ""}`;
   paint({values, unit: measured.unit, diverging: measured.diverging, note});
 }
 

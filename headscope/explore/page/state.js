@@ -11,14 +11,16 @@ const OFF_KINDS = facts.profile ? ["zero", "mean", "bos"] : ["zero", "bos"];
 const KINDS = [...OFF_KINDS, "scale", ...(facts.profile?.steerable ? ["add"] : [])];
 const ROLES = ["user", "assistant", "system"];
 
-const first = examples.find((one) => one.concept === concepts[0]) ?? examples[0];
 const measures = facts.run?.measures ?? [];
+// A run may have measured some of the profile's concepts: the page begins with one of these.
+const firstConcept = concepts.find((one) => measures[0]?.by_concept[one]) ?? concepts[0];
+const first = examples.find((one) => one.concept === firstConcept) ?? examples[0];
 const view = {
   mode: "text",
   text: first?.text ?? "",
   example: first?.id ?? "",
   messages: [{role: "user", content: ""}],
-  concept: first && concepts.includes(first.concept) ? first.concept : (concepts[0] ?? ""),
+  concept: first && concepts.includes(first.concept) ? first.concept : (firstConcept ?? ""),
   groups: [],
   head: [],
   queries: [],

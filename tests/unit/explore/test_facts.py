@@ -116,3 +116,5 @@ def test_a_run_of_another_model_is_refused_or_told(model: HeadModel, run: Run) -
     others = run.manifest.request.model_copy(update={"model_fingerprint": "0" * 64})
     other = Run(run.path, run.manifest.model_copy(update={"request": others}), None)
     assert "whose weights are not those of demo" in (check_run(other, model) or "")
+    names = [facts_of(model, None, one, keep=Path("kept"))["run"]["other_model"] for one in (run, other)]
+    assert names == [None, "demo"]
