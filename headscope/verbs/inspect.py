@@ -43,7 +43,8 @@ class Inspector:
         Args:
             model: the model.
             profile: gives readouts, lexicons, control prompts and vectors; without one there are none.
-            loaded: keywords of ``load_model`` that the model was loaded with, for the lines to paste.
+            loaded: keywords of ``load_model`` that the model was loaded with, for the lines to paste; ``bos`` it shows
+                itself.
             options: of ``Study``, e.g. ``chat_template``, or ``progress``, told how far control states are.
 
         Raises:
@@ -59,7 +60,8 @@ class Inspector:
         return self
 
     def _start(self, study: Study, loaded: Mapping[str, Any] | None) -> None:
-        self.study, self.model, self._loaded = study, study.model, loaded or {}
+        self.study, self.model = study, study.model
+        self._loaded = _shown_by(study.model) | dict(loaded or {})
         self._tools = Tools(study, has_profile=study.profile is not _NO_PROFILE)
 
     @cached_property
@@ -128,6 +130,12 @@ def inspect(
     template = chat_template if messages is None else chat_template or True
     inspector = Inspector(model, asked, chat_template=template, thinking=thinking)
     return inspector.read(text, prompt=prompt, messages=messages, concept=concept)
+
+
+def _shown_by(model: HeadModel) -> dict[str, Any]:
+    """What the model itself shows of how it was loaded: without its BOS every figure is another."""
+    leaves_out = model.bos == "never" and getattr(model.tokenizer, "bos_token_id", None) is not None
+    return {"bos": "never"} if leaves_out else {}
 
 
 _NO_PROFILE = Profile("none", "", "", "", {}, (), (), (), "", "")

@@ -206,6 +206,13 @@ def test_a_word_of_another_form_is_refused(word: str) -> None:
         AskedEdit.read("3:*", word)
 
 
+def test_lines_load_the_model_without_the_bos_that_it_was_loaded_without() -> None:
+    view = hs.inspect(hs.load_model("demo", device="cpu", bos="never"), TEXT)
+    assert "hs.load_model('demo', bos='never')" in view.python()
+    assert all(" --bos never " in line for line in (view.command(), f"{view.test_command()} "))
+    assert "bos" not in views()[TYPED].python() + views()[TYPED].command()
+
+
 @pytest.mark.parametrize("edit", [hs.add("1:0", torch.ones(1, 16)), hs.zero("1:0", value_bias="keep")])
 def test_values_that_were_given_stand_in_no_line(edit: hs.HeadEdit) -> None:
     with pytest.raises(RequestError, match="save it"):
