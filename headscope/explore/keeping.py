@@ -13,6 +13,7 @@ from __future__ import annotations
 import itertools
 import json
 import re
+import shlex
 import tempfile
 import textwrap
 from collections.abc import Sequence
@@ -73,7 +74,7 @@ def keep(folder: Path, profile: Profile, concept: str, prompt: Prompt) -> Kept:
     return Kept(
         folder / file,
         f"Kept as {row['id']} in {folder / file}, which holds {count} {'prompt' if count == 1 else 'prompts'} of "
-        f"{asked.name}; headscope profiles check {folder} tells whether they can show anything.",
+        f"{asked.name}; headscope profiles check {shlex.quote(str(folder))} tells whether they can show anything.",
     )
 
 
