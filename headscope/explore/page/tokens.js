@@ -146,7 +146,7 @@ function chooseToken(i, kind, more) {
   keepView();
   showChosenTokens();
   if (known.tokens.length > LONGEST_SQUARE) fetchAttention();
-  if (list === "keys" || view.coloring !== "direct") fetchMap();
+  if (list === "queries" || view.coloring !== "direct") fetchMap(); // direct attribution looks at no key
 }
 
 async function fetchAttention() {

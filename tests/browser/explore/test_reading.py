@@ -156,6 +156,10 @@ def test_a_next_word_shows_what_each_head_adds_to_it(
     word = int(live_run.next_words()[1][0])
     values = inspection.head_map("direct", queries=[len(inspection.ids) - 1], keys=[], token_id=word)
     assert live_run.each("[data-head]", "one.textContent") == [number(float(value)) for row in values for value in row]
+    live_run.click("#tokens [data-at='1']")
+    live_run.wait("return document.getElementById('map-note').textContent.includes('\\u2068I\\u2069')")
+    values = inspection.head_map("direct", queries=[1], keys=[], token_id=word)
+    assert live_run.each("[data-head]", "one.textContent") == [number(float(value)) for row in values for value in row]
     live_run.click("#next-words tbody tr:nth-child(2) button")
     assert live_run.view()["coloring"] == before
 
