@@ -10,6 +10,13 @@ const examples = facts.profile?.examples ?? [];
 const OFF_KINDS = facts.profile ? ["zero", "mean", "bos"] : ["zero", "bos"];
 const KINDS = [...OFF_KINDS, "scale", ...(facts.profile?.steerable ? ["add"] : [])];
 const ROLES = ["user", "assistant", "system"];
+// What the server takes of each number that text is written with.
+const SETTINGS = {
+  seed: {min: 0, max: Number.MAX_SAFE_INTEGER, step: 1},
+  temperature: {min: 0.05, max: 5, step: "any"},
+  max_tokens: {min: 1, max: 200, step: 1},
+  top_p: {min: 0.01, max: 1, step: "any"},
+};
 
 const measures = facts.run?.measures ?? [];
 // A run may have measured some of the profile's concepts: the page begins with one of these.
@@ -107,6 +114,7 @@ function restoreView() {
   }
   for (const [name, value] of Object.entries(view)) {
     const given = saved?.[name];
+    if (SETTINGS[name] && !isSetting(name, given)) continue;
     if (typeof given === typeof value && Array.isArray(given) === Array.isArray(value) && given !== null)
       view[name] = given;
   }
@@ -120,6 +128,11 @@ function restoreView() {
   if (!concepts.includes(view.concept)) view.concept = concepts[0] ?? "";
   if (!OFF_KINDS.includes(view.off)) view.off = "zero";
   if (exampleOf(view.example)?.text !== view.text) view.example = "";
+}
+
+function isSetting(name, value) {
+  const {min, max, step} = SETTINGS[name];
+  return value >= min && value <= max && (step === "any" || Number.isInteger(value));
 }
 
 function exampleOf(id) {

@@ -24,12 +24,7 @@ function startWriting() {
 }
 
 function drawSettings() {
-  const fields = [
-    ["seed", {min: 0, step: 1}],
-    ["temperature", {min: 0.05, max: 5, step: "any"}],
-    ["max_tokens", {min: 1, max: 200, step: 1}],
-    ["top_p", {min: 0.01, max: 1, step: "any"}],
-  ].map(([name, range]) => {
+  const fields = Object.entries(SETTINGS).map(([name, range]) => {
     const field = make("input", {type: "number", name, required: true, ...range});
     field.value = view[name];
     field.oninput = () => {

@@ -203,6 +203,23 @@ def test_what_cannot_be_read_gets_a_sentence(live: LiveView, text: str, told: st
     assert live.next_words()
 
 
+@pytest.mark.parametrize("wrong", [{"seed": -5}, {"max_tokens": 100_000}, {"max_tokens": 1.5}, {"temperature": -1}])
+def test_an_address_with_numbers_that_cannot_be_is_read_without_them(live: LiveView, wrong: dict[str, float]) -> None:
+    live.open(**wrong)
+    assert (live.trouble("prompt"), live.trouble("says")) == ("", "")
+    assert live.next_words()
+    assert not wrong.items() <= live.view().items()
+
+
+def test_a_prompt_whose_readouts_do_not_fit_is_read_without_log_odds(live: LiveView) -> None:
+    live.open(text="tea" + " tea" * 184)
+    assert live.next_words()
+    assert "Log-odds cannot be read, because" in live.text("#log-odds")
+    assert live.text("#lines").startswith("headscope inspect")
+    live.type("I am")
+    assert live.log_odds()
+
+
 def test_an_empty_prompt_is_the_models_beginning(live: LiveView) -> None:
     live.open().type("")
     assert live.each("#tokens button", "one.textContent") == ["<|endoftext|>"]
