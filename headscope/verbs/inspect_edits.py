@@ -98,7 +98,8 @@ _OF_BOS = {"values": "z of a BOS that stands alone"}
 
 
 def _vector(values: Any) -> Tensor:
-    return torch.from_numpy(np.asarray(values, dtype=np.float32).copy())
+    with np.errstate(over="ignore"):  # what overflows is refused, as not finite
+        return torch.from_numpy(np.asarray(values, dtype=np.float32).copy())
 
 
 def _check(kind: str, *, factor: float | None, dose: float | None) -> None:

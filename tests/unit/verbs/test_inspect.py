@@ -201,6 +201,12 @@ def test_an_edit_that_says_nothing_is_refused(kind: str, values: dict[str, Any])
         views()[TYPED].edit("3:1", kind, **values)
 
 
+def test_a_dose_beyond_all_numbers_is_refused_without_a_warning() -> None:
+    view = views()[TYPED]
+    with pytest.raises(RequestError, match="not finite"):
+        view.next_words([view.edit("3:3", "add", dose=1e308)])
+
+
 def test_without_a_profile_only_what_needs_none_is_there() -> None:
     view = hs.inspect(demo(), TEXT)
     for edit in (view.edit(HEADS, "zero"), view.edit(HEADS, "bos"), view.edit(HEADS, "scale", factor=2.0)):
