@@ -19,7 +19,8 @@ from headscope.runs.head_files import MARK
 BODY_LIMIT_BYTES = 2**20
 TEXT_LIMIT_CHARACTERS = 20_000
 MESSAGES_LIMIT_COUNT = 20
-EDITS_LIMIT_COUNT = 20
+EDITS_LIMIT_COUNT = 200
+"""Each head that is scaled or steered by a click is an edit of its own."""
 TOKENS_LIMIT_COUNT = 200
 _SPEC_LIMIT_CHARACTERS = 4_000
 _PLACES_LIMIT_COUNT = 20_000

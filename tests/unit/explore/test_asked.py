@@ -57,7 +57,7 @@ def test_a_text_as_long_as_is_allowed_is_read() -> None:
         ({"edits": [{"heads": "@/etc/passwd", "kind": "zero"}]}, "files of heads are for the command line"),
         ({"edits": [{"heads": " @x", "kind": "zero"}]}, "files of heads are for the command line"),
         ({"edits": [{"heads": "1:1", "kind": "shuffle"}]}, "'zero', 'mean', 'bos', 'scale' or 'add'"),
-        ({"edits": [{"heads": "1:1", "kind": "zero"}] * 21}, "at most 20 items"),
+        ({"edits": [{"heads": "1:1", "kind": "zero"}] * 201}, "at most 200 items"),
         ({"edits": [{"heads": "1:1", "kind": "scale", "factor": 10**400}]}, "finite|valid number"),
         ({"chat": "yes"}, "valid boolean"),
         ({"max_tokens": 0}, "greater than or equal to 1"),
