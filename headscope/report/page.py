@@ -29,7 +29,7 @@ from headscope.report.progress import is_told, state
 from headscope.report.run_report import RunContent, RunReport, content_of
 from headscope.report.sections import measured_of, sections_of, warnings_of
 from headscope.report.summary import first_pair
-from headscope.report.summary_page import pair_html, summary_html
+from headscope.report.summary_page import fine_html, pair_html, summary_html
 from headscope.report.words import Words, languages
 
 _SCRIPTS = (
@@ -128,6 +128,7 @@ def page_of(
             notices=each(_notices),
             summary=each(lambda run: summary_html(run, _places(sections[run.words.code], run.words.code))),
             pair=each(pair_html) if first_pair(content) else None,
+            fine=each(fine_html),
             languages=[(run.words.code, run.words("name")) for run in runs],
             has_predictions="scores" in content.tables and (bool(data["predicted"]) or not known.awaits("sweep")),
             progress=each(lambda run: _progress(sections[run.words.code], run.words)) if is_told(known) else None,
@@ -209,7 +210,8 @@ def _empty_parts(content: RunContent, data: Mapping[str, Any]) -> set[str]:
 def _places(sections: Mapping[str, Section], code: str) -> dict[str, str]:
     """Where on the page each section stands; what only the page's scripts draw is the part that they draw in."""
     shown = {key: f"#{key}-{code}" for keys in PARTS.values() for key in keys if key in sections}
-    return shown | ({"ablation": "#sets"} if "ablation" in sections else {})
+    drawn = {"ablation": "#sets", "screening": "#heads", "patching": "#patching", "steering": "#steering"}
+    return shown | {key: place for key, place in drawn.items() if key in sections}
 
 
 def assets(scripts: Sequence[str]) -> dict[str, Markup]:

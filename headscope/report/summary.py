@@ -5,9 +5,10 @@
    act on it with harm ruled out, then the undecided, then those that harm; within each the largest effects first. So
    the first head is the one to look at first.
 3. *Sure*: whether the first head's simultaneous interval lies beyond the smallest effect that matters; how many heads
-   are undecided, and how many templates would decide.
+   are undecided, and how many templates would decide, beside those that there are.
 4. *Together*: the top set, beside the sum of its heads' single effects and among random sets.
-5. *Harm*: of the first head and of every set, in three answers (see ``stats.damage``).
+5. *Harm*: of the first head and of every set, in three answers (see ``stats.damage``); where it is shown, above which
+   ratio: 1, or what is tolerated.
 
 Nothing is said of heads where the model is not shown to tell the concept. One pair of texts belongs to it all: the
 first in the tables' order, which is the profile's, whatever it says.
@@ -17,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from math import isfinite, nan
+from math import isfinite, isnan, nan
 from typing import Any, Literal
 
 import pandas as pd
@@ -45,7 +46,7 @@ from headscope.terms import ALPHA, DECIDING_EDIT, PERPLEXITY_RATIO, STEERING_EDI
 
 Kind = Literal["carrier", "causal", "open", "harmful"]
 Answer = Literal["bounded", "shown", "open", "unmeasured"]
-MOST_CHIPS = 5
+MOST_CHIPS = 4
 MOST_WITH_SETS = 3
 """Chips beside two sets or more, so that a concept stays short."""
 TOP = "joint_top"
@@ -56,6 +57,8 @@ KINDS: Mapping[Kind, tuple[str, ...]] = {
     "harmful": (GENERAL_DAMAGE,),
 }
 """Verdicts of heads that are shown, in the order in which they are; a kind has its own mark and color."""
+SPECIFICITY_OPEN = "undecided (specificity)"
+"""No verdict of its own: an undecided head whose effect is beyond doubt, while it is open whether it is specific."""
 _DIGITS = 12
 """A p is kept as a percentile, whose last digits are rounding: a p of .05 is one."""
 _WITHOUT_EFFECT = (NO_EFFECT, ATTENDS_ONLY)
@@ -64,12 +67,13 @@ _OPEN = (UNDECIDED, EDIT_DEPENDENT, READING_UNDECIDED, DAMAGE_UNBOUNDED)
 
 @dataclass(frozen=True)
 class Chip:
-    """One head with its verdict and the effect of removing it, nats."""
+    """One head with its verdict and the effect of removing it, nats; ``told`` is the verdict with what is open."""
 
     heads: str
     verdict: str
     kind: Kind
     estimate_nats: float
+    told: str
 
 
 @dataclass(frozen=True)
@@ -86,7 +90,8 @@ class Sure:
 class Harm:
     """Whether control text is harmed without ``heads``: the interval of its perplexity ratio, and the answer.
 
-    ``templates_needed`` would decide, where that is known.
+    ``templates_needed`` would decide, where that is known. ``above``: the ratio that is ruled out or, where there is
+    harm, exceeded.
     """
 
     heads: str
@@ -94,13 +99,18 @@ class Harm:
     low: float
     high: float
     templates_needed: float
+    above: float
 
 
 @dataclass(frozen=True)
 class Undecided:
-    """Heads that are undecided, and the templates that would decide those ``n_with_number`` of which that is known."""
+    """Heads that are undecided, and the templates that would decide those ``n_with_number`` of which that is known.
+
+    ``n_templates``: how many there are now.
+    """
 
     n: int
+    n_templates: int
     n_with_number: int
     fewest: float
     most: float
@@ -119,6 +129,12 @@ class Together:
     p_among: float
     floor: float
     n_random: float
+    layer_matched: bool
+
+    @property
+    def at_floor(self) -> bool:
+        """Whether p is the smallest that so many random sets allow."""
+        return self.p_among <= self.floor + 10**-_DIGITS
 
     @property
     def exceeds(self) -> bool:
@@ -130,12 +146,14 @@ class Together:
 class Summary:
     """The first screen's answers for one concept; empty where something may not be said.
 
-    ``n_judged`` single heads have a verdict, ``n_carriers`` carry the concept, ``n_without_effect`` have none that
-    matters; ``n_more`` would have a chip beyond those shown. ``bound`` is the perplexity ratio that is tolerated.
+    ``n_judged`` of the model's ``n_heads`` single heads have a verdict, ``n_carriers`` carry the concept,
+    ``n_without_effect`` have none that matters; ``n_more`` would have a chip beyond those shown. ``bound`` is the
+    perplexity ratio that is tolerated.
     """
 
     found: ConceptFindings
     n_judged: int
+    n_heads: int
     n_carriers: int
     n_without_effect: int
     n_more: int
@@ -180,7 +198,7 @@ def summary_of(content: RunContent, found: ConceptFindings) -> Summary | None:
         return None
     judged = _judged(found)
     ranked = [
-        Chip(str(row["heads"]), str(row["verdict"]), kind, float(row["estimate"]))
+        Chip(str(row["heads"]), str(row["verdict"]), kind, float(row["estimate"]), _told(row))
         for kind, verdicts in KINDS.items()
         for row in _strongest(judged, verdicts)
     ]
@@ -191,12 +209,13 @@ def summary_of(content: RunContent, found: ConceptFindings) -> Summary | None:
     return Summary(
         found=found,
         n_judged=len(judged),
+        n_heads=content.facts.n_heads,
         n_carriers=sum(row["verdict"] in CARRIERS for row in judged),
         n_without_effect=sum(row["verdict"] in _WITHOUT_EFFECT for row in judged),
         n_more=len(ranked[most:]),
         chips=tuple(ranked[:most]),
         sure=None if first is None else _sure(first),
-        undecided=_undecided(judged),
+        undecided=_undecided(judged, 0 if found.assay is None else found.assay.n_templates),
         together=together,
         harm=_harm(first, together, bound),
         bound=bound,
@@ -265,15 +284,25 @@ def _strongest(rows: Sequence[Mapping[str, Any]], verdicts: Sequence[str]) -> li
     return sorted((row for row in rows if row["verdict"] in verdicts), key=lambda row: -abs(row["estimate"]))
 
 
+def _told(row: Mapping[str, Any]) -> str:
+    """A head's verdict; where its effect is beyond doubt and something else is open, with what that is."""
+    if row["verdict"] != UNDECIDED or not _sure(row).beyond:
+        return str(row["verdict"])
+    if isnan(as_float(row["perplexity_ratio_high"])):
+        return DAMAGE_UNBOUNDED
+    specific = as_float(row["specificity_low"]) > as_float(row["threshold_nats"])
+    return READING_UNDECIDED if specific else SPECIFICITY_OPEN
+
+
 def _sure(row: Mapping[str, Any]) -> Sure:
     low, high, limit = (as_float(row[name]) for name in ("sim_low", "sim_high", "threshold_nats"))
     return Sure(str(row["heads"]), low, high, beyond=low > limit or high < -limit)
 
 
-def _undecided(judged: Sequence[Mapping[str, Any]]) -> Undecided:
+def _undecided(judged: Sequence[Mapping[str, Any]], n_templates: int) -> Undecided:
     rows = [row for row in judged if row["verdict"] in _OPEN]
     needed = [value for row in rows if isfinite(value := as_float(row["templates_needed"]))]
-    return Undecided(len(rows), len(needed), min(needed, default=0.0), max(needed, default=0.0))
+    return Undecided(len(rows), n_templates, len(needed), min(needed, default=0.0), max(needed, default=0.0))
 
 
 def _together(found: ConceptFindings) -> tuple[Together, ...]:
@@ -291,7 +320,7 @@ def _together(found: ConceptFindings) -> tuple[Together, ...]:
             needed = as_float(row.get("templates_needed")) if verdict == DAMAGE_UNBOUNDED else nan
             p_among = round(1 - as_float(null.get("percentile")) / 100, _DIGITS)
             placed = (p_among, as_float(null.get("floor")), as_float(null.get("n_random")))
-            told.append(Together(one, verdict, needed, *placed))
+            told.append(Together(one, verdict, needed, *placed, layer_matched=bool(null.get("layer_matched"))))
     return tuple(told)
 
 
@@ -316,4 +345,5 @@ def _answered(heads: str, low: float, high: float, bound: float, needed: float =
         answer = "bounded"
     else:
         answer = "shown" if damage.shown(bound) else "open"
-    return Harm(heads, answer, low, high, needed if answer == "open" else nan)
+    above = bound if answer != "shown" or low > bound else 1.0
+    return Harm(heads, answer, low, high, needed if answer == "open" else nan, above)

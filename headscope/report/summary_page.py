@@ -6,12 +6,13 @@ in it; a number leads to the part of the page where it is shown.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from markupsafe import Markup, escape
 
 from headscope.report.escaping import visible
-from headscope.report.html import sentence
+from headscope.report.html import as_it_is, sentence
 from headscope.report.numbers import number
 from headscope.report.page_texts import difference
 from headscope.report.run_report import RunReport
@@ -31,7 +32,8 @@ from headscope.report.summary_telling import (
 from headscope.report.telling import head_names
 from headscope.report.words import Words
 
-_SCREEN = Markup('<div class="headlines">{}</div>\n<p class="fine">{}</p>')
+_INTERVAL = re.compile(r"\[[−\d.,% ]+\]")
+_SCREEN = Markup('<div class="headlines">{}</div>')
 _PAIR = Markup('<div class="pair"><h2>{}</h2><p class="fine">{}</p><div class="arms">{}</div></div>')
 _CHIP = Markup(
     '<li><a class="chip {kind}" href="#{head}"><span class="mark" aria-hidden="true">{mark}</span> <b>{head}</b> '
@@ -48,11 +50,16 @@ _TEXT = Markup(
 
 
 def summary_html(run: RunReport, places: Mapping[str, str]) -> Markup:
-    """The boxes, and what their numbers are; ``places``: key of a section -> its address on the page."""
+    """The boxes; ``places``: key of a section -> its address on the page."""
     told = told_of(run, Links(places))
     boxes = [_box(one, run.words) for one in told] or [_plain("unknown", run.words("intro.no_result"))]
-    fine = run.words.sentences(fine_told(run, told), run.words(run.fine))
-    return _SCREEN.format(Markup("").join(boxes), sentence(fine))
+    return _SCREEN.format(Markup("").join(boxes))
+
+
+def fine_html(run: RunReport) -> Markup:
+    """What the boxes' numbers are, and what they are no evidence of."""
+    told = fine_told(run, told_of(run, Links({})))
+    return Markup('<p class="fine how">{}</p>').format(sentence(run.words.sentences(told, run.words(run.fine))))
 
 
 def pair_html(run: RunReport) -> Markup:
@@ -81,10 +88,15 @@ def _plain(tone: str, text: str) -> Markup:
 
 
 def _row(row: Row, summary: Summary, words: Words) -> Markup:
-    lines = [Markup(" <dd>{}</dd>").format(sentence(line)) for line in row.lines]
+    lines = [Markup(" <dd>{}</dd>").format(_unbroken(sentence(line))) for line in row.lines]
     if row.key == HEADS_ROW:
         lines.append(Markup("<dd>{}</dd>").format(_chips(summary, words)))
     return _ROW.format(key=row.key, label=row.label, lines=Markup("").join(lines))
+
+
+def _unbroken(text: Markup) -> Markup:
+    """Text whose intervals stay on one line."""
+    return as_it_is(_INTERVAL.sub(r'<span class="interval">\g<0></span>', str(text)))
 
 
 def _chips(summary: Summary, words: Words) -> Markup:

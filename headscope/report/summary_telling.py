@@ -17,6 +17,7 @@ from headscope.report.numbers import count, equation, interval, number, ratio_in
 from headscope.report.run_report import RunReport
 from headscope.report.steering_cells import dose_words
 from headscope.report.summary import (
+    TOP,
     Chip,
     Harm,
     Kind,
@@ -91,16 +92,34 @@ def told_of(run: RunReport, links: Links) -> list[Told]:
     """The whole first screen but its texts; empty where the run has found nothing to tell."""
     content = run.content
     if content.asks_benchmarks or content.only_probes or content.only_steers:
-        return [Told("", tone, None, (), text, "") for tone, text in headlines(run, briefly=True)]
+        key = "evaluation" if content.asks_benchmarks else "knows" if content.only_probes else "steering_doses"
+        texts = headlines(run, briefly=True)
+        return [Told("", tone, None, (), _with_evidence(text, [key], run.words, links), "") for tone, text in texts]
     told: list[Told] = []
     for found, (tone, text) in zip(run.findings, headlines(run), strict=True):
         summary = summary_of(content, found)
         if summary is None:
+            text = _with_evidence(text, _rests_on(found), run.words, links)
             told.append(Told(found.concept, tone, None, (), text, ""))
         else:
             rows = tuple(_rows(summary, run.words, links))
             told.append(Told(found.concept, summary.tone, summary, rows, "", text))
     return told
+
+
+def _rests_on(found: ConceptFindings) -> list[str]:
+    """The sections that hold what the sentences on a concept say where no head was judged and no set removed."""
+    if found.looked and not found.alone:
+        return ["screening"]
+    told = {"ablation": found.alone, "fast": found.predicted, "patching": found.patched}
+    return [key for key, effects in told.items() if effects] or ["assay"]
+
+
+def _with_evidence(text: str, keys: Sequence[str], words: Words, links: Links) -> str:
+    """``text`` with links to the sections that show it; bare where there are none."""
+    titles = {key: words(f"{key}.title").partition(words("glue.title"))[0] for key in keys if key in links.places}
+    shown = words.listed([links.to(key, title) for key, title in titles.items()], by="items")
+    return words.sentences(text, words("summary.where", link=shown)) if shown else text
 
 
 def _rows(summary: Summary, words: Words, links: Links) -> list[Row]:
@@ -135,20 +154,22 @@ def _model(found: ConceptFindings, words: Words, links: Links) -> list[str]:
 def heads_told(summary: Summary, words: Words) -> str:
     """What stands before the chips: how many heads carry the concept."""
     of = summary.n_judged
+    model = words("summary.of_model", summary.n_heads) if of < summary.n_heads else ""
     if not of:  # where the model is not shown to tell the concept, the row on the model says it
         return words("summary.not_judged") if summary.found.verdicts and summary.found.assay_shown else ""
     if not summary.chips:
-        return words("summary.nothing", of=of)
+        return words("summary.nothing", of, model=model)
     n = summary.n_carriers
     if not n:
-        return words("summary.look_none", of=of)
+        harmful = all(chip.kind == "harmful" for chip in summary.chips)
+        return words("summary.look_harmful" if harmful else "summary.look_none", of, model=model)
     untested = any(chip.verdict in _TESTED for chip in summary.chips)
-    return words("summary.look", n, of=of, untested=words("summary.untested") if untested else "")
+    return words("summary.look", n, of=of, model=model, untested=words("summary.untested") if untested else "")
 
 
 def chip_verdict(chip: Chip, words: Words) -> str:
     """A head's verdict in few words (Markdown); that specificity is not tested stands once before all chips."""
-    verdict = _TESTED.get(chip.verdict, chip.verdict)
+    verdict = _TESTED.get(chip.told, chip.told)
     short = words.entries["summary"]["verdicts"].get(verdict)
     return str(short) if short else words.known("verdicts", verdict) or plain(verdict)
 
@@ -169,10 +190,32 @@ def heads_listed(summary: Summary, words: Words, links: Links) -> str:
 
 
 def fine_told(run: RunReport, told: Sequence[Told]) -> str:
-    """What the numbers of the rows are; empty where there are none."""
-    if not any(one.summary is not None and (one.summary.n_judged or one.summary.together) for one in told):
-        return ""
-    return run.words("summary.fine", bound=f"{tolerated_ratio(run.content):g}")
+    """What the numbers of the rows are, a sentence for each kind that there is; empty where there are none."""
+    shown = [one.summary for one in told if one.summary is not None]
+    sets = [one for summary in shown for one in summary.together]
+    judged = any(summary.n_judged for summary in shown)
+    by_gradients = "scores" in run.tables and any(0 < summary.n_judged < summary.n_heads for summary in shown)
+    harms = [harm for summary in shown for harm in summary.harm]
+    needed = [summary.undecided.n_with_number for summary in shown] + [
+        not isnan(harm.templates_needed) for harm in harms
+    ]
+    said = {
+        "gap": any(summary.found.assay is not None for summary in shown),
+        "brackets": bool(shown),
+        "heads": judged,
+        "removed": judged or bool(sets),
+        "limit": judged,
+        "by_gradients": by_gradients,
+        "sets": any(one.one.role == TOP for one in sets),
+        "random": any(not isnan(one.p_among) for one in sets),
+        "any_layer": any(not isnan(one.p_among) and not one.layer_matched for one in sets),
+        "templates": any(needed),
+        "harm": bool(harms),
+    }
+    bound = f"{tolerated_ratio(run.content):g}"
+    return run.words.sentences(
+        *(run.words(f"summary.fine.{key}", bound=bound) for key, is_said in said.items() if is_said)
+    )
 
 
 def pair_told(pair: TextPair, words: Words) -> tuple[str, str]:
@@ -213,6 +256,7 @@ def _undecided(undecided: Undecided, words: Words) -> str:
     templates = low if low == high else words("glue.range", low=low, high=high)
     kind = "all" if undecided.n_with_number == undecided.n else "some"
     needed = words(f"summary.undecided.{kind}", undecided.n_with_number, templates=templates)
+    needed += words("summary.undecided.now", undecided.n_templates) if undecided.n_templates else ""
     return words.listed([number_of, needed], by="items")
 
 
@@ -236,8 +280,10 @@ def _set(told: Together, words: Words, links: Links, *, whole: bool) -> list[str
         parts.append(words("summary.singles", sum=links.to("joint", number(one.total.estimate))))
     lines = [words.listed(parts, by="items")]
     if not isnan(told.p_among):
-        placed = {"p": links.to("joint", equation("p", told.p_among)), "floor": number(told.floor)}
-        lines.append(words("summary.exceeds" if told.exceeds else "summary.among", **placed))
+        p_value = links.to("joint", equation("p", told.p_among))
+        key = "summary.exceeds" if told.exceeds else "summary.among"
+        floor = words("summary.floor") if told.at_floor else ""
+        lines.append(words(key, count(told.n_random), p=p_value, floor=floor))
     return lines
 
 
@@ -245,7 +291,7 @@ def _harm(harm: Harm, summary: Summary, words: Words, links: Links) -> str:
     sets = [one.one.heads for one in summary.together]
     of_set = harm.heads in sets
     ends = links.to("ablation" if of_set else "judged", ratio_interval(harm.low, harm.high))
-    answer = words(f"summary.harm.{harm.answer}", bound=f"{summary.bound:g}", ends=ends)
+    answer = words(f"summary.harm.{harm.answer}", above=f"{harm.above:g}", ends=ends)
     if len(sets) < 2 and not isnan(harm.templates_needed):
         needed = words("summary.undecided.all", templates=_templates(harm.templates_needed, words))
         answer = words.listed([answer, needed], by="items")

@@ -13,6 +13,7 @@ from headscope.report.markdown import markdown_of
 from headscope.report.run_report import RunReport, content_of
 from headscope.report.summary_blocks import summary_section
 from headscope.report.summary_page import summary_html
+from headscope.report.summary_telling import Links, fine_told, told_of
 from tests.unit.report.fake_tables import fake_facts
 
 Tables = dict[str, pd.DataFrame]
@@ -109,5 +110,6 @@ def on_page(run: RunReport) -> list[str]:
 def in_markdown(run: RunReport) -> list[str]:
     """What is seen of each concept in the Markdown report."""
     text = markdown_of([summary_section(run, {})], run.words).replace("*", "")
-    text = text.split(run.words("summary.fine", bound="1.05"))[0].split(f"### {run.words('summary.pair')}")[0]
+    fine = fine_told(run, told_of(run, Links({}))).replace("*", "")
+    text = text.split(fine or "\0")[0].split(f"### {run.words('summary.pair')}")[0]
     return [" ".join(part.split()) for part in text.split("\n### ")[1:]]

@@ -8,12 +8,15 @@ from typing import Any
 
 import pytest
 
+from headscope.plots.selecting import lone_effects
 from headscope.report.markdown import markdown_of
 from headscope.report.numbers import equation, interval, number, ratio_interval
 from headscope.report.run_report import RunContent, RunReport, content_of
 from headscope.report.summary import MOST_CHIPS, TOP, summary_of
 from headscope.report.summary_blocks import summary_section
-from headscope.report.summary_telling import MOST_TEMPLATES
+from headscope.report.summary_telling import MOST_TEMPLATES, Links, fine_told, told_of
+from headscope.report.words import words_of
+from tests.unit.report.fake_patching import fake_scores
 from tests.unit.report.fake_probes import fake_probes
 from tests.unit.report.fake_steering import fake_steering
 from tests.unit.report.fake_tables import CONCEPTS, fake_facts, fake_tables
@@ -89,11 +92,11 @@ def test_which_head_to_look_at_first(told: Told, case: str, language: str, scree
     named = re.findall(r"L\d+H\d+", text)
     assert (named[0] if named else None) == FIRST[case]
     lead = {"carrier": "look", "shared": "look", "none": "nothing", "unshown": "", "unmeasured": ""}.get(
-        case, "look_none"
+        case, "look_harmful" if case == "harm" else "look_none"
     )
     if lead:
-        about = {"of": 16, "untested": ""}
-        assert run.words(f"summary.{lead}", 1, **about) in text
+        n = 1 if lead == "look" else 16
+        assert run.words(f"summary.{lead}", n, of=16, untested="", model="") in text
     else:
         assert not text
 
@@ -132,13 +135,13 @@ def test_does_it_break_the_model(told: Told, case: str, language: str, screen: A
     row = top.effect("perplexity_ratio")
     assert row is not None
     ends = ratio_interval(row.low, row.high)
-    of_set = run.words("summary.harm.bounded", bound="1.05", ends=ends).replace("*", "")
+    of_set = run.words("summary.harm.bounded", above="1.05", ends=ends).replace("*", "")
     assert run.words("summary.harm.of", who=run.words("summary.harm.set"), answer=of_set) in text
     if case in HARM:
         verdict = run.findings[0].verdicts
         mine = next(one for one in verdict if f"L{one['heads'].replace(':', 'H')}" == FIRST[case])
         ends = ratio_interval(mine["perplexity_ratio_low"], mine["perplexity_ratio_high"])
-        answer = run.words(f"summary.harm.{HARM[case]}", bound="1.05", ends=ends).replace("*", "")
+        answer = run.words(f"summary.harm.{HARM[case]}", above="1.05", ends=ends).replace("*", "")
         assert run.words("summary.harm.of", who=FIRST[case], answer=answer) in text
 
 
@@ -155,9 +158,62 @@ def test_harm_has_three_answers_and_one_for_not_measured(tables: Tables, low: fl
     assert summary.harm[0].answer == answer
 
 
+@pytest.mark.parametrize(("low", "above"), [(1.01, "1"), (1.05, "1"), (1.051, "1.05")])
+def test_harm_that_is_shown_is_said_to_exceed_what_its_interval_exceeds(
+    tables: Tables, low: float, above: str, screen: Any
+) -> None:
+    run = run_of(judged_as(tables, {"2:1": ("general damage", -2.0, 0.3, float("nan"))}, (low, 1.4)), "en")
+    assert f"L2H1: yes, above {above} {ratio_interval(low, 1.4)}" in _part(screen(run)[0], run, "harm")
+
+
+def test_an_undecided_head_says_what_is_open_where_its_size_is_not(tables: Tables, screen: Any) -> None:
+    heads = {"2:1": ("undecided", -2.0, 0.3, float("nan")), "1:1": ("undecided", -0.4, 0.3, 70.0)}
+    changed = judged_as(tables, heads, (0.98, 1.01))
+    mine = (changed["verdicts"]["concept"] == "gratitude") & (changed["verdicts"]["heads"] == "2:1")
+    changed["verdicts"].loc[mine, "specificity_low"] = float("nan")
+    run = run_of(changed, "en")
+    text = _part(screen(run)[0], run, "heads")
+    assert "L2H1 −2.00 undecided (specificity)" in text
+    assert "L1H1 −0.400 undecided" in text
+    assert "L1H1 −0.400 undecided (" not in text
+
+
+def test_the_templates_that_would_decide_stand_beside_those_that_there_are(tables: Tables, screen: Any) -> None:
+    run = run_of(case_of("shared", tables), "en")
+    assert "≈91 templates would decide (35 now)" in _part(screen(run)[0], run, "sure")
+
+
+def test_numbers_are_explained_where_they_are_and_only_there(tables: Tables) -> None:
+    """No sentence on top sets, random sets, harm or gradients in a run that has none."""
+    whole = run_of(tables, "en")
+    swept = run_of({name: tables[name] for name in ("assay", "verdicts")}, "en")
+    scores = {"scores": fake_scores(lone_effects(tables["effects"]))}
+    fast = run_of(tables | scores, "en", model=fake_facts(12, 12)["model"])
+    fine = {name: fine_told(run, told_of(run, Links({}))) for name, run in
+            (("whole", whole), ("swept", swept), ("fast", fast))}  # fmt: skip
+    words = whole.words
+    for key in ("sets", "random", "by_gradients"):
+        assert words(f"summary.fine.{key}") not in fine["swept"]
+    for key in ("gap", "brackets", "heads", "limit"):
+        assert words(f"summary.fine.{key}") in fine["swept"]
+    assert all(words(f"summary.fine.{key}") in fine["whole"] for key in ("sets", "random", "any_layer"))
+    assert words("summary.fine.by_gradients") not in fine["whole"]
+    assert words("summary.fine.by_gradients") in fine["fast"]
+    matched = run_of(tables | {"nulls": tables["nulls"].assign(layer_matched=True)}, "en")
+    assert words("summary.fine.any_layer") not in fine_told(matched, told_of(matched, Links({})))
+
+
+def test_p_is_marked_where_it_is_the_smallest_that_its_random_sets_allow(tables: Tables, screen: Any) -> None:
+    for p_value, is_floor in ((1 / 92, True), (2 / 92, False)):
+        nulls = tables["nulls"].assign(percentile=100 * (1 - p_value), floor=1 / 92, n_random=91)
+        text = screen(run_of(tables | {"nulls": nulls}, "en"))[0]
+        assert f"exceeds 91 random sets: {equation('p', p_value)}" in text
+        assert ("(floor)" in text) == is_floor
+
+
 def test_an_interval_that_only_leaves_out_zero_is_not_called_beyond(tables: Tables) -> None:
     run = run_of(judged_as(tables, {"2:1": ("undecided", -0.5, 0.3, 50.0)}, (0.9, 1.01)), "en")
-    assert "L2H1's effect [−0.800, −0.200] lies neither beyond ±0.381 nor within" in on_page(run)[0]
+    assert "L2H1 [−0.800, −0.200] lies neither beyond ±0.381 nor within" in on_page(run)[0]
 
 
 def test_heads_shown_to_carry_come_before_larger_effects_that_are_undecided(tables: Tables) -> None:
@@ -172,16 +228,26 @@ def test_more_heads_than_fit_are_counted(tables: Tables) -> None:
     heads = {f"{n // 4}:{n % 4}": ("shared carrier", -1.0 - n / 8, 0.1, float("nan")) for n in range(MOST_CHIPS + 3)}
     run = run_of(judged_as(tables, heads, (0.99, 1.01)), "en")
     text = _part(on_page(run)[0], run, "heads")
-    assert "8 of 16 judged heads" in text
-    assert text.endswith("3 more, 8 without an effect that matters")
-    assert re.findall(r"L\dH\d", text) == ["L1H3", "L1H2", "L1H1", "L1H0", "L0H3"]
+    assert "7 of 16 judged heads" in text
+    assert text.endswith("3 more, 9 without an effect that matters")
+    assert re.findall(r"L\dH\d", text) == ["L1H2", "L1H1", "L1H0", "L0H3"]
 
 
 @pytest.mark.parametrize("case", [*CASES, "longest"])
 def test_a_concept_takes_at_most_120_words(told: Told, case: str, screen: Any) -> None:
-    for text in screen(told(case, "en")):
+    _are_short(screen(told(case, "en")), screen(told(case, "ja")))
+
+
+def test_a_concept_of_a_large_model_of_which_few_heads_are_judged_takes_no_more(tables: Tables, screen: Any) -> None:
+    english, japanese = (run_of(longest(tables), language, model=fake_facts(12, 12)["model"]) for language in LANGUAGES)
+    assert "of 16 judged heads (model: 144)" in screen(english)[0]
+    _are_short(screen(english), screen(japanese))
+
+
+def _are_short(english: list[str], japanese: list[str]) -> None:
+    for text in english:
         assert len([word for word in text.split() if re.search(r"\w", word)]) <= MOST_WORDS, text
-    for text in screen(told(case, "ja")):
+    for text in japanese:
         assert sum(char.isalpha() for char in text) <= MOST_LETTERS, text
 
 
@@ -189,7 +255,7 @@ def test_a_concept_takes_at_most_120_words(told: Told, case: str, screen: Any) -
 def test_a_set_exceeds_random_ones_only_where_p_says_so(tables: Tables, p_value: float, key: str, screen: Any) -> None:
     nulls = tables["nulls"].assign(percentile=100 * (1 - p_value))
     run = run_of({**tables, "nulls": nulls}, "en")
-    told = run.words(f"summary.{key}", p=equation("p", p_value), floor=number(1 / 92))
+    told = run.words(f"summary.{key}", 91, p=equation("p", p_value), floor="")
     for text in screen(run):
         assert f"{told}" in _part(text, run, "together")
         assert ("not shown to exceed" in text) == (key == "among")
@@ -227,6 +293,14 @@ def test_runs_of_one_kind_are_told_in_their_own_words(tables: Tables) -> None:
     steered = on_page(run_of({"assay": tables["assay"], **fake_steering()}, "en"))
     probed = on_page(run_of({"probes": fake_probes(4, 4, CONCEPTS, n_prompts=70, n_templates=35)}, "en"))
     screened = on_page(run_of({"screen": tables["screen"]}, "en"))
+    assert "Evidence: [Dose by dose](evidence.md#doses)." in markdown_of(
+        [
+            summary_section(
+                run_of({"assay": tables["assay"], **fake_steering()}, "en"), {"steering_doses": "evidence.md#doses"}
+            )
+        ],
+        words_of("en"),
+    )
     for texts in (steered, probed, screened):
         assert texts
         assert all(len(text.split()) <= MOST_WORDS for text in texts)

@@ -37,7 +37,7 @@ def screen(request: pytest.FixtureRequest) -> Any:
 
 def _tables_numbers(run: RunReport) -> set[str]:
     """Every number that the tables allow on the first screen, rounded as the report rounds."""
-    allowed = {"95", "1.05", "16"}
+    allowed = {"95", "1.05", "16", *(count(one.assay.n_templates) for one in run.findings if one.assay is not None)}
     for row in pd.concat([run.tables[name] for name in ("assay", "verdicts")]).to_dict("records"):
         allowed |= {number(row[name]) for name in ("estimate", "threshold_nats") if name in row}
         allowed |= {count(row["templates_needed"])}
@@ -49,7 +49,7 @@ def _tables_numbers(run: RunReport) -> set[str]:
             allowed |= {number(effect.estimate), *_numbers(interval(effect.low, effect.high))}
             allowed |= set(_numbers(ratio_interval(effect.low, effect.high)))
         if one.null is not None:
-            allowed |= {number(one.null["floor"]), *_numbers(equation("p", 1 - one.null["percentile"] / 100))}
+            allowed |= {count(one.null["n_random"]), *_numbers(equation("p", 1 - one.null["percentile"] / 100))}
     return allowed
 
 
