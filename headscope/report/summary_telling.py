@@ -142,6 +142,8 @@ def _model(found: ConceptFindings, words: Words, links: Links) -> list[str]:
         return [words("summary.unmeasured")] if found.verdicts else []
     gap = links.to("assay", words("summary.nats", size=number(found.assay.estimate)))
     ends = interval(found.assay.low, found.assay.high)
+    if isnan(found.assay.low):
+        return [words("summary.untestable", found.assay.n_templates, gap=gap)]
     if not found.assay_shown:
         return [words("summary.unshown", gap=gap, ends=words("ci", ends=ends))]
     lines = [words("summary.shown", gap=gap, ends=ends)]

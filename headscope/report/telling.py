@@ -81,7 +81,8 @@ class Teller:
         """The result on one concept in one or two sentences."""
         words, name = self.words, f"**{plain(found.concept)}**"
         if found.assay_shown is False and found.assay is not None:
-            return words("headline.unshown", name=name, evidence=self.evidence(found.assay))
+            key = "headline.untestable" if isnan(found.assay.low) else "headline.unshown"
+            return words(key, found.assay.n_templates, name=name, evidence=self.evidence(found.assay))
         parts = [self._carried(found, name)] if found.has_verdicts else []
         top_sets = [one for one in found.sets if one.role == "joint_top"]
         chosen = words("headline.by_halves" if len(top_sets) > 1 else "headline.by_both")

@@ -203,6 +203,15 @@ def test_numbers_are_explained_where_they_are_and_only_there(tables: Tables) -> 
     assert words("summary.fine.any_layer") not in fine_told(matched, told_of(matched, Links({})))
 
 
+def test_too_few_templates_to_test_is_not_called_unshown(tables: Tables, screen: Any) -> None:
+    assay = tables["assay"].assign(ci_low=float("nan"), ci_high=float("nan"), shown=False, n_templates=4)
+    run = run_of(tables | {"assay": assay}, "en")
+    text = screen(run)[0]
+    assert "Model not tested: gap 7.61 nats, no interval from 4 templates." in text.replace("Model: ", "Model ")
+    assert "not shown" not in text
+    assert "cannot be tested with 4 templates" in run.teller.headline(run.findings[0])
+
+
 def test_p_is_marked_where_it_is_the_smallest_that_its_random_sets_allow(tables: Tables, screen: Any) -> None:
     for p_value, is_floor in ((1 / 92, True), (2 / 92, False)):
         nulls = tables["nulls"].assign(percentile=100 * (1 - p_value), floor=1 / 92, n_random=91)
