@@ -93,12 +93,12 @@ def _named(run: RunReport, one: Steered, around: str = "") -> str:
 
 
 def told_of(run: RunReport, one: Steered, *, briefly: bool = False) -> str:
-    """One head or set in a few sentences, with intervals and p-values; ``briefly`` its verdict and effect alone."""
+    """One head or set in a few sentences, with intervals and p-values; ``briefly`` without slope."""
     words = run.words
     verdict = str(one.slope.get("verdict") or "no verdict")
     told = [words("steering.verdict", verdict=_inline(words.named("verdicts", verdict)))]
     told += [_effect(run, one), _others(run, one)]
-    told += [] if briefly else [_harm(run, one), _slope(run, one)]
+    told += [_chance(run, one)] if briefly else [_harm(run, one), _slope(run, one)]
     return words("glue.named", name=_named(run, one, around="**"), text=words.sentences(*told))
 
 
@@ -174,6 +174,18 @@ def _slope(run: RunReport, one: Steered) -> str:
         templates=count(row.get("n_templates")),
         nulls=words.listed(vector + (nulls or [words("steering.no_nulls")])),
     )
+
+
+def _chance(run: RunReport, one: Steered) -> str:
+    """How often random draws have as large a slope, and whether that is the smallest p that so many allow."""
+    nulls: list[str] = []
+    for name in ("random_vectors", "random_heads"):
+        p_value, drawn = (as_float(one.slope.get(f"{kind}_{name}")) for kind in ("p", "n"))
+        if not isnan(p_value) and drawn > 0:
+            floor = run.words("steering.chance_floor") if isclose(p_value * (drawn + 1.0), 1.0) else ""
+            about = {"p": equation("p", p_value), "drawn": count(drawn), "floor": floor}
+            nulls.append(run.words(f"steering.chance_{name}", **about))
+    return run.words("steering.chance", nulls=run.words.listed(nulls, by="items")) if nulls else ""
 
 
 def _sized(run: RunReport, one: Steered, dose: float) -> str:

@@ -310,6 +310,7 @@ def test_runs_of_one_kind_are_told_in_their_own_words(tables: Tables) -> None:
         ],
         words_of("en"),
     )
+    assert all("As large a slope by chance: random vectors p " in text for text in steered)
     for texts in (steered, probed, screened):
         assert texts
         assert all(len(text.split()) <= MOST_WORDS for text in texts)
