@@ -81,3 +81,12 @@ def test_the_pair_of_texts_marks_what_differs(page: Page, report: Path, tables: 
     assert shown == [pair.prompt + pair.baseline, pair.prompt + pair.edited]
     kept = page.each(".words:not([hidden]) .arms .written", "[one.querySelectorAll('del, ins').length, one.innerText]")
     assert all(n > 0 for n, _ in kept)
+
+
+@pytest.mark.parametrize("language", ["en", "ja"])
+def test_the_pair_of_texts_is_seen_without_scrolling(page: Page, report: Path, language: str) -> None:
+    page.open(report, f"?lang={language}")
+    bottom = page.each(f".words[lang={language}] .arms", "one.getBoundingClientRect().bottom")
+    assert 0 < bottom[0] <= page.run("return innerHeight")
+    lines = page.each(f".words[lang={language}] .interval", "one.getClientRects().length")
+    assert set(lines) == {1}
