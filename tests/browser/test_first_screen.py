@@ -90,3 +90,12 @@ def test_the_pair_of_texts_is_seen_without_scrolling(page: Page, report: Path, l
     assert 0 < bottom[0] <= page.run("return innerHeight")
     lines = page.each(f".words[lang={language}] .interval", "one.getClientRects().length")
     assert set(lines) == {1}
+
+
+def test_a_box_that_is_unfolded_leaves_the_others_as_they_are(page: Page, report: Path) -> None:
+    page.open(report)
+    folds = ".words:not([hidden]) .told summary"
+    before = page.each(folds, "one.getBoundingClientRect().top")
+    page.run("document.querySelector(arguments[0]).click()", folds)
+    assert page.run("return document.querySelector('.words:not([hidden]) .told details').open")
+    assert page.each(folds, "one.getBoundingClientRect().top") == before
