@@ -1,6 +1,6 @@
 """What removing each head alone does to the concept's log-odds: a layer x head panel a concept.
 
-Blue is a loss (the head carries the concept), red a gain (it holds the concept back). Veiled heads are those whose
+Blue is a loss (less of the concept without the head), red a gain (more of it). Veiled heads are those whose
 effect is not detectable (family-wise p, corrected for looking at every head, of .05 or more); the depth of the color is
 the size.
 """
