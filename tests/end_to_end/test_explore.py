@@ -54,7 +54,7 @@ def test_it_prints_its_address_answers_there_and_ends_with_the_signal(
         assert page.request("GET", f"/?token={page.token}").status == 200
         assert page.ask("look", page.view(edits=[{"heads": "3:3", "kind": "zero"}])).kinds[-1] == "end"
         lines, close = page.lines("write", page.view("I am", max_tokens=150))
-        assert next(lines)["event"] == "piece"
+        assert [next(lines)["event"] for _ in range(2)] == ["take", "piece"]
         process.send_signal(number)  # while a text is being written
         out, err = process.communicate(timeout=DEADLINE_SECONDS)
         close()
