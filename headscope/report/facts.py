@@ -39,6 +39,7 @@ class Stage:
 class RunFacts:
     """The manifest's facts. Empty text, mapping or tuple where the manifest has none.
 
+    ``verb``: what made the run, ``run`` or a single verb.
     ``stages`` in their order. ``n_not_measured``: heads whose effect under the deciding edit is shown to be too small
     to matter, of which nothing else was measured.
     """
@@ -64,6 +65,7 @@ class RunFacts:
     stages: tuple[Stage, ...]
     n_not_measured: int
     asks_answers: bool = False
+    verb: str = ""
 
     def awaits(self, stage: str) -> bool:
         """Whether a stage of the run is still open; what it would leave is then no gap in the run."""
@@ -122,6 +124,7 @@ def facts_of(facts: Mapping[str, Any], tables: Mapping[str, pd.DataFrame]) -> Ru
         artifacts=tuple(map(str, facts.get("artifacts") or ())),
         stages=tuple(_stage(one) for one in _listed(facts.get("stages")) if isinstance(one, Mapping)),
         asks_answers=_asks_answers(tables),
+        verb=str(request.get("verb") or ""),
         n_not_measured=_count(_mapping(_mapping(facts.get("record")).get("sweep")).get("not_measured")),
     )
 

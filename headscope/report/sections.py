@@ -35,6 +35,17 @@ from headscope.stats.ranking import OVERALL
 EXPECTED_TABLES = (
     "coverage", "screen", "assay", "effects", "ranking", "layers", "verdicts", "texts", "nulls", "areas", "patching",
 )  # fmt: skip
+TABLES_OF_VERB = {
+    "screen": ("coverage", "screen"),
+    "sweep": ("assay", "effects"),
+    "ablate": ("assay", "effects"),
+    "attribute": ("scores",),
+    "patch": ("patching",),
+    "steer": ("assay", "dose_response"),
+    "probe": ("probes",),
+    "eval": ("evaluation",),
+}
+"""What the folder of a single verb holds; of every other run ``EXPECTED_TABLES``."""
 
 
 def intro(run: RunReport) -> Iterator[Block]:
@@ -65,8 +76,7 @@ def warnings_of(run: RunReport) -> Iterator[Text]:
     if run.facts.protocol == "phase6":
         yield Text(run.words("intro.phase6"), quoted=True)
     known = {stage.name for stage in run.facts.stages if not stage.done}
-    expected = ("assay", "dose_response") if run.content.only_steers else EXPECTED_TABLES
-    expected = () if run.content.asks_benchmarks or run.content.only_probes else expected
+    expected = TABLES_OF_VERB.get(run.facts.verb, EXPECTED_TABLES)
     lacking = [code(name) for name in expected if name not in run.tables and STAGE_OF_TABLE.get(name) not in known]
     if lacking:
         tables = run.words.listed(lacking, by="items")

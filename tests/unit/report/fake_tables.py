@@ -427,3 +427,9 @@ def fake_facts(n_layers: int = 4, n_heads: int = 4, protocol: str = "matched") -
         "figures": [],
         "artifacts": ["manifest.json", "arrays.safetensors", "tables/screen.csv", "tables/effects.csv"],
     }
+
+
+def facts_of_verb(verb: str) -> dict[str, Any]:
+    """The manifest of a run that a single verb made."""
+    facts = fake_facts()
+    return facts | {"request": facts["request"] | {"verb": verb}}

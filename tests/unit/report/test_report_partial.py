@@ -24,7 +24,7 @@ from headscope.runs.manifest import Request
 from headscope.stats.ranking import single_effects
 from headscope.terms import AGREEING_EDIT
 from tests.small_world import small_model, small_profile
-from tests.unit.report.fake_tables import fake_facts, fake_tables
+from tests.unit.report.fake_tables import facts_of_verb, fake_facts, fake_tables
 from tests.unit.report.partial_runs import STAGES, small_heads, stages_after, tables_after
 
 Tables = dict[str, pd.DataFrame]
@@ -256,3 +256,15 @@ def test_the_status_of_a_run_that_is_made_is_the_one_given(tmp_path: Path) -> No
 def test_a_time_is_said_in_the_unit_one_takes_in_at_a_glance(seconds: float, exact: str, about: str) -> None:
     assert duration(seconds, words_of("en")) == exact
     assert duration(seconds, words_of("en"), about=True) == about
+
+
+@pytest.mark.parametrize("render", [render_markdown, render_evidence, render_page])
+def test_the_folder_of_a_single_verb_lacks_only_what_that_verb_makes(render: Callable[..., str]) -> None:
+    tables, facts = fake_tables(), facts_of_verb("screen")
+    screened = {name: tables[name] for name in ("coverage", "screen")}
+    lacking = "Not in this run folder"
+    assert lacking not in render(screened, facts, language="en")
+    told = render({"screen": screened["screen"]}, facts, language="en").partition(lacking)[2][:80]
+    assert "coverage" in told
+    assert "verdicts" not in told
+    assert lacking in render(screened, fake_facts(), language="en")  # a whole run lacks the rest

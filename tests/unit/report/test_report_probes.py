@@ -12,14 +12,14 @@ from headscope.report.writing import write_report
 from headscope.runs.folder import Run
 from headscope.runs.manifest import Request
 from tests.unit.report.fake_probes import fake_probes
-from tests.unit.report.fake_tables import fake_facts
+from tests.unit.report.fake_tables import facts_of_verb
 
 CONCEPT = "gratitude"
 NOTHING = {"en": "nothing was measured", "ja": "何も測定されていない"}
 
 
 def _first_lines(rows: pd.DataFrame, language: str) -> str:
-    return render_evidence({"probes": rows}, fake_facts(), language).partition("\n## ")[0]
+    return render_evidence({"probes": rows}, facts_of_verb("probe"), language).partition("\n## ")[0]
 
 
 def _rows(**changed: float) -> pd.DataFrame:
@@ -50,7 +50,9 @@ def test_without_a_test_there_is_no_count_and_no_interval() -> None:
 
 def test_the_page_of_a_run_that_keeps_no_arrays_misses_none(tmp_path: Path) -> None:
     request = Request(verb="probe", options={}, model_fingerprint="m", profile_fingerprint="p", seed=0)
-    with Run.create(tmp_path / "probed", request, model=fake_facts()["model"], profile={"name": "baseline"}) as run:
+    with Run.create(
+        tmp_path / "probed", request, model=facts_of_verb("probe")["model"], profile={"name": "baseline"}
+    ) as run:
         run.write_table("probes", _rows())
     with Run.open(tmp_path / "probed", write=True) as run:
         write_report(run, languages=())
