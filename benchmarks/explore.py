@@ -60,7 +60,7 @@ def readings(view: Inspection) -> dict[str, Callable[[int], object]]:
     middle = n_layers // 2
 
     def click(layer: int, kind: str) -> Callable[[int], object]:
-        return lambda round_: view.next_words([view.edit(f"{layer}:{round_ % n_heads}", kind)])
+        return lambda round_: view.likeliest([view.edit(f"{layer}:{round_ % n_heads}", kind)])
 
     def odds(layer: int) -> Callable[[int], object]:
         return lambda round_: view.log_odds([view.edit(f"{layer}:{round_ % n_heads}", "mean")])
@@ -72,7 +72,7 @@ def readings(view: Inspection) -> dict[str, Callable[[int], object]]:
         "next words, a head of layer 0 off": click(0, "zero"),
         "next words, a head of layer 0 at its mean": click(0, "mean"),
         f"next words, a head of layer {middle} at its mean": click(middle, "mean"),
-        "next words, all heads at their mean": lambda _: view.next_words([view.edit("*", "mean")]),
+        "next words, all heads at their mean": lambda _: view.likeliest([view.edit("*", "mean")]),
         "log-odds, a head of layer 0": odds(0),
         f"log-odds, a head of layer {middle}": odds(middle),
         f"attention of a head of layer {middle}": lambda round_: view.attention(middle, round_ % n_heads),

@@ -95,18 +95,13 @@ class Answers:
             "context_length": self.model.context_length,
         }
         inspection, edits = self._edited(asked, asker)
-        words = inspection.next_words(edits, cancelled=asker.cancelled)
+        words = inspection.likeliest(edits, cancelled=asker.cancelled)
+        columns = words.token_ids.tolist(), words.tokens, words.baseline.tolist(), words.edited.tolist()
         yield {
             "event": "next_words",
             "rows": [
-                {
-                    "token_id": int(row["token_id"]),
-                    "token": row["token"],
-                    "baseline": float(row["probability_baseline"]),
-                    "edited": float(row["probability_edited"]),
-                    "change": float(row["change"]),
-                }
-                for row in words.to_dict("records")
+                {"token_id": token, "token": text, "baseline": before, "edited": after, "change": after - before}
+                for token, text, before, after in zip(*columns, strict=True)
             ],
             "edited": bool(edits),
             "heads": [edit.heads for edit in edits],

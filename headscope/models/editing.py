@@ -204,12 +204,13 @@ class HeadEdit:
         values = self.values_on(model)
         gain = {"zero": 0.0, "mean": 0.0, "replace": 0.0, "add": 1.0, "scale": self.factor}[self.kind]
         edits: dict[int, LayerEdit] = {}
+        device = model.device
         for head in model.head_set(self.heads):
             anatomy = model.anatomy.layers[head.layer]
             H, d = anatomy.n_heads, anatomy.head_size
             if head.layer not in edits:
-                value = torch.zeros(1, 1, H, d, device=model.device) if values else None
-                edits[head.layer] = LayerEdit(torch.ones(1, 1, H, device=model.device), value)
+                value = torch.zeros(1, 1, H, d, device=device) if values else None
+                edits[head.layer] = LayerEdit(torch.ones(1, 1, H, device=device), value)
             edit = edits[head.layer]
             edit.gain[..., head.head] = gain
             if isinstance(edit.value, Tensor):

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from headscope.errors import RequestError, one_of
 from headscope.heads import HeadSet
-from headscope.measure.edits import Arm, bos_outputs
+from headscope.measure.edits import Arm, ControlStates, bos_outputs
 from headscope.measure.layout import PromptLayout
 from headscope.models.editing import HeadEdit
 from headscope.study import Study
@@ -31,6 +31,7 @@ class EditMaker:
 
     def __init__(self, study: Study, *, has_profile: bool) -> None:
         self._study, self._model, self._has_profile = study, study.model, has_profile
+        self._states: ControlStates | None = None
         self._vectors: dict[str, ConceptVectors] = {}
         self._bos: dict[int, Any] = {}
 
@@ -68,10 +69,11 @@ class EditMaker:
         return {str(head): _vector(self._bos[head.layer][0, head.head]) for head in heads}
 
     def _means(self, prompt: PromptLayout, heads: HeadSet) -> dict[str, Tensor]:
-        states = self._study.states(("mean",))
-        if states is None:
+        if self._states is None:
+            self._states = self._study.states(("mean",))
+        if self._states is None:
             raise AssertionError("the mean needs control prompts")
-        return {str(head): _vector(states.mean(prompt, head.layer)[0, head.head]) for head in heads}
+        return {str(head): _vector(self._states.mean(prompt, head.layer)[0, head.head]) for head in heads}
 
     def _doses(
         self, prompt: PromptLayout, heads: HeadSet, concept: str, dose: float, *, is_typed: bool

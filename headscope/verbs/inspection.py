@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -41,6 +41,15 @@ TYPED = "typed-text"
 TYPED_TEMPLATE = "typed text"
 MEASURES = ("attention", "value_weighted", "direct")
 """What ``Inspection.head_map`` gives."""
+
+
+class Likeliest(NamedTuple):
+    """Next tokens, likeliest first: their ids, texts, and [n] probabilities of both arms."""
+
+    token_ids: npt.NDArray[np.int64]
+    tokens: list[str]
+    baseline: FloatArray
+    edited: FloatArray
 
 
 class Inspection:
@@ -117,17 +126,21 @@ class Inspection:
             ``token_id``, ``token`` (its text), ``probability_baseline``, ``probability_edited`` and ``change``, their
             difference; without edits both are the same.
         """
-        baseline = self._baseline(cancelled).logits[0].softmax(-1)
-        edited = self._edited_logits(edits, cancelled).softmax(-1) if edits else baseline
-        likeliest = torch.cat([arm.topk(min(n, len(arm))).indices for arm in (baseline, edited)]).unique()
-        both = torch.stack([baseline[likeliest], edited[likeliest]]).double().cpu().numpy()
-        order = np.argsort(-both.max(axis=0), kind="stable")
-        ids = likeliest.cpu().numpy()[order]
-        before, after = both[:, order]
+        found = self.likeliest(edits, n, cancelled=cancelled)
         return pd.DataFrame({
-            "token_id": ids, "token": [self._tools.texts.of(token) for token in ids.tolist()],
-            "probability_baseline": before, "probability_edited": after, "change": after - before,
+            "token_id": found.token_ids, "token": found.tokens, "probability_baseline": found.baseline,
+            "probability_edited": found.edited, "change": found.edited - found.baseline,
         })  # fmt: skip
+
+    def likeliest(self, edits: Edits = (), n: int = 10, *, cancelled: Wanted | None = None) -> Likeliest:
+        """The same as plain arrays, which take a tenth of the time of a table: for a page that asks at every click."""
+        logits = self._baseline(cancelled).logits[0]
+        both = torch.stack([logits, self._edited_logits(edits, cancelled) if edits else logits]).softmax(-1)
+        likeliest = np.unique(both.topk(min(n, both.shape[-1])).indices.cpu().numpy())
+        of_likeliest = both[:, torch.from_numpy(likeliest).to(both.device)].double().cpu().numpy()
+        order = np.argsort(-of_likeliest.max(axis=0), kind="stable")
+        ids, (before, after) = likeliest[order], of_likeliest[:, order]
+        return Likeliest(ids, [self._tools.texts.of(token) for token in ids.tolist()], before, after)
 
     def _baseline(self, cancelled: Wanted | None) -> KeptPass:
         """The unedited pass over the prompt alone, run once."""

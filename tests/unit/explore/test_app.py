@@ -246,7 +246,7 @@ def test_a_fault_goes_to_the_console_in_full_and_the_page_gets_a_sentence(
     def broken(*_: Any, **__: Any) -> Any:
         raise ZeroDivisionError("secret of the inside")
 
-    monkeypatch.setattr(Inspection, "next_words", broken)
+    monkeypatch.setattr(Inspection, "likeliest", broken)
     monkeypatch.setattr(Inspection, "head_map", broken)
     with caplog.at_level(logging.ERROR, logger="headscope.explore"):
         answer = page.ask(route, page.view(TEXT) | ({} if route == "look" else {"measure": "attention"}))

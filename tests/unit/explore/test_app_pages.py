@@ -59,14 +59,14 @@ class Held:
 @pytest.fixture
 def held(monkeypatch: pytest.MonkeyPatch) -> Iterator[Held]:
     one = Held()
-    own = Inspection.next_words
+    own = Inspection.likeliest
 
-    def next_words(self: Inspection, edits: Any = (), n: int = 10, *, cancelled: Any = None) -> Any:
+    def likeliest(self: Inspection, edits: Any = (), n: int = 10, *, cancelled: Any = None) -> Any:
         if self.prompt.text == SLOW:
             one.hold(cancelled)
         return own(self, edits, n, cancelled=cancelled)
 
-    monkeypatch.setattr(Inspection, "next_words", next_words)
+    monkeypatch.setattr(Inspection, "likeliest", likeliest)
     yield one
     one.let_go.set()
 
