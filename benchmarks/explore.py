@@ -4,7 +4,7 @@
 
 1. On the bundled model and on SmolLM2-135M-Instruct as its GGUF file, where it can be had; a prompt of 30 tokens.
 2. In each round every reading has its turn and a plain pass of transformers before it, so that what disturbs the
-   machine disturbs both. A click makes the edit anew, merges it, runs, and makes the table of next words; the unedited
+   machine disturbs both. A click makes the edit anew, merges it, runs, and finds the next words; the unedited
    pass is kept, as it is while somebody plays. Each round edits another head of the layer.
 3. Printed: seconds, and the ratio to the plain pass of the same turn, medians of the rounds, as a Markdown table.
 """
