@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 import secrets
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing, suppress
@@ -39,7 +38,6 @@ from headscope.profiles.types import Profile
 from headscope.runs.atomic import plain
 from headscope.runs.folder import Run
 
-LOG = logging.getLogger("headscope.explore")
 FAULT = "a fault of headscope: its console says more"
 
 KEEP = Path("explored")
@@ -129,9 +127,6 @@ class _View:
             return _unread()
         except HeadscopeError as error:
             return _refused(error)
-        except Exception:
-            LOG.exception(FAULT)
-            return JSONResponse({"error": FAULT}, 500)
         return responses[0]
 
     async def _ticket(self, shape: type[asked.View], answer: Answer, request: Request) -> Ticket | Response:
@@ -180,10 +175,14 @@ class _Lines(Response):
         except HeadscopeError as error:
             last = {"event": "error", **told(error)}
         except Exception:
-            LOG.exception(FAULT)
-            last = {"event": "error", "error": FAULT}
-        await _send(send, _line(last))
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
+            await _end(send, {"event": "error", "error": FAULT})
+            raise  # the server writes it to its console
+        await _end(send, last)
+
+
+async def _end(send: Send, last: Any) -> None:
+    await _send(send, _line(last))
+    await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
 async def _send(send: Send, line: bytes) -> None:

@@ -130,12 +130,6 @@ class Worker:
             self._go_on(ticket)
         return ticket
 
-    @property
-    def n_jobs(self) -> int:
-        """How many jobs wait or run, those left out that were replaced."""
-        with self._lock:
-            return sum(not one.is_done for one in self._tickets.values())
-
     def tell_all(self, one: Any) -> None:
         """Tell every job that waits or runs."""
         with self._lock:
